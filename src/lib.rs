@@ -1,1 +1,11 @@
-//! x
+//! The runtime behind AI job interviews.
+//!
+//! One interview is one supervised tree of actors in one process on one machine. To read:
+//! [`actors::tree`] is the tree as data, [`domain::phase`] the life of an interview,
+//! [`roles::session`] one interview's process, [`roles::gateway`] the tenant's door.
+//! Who may import whom is in ARCHITECTURE.md and checked by a test.
+
+pub mod backoff;
+pub mod clock;
+pub mod domain;
+pub mod ids;

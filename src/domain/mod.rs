@@ -1,0 +1,18 @@
+//! What an interview is, without a socket, a clock of its own or a database.
+//!
+//! An interview is a book; each call to the voice provider is a chapter of it. It moves
+//! forward only ([`phase`]): created, ready, live, ending, summarizing, completed or failed.
+//! What is said arrives as [`voice::VoiceEvent`]s, which [`transcript`] turns into entries in
+//! the order of the conversation. Everything that must be stored waits in the [`outbox`]
+//! until the database has it. [`summary`] turns the stored transcript into a judged summary
+//! in which every quote can be found. [`protocol`] is what the browser and we say to each other.
+//!
+//! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values.
+
+pub mod outbox;
+pub mod phase;
+pub mod protocol;
+pub mod restart;
+pub mod summary;
+pub mod transcript;
+pub mod voice;

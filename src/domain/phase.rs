@@ -1,0 +1,496 @@
+//! The life of an interview: what happens next, decided purely.
+//!
+//! [`Interview::on`] takes an event and answers with effects; the session actor only
+//! performs them. Phases go forward only. The end is a procedure: let the last words out,
+//! wait for words still being transcribed, hang up, store, summarize, finish.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The row is there, the machine is asked for.
+    Created,
+    /// Our process runs and waits for the candidate.
+    Ready,
+    /// A call was opened; it stays live while the candidate reconnects.
+    Live,
+    /// Ended by someone; last words, hang-up, storing.
+    Ending,
+    /// The transcript is stored whole.
+    Summarizing,
+    /// Everything that could be stored is stored.
+    Completed,
+    /// The interview could not be held.
+    Failed,
+}
+
+impl Phase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Ready => "ready",
+            Self::Live => "live",
+            Self::Ending => "ending",
+            Self::Summarizing => "summarizing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed)
+    }
+
+    /// Whether the candidate may still join or talk.
+    pub fn is_open(self) -> bool {
+        self < Self::Ending
+    }
+}
+
+impl std::str::FromStr for Phase {
+    type Err = UnknownName;
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        [Self::Created, Self::Ready, Self::Live, Self::Ending, Self::Summarizing, Self::Completed, Self::Failed]
+            .into_iter()
+            .find(|phase| phase.as_str() == name)
+            .ok_or_else(|| UnknownName(name.to_owned()))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("unknown name {0:?}")]
+pub struct UnknownName(pub String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    CandidateEnded,
+    InterviewerEnded,
+    RecruiterEnded,
+    TimeLimit,
+    /// Never came.
+    CandidateAbsent,
+    /// Came, went and did not return within the grace.
+    CandidateLeft,
+    /// The voice provider refuses us for good.
+    SetupFailed,
+}
+
+impl EndReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CandidateEnded => "candidate_ended",
+            Self::InterviewerEnded => "interviewer_ended",
+            Self::RecruiterEnded => "recruiter_ended",
+            Self::TimeLimit => "time_limit",
+            Self::CandidateAbsent => "candidate_absent",
+            Self::CandidateLeft => "candidate_left",
+            Self::SetupFailed => "setup_failed",
+        }
+    }
+
+    /// Whether the AI should still thank the candidate; it has, if it ended by itself.
+    fn wants_goodbye(self) -> bool {
+        matches!(self, Self::RecruiterEnded | Self::TimeLimit)
+    }
+
+    /// Whether someone is there to hear the last words.
+    fn wants_last_words(self) -> bool {
+        self.wants_goodbye() || self == Self::InterviewerEnded
+    }
+}
+
+impl std::str::FromStr for EndReason {
+    type Err = UnknownName;
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        use EndReason::*;
+        [CandidateEnded, InterviewerEnded, RecruiterEnded, TimeLimit, CandidateAbsent, CandidateLeft, SetupFailed]
+            .into_iter()
+            .find(|reason| reason.as_str() == name)
+            .ok_or_else(|| UnknownName(name.to_owned()))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// The candidate has not come yet.
+    Absence,
+    /// The candidate is gone and may come back.
+    Grace,
+    /// The time that was agreed for the interview.
+    TimeLimit,
+    /// A client that never reports its media is spoken to anyway.
+    MediaAssumed,
+    LastWords,
+    AwaitedWords,
+    /// The recording's last part may still be on its way.
+    RecordingSettling,
+    /// The provider's cap on one call comes near.
+    RollOver,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The tree is up. Also after a restart of the tree or the process.
+    Started,
+    CandidateConnected,
+    CandidateDisconnected,
+    OfferArrived,
+    CallOpened,
+    /// `fatal`: trying again cannot help.
+    CallFailed {
+        fatal: bool,
+    },
+    /// The call ended at the provider.
+    CallGone,
+    ControlReady,
+    ControlLost,
+    MediaConnected,
+    MediaLost,
+    EndRequested(EndReason),
+    LastWordsOver,
+    /// Nothing that was said waits for its words any more.
+    WordsSettled,
+    /// Everything decided so far is in the database.
+    AllStored,
+    SummaryFinished,
+    RecordingSettled,
+    Due(Timer),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    SavePhase(Phase),
+    /// Open a call with the offer at hand, ending the one before.
+    OpenCall,
+    RefuseOffer,
+    AskOpening,
+    ContinueThread,
+    /// Ask the browser for a new offer; the interview goes on.
+    AskForOffer {
+        rollover: bool,
+    },
+    /// Let what is being said be heard; say goodbye first if wanted.
+    LetLastWordsOut {
+        goodbye: Option<EndReason>,
+    },
+    /// Tell us when nothing waits for its words any more.
+    AwaitWords,
+    HangUp,
+    CloseTranscript,
+    SettleRecording,
+    /// Tell us when everything decided so far is stored.
+    AwaitStored,
+    TellEnded,
+    StartSummary,
+    /// Stop the tree; the interview is over.
+    Finish,
+    Arm(Timer),
+    Disarm(Timer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    None,
+    Opening,
+    Up,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Closing {
+    No,
+    LastWords,
+    AwaitedWords,
+    Storing,
+    Summarizing,
+    Recording,
+    StoringEnd,
+    Done,
+}
+
+/// What is known of the interview when a process takes it up.
+#[derive(Clone, Copy, Debug)]
+pub struct Resumed {
+    pub phase: Phase,
+    pub end: Option<EndReason>,
+    pub greeted: bool,
+}
+
+/// The state of one interview.
+#[derive(Clone, Debug)]
+pub struct Interview {
+    phase: Phase,
+    end: Option<EndReason>,
+    greeted: bool,
+    connected: bool,
+    call: Call,
+    control: bool,
+    media: bool,
+    /// This chapter's first words were asked for.
+    opened: bool,
+    closing: Closing,
+    recording_settled: bool,
+    /// Whether there is anything to summarize; told by the session before `AllStored`.
+    spoken: bool,
+}
+
+impl Interview {
+    pub fn new(resumed: Resumed) -> Self {
+        Self {
+            phase: resumed.phase,
+            end: resumed.end,
+            greeted: resumed.greeted,
+            connected: false,
+            call: Call::None,
+            control: false,
+            media: false,
+            opened: false,
+            closing: Closing::No,
+            recording_settled: false,
+            spoken: false,
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+    pub fn end(&self) -> Option<EndReason> {
+        self.end
+    }
+    pub fn greeted(&self) -> bool {
+        self.greeted
+    }
+    pub fn connected(&self) -> bool {
+        self.connected
+    }
+    /// Whether anything was said, as far as the transcript knows.
+    pub fn set_spoken(&mut self, spoken: bool) {
+        self.spoken = spoken;
+    }
+
+    /// Decide. Exhaustive on purpose: a new event must say what it means in each phase.
+    pub fn on(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Started => self.started(),
+            Event::CandidateConnected => {
+                self.connected = true;
+                if self.phase.is_open() { vec![Effect::Disarm(Timer::Absence), Effect::Disarm(Timer::Grace)] } else { vec![] }
+            }
+            Event::CandidateDisconnected => {
+                self.connected = false;
+                match self.phase {
+                    Phase::Ready => vec![Effect::Arm(Timer::Absence)],
+                    Phase::Live => vec![Effect::Arm(Timer::Grace)],
+                    _ => vec![],
+                }
+            }
+            Event::OfferArrived if self.phase.is_open() && self.call != Call::Opening => {
+                self.forget_call();
+                self.call = Call::Opening;
+                vec![Effect::OpenCall]
+            }
+            Event::OfferArrived => vec![Effect::RefuseOffer],
+            Event::CallOpened => self.call_opened(),
+            Event::CallFailed { fatal } => {
+                self.forget_call();
+                if fatal && self.phase.is_open() { self.end_requested(EndReason::SetupFailed) } else { vec![] }
+            }
+            Event::CallGone => self.call_gone(),
+            Event::ControlReady => {
+                self.control = true;
+                let mut effects = self.open_chapter();
+                if !self.opened && self.phase == Phase::Live {
+                    effects.push(Effect::Arm(Timer::MediaAssumed));
+                }
+                effects
+            }
+            Event::ControlLost => {
+                self.control = false;
+                vec![]
+            }
+            Event::MediaConnected => {
+                self.media = true;
+                self.open_chapter()
+            }
+            Event::MediaLost => {
+                self.media = false;
+                if self.phase == Phase::Live && self.call == Call::Up {
+                    vec![Effect::AskForOffer { rollover: false }]
+                } else {
+                    vec![]
+                }
+            }
+            Event::EndRequested(reason) => self.end_requested(reason),
+            Event::LastWordsOver if self.closing == Closing::LastWords => self.await_words(),
+            Event::WordsSettled if self.closing == Closing::AwaitedWords => self.close_call(),
+            Event::AllStored => self.all_stored(),
+            Event::SummaryFinished if self.closing == Closing::Summarizing => self.await_recording(),
+            Event::RecordingSettled => {
+                self.recording_settled = true;
+                if self.closing == Closing::Recording { self.store_end() } else { vec![] }
+            }
+            Event::Due(timer) => self.due(timer),
+            Event::LastWordsOver | Event::WordsSettled | Event::SummaryFinished => vec![],
+        }
+    }
+
+    fn started(&mut self) -> Vec<Effect> {
+        match self.phase {
+            Phase::Created | Phase::Ready => {
+                self.phase = Phase::Ready;
+                vec![Effect::SavePhase(Phase::Ready), Effect::Arm(Timer::Absence)]
+            }
+            // A process before us held the call; whoever comes back brings a new offer.
+            Phase::Live => vec![Effect::Arm(Timer::Grace), Effect::Arm(Timer::TimeLimit)],
+            Phase::Ending => {
+                self.closing = Closing::Storing;
+                vec![Effect::CloseTranscript, Effect::SettleRecording, Effect::AwaitStored]
+            }
+            Phase::Summarizing => {
+                self.closing = Closing::Summarizing;
+                vec![Effect::SettleRecording, Effect::StartSummary]
+            }
+            Phase::Completed | Phase::Failed => {
+                self.closing = Closing::Done;
+                vec![Effect::Finish]
+            }
+        }
+    }
+
+    fn call_opened(&mut self) -> Vec<Effect> {
+        if self.call != Call::Opening || !self.phase.is_open() {
+            // Ended while the call was being opened: it must not live on unheard.
+            return vec![Effect::HangUp];
+        }
+        self.call = Call::Up;
+        if self.phase == Phase::Live {
+            return vec![];
+        }
+        self.phase = Phase::Live;
+        vec![Effect::SavePhase(Phase::Live), Effect::Arm(Timer::TimeLimit)]
+    }
+
+    /// The first words of a chapter, once someone can hear them and we can ask for them.
+    fn open_chapter(&mut self) -> Vec<Effect> {
+        if self.opened || !self.control || !self.media || self.phase != Phase::Live {
+            return vec![];
+        }
+        self.opened = true;
+        let greeted = std::mem::replace(&mut self.greeted, true);
+        vec![Effect::Disarm(Timer::MediaAssumed), if greeted { Effect::ContinueThread } else { Effect::AskOpening }]
+    }
+
+    fn call_gone(&mut self) -> Vec<Effect> {
+        if self.call == Call::None {
+            return vec![];
+        }
+        self.forget_call();
+        match self.closing {
+            Closing::No if self.connected => vec![Effect::AskForOffer { rollover: false }],
+            Closing::LastWords => self.await_words(),
+            _ => vec![],
+        }
+    }
+
+    fn end_requested(&mut self, reason: EndReason) -> Vec<Effect> {
+        if !self.phase.is_open() {
+            return vec![];
+        }
+        self.phase = Phase::Ending;
+        self.end = Some(reason);
+        let mut effects = vec![Effect::SavePhase(Phase::Ending)];
+        effects
+            .extend([Timer::Absence, Timer::Grace, Timer::TimeLimit, Timer::RollOver, Timer::MediaAssumed].map(Effect::Disarm));
+        if self.call == Call::Up && self.control && self.connected && reason.wants_last_words() {
+            self.closing = Closing::LastWords;
+            effects.push(Effect::LetLastWordsOut { goodbye: reason.wants_goodbye().then_some(reason) });
+            effects.push(Effect::Arm(Timer::LastWords));
+        } else {
+            effects.extend(self.await_words());
+        }
+        effects
+    }
+
+    fn await_words(&mut self) -> Vec<Effect> {
+        self.closing = Closing::AwaitedWords;
+        vec![Effect::Disarm(Timer::LastWords), Effect::Arm(Timer::AwaitedWords), Effect::AwaitWords]
+    }
+
+    fn close_call(&mut self) -> Vec<Effect> {
+        self.closing = Closing::Storing;
+        let mut effects = vec![Effect::Disarm(Timer::AwaitedWords)];
+        if self.call != Call::None {
+            effects.push(Effect::HangUp);
+        }
+        self.forget_call();
+        effects.extend([Effect::CloseTranscript, Effect::SettleRecording, Effect::AwaitStored]);
+        effects
+    }
+
+    fn all_stored(&mut self) -> Vec<Effect> {
+        match self.closing {
+            Closing::Storing if self.spoken => {
+                self.closing = Closing::Summarizing;
+                self.phase = Phase::Summarizing;
+                vec![Effect::SavePhase(Phase::Summarizing), Effect::TellEnded, Effect::StartSummary]
+            }
+            // Nothing was said: there is nothing to judge.
+            Closing::Storing => {
+                let mut effects = vec![Effect::TellEnded];
+                effects.extend(self.await_recording());
+                effects
+            }
+            Closing::StoringEnd => {
+                self.closing = Closing::Done;
+                vec![Effect::Finish]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn await_recording(&mut self) -> Vec<Effect> {
+        if self.recording_settled {
+            return self.store_end();
+        }
+        self.closing = Closing::Recording;
+        vec![Effect::Arm(Timer::RecordingSettling)]
+    }
+
+    fn store_end(&mut self) -> Vec<Effect> {
+        self.closing = Closing::StoringEnd;
+        self.phase = if self.end == Some(EndReason::SetupFailed) && !self.spoken { Phase::Failed } else { Phase::Completed };
+        vec![Effect::Disarm(Timer::RecordingSettling), Effect::SavePhase(self.phase), Effect::AwaitStored]
+    }
+
+    fn due(&mut self, timer: Timer) -> Vec<Effect> {
+        match timer {
+            Timer::Absence if !self.connected => self.end_requested(EndReason::CandidateAbsent),
+            Timer::Grace if !self.connected => self.end_requested(EndReason::CandidateLeft),
+            Timer::Absence | Timer::Grace => vec![],
+            Timer::TimeLimit => self.end_requested(EndReason::TimeLimit),
+            Timer::MediaAssumed => {
+                self.media = true;
+                self.open_chapter()
+            }
+            Timer::LastWords if self.closing == Closing::LastWords => self.await_words(),
+            Timer::AwaitedWords if self.closing == Closing::AwaitedWords => self.close_call(),
+            Timer::RecordingSettling if self.closing == Closing::Recording => self.store_end(),
+            Timer::LastWords | Timer::AwaitedWords | Timer::RecordingSettling => vec![],
+            Timer::RollOver if self.phase == Phase::Live => vec![Effect::AskForOffer { rollover: true }],
+            Timer::RollOver => vec![],
+        }
+    }
+
+    fn forget_call(&mut self) {
+        self.call = Call::None;
+        self.control = false;
+        self.media = false;
+        self.opened = false;
+    }
+}
+
+#[cfg(test)]
+#[path = "phase_tests.rs"]
+mod tests;

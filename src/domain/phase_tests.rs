@@ -1,0 +1,163 @@
+use super::*;
+use proptest::prelude::*;
+
+fn fresh() -> Interview {
+    Interview::new(Resumed { phase: Phase::Created, end: None, greeted: false })
+}
+
+fn live() -> Interview {
+    let mut interview = fresh();
+    for event in [Event::Started, Event::CandidateConnected, Event::OfferArrived, Event::CallOpened, Event::ControlReady] {
+        interview.on(event);
+    }
+    assert_eq!(interview.on(Event::MediaConnected).last(), Some(&Effect::AskOpening));
+    interview.set_spoken(true);
+    interview
+}
+
+fn has(effects: &[Effect], effect: &Effect) -> bool {
+    effects.contains(effect)
+}
+
+#[test]
+fn an_interview_ended_by_the_model_is_stored_summarized_and_finished() {
+    let mut interview = live();
+    let effects = interview.on(Event::EndRequested(EndReason::InterviewerEnded));
+    assert!(has(&effects, &Effect::LetLastWordsOut { goodbye: None }));
+    assert!(has(&interview.on(Event::LastWordsOver), &Effect::AwaitWords));
+    let effects = interview.on(Event::WordsSettled);
+    assert!(has(&effects, &Effect::HangUp) && has(&effects, &Effect::CloseTranscript));
+    assert!(has(&interview.on(Event::AllStored), &Effect::StartSummary));
+    assert_eq!(interview.phase(), Phase::Summarizing);
+    interview.on(Event::RecordingSettled);
+    assert!(has(&interview.on(Event::SummaryFinished), &Effect::SavePhase(Phase::Completed)));
+    assert_eq!(interview.on(Event::AllStored), [Effect::Finish]);
+}
+
+#[test]
+fn time_and_recruiter_let_the_ai_say_goodbye_but_the_candidate_is_let_go_at_once() {
+    for reason in [EndReason::TimeLimit, EndReason::RecruiterEnded] {
+        let effects = live().on(Event::EndRequested(reason));
+        assert!(has(&effects, &Effect::LetLastWordsOut { goodbye: Some(reason) }), "{reason:?}");
+    }
+    let effects = live().on(Event::EndRequested(EndReason::CandidateEnded));
+    assert!(has(&effects, &Effect::AwaitWords) && !effects.iter().any(|e| matches!(e, Effect::LetLastWordsOut { .. })));
+}
+
+#[test]
+fn a_second_chapter_never_greets_again() {
+    let mut interview = live();
+    assert_eq!(interview.on(Event::CallGone), [Effect::AskForOffer { rollover: false }]);
+    for event in [Event::OfferArrived, Event::CallOpened, Event::ControlReady] {
+        interview.on(event);
+    }
+    assert_eq!(interview.on(Event::MediaConnected).last(), Some(&Effect::ContinueThread));
+}
+
+#[test]
+fn a_client_that_never_reports_its_media_is_spoken_to_anyway() {
+    let mut interview = fresh();
+    for event in [Event::Started, Event::CandidateConnected, Event::OfferArrived, Event::CallOpened] {
+        interview.on(event);
+    }
+    assert_eq!(interview.on(Event::ControlReady), [Effect::Arm(Timer::MediaAssumed)]);
+    assert_eq!(interview.on(Event::Due(Timer::MediaAssumed)).last(), Some(&Effect::AskOpening));
+}
+
+#[test]
+fn a_candidate_who_never_came_leaves_nothing_to_summarize() {
+    let mut interview = fresh();
+    interview.on(Event::Started);
+    interview.on(Event::Due(Timer::Absence));
+    interview.on(Event::WordsSettled);
+    let effects = interview.on(Event::AllStored);
+    assert!(has(&effects, &Effect::TellEnded) && !has(&effects, &Effect::StartSummary));
+    interview.on(Event::RecordingSettled);
+    assert_eq!((interview.phase(), interview.end()), (Phase::Completed, Some(EndReason::CandidateAbsent)));
+}
+
+#[test]
+fn a_refusal_for_good_fails_the_interview() {
+    let mut interview = fresh();
+    for event in [Event::Started, Event::CandidateConnected, Event::OfferArrived] {
+        interview.on(event);
+    }
+    interview.on(Event::CallFailed { fatal: true });
+    for event in [Event::WordsSettled, Event::RecordingSettled, Event::AllStored] {
+        interview.on(event);
+    }
+    assert_eq!((interview.phase(), interview.end()), (Phase::Failed, Some(EndReason::SetupFailed)));
+}
+
+#[test]
+fn a_call_that_opens_after_the_end_is_hung_up() {
+    let mut interview = fresh();
+    for event in [Event::Started, Event::CandidateConnected, Event::OfferArrived] {
+        interview.on(event);
+    }
+    interview.on(Event::EndRequested(EndReason::CandidateEnded));
+    assert_eq!(interview.on(Event::CallOpened), [Effect::HangUp]);
+}
+
+#[test]
+fn each_phase_is_taken_up_where_it_was_left() {
+    let resumed = |phase| Interview::new(Resumed { phase, end: None, greeted: true }).on(Event::Started);
+    assert!(has(&resumed(Phase::Live), &Effect::Arm(Timer::Grace)));
+    assert!(has(&resumed(Phase::Ending), &Effect::AwaitStored));
+    assert!(has(&resumed(Phase::Summarizing), &Effect::StartSummary));
+    assert_eq!(resumed(Phase::Completed), [Effect::Finish]);
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    use EndReason::*;
+
+    let fixed = vec![
+        Event::CandidateConnected,
+        Event::CandidateDisconnected,
+        Event::OfferArrived,
+        Event::CallOpened,
+        Event::CallFailed { fatal: false },
+        Event::CallFailed { fatal: true },
+        Event::CallGone,
+        Event::ControlReady,
+        Event::ControlLost,
+        Event::MediaConnected,
+        Event::MediaLost,
+        Event::LastWordsOver,
+        Event::WordsSettled,
+        Event::AllStored,
+        Event::SummaryFinished,
+        Event::RecordingSettled,
+    ];
+    prop_oneof![
+        8 => proptest::sample::select(fixed),
+        1 => proptest::sample::select(vec![CandidateEnded, InterviewerEnded, RecruiterEnded]).prop_map(Event::EndRequested),
+        1 => proptest::sample::select(vec![Timer::Absence, Timer::Grace, Timer::TimeLimit, Timer::MediaAssumed, Timer::LastWords, Timer::AwaitedWords, Timer::RecordingSettling, Timer::RollOver]).prop_map(Event::Due),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: phases only go forward, the AI greets at most
+    /// once, and once the deadlines strike the interview finishes.
+    #[test]
+    fn every_interview_goes_forward_and_ends(events in proptest::collection::vec(any_event(), 0..80)) {
+        let mut interview = fresh();
+        let mut effects = interview.on(Event::Started);
+        let mut phase = interview.phase();
+        for event in events {
+            interview.set_spoken(true);
+            effects.extend(interview.on(event));
+            prop_assert!(interview.phase() >= phase || interview.phase().is_terminal());
+            phase = interview.phase();
+        }
+        for event in [
+            Event::Due(Timer::TimeLimit), Event::Due(Timer::LastWords), Event::Due(Timer::AwaitedWords), Event::AllStored,
+            Event::SummaryFinished, Event::Due(Timer::RecordingSettling), Event::AllStored,
+        ] {
+            effects.extend(interview.on(event));
+        }
+        prop_assert!(interview.phase().is_terminal(), "stuck in {:?}", interview);
+        prop_assert_eq!(effects.iter().filter(|e| **e == Effect::Finish).count(), 1);
+        prop_assert!(effects.iter().filter(|e| **e == Effect::AskOpening).count() <= 1);
+    }
+}

@@ -1,0 +1,399 @@
+//! `interview.v1`: what the browser and we say to each other over the WebSocket.
+//!
+//! docs/PROTOCOL.md describes each message; a test holds the two together.
+
+use super::phase::{EndReason, Phase};
+use super::transcript::{Entry, Witness};
+use super::voice::Speaker;
+use crate::ids::{ItemId, SessionId, VideoId};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+pub const SUBPROTOCOL: &str = "interview.v1";
+pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+/// An SDP offer of a browser is 1-6 KB.
+pub const MAX_SDP_BYTES: usize = 48 * 1024;
+pub const MAX_SDP_LINE_BYTES: usize = 4 * 1024;
+pub const MAX_ENTRIES: usize = 100;
+pub const MAX_ENTRY_TEXT_BYTES: usize = 16 * 1024;
+const MAX_ID_BYTES: usize = 128;
+
+/// From the browser. Unknown fields are ignored, unknown types are answered with an error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientMessage {
+    Authenticate {
+        ticket: String,
+        #[serde(default)]
+        traceparent: Option<String>,
+    },
+    SdpOffer {
+        sdp: String,
+    },
+    TranscriptUpdate {
+        entries: Vec<ClientEntry>,
+        #[serde(default)]
+        seq: Option<u64>,
+    },
+    EndSession {
+        #[serde(default)]
+        recording_url: Option<String>,
+        // Accepted as the seed has it and not needed: what was said is already ours.
+        #[serde(default)]
+        #[allow(dead_code)]
+        final_transcript: Option<serde_json::Value>,
+        #[serde(default)]
+        #[allow(dead_code)]
+        reason: Option<String>,
+    },
+    Consent {
+        kinds: Vec<ConsentKind>,
+        policy_version: String,
+    },
+    Resume {
+        last_event: u64,
+    },
+    MediaState {
+        state: MediaState,
+        #[serde(default)]
+        stats: Option<MediaStats>,
+    },
+    RecordingState {
+        state: ClientRecordingState,
+        #[serde(default)]
+        video_id: Option<VideoId>,
+        #[serde(default)]
+        part: Option<u32>,
+    },
+    IntegrityEvent {
+        kind: String,
+        #[serde(default, with = "time::serde::rfc3339::option")]
+        at: Option<OffsetDateTime>,
+    },
+    RefreshAuth {
+        #[allow(dead_code)]
+        token: String,
+    },
+    Heartbeat {},
+}
+
+impl ClientMessage {
+    /// The `type` on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Authenticate { .. } => "authenticate",
+            Self::SdpOffer { .. } => "sdp_offer",
+            Self::TranscriptUpdate { .. } => "transcript_update",
+            Self::EndSession { .. } => "end_session",
+            Self::Consent { .. } => "consent",
+            Self::Resume { .. } => "resume",
+            Self::MediaState { .. } => "media_state",
+            Self::RecordingState { .. } => "recording_state",
+            Self::IntegrityEvent { .. } => "integrity_event",
+            Self::RefreshAuth { .. } => "refresh_auth",
+            Self::Heartbeat {} => "heartbeat",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct ClientEntry {
+    pub text: String,
+    pub speaker: Speaker,
+    #[serde(with = "time::serde::rfc3339")]
+    pub timestamp: OffsetDateTime,
+    #[serde(default)]
+    pub id: Option<String>,
+    #[serde(default)]
+    pub item_id: Option<ItemId>,
+}
+
+impl ClientEntry {
+    /// The entry as a witness. Its key makes a repeat harmless: the client's own id, or else
+    /// a digest of what was said, by whom and when.
+    pub fn into_witness(self) -> Result<Witness, Refusal> {
+        let too_long = |text: &str, max: usize| text.len() > max;
+        if too_long(&self.text, MAX_ENTRY_TEXT_BYTES) {
+            return Err(Refusal::invalid(format!("an entry's text is over {MAX_ENTRY_TEXT_BYTES} bytes")));
+        }
+        if self.id.as_deref().is_some_and(|id| id.is_empty() || too_long(id, MAX_ID_BYTES))
+            || self.item_id.as_ref().is_some_and(|id| id.0.is_empty() || too_long(&id.0, MAX_ID_BYTES))
+        {
+            return Err(Refusal::invalid(format!("an entry's id must have 1 to {MAX_ID_BYTES} bytes")));
+        }
+        if self.text.contains('\0') || self.id.as_deref().is_some_and(|id| id.contains('\0')) {
+            return Err(Refusal::invalid("an entry contains a NUL character".to_owned()));
+        }
+        let key = match &self.id {
+            Some(id) => format!("c:{id}"),
+            None => format!("h:{}", digest(&self)),
+        };
+        Ok(Witness { key, item_id: self.item_id, speaker: self.speaker, text: self.text, at: self.timestamp })
+    }
+}
+
+fn digest(entry: &ClientEntry) -> String {
+    use std::fmt::Write;
+    let mut said = String::with_capacity(entry.text.len() + 64);
+    let _ = write!(said, "{}|{}|{}", entry.speaker.as_str(), entry.timestamp.unix_timestamp_nanos(), entry.text);
+    data_encoding::HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, said.as_bytes()).as_ref())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentKind {
+    AiEvaluation,
+    Recording,
+    Integrity,
+}
+
+impl ConsentKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AiEvaluation => "ai_evaluation",
+            Self::Recording => "recording",
+            Self::Integrity => "integrity",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaState {
+    Connecting,
+    Connected,
+    Disconnected,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+pub struct MediaStats {
+    #[serde(default)]
+    pub rtt_ms: Option<f64>,
+    #[serde(default)]
+    pub jitter_ms: Option<f64>,
+    #[serde(default)]
+    pub packets_lost: Option<f64>,
+    #[serde(default)]
+    pub bitrate_bps: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientRecordingState {
+    Recording,
+    PartStored,
+    Finished,
+    Failed,
+}
+
+/// To the browser. On the wire each carries a rising `n`, but for `heartbeat_ack`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerEvent {
+    SessionReady(SessionReady),
+    ConsentRecorded { kinds: Vec<ConsentKind> },
+    SdpAnswer { sdp: String, segment: i32 },
+    TranscriptAck { seq: u64 },
+    TranscriptEntry { entry: Entry },
+    PhaseChanged { phase: Phase, reason: Option<EndReason> },
+    MediaRenegotiate { reason: RenegotiateReason },
+    QualityAdvice { level: QualityLevel, max_audio_bitrate_bps: u32, max_video_bitrate_bps: u32 },
+    TimeLeft { seconds: u64 },
+    Degraded { what: Subsystem },
+    Restored { what: Subsystem },
+    SessionEnded { reason: EndReason, transcript_entries: usize, summary: SummaryState },
+    Error { code: &'static str, message: String, retryable: bool, request_type: Option<&'static str> },
+    HeartbeatAck {},
+}
+
+impl ServerEvent {
+    /// Whether a browser that was away should get it again. Answers to one request are not:
+    /// they would be answers to a question the new connection never asked.
+    pub fn replayable(&self) -> bool {
+        matches!(
+            self,
+            Self::TranscriptEntry { .. }
+                | Self::PhaseChanged { .. }
+                | Self::MediaRenegotiate { .. }
+                | Self::Degraded { .. }
+                | Self::Restored { .. }
+                | Self::SessionEnded { .. }
+        )
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionReady {
+    pub session_id: SessionId,
+    pub phase: Phase,
+    pub segment: i32,
+    pub acked_seq: u64,
+    pub heartbeat_interval_ms: u64,
+    pub required_consents: Vec<ConsentKind>,
+    pub given_consents: Vec<ConsentKind>,
+    pub time_left_s: u64,
+    pub greeted: bool,
+    pub limits: FrameLimits,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct FrameLimits {
+    pub max_frame_bytes: usize,
+    pub max_entries: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RenegotiateReason {
+    Lost,
+    Rollover,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QualityLevel {
+    Good,
+    Fair,
+    Poor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subsystem {
+    Storage,
+    Control,
+    Recording,
+    Summary,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SummaryState {
+    Pending,
+    Stored,
+    Failed,
+}
+
+/// Close codes of the socket; docs/PROTOCOL.md says for each whether to reconnect.
+pub mod close {
+    pub const DONE: u16 = 1000;
+    pub const GOING_AWAY: u16 = 1001;
+    pub const POLICY: u16 = 1008;
+    pub const TOO_BIG: u16 = 1009;
+    pub const RESTART: u16 = 1012;
+    pub const TRY_LATER: u16 = 1013;
+    pub const SUPERSEDED: u16 = 4001;
+    pub const TICKET_REFUSED: u16 = 4003;
+    pub const SESSION_OVER: u16 = 4010;
+}
+
+/// Why a message was not taken: a stable code for programs, words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: &'static str,
+    pub message: String,
+    pub retryable: bool,
+}
+
+impl Refusal {
+    pub fn invalid(message: String) -> Self {
+        Self { code: "message_invalid", message, retryable: false }
+    }
+}
+
+/// What must hold of an offer before it is forwarded byte for byte. Nothing is rewritten:
+/// an offer is passed on as it came or refused.
+pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
+    let refuse = |why: &str| Err(Refusal { code: "sdp_invalid", message: format!("the offer {why}"), retryable: false });
+    if sdp.len() > MAX_SDP_BYTES {
+        return refuse("is too large");
+    }
+    if !sdp.starts_with("v=0") {
+        return refuse("does not start with v=0: this is no SDP");
+    }
+    if !sdp.ends_with('\n') {
+        return refuse("does not end with a line break: it was cut or trimmed");
+    }
+    let mut audio = false;
+    for line in sdp.lines() {
+        if line.len() > MAX_SDP_LINE_BYTES {
+            return refuse("has a line that is too long");
+        }
+        if line.contains('\0') || !matches!(line.as_bytes(), [] | [b'a'..=b'z', b'=', ..]) {
+            return refuse("has a line that is no SDP");
+        }
+        match line.strip_prefix("m=") {
+            Some(media) if media.starts_with("audio ") => audio = true,
+            Some(media) if media.starts_with("application ") => {}
+            Some(_) => return refuse("has media other than audio and a data channel: the camera is recorded, not sent here"),
+            None => {}
+        }
+    }
+    if audio { Ok(()) } else { refuse("has no audio") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+
+    #[test]
+    fn an_offer_is_passed_as_it_came_or_refused() {
+        assert!(check_offer(OFFER).is_ok());
+        let long_line = format!("{OFFER}a={}\r\n", "x".repeat(MAX_SDP_LINE_BYTES));
+        let large = format!("{OFFER}{}", "a=x\r\n".repeat(MAX_SDP_BYTES / 5));
+        for bad in [
+            "",
+            "hello",
+            "v=0\r\n",
+            OFFER.trim_end(),
+            &OFFER.replace("m=audio", "m=video"),
+            &format!("{OFFER}junk\r\n"),
+            &long_line,
+            &large,
+        ] {
+            assert_eq!(check_offer(bad).map_err(|refusal| refusal.code), Err("sdp_invalid"), "{:.40}", bad);
+        }
+    }
+
+    #[test]
+    fn the_seeds_messages_are_understood() {
+        let seed = r#"{"type":"transcript_update","entries":[{"text":"Tell me about yourself.","speaker":"ai","timestamp":"2024-06-10T14:32:01.123Z"}]}"#;
+        let ClientMessage::TranscriptUpdate { entries, seq } = serde_json::from_str(seed).expect("the seed's shape") else {
+            panic!("another type")
+        };
+        assert_eq!((entries.len(), seq), (1, None));
+        let end =
+            r#"{"type":"end_session","recording_url":"https://api.video/videos/vi52d1jtaik8jfej213r","final_transcript":{}}"#;
+        assert!(matches!(serde_json::from_str(end), Ok(ClientMessage::EndSession { recording_url: Some(_), .. })));
+    }
+
+    #[test]
+    fn the_same_words_at_the_same_time_have_the_same_key() {
+        let entry = |text: &str| ClientEntry {
+            text: text.into(),
+            speaker: Speaker::Ai,
+            timestamp: OffsetDateTime::UNIX_EPOCH,
+            id: None,
+            item_id: None,
+        };
+        let key = |text| entry(text).into_witness().expect("valid").key;
+        assert_eq!(key("a"), key("a"));
+        assert_ne!(key("a"), key("b"));
+        let named = ClientEntry { id: Some("7".into()), ..entry("a") };
+        assert_eq!(named.into_witness().expect("valid").key, "c:7");
+    }
+
+    proptest! {
+        #[test]
+        fn no_offer_panics(sdp in ".{0,400}") { let _ = check_offer(&sdp); }
+
+        #[test]
+        fn no_frame_panics(frame in "\\{\"type\":\"(sdp_offer|consent|resume|transcript_update|end_session)\".{0,80}") {
+            let _ = serde_json::from_str::<ClientMessage>(&frame);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+use super::*;
+use crate::domain::voice::ReplyOutcome;
+use proptest::prelude::*;
+
+fn item(name: &str) -> ItemId {
+    ItemId::from(name)
+}
+fn reply(name: &str) -> ReplyId {
+    ReplyId::from(name)
+}
+fn at() -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH
+}
+fn said(speaker: Speaker) -> ItemContent {
+    ItemContent::Said { speaker, text: None, commentary: false }
+}
+fn texts(transcript: &Transcript) -> Vec<String> {
+    transcript.entries().into_iter().map(|entry| entry.text).collect()
+}
+
+/// One turn of the candidate and the AI's answer, as the provider sends them.
+fn turn(n: usize, before: Option<&str>) -> Vec<VoiceEvent> {
+    let (u, a, r) = (format!("u{n}"), format!("a{n}"), format!("r{n}"));
+    vec![
+        VoiceEvent::SpeechStarted { item: item(&u), start_ms: Some(1_000) },
+        VoiceEvent::CandidateWords { item: item(&u), delta: format!(" I said {n}") },
+        VoiceEvent::SpeechStopped { item: item(&u), end_ms: Some(2_000) },
+        VoiceEvent::ItemPlaced { item: item(&u), previous: before.map(item), content: said(Speaker::Candidate) },
+        VoiceEvent::ReplyStarted { reply: reply(&r), in_conversation: true },
+        VoiceEvent::ReplyItem { reply: reply(&r), item: item(&a), commentary: false },
+        VoiceEvent::ItemPlaced { item: item(&a), previous: Some(item(&u)), content: said(Speaker::Ai) },
+        VoiceEvent::ReplyWords { item: item(&a), delta: format!("answer {n}") },
+        VoiceEvent::CandidateSettled { item: item(&u), text: format!("I said {n}.\n") },
+        VoiceEvent::ReplySettled { item: item(&a), text: format!("answer {n}.") },
+        VoiceEvent::ReplyDone {
+            reply: reply(&r),
+            outcome: ReplyOutcome::Completed,
+            texts: vec![(item(&a), format!("answer {n}."))],
+            audio_tokens: Some(40),
+        },
+    ]
+}
+
+#[test]
+fn a_late_candidate_transcript_stands_before_the_answer_it_led_to() {
+    let mut transcript = Transcript::default();
+    let mut events = turn(1, None);
+    // The candidate's words arrive last of all.
+    let late = events.remove(8);
+    events.push(late);
+    for event in &events {
+        transcript.apply(event, at());
+    }
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1."]);
+    assert_eq!(transcript.entries().iter().map(|entry| entry.seq).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn an_interruption_after_the_text_was_final_revises_the_entry() {
+    let mut transcript = Transcript::default();
+    for event in &turn(1, None) {
+        transcript.apply(event, at());
+    }
+    transcript.apply(&VoiceEvent::PlaybackCut { reply: reply("r1") }, at());
+    let changed = transcript.apply(&VoiceEvent::ItemCut { item: item("a1"), heard_ms: 1_000 }, at());
+    assert_eq!(changed.len(), 1);
+    assert!(changed[0].interrupted && changed[0].revision > 1);
+    assert_eq!((changed[0].heard_ms, changed[0].text.as_str()), (Some(1_000), "answer 1."));
+    assert_eq!(changed[0].heard_text.as_deref(), Some(""), "half of «answer 1.» cut at a word");
+}
+
+#[test]
+fn a_failed_transcription_keeps_the_words_that_came() {
+    let mut transcript = Transcript::default();
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u"), start_ms: None }, at());
+    transcript.apply(&VoiceEvent::CandidateWords { item: item("u"), delta: " half a".into() }, at());
+    let entries = transcript.apply(&VoiceEvent::CandidateFailed { item: item("u") }, at());
+    assert_eq!((entries[0].status, entries[0].text.as_str()), (Status::Failed, "half a"));
+}
+
+#[test]
+fn out_of_band_replies_and_silent_items_say_nothing() {
+    let mut transcript = Transcript::default();
+    transcript.apply(&VoiceEvent::ReplyStarted { reply: reply("x"), in_conversation: false }, at());
+    transcript.apply(&VoiceEvent::ReplyItem { reply: reply("x"), item: item("i"), commentary: false }, at());
+    assert!(transcript.apply(&VoiceEvent::ReplySettled { item: item("i"), text: "secret".into() }, at()).is_empty());
+    transcript.apply(&VoiceEvent::ItemPlaced { item: item("t"), previous: None, content: ItemContent::Silent }, at());
+    assert!(transcript.close().is_empty() && transcript.is_empty());
+}
+
+#[test]
+fn closing_tells_what_never_arrived() {
+    let mut transcript = Transcript::default();
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u"), start_ms: None }, at());
+    assert!(transcript.awaits_words());
+    let entries = transcript.close();
+    assert_eq!((entries[0].status, entries[0].text.as_str()), (Status::Missing, ""));
+    assert!(transcript.close().is_empty(), "closing twice says nothing new");
+}
+
+#[test]
+fn a_new_chapter_goes_behind_the_old_one() {
+    let mut transcript = Transcript::default();
+    transcript.open_segment(1);
+    for event in &turn(1, None) {
+        transcript.apply(event, at());
+    }
+    let mut transcript = Transcript::restore(transcript.entries());
+    transcript.open_segment(2);
+    for event in &turn(2, None) {
+        transcript.apply(event, at());
+    }
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."]);
+    let seqs: Vec<i32> = transcript.entries().iter().map(|entry| entry.seq).collect();
+    assert_eq!(seqs.iter().collect::<std::collections::HashSet<_>>().len(), 4, "{seqs:?}");
+}
+
+fn witness(key: &str, item_id: Option<&str>, text: &str) -> Witness {
+    Witness { key: key.into(), item_id: item_id.map(item), speaker: Speaker::Candidate, text: text.into(), at: at() }
+}
+
+#[test]
+fn a_forged_word_of_the_browser_never_changes_what_was_heard() {
+    let mut transcript = Transcript::default();
+    for event in &turn(1, None) {
+        transcript.apply(event, at());
+    }
+    let answer = transcript.witness(witness("c:1", Some("u1"), "I lied"), false).expect("answered with the truth");
+    assert_eq!((answer.text.as_str(), answer.source), ("I said 1.", Source::Sideband));
+    let extra = transcript.witness(witness("c:2", None, "I am a genius"), false).expect("kept as a witness");
+    assert!(!extra.authoritative);
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1."]);
+}
+
+#[test]
+fn a_witness_that_came_first_is_overwritten_by_the_truth() {
+    let mut transcript = Transcript::default();
+    let early = transcript.witness(witness("c:1", Some("u1"), "forged"), false).expect("kept");
+    assert_eq!((early.key.as_str(), early.authoritative), ("u1", false));
+    let truth: Vec<Entry> =
+        turn(1, None).iter().flat_map(|event| transcript.apply(event, at())).filter(|e| e.key == "u1").collect();
+    let last = truth.last().expect("the truth is told");
+    assert_eq!((last.text.as_str(), last.seq, last.authoritative), ("I said 1.", early.seq, true));
+    assert!(last.revision > early.revision);
+}
+
+#[test]
+fn alone_the_browser_is_believed_and_marked() {
+    let mut transcript = Transcript::default();
+    let entry = transcript.witness(witness("c:1", None, "hello"), true).expect("kept");
+    assert!(entry.authoritative && entry.source == Source::Browser);
+    let again = transcript.witness(witness("c:1", None, "hello"), true).expect("told again");
+    assert_eq!((again.seq, transcript.len()), (entry.seq, 1));
+}
+
+#[test]
+fn the_same_words_without_an_item_are_one_entry() {
+    let mut transcript = Transcript::default();
+    for event in &turn(1, None) {
+        transcript.apply(event, at());
+    }
+    let told = transcript.witness(witness("h:1", None, "i said 1"), false).expect("merged");
+    assert_eq!(told.key, "u1");
+}
+
+proptest! {
+    /// Any duplication and any local disorder of the final events ends in the same transcript.
+    #[test]
+    fn duplicated_and_swapped_events_settle_the_same(swaps in proptest::collection::vec((0usize..64, 0usize..4), 0..24), repeats in proptest::collection::vec(0usize..64, 0..24)) {
+        let mut events: Vec<VoiceEvent> = (1..=4).flat_map(|n| turn(n, (n > 1).then(|| format!("a{}", n - 1)).as_deref())).collect();
+        let mut straight = Transcript::default();
+        for event in &events { straight.apply(event, at()); }
+        for index in repeats { let event = events[index % events.len()].clone(); events.push(event); }
+        // Texts may be late by any amount; the order of placement events is the provider's.
+        for (index, by) in swaps {
+            let index = index % events.len();
+            let placed = |e: &VoiceEvent| matches!(e, VoiceEvent::ItemPlaced { .. } | VoiceEvent::SpeechStarted { .. } | VoiceEvent::ReplyItem { .. });
+            if index + by < events.len() && !placed(&events[index]) && !placed(&events[index + by]) {
+                events.swap(index, index + by);
+            }
+        }
+        let mut shuffled = Transcript::default();
+        for event in &events { shuffled.apply(event, at()); }
+        prop_assert_eq!(texts(&straight), texts(&shuffled));
+    }
+}

@@ -1,0 +1,157 @@
+//! The seam between the interview and whoever provides the voice.
+//!
+//! The control channel translates a provider's wire events into these, and these into
+//! the provider's commands. OpenAI Realtime is the first adapter.
+
+use crate::ids::{ItemId, ReplyId, ToolCallId};
+use serde::Serialize;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    Ai,
+    Candidate,
+}
+
+impl Speaker {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ai => "ai",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
+/// What happened in the call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VoiceEvent {
+    /// The control channel is configured and hears the call.
+    Ready {
+        /// Unix seconds at which the provider ends the call by itself.
+        expires_at: Option<i64>,
+    },
+    SpeechStarted {
+        item: ItemId,
+        start_ms: Option<u64>,
+    },
+    SpeechStopped {
+        item: ItemId,
+        end_ms: Option<u64>,
+    },
+    /// The item has its place in the conversation: after `previous`, or first in its chapter.
+    ItemPlaced {
+        item: ItemId,
+        previous: Option<ItemId>,
+        content: ItemContent,
+    },
+    ItemDeleted {
+        item: ItemId,
+    },
+    /// More of the candidate's words; not yet final.
+    CandidateWords {
+        item: ItemId,
+        delta: String,
+    },
+    CandidateSettled {
+        item: ItemId,
+        text: String,
+    },
+    /// The provider could not transcribe what the candidate said.
+    CandidateFailed {
+        item: ItemId,
+    },
+    ReplyStarted {
+        reply: ReplyId,
+        in_conversation: bool,
+    },
+    /// The reply writes this item.
+    ReplyItem {
+        reply: ReplyId,
+        item: ItemId,
+        commentary: bool,
+    },
+    ReplyWords {
+        item: ItemId,
+        delta: String,
+    },
+    ReplySettled {
+        item: ItemId,
+        text: String,
+    },
+    /// The reply is generated (not: heard). Carries all its texts, for what was missed.
+    ReplyDone {
+        reply: ReplyId,
+        outcome: ReplyOutcome,
+        texts: Vec<(ItemId, String)>,
+        audio_tokens: Option<u64>,
+    },
+    PlaybackStarted {
+        reply: ReplyId,
+    },
+    /// Heard to the end.
+    PlaybackEnded {
+        reply: ReplyId,
+    },
+    /// Cut off by the candidate.
+    PlaybackCut {
+        reply: ReplyId,
+    },
+    /// Only this much of the item was heard.
+    ItemCut {
+        item: ItemId,
+        heard_ms: u64,
+    },
+    ToolCalled {
+        call: ToolCallId,
+        name: String,
+        arguments: String,
+    },
+    /// The provider refused one of our commands; the call goes on.
+    Refused {
+        code: String,
+        message: String,
+        command: Option<String>,
+    },
+    /// The provider's time for this call is over.
+    Expired,
+}
+
+/// What an item of the conversation is to us.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ItemContent {
+    /// Something said: by whom, and the text if it is already known.
+    Said { speaker: Speaker, text: Option<String>, commentary: bool },
+    /// Known only by its place so far.
+    Unknown,
+    /// Holds a place and says nothing: tool calls, our own notes, seeded history.
+    Silent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyOutcome {
+    Completed,
+    Cancelled,
+    Failed,
+    Incomplete,
+}
+
+/// What we want the voice to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VoiceCommand {
+    /// Greet and ask the first question.
+    AskOpening,
+    /// A new chapter of the same interview: no greeting, pick up the thread.
+    ContinueThread,
+    /// Thank the candidate and say goodbye.
+    SayGoodbye {
+        because: &'static str,
+    },
+    AnswerTool {
+        call: ToolCallId,
+        output: String,
+    },
+    /// A note to the model, not spoken.
+    Note {
+        text: String,
+    },
+}

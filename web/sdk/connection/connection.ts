@@ -1,0 +1,309 @@
+import { Backoff } from '../backoff';
+import { Emitter } from '../emitter';
+import { ApiError, isRetryable } from '../http/errors';
+import type {
+  ClientMessage,
+  JoinInfo,
+  RelayedEntry,
+  ServerEventName,
+  ServerEvents,
+  ServerMessage,
+  Uuid,
+} from '../types';
+import { closeAction, stopReason, type StopReason } from './close_codes';
+import type { EntryStore } from './entry_store';
+import { LinkWatch } from './link_watch';
+import { Outbox } from './outbox';
+
+export type ConnectionState =
+  | { kind: 'idle' }
+  /** Getting a ticket, opening the socket, waiting for `session_ready`. */
+  | { kind: 'connecting'; attempt: number }
+  | { kind: 'ready' }
+  /** The link is down; the next attempt starts after `delayMs`. */
+  | { kind: 'waiting'; attempt: number; delayMs: number }
+  | { kind: 'closed'; reason: StopReason | 'closed_by_client'; code: number | null; detail: string | null };
+
+export type ConnectionEvents = {
+  state: ConnectionState;
+  /** Entries cannot be kept across a reload any more (private window, full disk). */
+  store_failure: unknown;
+} & ServerEvents;
+
+export interface ConnectionOptions {
+  sessionId: Uuid;
+  /** Gets a fresh ticket; called before every attempt. */
+  join: (signal: AbortSignal) => Promise<JoinInfo>;
+  store?: EntryStore;
+  openSocket?: (url: string, protocols: string[]) => WebSocket;
+  random?: () => number;
+  backoff?: { baseMs: number; capMs: number };
+  /** An update that was not acknowledged for this long is sent again. */
+  ackTimeoutMs?: number;
+  /** From opening the socket to `session_ready`. */
+  readyTimeoutMs?: number;
+}
+
+/** UTF-8 bytes that JSON needs around the entries of a `transcript_update`. */
+const ENVELOPE_BYTES = 256;
+
+/** The close code this side uses to leave; any code a browser lets a page send will do. */
+const NORMAL_CLOSURE = 1000;
+
+/**
+ * The `interview.v1` socket: one object for the whole interview, any number of sockets underneath.
+ *
+ * It takes care of tickets, reconnects, the heartbeat, `resume`, and of transcript updates until they are
+ * acknowledged. It does not know what the messages mean; `Interview` does.
+ */
+export class InterviewConnection extends Emitter<ConnectionEvents> {
+  readonly #options: Required<Omit<ConnectionOptions, 'store' | 'random'>>;
+  readonly #outbox: Outbox;
+  readonly #backoff: Backoff;
+  readonly #link: LinkWatch;
+  #state: ConnectionState = { kind: 'idle' };
+  #socket: WebSocket | null = null;
+  #joinInfo: JoinInfo | null = null;
+  #abort = new AbortController();
+  #timers = { retry: 0, ready: 0, ack: 0 } as Record<'retry' | 'ready' | 'ack', number | NodeJS.Timeout>;
+  #lastEvent = 0;
+  #limits = { max_frame_bytes: 64 * 1024, max_entries: 50 };
+  #ticketRefusals = 0;
+
+  constructor(options: ConnectionOptions) {
+    super();
+    this.#options = {
+      openSocket: (url, protocols) => new WebSocket(url, protocols),
+      backoff: { baseMs: 500, capMs: 15_000 },
+      ackTimeoutMs: 10_000,
+      readyTimeoutMs: 15_000,
+      ...options,
+    };
+    this.#outbox = new Outbox({
+      sessionId: options.sessionId,
+      ...(options.store ? { store: options.store } : {}),
+      onStoreFailure: (error) => this.emit('store_failure', error),
+    });
+    this.#backoff = new Backoff({
+      ...this.#options.backoff,
+      ...(options.random ? { random: options.random } : {}),
+    });
+    this.#link = new LinkWatch({
+      sendHeartbeat: () => this.send({ type: 'heartbeat' }),
+      // A dead link gives no close event for minutes, so the socket is given up without waiting for one.
+      onDead: () => this.#dropSocket(1006),
+    });
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** The answer to the latest ticket request. */
+  get joinInfo(): JoinInfo | null {
+    return this.#joinInfo;
+  }
+
+  /** Number of transcript updates the server has not acknowledged. */
+  get unacknowledged(): number {
+    return this.#outbox.pending.length;
+  }
+
+  get acknowledgedSeq(): number {
+    return this.#outbox.acknowledgedSeq;
+  }
+
+  async open(): Promise<void> {
+    if (this.#state.kind !== 'idle') return;
+    this.#setState({ kind: 'connecting', attempt: 1 });
+    await this.#outbox.load();
+    globalThis.addEventListener?.('online', this.#onOnline);
+    await this.#connect();
+  }
+
+  /** Leaves for good. The interview itself goes on until someone ends it. */
+  close(): void {
+    this.#finish('closed_by_client', null, null);
+  }
+
+  /** Sends now, or not at all: returns `false` while the link is down. */
+  send(message: ClientMessage): boolean {
+    if (this.#socket?.readyState !== 1) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** Hands entries over for storage. They are kept until acknowledged, whatever happens to the link. */
+  relay(entries: RelayedEntry[]): boolean {
+    let kept = true;
+    for (const batch of splitEntries(entries, this.#limits)) {
+      const update = this.#outbox.add(batch);
+      if (update === null) kept = false;
+      else if (this.#state.kind === 'ready') this.send({ type: 'transcript_update', ...update });
+    }
+    this.#armAckTimer();
+    return kept;
+  }
+
+  /** Resolves when the entries handed over so far are in the store that survives a reload. */
+  stored(): Promise<void> {
+    return this.#outbox.settled();
+  }
+
+  readonly #onOnline = () => {
+    if (this.#state.kind !== 'waiting') return;
+    clearTimeout(this.#timers.retry);
+    void this.#connect();
+  };
+
+  async #connect(): Promise<void> {
+    this.#setState({ kind: 'connecting', attempt: this.#backoff.attempt + 1 });
+    try {
+      this.#joinInfo = await this.#options.join(this.#abort.signal);
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      if (isRetryable(error)) this.#retryLater(error instanceof ApiError ? error.retryAfterMs : null);
+      else this.#refused(error);
+      return;
+    }
+    if (this.#abort.signal.aborted) return;
+    this.#openSocket(this.#joinInfo);
+  }
+
+  #refused(error: unknown): void {
+    const over = error instanceof ApiError && (error.status === 410 || error.code === 'session_over');
+    const detail = error instanceof Error ? error.message : String(error);
+    this.#finish(over ? 'session_over' : 'refused', null, detail);
+  }
+
+  #openSocket(join: JoinInfo): void {
+    const protocols = ['interview.v1', `ticket.${join.websocket_ticket}`];
+    const socket = this.#options.openSocket(join.websocket_url, protocols);
+    this.#socket = socket;
+    socket.onmessage = (event: MessageEvent) => {
+      if (this.#socket === socket && typeof event.data === 'string') this.#onFrame(event.data);
+    };
+    socket.onclose = (event: CloseEvent) => {
+      if (this.#socket === socket) this.#onClose(event.code, event.reason);
+    };
+    this.#timers.ready = setTimeout(() => this.#dropSocket(1006), this.#options.readyTimeoutMs);
+  }
+
+  #onFrame(text: string): void {
+    this.#link.onFrame();
+    let message: ServerMessage;
+    try {
+      message = JSON.parse(text) as ServerMessage;
+    } catch {
+      return;
+    }
+    if (message.type === 'session_ready') this.#onReady(message);
+    else if (typeof message.n === 'number') this.#lastEvent = Math.max(this.#lastEvent, message.n);
+    if (message.type === 'transcript_ack') {
+      this.#outbox.acknowledge(message.seq);
+      this.#armAckTimer();
+    }
+    // Types this client does not know have no listeners, so they fall through without harm.
+    this.emit(message.type as ServerEventName, message as never);
+  }
+
+  #onReady(ready: { n?: number } & ServerEvents['session_ready']): void {
+    clearTimeout(this.#timers.ready);
+    this.#ticketRefusals = 0;
+    this.#backoff.reset();
+    this.#limits = { ...this.#limits, ...ready.limits };
+    this.#link.start(ready.heartbeat_interval_ms);
+    this.#outbox.synchronise(ready.acked_seq);
+    // A server that lost its memory counts from one again: then everything it has is news.
+    if (ready.n !== undefined && ready.n <= this.#lastEvent) this.#lastEvent = 0;
+    this.#setState({ kind: 'ready' });
+    if (this.#lastEvent > 0 || ready.greeted) this.send({ type: 'resume', last_event: this.#lastEvent });
+    this.#resendPending();
+  }
+
+  #resendPending(): void {
+    for (const update of this.#outbox.pending) this.send({ type: 'transcript_update', ...update });
+    this.#armAckTimer();
+  }
+
+  #armAckTimer(): void {
+    clearTimeout(this.#timers.ack);
+    if (this.#outbox.pending.length === 0 || this.#state.kind !== 'ready') return;
+    this.#timers.ack = setTimeout(() => this.#resendPending(), this.#options.ackTimeoutMs);
+  }
+
+  #onClose(code: number, detail: string): void {
+    this.#forgetSocket();
+    switch (closeAction(code)) {
+      case 'reconnect':
+        this.#retryLater(null);
+        break;
+      case 'new_ticket_once':
+        this.#ticketRefusals += 1;
+        if (this.#ticketRefusals > 1) this.#finish('ticket_refused', code, detail);
+        else void this.#connect();
+        break;
+      case 'stop':
+        this.#finish(stopReason(code), code, detail);
+    }
+  }
+
+  #dropSocket(code: number): void {
+    const socket = this.#socket;
+    this.#forgetSocket();
+    socket?.close();
+    if (socket) this.#onClose(code, 'no sign of life');
+  }
+
+  #retryLater(retryAfterMs: number | null): void {
+    const delayMs = Math.max(this.#backoff.next(), Math.min(retryAfterMs ?? 0, 60_000));
+    this.#setState({ kind: 'waiting', attempt: this.#backoff.attempt, delayMs });
+    this.#timers.retry = setTimeout(() => void this.#connect(), delayMs);
+  }
+
+  #forgetSocket(): void {
+    clearTimeout(this.#timers.ready);
+    clearTimeout(this.#timers.ack);
+    this.#link.stop();
+    this.#socket = null;
+  }
+
+  #finish(reason: StopReason | 'closed_by_client', code: number | null, detail: string | null): void {
+    if (this.#state.kind === 'closed') return;
+    const socket = this.#socket;
+    this.#abort.abort();
+    this.#forgetSocket();
+    clearTimeout(this.#timers.retry);
+    globalThis.removeEventListener?.('online', this.#onOnline);
+    socket?.close(NORMAL_CLOSURE);
+    this.#setState({ kind: 'closed', reason, code, detail });
+  }
+
+  #setState(state: ConnectionState): void {
+    this.#state = state;
+    this.emit('state', state as never);
+  }
+}
+
+/** Cuts entries into batches that respect the server's limits on entries and on bytes per frame. */
+export function splitEntries(
+  entries: RelayedEntry[],
+  limits: { max_frame_bytes: number; max_entries: number },
+): RelayedEntry[][] {
+  const budget = limits.max_frame_bytes - ENVELOPE_BYTES;
+  const encoder = new TextEncoder();
+  const batches: RelayedEntry[][] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const size = encoder.encode(JSON.stringify(entry)).length + 1;
+    const current = batches.at(-1);
+    if (current && current.length < limits.max_entries && bytes + size <= budget) {
+      current.push(entry);
+      bytes += size;
+    } else {
+      batches.push([entry]);
+      bytes = size;
+    }
+  }
+  return batches;
+}

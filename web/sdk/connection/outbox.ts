@@ -1,0 +1,101 @@
+import type { RelayedEntry, Uuid } from '../types';
+import { MemoryEntryStore, type EntryStore, type PendingUpdate } from './entry_store';
+
+/** More unacknowledged updates than any interview can produce; a bound all the same. */
+const MAX_PENDING = 2_000;
+
+export interface OutboxOptions {
+  sessionId: Uuid;
+  store?: EntryStore;
+  /** Told once when entries can no longer be kept across a reload (storage forbidden or full). */
+  onStoreFailure?: (error: unknown) => void;
+}
+
+/**
+ * The transcript updates the server has not acknowledged. The server acknowledges only what it has
+ * committed, so an update stays here until then: it is sent again after a reconnect and after a silence.
+ * Repeats are harmless, because the server keys the rows.
+ */
+export class Outbox {
+  readonly #sessionId: Uuid;
+  readonly #onStoreFailure: (error: unknown) => void;
+  #store: EntryStore;
+  #pending: PendingUpdate[] = [];
+  #nextSeq = 1;
+  #acked = 0;
+  /** Store writes run one after the other, so that a late `put` cannot revive an acknowledged update. */
+  #writes: Promise<void> = Promise.resolve();
+
+  constructor(options: OutboxOptions) {
+    this.#sessionId = options.sessionId;
+    this.#store = options.store ?? new MemoryEntryStore();
+    this.#onStoreFailure = options.onStoreFailure ?? (() => undefined);
+  }
+
+  get pending(): readonly PendingUpdate[] {
+    return this.#pending;
+  }
+
+  get acknowledgedSeq(): number {
+    return this.#acked;
+  }
+
+  /** Reads what an earlier page left behind. Call once, before the first connection. */
+  async load(): Promise<void> {
+    try {
+      this.#pending = await this.#store.load(this.#sessionId);
+    } catch (error) {
+      this.#fallBack(error);
+    }
+    this.#nextSeq = (this.#pending.at(-1)?.seq ?? 0) + 1;
+  }
+
+  /**
+   * Aligns with the server's high-water mark at (re)connect. When the server knows less than the gap-free
+   * start of our numbers (its storage was restored, or ours was partly lost), what is pending is numbered
+   * again from the mark: an acknowledgement covers "all up to", so a gap would block it for ever.
+   */
+  synchronise(ackedSeq: number): void {
+    this.acknowledge(ackedSeq);
+    const first = this.#pending[0];
+    if (first && first.seq !== ackedSeq + 1) {
+      this.#pending = this.#pending.map((update, index) => ({ ...update, seq: ackedSeq + 1 + index }));
+      const renumbered = [...this.#pending];
+      this.#write(() => this.#store.replace(this.#sessionId, renumbered));
+    }
+    this.#acked = ackedSeq;
+    this.#nextSeq = ackedSeq + this.#pending.length + 1;
+  }
+
+  /** Adds an update; `null` when the outbox is full. */
+  add(entries: RelayedEntry[]): PendingUpdate | null {
+    if (this.#pending.length >= MAX_PENDING) return null;
+    const update = { seq: this.#nextSeq, entries };
+    this.#nextSeq += 1;
+    this.#pending.push(update);
+    this.#write(() => this.#store.put(this.#sessionId, update));
+    return update;
+  }
+
+  acknowledge(seq: number): void {
+    if (seq <= this.#acked && (this.#pending[0]?.seq ?? Infinity) > seq) return;
+    this.#acked = Math.max(this.#acked, seq);
+    this.#pending = this.#pending.filter((update) => update.seq > seq);
+    this.#write(() => this.#store.acknowledge(this.#sessionId, seq));
+  }
+
+  /** Resolves when everything so far has reached the store. */
+  settled(): Promise<void> {
+    return this.#writes;
+  }
+
+  #write(operation: () => Promise<void>): void {
+    this.#writes = this.#writes.then(operation).catch((error: unknown) => this.#fallBack(error));
+  }
+
+  #fallBack(error: unknown): void {
+    if (this.#store instanceof MemoryEntryStore) return;
+    this.#store = new MemoryEntryStore();
+    this.#onStoreFailure(error);
+  }
+}

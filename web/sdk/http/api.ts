@@ -1,0 +1,227 @@
+import { Backoff } from '../backoff';
+import { DeadlineError, sleep, withDeadline } from '../time';
+import type {
+  Candidate,
+  ClientConfig,
+  CreateSession,
+  Entry,
+  JoinInfo,
+  Me,
+  Page,
+  PositionWithCompetencies,
+  RecordingView,
+  SessionView,
+  SummaryView,
+  Uuid,
+} from '../types';
+import { ApiError, NetworkError, readProblem } from './errors';
+import { readSse } from './sse';
+
+export interface InterviewApiOptions {
+  /** Origin of the tenant's gateway. Empty means "the page's own origin". */
+  baseUrl?: string;
+  /** Called before each request, so that a refreshed token is picked up. */
+  accessToken?: () => Promise<string | null> | string | null;
+  fetch?: typeof fetch;
+  /** Deadline of one call, from sending to the end of the answer. */
+  timeoutMs?: number;
+}
+
+export type SessionEvent =
+  | { type: 'session'; session: SessionView }
+  | { type: 'transcript_entry'; entry: Entry };
+
+export interface ObserveHandlers {
+  onEvent: (event: SessionEvent) => void;
+  /** `false` while the stream is down and will be opened again. */
+  onConnected?: (connected: boolean) => void;
+}
+
+interface CallOptions {
+  method?: 'GET' | 'POST' | 'DELETE';
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal | undefined;
+}
+
+/** The HTTP side of the interview service. Every failure is an `ApiError` or a `NetworkError`. */
+export class InterviewApi {
+  readonly #baseUrl: string;
+  readonly #accessToken: () => Promise<string | null> | string | null;
+  readonly #fetch: typeof fetch;
+  readonly #timeoutMs: number;
+
+  constructor(options: InterviewApiOptions = {}) {
+    this.#baseUrl = (options.baseUrl ?? '').replace(/\/$/, '');
+    this.#accessToken = options.accessToken ?? (() => null);
+    this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
+    this.#timeoutMs = options.timeoutMs ?? 20_000;
+  }
+
+  config(): Promise<ClientConfig> {
+    return this.#json('/api/config');
+  }
+
+  me(): Promise<Me> {
+    return this.#json('/api/me');
+  }
+
+  positions(): Promise<{ items: PositionWithCompetencies[] }> {
+    return this.#json('/api/positions');
+  }
+
+  candidates(): Promise<{ items: Candidate[] }> {
+    return this.#json('/api/candidates');
+  }
+
+  /**
+   * Creates an interview. Pass the same `idempotencyKey` when you try again after a lost answer: the
+   * server then returns the first interview instead of making a second one.
+   */
+  createSession(request: CreateSession, idempotencyKey: string): Promise<JoinInfo> {
+    return this.#json('/api/sessions', {
+      method: 'POST',
+      body: request,
+      headers: { 'idempotency-key': idempotencyKey },
+    });
+  }
+
+  /** A fresh single-use ticket: for joining, and for every reconnect. */
+  ticket(sessionId: Uuid, signal?: AbortSignal): Promise<JoinInfo> {
+    return this.#json(`${sessionPath(sessionId)}/ticket`, { method: 'POST', signal });
+  }
+
+  sessions(page: { limit?: number; cursor?: string | null } = {}): Promise<Page<SessionView>> {
+    const query = new URLSearchParams();
+    if (page.limit !== undefined) query.set('limit', String(page.limit));
+    if (page.cursor) query.set('cursor', page.cursor);
+    const suffix = query.size > 0 ? `?${query}` : '';
+    return this.#json(`/api/sessions${suffix}`);
+  }
+
+  session(sessionId: Uuid): Promise<SessionView> {
+    return this.#json(sessionPath(sessionId));
+  }
+
+  /** Asks the interview to end. Repeating it is harmless. */
+  endSession(sessionId: Uuid): Promise<SessionView> {
+    return this.#json(`${sessionPath(sessionId)}/end`, { method: 'POST' });
+  }
+
+  transcript(sessionId: Uuid): Promise<{ entries: Entry[] }> {
+    return this.#json(`${sessionPath(sessionId)}/transcript`);
+  }
+
+  /** The transcript as a file for people (`text`) or for a video player (`vtt`). */
+  async transcriptFile(sessionId: Uuid, format: 'text' | 'vtt'): Promise<string> {
+    const response = await this.#send(`${sessionPath(sessionId)}/transcript?format=${format}`, {});
+    return response.text();
+  }
+
+  summary(sessionId: Uuid): Promise<SummaryView> {
+    return this.#json(`${sessionPath(sessionId)}/summary`);
+  }
+
+  recording(sessionId: Uuid): Promise<RecordingView> {
+    return this.#json(`${sessionPath(sessionId)}/recording`);
+  }
+
+  /** One run of the live event stream. Ends when the server closes it. */
+  async *events(sessionId: Uuid, signal?: AbortSignal): AsyncGenerator<SessionEvent, void, void> {
+    const response = await this.#send(`${sessionPath(sessionId)}/events`, {
+      headers: { accept: 'text/event-stream' },
+      signal,
+    });
+    if (!response.body) return;
+    for await (const message of readSse(response.body)) {
+      const event = parseSessionEvent(message.event, message.data);
+      if (event) yield event;
+    }
+  }
+
+  /**
+   * Follows an interview until `signal` is aborted: opens the event stream again whenever it breaks, with
+   * backoff. Rejects when the server refuses for good (for example 401 or 404).
+   */
+  async observe(sessionId: Uuid, handlers: ObserveHandlers, signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff({ baseMs: 1_000, capMs: 15_000 });
+    while (!signal.aborted) {
+      try {
+        const openedAt = Date.now();
+        for await (const event of this.events(sessionId, signal)) {
+          // Only a stream that held for a while counts as good: one that opens and breaks at once, over
+          // and over, must not be reopened without a pause.
+          if (Date.now() - openedAt > 10_000) backoff.reset();
+          handlers.onConnected?.(true);
+          handlers.onEvent(event);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof ApiError && !error.retryable) throw error;
+      }
+      if (signal.aborted) return;
+      handlers.onConnected?.(false);
+      await sleep(backoff.next(), signal).catch(() => undefined);
+    }
+  }
+
+  async #json<T>(path: string, options: CallOptions = {}): Promise<T> {
+    const response = await this.#send(path, options);
+    try {
+      return (await withDeadline(response.json(), this.#timeoutMs, 'the body of the answer')) as T;
+    } catch (error) {
+      throw asNetworkError(error, options.signal);
+    }
+  }
+
+  async #send(path: string, options: CallOptions): Promise<Response> {
+    const headers = new Headers({ accept: 'application/json', ...options.headers });
+    const token = await this.#accessToken();
+    if (token) headers.set('authorization', `Bearer ${token}`);
+    const init: RequestInit = { method: options.method ?? 'GET', headers };
+    if (options.body !== undefined) {
+      headers.set('content-type', 'application/json');
+      init.body = JSON.stringify(options.body);
+    }
+    // The deadline ends when the headers are here: an event stream goes on for as long as it likes.
+    const deadline = new AbortController();
+    const timer = setTimeout(
+      () => deadline.abort(new DOMException('no answer', 'TimeoutError')),
+      this.#timeoutMs,
+    );
+    init.signal = options.signal ? AbortSignal.any([options.signal, deadline.signal]) : deadline.signal;
+    let response: Response;
+    try {
+      response = await this.#fetch(this.#baseUrl + path, init);
+    } catch (error) {
+      throw asNetworkError(error, options.signal);
+    } finally {
+      clearTimeout(timer);
+    }
+    if (!response.ok) throw await readProblem(response);
+    return response;
+  }
+}
+
+function sessionPath(sessionId: Uuid): string {
+  return `/api/sessions/${encodeURIComponent(sessionId)}`;
+}
+
+function asNetworkError(error: unknown, signal: AbortSignal | undefined): unknown {
+  const name = error instanceof Error ? error.name : '';
+  if (name === 'TimeoutError' || error instanceof DeadlineError) return new NetworkError('timeout', error);
+  // The caller gave up on purpose; that is not the network's fault.
+  if (name === 'AbortError' && signal?.aborted) return error;
+  return new NetworkError('unreachable', error);
+}
+
+/** Unknown or malformed events are skipped: a newer server may send more than this client knows. */
+export function parseSessionEvent(name: string, data: string): SessionEvent | null {
+  try {
+    if (name === 'session') return { type: 'session', session: JSON.parse(data) as SessionView };
+    if (name === 'transcript_entry') return { type: 'transcript_entry', entry: JSON.parse(data) as Entry };
+  } catch {
+    return null;
+  }
+  return null;
+}

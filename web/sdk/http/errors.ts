@@ -1,0 +1,97 @@
+/** RFC 9457 problem details, with the fields the API adds to them. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  code: string;
+  detail: string | null;
+  request_id: string | null;
+}
+
+/** The server answered, and said no. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+
+  constructor(
+    readonly problem: Problem,
+    /** From `Retry-After`, when the server sent one. */
+    readonly retryAfterMs: number | null = null,
+  ) {
+    super(problem.detail ?? problem.title);
+  }
+
+  get status(): number {
+    return this.problem.status;
+  }
+
+  get code(): string {
+    return this.problem.code;
+  }
+
+  get requestId(): string | null {
+    return this.problem.request_id;
+  }
+
+  /** Whether the very same call may succeed a little later. */
+  get retryable(): boolean {
+    return this.status >= 500 || this.status === 408 || this.status === 425 || this.status === 429;
+  }
+}
+
+/** No answer arrived: no network, a refused connection, or the deadline passed. */
+export class NetworkError extends Error {
+  override readonly name = 'NetworkError';
+  readonly retryable = true;
+
+  constructor(
+    readonly kind: 'unreachable' | 'timeout',
+    cause?: unknown,
+  ) {
+    super(kind === 'timeout' ? 'the server did not answer in time' : 'the server could not be reached', {
+      cause,
+    });
+  }
+}
+
+export function isRetryable(error: unknown): boolean {
+  return (error instanceof ApiError || error instanceof NetworkError) && error.retryable;
+}
+
+/** Reads an error answer. Bodies that are no problem document (a proxy's HTML page) still give a typed error. */
+export async function readProblem(response: Response): Promise<ApiError> {
+  const fallback: Problem = {
+    type: 'about:blank',
+    title: response.statusText || `HTTP ${response.status}`,
+    status: response.status,
+    code: `http_${response.status}`,
+    detail: null,
+    request_id: response.headers.get('x-request-id'),
+  };
+  let problem = fallback;
+  try {
+    const body: unknown = JSON.parse(await response.text());
+    if (typeof body === 'object' && body !== null) {
+      problem = { ...fallback, ...pickStrings(body as Record<string, unknown>) };
+    }
+  } catch {
+    // Not JSON: the status line is all there is to say.
+  }
+  return new ApiError(problem, retryAfter(response.headers.get('retry-after')));
+}
+
+function pickStrings(body: Record<string, unknown>): Partial<Problem> {
+  const picked: Record<string, string> = {};
+  for (const key of ['type', 'title', 'code', 'detail', 'request_id']) {
+    const value = body[key];
+    if (typeof value === 'string' && value !== '') picked[key] = value;
+  }
+  return picked;
+}
+
+function retryAfter(value: string | null): number | null {
+  if (value === null) return null;
+  const seconds = Number(value);
+  if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? null : Math.max(0, date - Date.now());
+}

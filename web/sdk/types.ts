@@ -1,0 +1,243 @@
+/** The wire types of the HTTP API and of the `interview.v1` WebSocket, as the server documents them. */
+
+export type Uuid = string;
+/** RFC 3339. */
+export type Timestamp = string;
+
+export type Phase = 'created' | 'ready' | 'live' | 'ending' | 'summarizing' | 'completed' | 'failed';
+
+export type EndReason =
+  | 'candidate_ended'
+  | 'interviewer_ended'
+  | 'recruiter_ended'
+  | 'time_limit'
+  | 'candidate_absent'
+  | 'candidate_left'
+  | 'setup_failed'
+  | 'superseded';
+
+export type Speaker = 'ai' | 'candidate';
+export type ConsentKind = 'ai_evaluation' | 'recording' | (string & {});
+
+export interface Position {
+  id: Uuid;
+  title: string;
+  description: string;
+}
+
+export interface Competency {
+  id: Uuid;
+  name: string;
+  description: string;
+}
+
+export interface ClientConfig {
+  tenant: { id: Uuid; slug: string };
+  supabase: { url: string; publishable_key: string };
+  sandbox: boolean;
+  version: string;
+}
+
+export interface Me {
+  user_id: Uuid;
+  email: string;
+  role: 'recruiter' | 'candidate';
+  tenant_id: Uuid;
+  candidate_id: Uuid | null;
+}
+
+export interface PositionWithCompetencies extends Position {
+  competencies: Competency[];
+}
+
+export interface Candidate {
+  id: Uuid;
+  name: string;
+  email: string;
+}
+
+export interface SessionSettings {
+  voice?: string;
+  language?: string;
+  temperature?: number;
+  max_duration_s?: number;
+}
+
+export interface CreateSession {
+  candidate_id: Uuid;
+  position_id: Uuid;
+  settings: SessionSettings;
+}
+
+export interface JoinInfo {
+  session_id: Uuid;
+  websocket_url: string;
+  websocket_ticket: string;
+  expires_at: Timestamp;
+  video_token: string | null;
+  video_id: string | null;
+  video_upload_url: string;
+  required_consents: ConsentKind[];
+  consent_policy_version: string;
+  interview_context: {
+    position: Position;
+    company: { id: Uuid; name: string };
+    competencies: Competency[];
+  };
+  warnings: string[];
+}
+
+export interface SessionView {
+  session_id: Uuid;
+  phase: Phase;
+  end_reason: EndReason | null;
+  candidate: { id: Uuid; name: string };
+  position: { id: Uuid; title: string };
+  created_at: Timestamp;
+  started_at: Timestamp | null;
+  ended_at: Timestamp | null;
+  deadline_at: Timestamp;
+  candidate_connected: boolean;
+  machine: { id: string | null; region: string | null; attempt: number };
+  recording: { state: string; video_id: string | null; parts: number };
+  summary: { status: 'none' | 'pending' | 'stored' | 'failed' };
+  transcript_entries: number;
+  trace_id: string | null;
+}
+
+export interface Page<T> {
+  items: T[];
+  next_cursor: string | null;
+}
+
+/** One settled line of the conversation. The same `seq` may arrive again with more knowledge. */
+export interface Entry {
+  seq: number;
+  item_id: string | null;
+  segment: number;
+  speaker: Speaker;
+  text: string;
+  source: 'sideband' | 'browser';
+  status: 'final' | 'failed' | 'missing' | 'partial';
+  interrupted: boolean;
+  heard_ms: number | null;
+  heard_text: string | null;
+  commentary: boolean;
+  at: Timestamp;
+}
+
+export interface Evidence {
+  /** `seq` of the transcript entry that was quoted. */
+  entry: number;
+  quote: string;
+}
+
+export type Recommendation = 'advance' | 'hold' | 'decline' | 'insufficient_evidence';
+export type Assessment = 'strong' | 'adequate' | 'weak' | 'not_assessed';
+
+export interface Summary {
+  overall: string;
+  recommendation: Recommendation;
+  competencies: {
+    competency_id: Uuid;
+    name: string;
+    assessment: Assessment;
+    rationale: string;
+    evidence: Evidence[];
+  }[];
+  strengths: { text: string; evidence: Evidence[] }[];
+  concerns: { text: string; evidence: Evidence[] }[];
+}
+
+export interface SummaryView {
+  status: 'none' | 'pending' | 'stored' | 'failed';
+  version: number;
+  model: string | null;
+  created_at: Timestamp | null;
+  content: Summary | null;
+  failure: string | null;
+}
+
+export interface RecordingView {
+  state: string;
+  provider: string | null;
+  video_id: string | null;
+  parts: number;
+  playback_url: string | null;
+}
+
+// ---- WebSocket, client to runtime -------------------------------------------------------------
+
+export interface RelayedEntry {
+  text: string;
+  speaker: Speaker;
+  timestamp: Timestamp;
+  id?: string;
+  item_id?: string;
+}
+
+export type MediaState = 'connecting' | 'connected' | 'disconnected' | 'failed';
+
+export interface MediaStats {
+  rtt_ms: number | null;
+  jitter_ms: number | null;
+  packets_lost: number | null;
+  bitrate_bps: number | null;
+}
+
+export type RecordingState = 'recording' | 'part_stored' | 'finished' | 'failed';
+
+export type ClientMessage =
+  | { type: 'sdp_offer'; sdp: string }
+  | { type: 'transcript_update'; entries: RelayedEntry[]; seq: number }
+  | { type: 'end_session'; reason?: string; recording_url?: string }
+  | { type: 'consent'; kinds: ConsentKind[]; policy_version: string }
+  | { type: 'resume'; last_event: number }
+  | { type: 'media_state'; state: MediaState; stats?: MediaStats }
+  | { type: 'recording_state'; state: RecordingState; video_id: string; part?: number }
+  | { type: 'integrity_event'; kind: string; at: Timestamp }
+  | { type: 'refresh_auth'; token: string }
+  | { type: 'heartbeat' };
+
+// ---- WebSocket, runtime to client -------------------------------------------------------------
+
+export interface ServerEvents {
+  session_ready: {
+    session_id: Uuid;
+    phase: Phase;
+    segment: number;
+    acked_seq: number;
+    heartbeat_interval_ms: number;
+    required_consents: ConsentKind[];
+    given_consents: ConsentKind[];
+    time_left_s: number | null;
+    greeted: boolean;
+    limits: { max_frame_bytes: number; max_entries: number };
+  };
+  consent_recorded: { kinds: ConsentKind[] };
+  sdp_answer: { sdp: string; segment: number };
+  transcript_ack: { seq: number };
+  transcript_entry: { entry: Entry };
+  phase_changed: { phase: Phase; reason: EndReason | null };
+  media_renegotiate: { reason: 'lost' | 'rollover' | (string & {}) };
+  quality_advice: {
+    level: string;
+    max_audio_bitrate_bps: number | null;
+    max_video_bitrate_bps: number | null;
+  };
+  time_left: { seconds: number };
+  degraded: { what: string };
+  restored: { what: string };
+  session_ended: {
+    reason: EndReason;
+    transcript_entries: number;
+    summary: 'pending' | 'stored' | 'failed' | (string & {});
+  };
+  error: { code: string; message: string; retryable: boolean; request_type: string | null };
+  heartbeat_ack: object;
+}
+
+export type ServerEventName = keyof ServerEvents;
+export type ServerMessage = {
+  [K in ServerEventName]: { type: K; n?: number } & ServerEvents[K];
+}[ServerEventName];
