@@ -48,7 +48,7 @@ grant select, insert, update on app.sessions, app.recordings to interview_gatewa
 grant select, insert, delete on app.websocket_tickets to interview_gateway;
 grant insert on app.audit_log to interview_gateway;
 
-create policy own_tenant on app.tenants for select to interview_gateway
+create policy own_tenant on app.tenants for select to interview_gateway, interview_session
   using (id = (select app.tenant_id()));
 do $$
 declare t text;
@@ -67,8 +67,6 @@ grant select, insert, update on app.consents, app.transcript_entries, app.record
 grant select, insert on app.summaries, app.integrity_events to interview_session;
 grant insert on app.audit_log to interview_session;
 
-create policy own_tenant on app.tenants for select to interview_session
-  using (id = (select app.tenant_id()));
 create policy own_position on app.positions for select to interview_session
   using (tenant_id = (select app.tenant_id())
          and id in (select s.position_id from app.sessions s where s.id = (select app.session_id())));

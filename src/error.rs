@@ -111,6 +111,12 @@ error_codes! {
     OpenAiSidebandLost = "openai_sideband_lost",
     /// Nothing arrived on the control connection for too long. It is dialled again.
     OpenAiSidebandSilent = "openai_sideband_silent",
+    /// The control connection carries no speech of the candidate. The browser's word is used meanwhile; look at the vendor's status if it repeats.
+    SidebandDeaf = "sideband_deaf",
+    /// The control connection could not be joined for too long. The browser's word is all there is until the next call.
+    ControlChannelGivenUp = "control_channel_given_up",
+    /// A command for the AI found no control connection to go out on. Normal for a moment after a loss.
+    ControlCommandDropped = "control_command_dropped",
     /// OpenAI reported an error event for something we sent during the interview. Read the vendor code beside it.
     OpenAiEventRefused = "openai_event_refused",
     /// The model declined to write the summary. A person has to write it.
@@ -121,6 +127,8 @@ error_codes! {
     OpenAiSummaryFailed = "openai_summary_failed",
     /// The summary does not match its schema or cites entries that do not exist. It is asked for again, then kept as failed.
     SummaryInvalid = "summary_invalid",
+    /// The summary quoted words that nobody said. The quotes were removed; look at the model if it repeats.
+    SummaryQuoteUnverified = "summary_quote_unverified",
 
     // --- Recording ---
     /// api.video refused our key. Check the key and that it belongs to this environment (production or sandbox).
@@ -217,10 +225,12 @@ error_codes! {
     TicketRefused = "ticket_refused",
     /// The page was served by an origin that is not allowed. Check HTTP__ALLOWED_ORIGINS.
     OriginRefused = "origin_refused",
+    /// A request claims to be routed by the gateway without its signature. Check that all machines share ROUTING__SECRET; else tampering.
+    ReplayStateRefused = "replay_state_refused",
     /// The candidate has not given all consents that the tenant requires.
     ConsentRequired = "consent_required",
     /// The consent was given for an older text. The client shows the current one.
-    ConsentOutdated = "consent_outdated",
+    ConsentPolicyOutdated = "consent_policy_outdated",
     /// There is no such session, or not for this user.
     SessionNotFound = "session_not_found",
     /// The session is over. Nothing more can be done in it.
@@ -239,8 +249,8 @@ error_codes! {
     SdpOversized = "sdp_oversized",
     /// Offers arrive faster than calls may be opened. The client waits.
     SdpRateExceeded = "sdp_rate_exceeded",
-    /// A frame is not valid JSON of a known shape.
-    FrameInvalid = "frame_invalid",
+    /// A message of the browser is not valid JSON of a known shape, or breaks a limit. Compare client and runtime versions.
+    MessageInvalid = "message_invalid",
     /// A frame is larger than the limit.
     FrameOversized = "frame_oversized",
     /// A frame has a type that this protocol version does not know.
@@ -273,6 +283,8 @@ error_codes! {
     TranscriptStoreUnavailable = "transcript_store_unavailable",
     /// PostgreSQL refused a transcript entry as invalid. A bug: the entry is kept in the log by its number.
     TranscriptStoreRefused = "transcript_store_refused",
+    /// A record that the database never takes was set aside so that the others can be stored. A bug; the record's kind is in the log.
+    TranscriptRecordSetAside = "transcript_record_set_aside",
     /// More entries wait for the database than we may hold. The browser keeps the rest until the database is back.
     OutboxFull = "outbox_full",
     /// PostgreSQL could not be reached. It is retried; check the database and its connection limit.
@@ -291,8 +303,10 @@ error_codes! {
     ConfigInvalid = "config_invalid",
     /// An actor panicked or returned an error. Its supervisor restarts it; read the error before this line.
     ActorCrashed = "actor_crashed",
+    /// An actor could not be started. The error beside it names the reason.
+    ActorStartFailed = "actor_start_failed",
     /// An actor failed too often in too short a time, so its supervisor gave up on it.
-    RestartLimitReached = "restart_limit_reached",
+    ActorExhausted = "actor_exhausted",
     /// An actor did not answer or stop within its deadline.
     ActorUnresponsive = "actor_unresponsive",
     /// The process is stopping and takes nothing new.
@@ -301,6 +315,8 @@ error_codes! {
     ServiceSaturated = "service_saturated",
     /// Something happened that the code holds for impossible. A bug.
     InternalFailure = "internal_failure",
+    /// An event for the browser could not be written as JSON. A bug.
+    EventUnserializable = "event_unserializable",
 }
 
 impl fmt::Display for ErrorCode {

@@ -5,7 +5,14 @@
 //! [`roles::session`] one interview's process, [`roles::gateway`] the tenant's door.
 //! Who may import whom is in ARCHITECTURE.md and checked by a test.
 
+pub mod actors;
 pub mod backoff;
 pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod error;
+pub mod http;
 pub mod ids;
+pub mod integrations;
+pub mod roles;
+pub mod telemetry;

@@ -1,1 +1,104 @@
-fn main() {}
+//! The command line: read the configuration, start telemetry, run a role, exit with its code.
+
+use clap::{Parser, Subcommand};
+use interview_runtime::config::{Config, Role};
+use interview_runtime::ids::SessionId;
+use interview_runtime::roles::{self, Exit};
+use interview_runtime::telemetry::{self, Identity};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// A TOML file over the defaults; the environment (INTERVIEW__SECTION__KEY) is over both.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Hold one interview and exit when all of it is stored.
+    Session {
+        /// Which one; the gateway sets it on the machine.
+        #[arg(long, env = "SESSION_ID")]
+        session_id: SessionId,
+    },
+    /// The tenant's door: HTTP API, tickets, routing, the web app.
+    Gateway,
+    /// Bring the database to this version's schema, as its owner.
+    Migrate,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let exit = match arguments.command {
+        Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
+        Command::Gateway => with_role(arguments.config, Role::Gateway, None),
+        Command::Migrate => migrate(arguments.config),
+    };
+    ExitCode::from(exit.code())
+}
+
+fn load(file: Option<PathBuf>, role: Role) -> Result<Config, Exit> {
+    Config::load(file.as_deref(), role, None).map_err(|error| {
+        eprintln!("interview-runtime: {error}");
+        Exit::Misconfigured
+    })
+}
+
+fn with_role(file: Option<PathBuf>, role: Role, session: Option<SessionId>) -> Exit {
+    let config = match load(file, role) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let name = if role == Role::Session { "session" } else { "gateway" };
+    let identity = Identity { role: name, tenant: config.tenant.id, session };
+    let telemetry = match telemetry::init(&config.telemetry, &identity) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("interview-runtime: {error}");
+            return Exit::Misconfigured;
+        }
+    };
+    // One thread: a session waits for the network nearly all its life.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("interview-runtime: cannot start: {error}");
+            return Exit::Failed;
+        }
+    };
+    let exit = runtime.block_on(async {
+        match session {
+            Some(session) => roles::session::run_until_signal(config, session).await,
+            None => roles::gateway::run(config).await,
+        }
+    });
+    telemetry.shutdown();
+    exit
+}
+
+fn migrate(file: Option<PathBuf>) -> Exit {
+    let config = match load(file, Role::Migrate) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let migrated = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| {
+            let work = interview_runtime::integrations::store::migrate(&config.database.admin_url);
+            runtime.block_on(work).map_err(|error| interview_runtime::actors::transcript_writer::chain(&error))
+        });
+    match migrated {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            eprintln!("interview-runtime: {error}");
+            Exit::Failed
+        }
+    }
+}

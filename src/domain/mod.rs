@@ -12,6 +12,7 @@
 pub mod outbox;
 pub mod phase;
 pub mod protocol;
+pub mod record;
 pub mod restart;
 pub mod summary;
 pub mod transcript;

@@ -13,10 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use url::Url;
 
+use super::call_error::{BodyExcerpt, CallError, CallErrorKind, redact_secrets, truncated};
 use crate::error::{ErrorCode, Fault, FaultClass};
 
-/// Enough of an error body to see what happened.
-const EXCERPT_BYTES: usize = 2 * 1024;
 /// No vendor asks for a longer pause and means it; also keeps the arithmetic safe.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
@@ -38,61 +37,12 @@ impl Vendor {
             Self::Supabase => "supabase",
         }
     }
-
-    const fn codes(self) -> VendorCodes {
-        use ErrorCode as C;
-        let (unauthorized, rate_limited, unavailable, timed_out, request_invalid, answer_invalid) =
-            match self {
-                Self::OpenAi => (
-                    C::OpenAiUnauthorized,
-                    C::OpenAiRateLimited,
-                    C::OpenAiUnavailable,
-                    C::OpenAiTimedOut,
-                    C::OpenAiRequestInvalid,
-                    C::OpenAiAnswerInvalid,
-                ),
-                Self::ApiVideo => (
-                    C::ApiVideoUnauthorized,
-                    C::ApiVideoRateLimited,
-                    C::ApiVideoUnavailable,
-                    C::ApiVideoTimedOut,
-                    C::ApiVideoRequestInvalid,
-                    C::ApiVideoAnswerInvalid,
-                ),
-                Self::Fly => (
-                    C::FlyUnauthorized,
-                    C::FlyRateLimited,
-                    C::FlyUnavailable,
-                    C::FlyTimedOut,
-                    C::FlyRequestInvalid,
-                    C::FlyAnswerInvalid,
-                ),
-                Self::Supabase => (
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                ),
-            };
-        VendorCodes { unauthorized, rate_limited, unavailable, timed_out, request_invalid, answer_invalid }
-    }
 }
 
 impl fmt::Display for Vendor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-struct VendorCodes {
-    unauthorized: ErrorCode,
-    rate_limited: ErrorCode,
-    unavailable: ErrorCode,
-    timed_out: ErrorCode,
-    request_invalid: ErrorCode,
-    answer_invalid: ErrorCode,
 }
 
 /// How one call may behave.
@@ -310,237 +260,6 @@ impl Answer {
     }
 }
 
-/// Up to 2 KiB of an error body with secret-looking words blanked. It does not
-/// print by itself, since a vendor may echo what a candidate said.
-#[derive(Clone)]
-pub struct BodyExcerpt(String);
-
-impl BodyExcerpt {
-    fn new(body: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT_BYTES)]);
-        Self(redact_secrets(truncated(&text, EXCERPT_BYTES)))
-    }
-
-    /// For a person who debugs one call; do not log it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for BodyExcerpt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{} bytes]", self.0.len())
-    }
-}
-
-fn truncated(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
-}
-
-/// Vendors echo parts of a refused key; this blanks every word that looks like one.
-pub(crate) fn redact_secrets(text: &str) -> String {
-    const PREFIXES: [&str; 9] = ["sk-", "sk_", "ek_", "sb_", "fm1r_", "fm1a_", "fm2_", "eyJ", "Bearer"];
-    let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.+/=*,".contains(c);
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let end = rest.find(|c| is_word(c) != is_word(first)).unwrap_or(rest.len());
-        let (run, tail) = rest.split_at(end);
-        let secret = is_word(first) && PREFIXES.iter().any(|prefix| run.contains(prefix) && run != "Bearer");
-        out.push_str(if secret { "[redacted]" } else { run });
-        rest = tail;
-    }
-    out
-}
-
-#[derive(Debug)]
-pub enum CallErrorKind {
-    /// No connection came about: the vendor has not seen the request.
-    Connect(reqwest::Error),
-    /// The request could not even be built.
-    Build(reqwest::Error),
-    /// The connection broke after the request may have been sent.
-    Broken(reqwest::Error),
-    TimedOut,
-    /// The answer's headers arrived, its body did not.
-    BodyLost(reqwest::Error),
-    BodyTooLarge,
-    Status {
-        status: StatusCode,
-        /// The vendor's own error code from the body, if it has one.
-        vendor_code: Option<String>,
-        excerpt: BodyExcerpt,
-    },
-    Decode(serde_json::Error),
-    Unexpected(&'static str),
-}
-
-/// One vendor call that did not give what was asked for.
-pub struct CallError {
-    pub vendor: Vendor,
-    pub action: &'static str,
-    kind: Box<CallErrorKind>,
-    head: Option<Box<Head>>,
-    class: FaultClass,
-    code: ErrorCode,
-}
-
-impl CallError {
-    pub(crate) fn new(limits: CallLimits, kind: CallErrorKind) -> Self {
-        let (class, code) = classify(limits.vendor, &kind);
-        Self { vendor: limits.vendor, action: limits.action, kind: Box::new(kind), head: None, class, code }
-    }
-
-    fn from_transport(limits: CallLimits, error: reqwest::Error) -> Self {
-        // The URL may hold an upload token or a call id.
-        let error = error.without_url();
-        let kind = if error.is_connect() {
-            CallErrorKind::Connect(error)
-        } else if error.is_builder() {
-            CallErrorKind::Build(error)
-        } else if error.is_timeout() {
-            CallErrorKind::TimedOut
-        } else {
-            CallErrorKind::Broken(error)
-        };
-        Self::new(limits, kind)
-    }
-
-    fn with_head(mut self, head: Head) -> Self {
-        self.head = Some(Box::new(head));
-        self
-    }
-
-    /// Replaces the judgement made from the status by a vendor's own knowledge.
-    pub(crate) fn judged(mut self, class: FaultClass, code: ErrorCode) -> Self {
-        self.class = class;
-        self.code = code;
-        self
-    }
-
-    pub fn kind(&self) -> &CallErrorKind {
-        &self.kind
-    }
-
-    pub fn head(&self) -> Option<&Head> {
-        self.head.as_deref()
-    }
-
-    pub fn status(&self) -> Option<StatusCode> {
-        self.head.as_ref().map(|head| head.status)
-    }
-
-    pub fn request_id(&self) -> Option<&str> {
-        self.head.as_ref().and_then(|head| head.request_id())
-    }
-
-    pub fn vendor_code(&self) -> Option<&str> {
-        match self.kind() {
-            CallErrorKind::Status { vendor_code, .. } => vendor_code.as_deref(),
-            _ => None,
-        }
-    }
-
-    pub fn excerpt(&self) -> Option<&BodyExcerpt> {
-        match self.kind() {
-            CallErrorKind::Status { excerpt, .. } => Some(excerpt),
-            _ => None,
-        }
-    }
-
-    /// True unless it is certain that the vendor did not act on the request. A
-    /// call that is not idempotent must then look before it repeats.
-    pub fn may_have_happened(&self) -> bool {
-        match self.kind() {
-            CallErrorKind::Connect(_) | CallErrorKind::Build(_) => false,
-            CallErrorKind::Status { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,
-            _ => true,
-        }
-    }
-}
-
-fn classify(vendor: Vendor, kind: &CallErrorKind) -> (FaultClass, ErrorCode) {
-    let codes = vendor.codes();
-    match kind {
-        CallErrorKind::Connect(_) | CallErrorKind::Broken(_) | CallErrorKind::BodyLost(_) => {
-            (FaultClass::Transient, codes.unavailable)
-        }
-        CallErrorKind::TimedOut => (FaultClass::Transient, codes.timed_out),
-        CallErrorKind::Build(_) => (FaultClass::Bug, codes.request_invalid),
-        CallErrorKind::BodyTooLarge => (FaultClass::Rejected, codes.answer_invalid),
-        // A gateway's HTML page in place of JSON passes; so this is worth a retry.
-        CallErrorKind::Decode(_) | CallErrorKind::Unexpected(_) => (FaultClass::Transient, codes.answer_invalid),
-        CallErrorKind::Status { status, .. } => match status.as_u16() {
-            401 | 403 => (FaultClass::Rejected, codes.unauthorized),
-            429 => (FaultClass::Transient, codes.rate_limited),
-            408 | 409 | 500..=599 => (FaultClass::Transient, codes.unavailable),
-            400..=499 => (FaultClass::Bug, codes.request_invalid),
-            // 1xx to 3xx that the caller did not expect: redirects, mostly.
-            _ => (FaultClass::Rejected, codes.answer_invalid),
-        },
-    }
-}
-
-impl Fault for CallError {
-    fn class(&self) -> FaultClass {
-        self.class
-    }
-
-    fn code(&self) -> ErrorCode {
-        self.code
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.head.as_ref().and_then(|head| head.retry_after())
-    }
-}
-
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: ", self.vendor, self.action)?;
-        match self.kind() {
-            CallErrorKind::Connect(_) => f.write_str("could not connect"),
-            CallErrorKind::Build(_) => f.write_str("could not build the request"),
-            CallErrorKind::Broken(_) => f.write_str("the connection broke"),
-            CallErrorKind::TimedOut => f.write_str("no answer within the deadline"),
-            CallErrorKind::BodyLost(_) => f.write_str("the answer broke off"),
-            CallErrorKind::BodyTooLarge => f.write_str("the answer is too large"),
-            CallErrorKind::Status { status, vendor_code: Some(code), .. } => {
-                write!(f, "status {} ({code})", status.as_u16())
-            }
-            CallErrorKind::Status { status, .. } => write!(f, "status {}", status.as_u16()),
-            CallErrorKind::Decode(_) => f.write_str("the answer cannot be decoded"),
-            CallErrorKind::Unexpected(what) => f.write_str(what),
-        }
-    }
-}
-
-impl fmt::Debug for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallError")
-            .field("vendor", &self.vendor)
-            .field("action", &self.action)
-            .field("kind", &self.kind)
-            .field("code", &self.code)
-            .field("class", &self.class)
-            .field("request_id", &self.request_id())
-            .finish()
-    }
-}
-
-impl std::error::Error for CallError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self.kind() {
-            CallErrorKind::Connect(error)
-            | CallErrorKind::Build(error)
-            | CallErrorKind::Broken(error)
-            | CallErrorKind::BodyLost(error) => Some(error),
-            CallErrorKind::Decode(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
 /// `base` with path segments appended; each segment is escaped, so that no id can
 /// climb out of its place.
 pub(crate) fn endpoint(base: &Url, segments: &[&str]) -> Url {
@@ -567,4 +286,5 @@ pub fn check_base_url(url: &Url) -> Result<(), InvalidBaseUrl> {
 pub struct InvalidBaseUrl;
 
 #[cfg(test)]
+#[path = "http_client_tests.rs"]
 mod tests;

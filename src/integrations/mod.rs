@@ -4,9 +4,12 @@
 //! vendor named one, the time to wait.
 
 pub mod api_video;
+pub mod call_error;
+pub mod clients;
 pub mod fly;
 pub mod http_client;
 pub mod openai;
+pub mod store;
 pub mod supabase;
 
 use std::fmt;

@@ -65,7 +65,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   #socket: WebSocket | null = null;
   #joinInfo: JoinInfo | null = null;
   #abort = new AbortController();
-  #timers = { retry: 0, ready: 0, ack: 0 } as Record<'retry' | 'ready' | 'ack', number | NodeJS.Timeout>;
+  #timers: Partial<Record<'retry' | 'ready' | 'ack', ReturnType<typeof setTimeout>>> = {};
   #lastEvent = 0;
   #limits = { max_frame_bytes: 64 * 1024, max_entries: 50 };
   #ticketRefusals = 0;

@@ -1,0 +1,649 @@
+//! ControlChannel: our own line into the call.
+//!
+//! It opens the call with the browser's offer, joins it on a second connection (the
+//! sideband), and from then on hears everything that is said and tells the model what to do.
+//! The answer goes back to the browser before the sideband has joined: media first.
+
+use super::TaskGuard;
+use super::journal::Journal;
+use super::session::SessionMsg;
+use super::transcript_writer::chain;
+use crate::backoff::Backoff;
+use crate::clock;
+use crate::config::Config;
+use crate::domain::protocol::{ServerEvent as BrowserEvent, Subsystem};
+use crate::domain::transcript::Entry;
+use crate::domain::voice::{Speaker, VoiceCommand, VoiceEvent};
+use crate::error::{ErrorCode, Fault, FaultClass};
+use crate::ids::{CallId, ReplyId};
+use crate::integrations::clients::Integrations;
+use crate::integrations::openai::OpenAiClient;
+use crate::integrations::openai::events::{ClientEvent, ErrorMeaning, NewItem, ResponseParams, ServerEvent};
+use crate::integrations::openai::session_config::SessionConfig;
+use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError, Inbound, Sideband};
+use crate::integrations::openai::voice::{CallSetup, END_INTERVIEW, translate};
+use crate::integrations::store::session::Claimed;
+use crate::telemetry::Trace;
+use opentelemetry::Context;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+pub struct ControlChannel;
+
+#[derive(Debug)]
+pub enum ControlChannelMsg {
+    Open { sdp: String, history: Vec<Entry>, replaces: Option<CallId>, cause: Context },
+    Opened(Result<(CallId, String), Refused>),
+    Heard { generation: u64, event: Box<ServerEvent>, permit: OwnedSemaphorePermit },
+    Line { generation: u64, state: Line },
+    Command(VoiceCommand),
+    LetLastWordsOut { goodbye: Option<&'static str> },
+    AwaitWords,
+    HangUp,
+    /// A call nobody hears any more.
+    HangUpStray(CallId),
+    /// Crash on purpose (sandbox only).
+    Panic,
+}
+
+/// How the sideband is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    Down,
+    /// The call is over at the provider.
+    Gone,
+    /// The provider does not let us in; the call may live.
+    GivenUp,
+}
+
+#[derive(Debug)]
+pub struct Refused {
+    code: ErrorCode,
+    fatal: bool,
+}
+
+pub struct ControlChannelArgs {
+    pub journal: Journal,
+    pub session: ActorRef<SessionMsg>,
+    pub trace: Trace,
+    pub integrations: Arc<Integrations>,
+    pub claimed: Arc<Claimed>,
+    pub config: Arc<Config>,
+    /// A call that lives already: this actor was restarted in the middle of it.
+    pub attach: Option<CallId>,
+}
+
+/// Events of the sideband that may wait for us.
+const WAITING_EVENTS: usize = 512;
+const WAITING_COMMANDS: usize = 64;
+const OPEN_TRIES: u32 = 3;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// A fresh call may not be known yet where the sideband asks for it.
+const FRESH_CALL: Duration = Duration::from_secs(10);
+/// Replies after which a candidate must have been heard, if the line carries speech at all.
+const DEAF_AFTER_REPLIES: u32 = 3;
+const PURPOSE: &str = "purpose";
+const GOODBYE: &str = "goodbye";
+
+struct Joined {
+    call: CallId,
+    generation: u64,
+    commands: mpsc::Sender<ClientEvent>,
+    ready: bool,
+    /// What the call is told of the chapters before it.
+    history: Vec<Entry>,
+    _line: TaskGuard,
+}
+
+#[derive(PartialEq, Eq)]
+enum LastWords {
+    No,
+    /// Whatever is being said now.
+    Current,
+    /// The reply that says goodbye, once it has begun.
+    Goodbye(Option<ReplyId>),
+}
+
+pub struct ControlChannelState {
+    args: ControlChannelArgs,
+    joined: Option<Joined>,
+    opening: Option<TaskGuard>,
+    history: Vec<Entry>,
+    hang_ups: Vec<tokio::task::JoinHandle<()>>,
+    generation: u64,
+    sent: u64,
+    /// The reply being generated: a second one would be refused.
+    active: Option<ReplyId>,
+    /// Asked for while another was generated.
+    wanted: Option<ResponseParams>,
+    playing: Option<ReplyId>,
+    last_words: LastWords,
+    awaiting_words: bool,
+    replies: u32,
+    candidate_heard: bool,
+    deaf: bool,
+}
+
+impl Actor for ControlChannel {
+    type Msg = ControlChannelMsg;
+    type State = ControlChannelState;
+    type Arguments = ControlChannelArgs;
+
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+        let attach = args.attach.clone();
+        let mut state = ControlChannelState {
+            args,
+            joined: None,
+            opening: None,
+            history: Vec::new(),
+            hang_ups: Vec::new(),
+            generation: 0,
+            sent: 0,
+            active: None,
+            wanted: None,
+            playing: None,
+            last_words: LastWords::No,
+            awaiting_words: false,
+            replies: 0,
+            candidate_heard: false,
+            deaf: false,
+        };
+        if let Some(call) = attach {
+            state.join(call, &myself);
+        }
+        Ok(state)
+    }
+
+    async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        match message {
+            ControlChannelMsg::Panic => panic!("injected fault"),
+            ControlChannelMsg::Open { sdp, history, replaces, cause } => state.open(sdp, history, replaces, &cause, &myself),
+            ControlChannelMsg::Opened(Ok((call, answer))) => {
+                state.opening = None;
+                state.tell(SessionMsg::CallOpened { call: call.clone(), answer });
+                state.join(call, &myself);
+            }
+            ControlChannelMsg::Opened(Err(Refused { code, fatal })) => {
+                state.opening = None;
+                state.tell(SessionMsg::CallFailed { code, fatal });
+            }
+            ControlChannelMsg::Heard { generation, event, permit } => {
+                if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
+                    state.heard(&event);
+                }
+                drop(permit);
+            }
+            ControlChannelMsg::Line { generation, state: line } => {
+                if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
+                    state.line_changed(line);
+                }
+            }
+            ControlChannelMsg::Command(command) => state.command(command),
+            ControlChannelMsg::LetLastWordsOut { goodbye } => state.let_last_words_out(goodbye),
+            ControlChannelMsg::AwaitWords => {
+                state.awaiting_words = true;
+                state.check_words();
+            }
+            ControlChannelMsg::HangUp => {
+                state.opening = None;
+                if let Some(joined) = state.joined.take() {
+                    state.hang_up(joined.call);
+                }
+                state.forget_call();
+            }
+            ControlChannelMsg::HangUpStray(call) => state.hang_up(call),
+        }
+        Ok(())
+    }
+
+    /// A call must not outlive us unheard: the hang-ups under way are waited for.
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        for hang_up in state.hang_ups.drain(..) {
+            let _ = tokio::time::timeout(Duration::from_millis(800), hang_up).await;
+        }
+        Ok(())
+    }
+}
+
+impl ControlChannelState {
+    fn tell(&self, message: SessionMsg) {
+        let _ = self.args.session.cast(message);
+    }
+
+    // ---- opening and ending ----
+
+    fn open(&mut self, sdp: String, history: Vec<Entry>, replaces: Option<CallId>, cause: &Context, myself: &ActorRef<ControlChannelMsg>) {
+        self.forget_call();
+        self.joined = None;
+        if let Some(call) = replaces {
+            self.hang_up(call);
+        }
+        self.history = history;
+        let client = self.args.integrations.openai.clone();
+        let setup = self.setup();
+        let (target, trace) = (myself.clone(), self.args.trace.clone());
+        let span = trace.adopt_under(
+            tracing::info_span!("control_channel.open_call", tries = tracing::field::Empty, error_code = tracing::field::Empty),
+            cause,
+        );
+        self.opening = Some(TaskGuard::spawn(
+            async move {
+                let opened = open_call(&client, &sdp, &setup, &trace).await;
+                let _ = target.cast(ControlChannelMsg::Opened(opened));
+            }
+            .instrument(span),
+        ));
+    }
+
+    fn setup(&self) -> SessionConfig {
+        let (claimed, openai) = (&self.args.claimed, &self.args.config.openai);
+        CallSetup {
+            model: &openai.model,
+            transcription_model: &openai.transcription_model,
+            voice: claimed.settings.voice.as_deref().unwrap_or(&openai.default_voice),
+            language: claimed.settings.language.as_deref().unwrap_or("en-US"),
+            instructions: instructions(claimed),
+        }
+        .session()
+    }
+
+    fn hang_up(&mut self, call: CallId) {
+        self.hang_ups.retain(|hang_up| !hang_up.is_finished());
+        let client = self.args.integrations.openai.clone();
+        let span = self.args.trace.adopt(tracing::info_span!("control_channel.hang_up", otel.kind = "client", error_code = tracing::field::Empty));
+        self.hang_ups.push(tokio::spawn(async move { hang_up(&client, &call).await }.instrument(span)));
+    }
+
+    fn forget_call(&mut self) {
+        self.active = None;
+        self.wanted = None;
+        self.playing = None;
+        self.candidate_heard = false;
+        self.replies = 0;
+        self.args.journal.set_heard(false);
+    }
+
+    // ---- the sideband ----
+
+    fn join(&mut self, call: CallId, myself: &ActorRef<ControlChannelMsg>) {
+        self.generation += 1;
+        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
+        let line = LineTask {
+            client: self.args.integrations.openai.clone(),
+            call: call.clone(),
+            generation: self.generation,
+            target: myself.clone(),
+            trace: self.args.trace.clone(),
+            update: SessionConfig { instructions: Some(instructions(&self.args.claimed)), ..SessionConfig::default() },
+            permits: Arc::new(Semaphore::new(WAITING_EVENTS)),
+        };
+        self.joined = Some(Joined {
+            call,
+            generation: self.generation,
+            commands,
+            ready: false,
+            history: std::mem::take(&mut self.history),
+            _line: TaskGuard::spawn(line.run(receiver)),
+        });
+    }
+
+    fn line_changed(&mut self, line: Line) {
+        self.args.journal.set_heard(false);
+        match line {
+            Line::Down => {
+                if let Some(joined) = &mut self.joined {
+                    joined.ready = false;
+                }
+                self.active = None;
+                self.args.journal.tell(BrowserEvent::Degraded { what: Subsystem::Control });
+                self.tell(SessionMsg::ControlLost);
+            }
+            Line::Gone => {
+                self.joined = None;
+                self.forget_call();
+                self.tell(SessionMsg::CallGone);
+                self.check_words();
+            }
+            Line::GivenUp => tracing::error!(error_code = "control_channel_given_up", "the sideband cannot be joined; the browser's word is all we have"),
+        }
+    }
+
+    fn heard(&mut self, event: &ServerEvent) {
+        match event {
+            ServerEvent::Unknown { kind } => tracing::debug!(kind, "unknown event of the voice provider"),
+            ServerEvent::ResponseCreated(created) => {
+                self.active = Some(created.response.id.clone());
+                let purpose = created.response.metadata.as_ref().and_then(|metadata| metadata.get(PURPOSE));
+                if purpose.is_some_and(|purpose| purpose == GOODBYE)
+                    && let LastWords::Goodbye(reply) = &mut self.last_words
+                {
+                    *reply = Some(created.response.id.clone());
+                }
+            }
+            ServerEvent::Error(error) => match error.error.meaning() {
+                ErrorMeaning::CallExpired => self.line_changed(Line::Gone),
+                // Our request raced the model's own turn; it is repeated when that is done.
+                ErrorMeaning::ResponseAlreadyActive => {
+                    self.wanted.get_or_insert_with(ResponseParams::default);
+                }
+                ErrorMeaning::NoActiveResponse => {}
+                ErrorMeaning::AccountBlocked | ErrorMeaning::Other => {
+                    tracing::warn!(error_code = "openai_event_refused", openai.code = error.error.code, openai.param = error.error.param, "the voice provider refused an event of ours");
+                }
+            },
+            _ => {}
+        }
+        if event.is_candidate_speech() {
+            self.candidate_heard = true;
+            if std::mem::take(&mut self.deaf) {
+                self.args.journal.set_heard(true);
+                self.args.journal.tell(BrowserEvent::Restored { what: Subsystem::Control });
+            }
+        }
+        for event in translate(event) {
+            self.args.journal.hear(&event, clock::now());
+            self.follow(event);
+        }
+        self.check_words();
+    }
+
+    fn follow(&mut self, event: VoiceEvent) {
+        match event {
+            VoiceEvent::Ready { expires_at } => self.ready(expires_at),
+            VoiceEvent::ReplyDone { reply, outcome, audio_tokens, .. } => {
+                let span = tracing::info_span!("control_channel.reply", reply.id = %reply, reply.outcome = ?outcome, gen_ai.usage.audio.output_tokens = audio_tokens);
+                drop(self.args.trace.adopt(span));
+                self.active = None;
+                self.notice_deafness();
+                if let Some(params) = self.wanted.take() {
+                    self.create_response(params);
+                }
+                self.check_last_words(None);
+            }
+            VoiceEvent::PlaybackStarted { reply } => self.playing = Some(reply),
+            VoiceEvent::PlaybackEnded { reply } | VoiceEvent::PlaybackCut { reply } => {
+                self.playing = None;
+                self.check_last_words(Some(&reply));
+            }
+            VoiceEvent::ToolCalled { call, name, .. } => {
+                let known = name == END_INTERVIEW;
+                let output = if known { serde_json::json!({"ok": true}) } else { serde_json::json!({"error": "unknown tool"}) };
+                self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item: NewItem::function_output(call, &output) });
+                if known {
+                    self.tell(SessionMsg::InterviewerEnded);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn ready(&mut self, expires_at: Option<i64>) {
+        let Some(joined) = &mut self.joined else { return };
+        if std::mem::replace(&mut joined.ready, true) {
+            return;
+        }
+        let history = std::mem::take(&mut joined.history);
+        for entry in history.iter().filter(|entry| !entry.text.is_empty()) {
+            let item = match entry.speaker {
+                Speaker::Ai => NewItem::assistant(entry.heard_text.as_deref().unwrap_or(&entry.text)),
+                Speaker::Candidate => NewItem::user(entry.text.as_str()),
+            };
+            self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item });
+        }
+        self.args.journal.set_heard(true);
+        let left = expires_at.map(|at| at - clock::now().unix_timestamp()).filter(|left| *left > 0);
+        self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
+    }
+
+    /// Some calls were seen to carry no speech of the candidate to the sideband. Then the
+    /// browser is believed, and everyone can see it.
+    fn notice_deafness(&mut self) {
+        self.replies += 1;
+        if self.replies >= DEAF_AFTER_REPLIES && !self.candidate_heard && !std::mem::replace(&mut self.deaf, true) {
+            tracing::warn!(error_code = "sideband_deaf", "the sideband carries no speech of the candidate, falling back to the browser's word");
+            self.args.journal.set_heard(false);
+            self.args.journal.tell(BrowserEvent::Degraded { what: Subsystem::Control });
+        }
+    }
+
+    // ---- telling the model what to do ----
+
+    fn command(&mut self, command: VoiceCommand) {
+        match command {
+            VoiceCommand::AskOpening => self.create_response(purpose("opening")),
+            VoiceCommand::ContinueThread => {
+                let note = "The line was interrupted and is back. Do not greet again. Continue the interview from where it stopped.";
+                self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item: NewItem::system(note) });
+                self.create_response(purpose("thread"));
+            }
+            VoiceCommand::SayGoodbye { because } => {
+                let text = format!("The interview is at its end ({because}). Thank the candidate in one or two sentences, say what happens next in general terms, and say goodbye. Ask nothing more.");
+                self.create_response(ResponseParams { instructions: Some(text), ..purpose(GOODBYE) });
+            }
+            VoiceCommand::AnswerTool { call, output } => {
+                let output = serde_json::Value::String(output);
+                self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item: NewItem::function_output(call, &output) });
+            }
+            VoiceCommand::Note { text } => {
+                self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item: NewItem::system(text) });
+            }
+        }
+    }
+
+    /// One reply at a time; the newest wish is kept until the current one is done.
+    fn create_response(&mut self, params: ResponseParams) {
+        if self.active.is_some() {
+            self.wanted = Some(params);
+            return;
+        }
+        self.send(|event_id| ClientEvent::ResponseCreate { event_id, response: Some(params) });
+    }
+
+    fn send(&mut self, event: impl FnOnce(String) -> ClientEvent) {
+        self.sent += 1;
+        let event = event(format!("rt-{}-{}", self.generation, self.sent));
+        let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
+        if !sent {
+            tracing::warn!(error_code = "control_command_dropped", "no line to send a command on");
+        }
+    }
+
+    // ---- the end ----
+
+    fn let_last_words_out(&mut self, goodbye: Option<&'static str>) {
+        if let Some(because) = goodbye {
+            self.last_words = LastWords::Goodbye(None);
+            self.command(VoiceCommand::SayGoodbye { because });
+        } else {
+            self.last_words = LastWords::Current;
+            self.check_last_words(None);
+        }
+    }
+
+    fn check_last_words(&mut self, heard: Option<&ReplyId>) {
+        let over = match &self.last_words {
+            LastWords::No => false,
+            LastWords::Current => self.active.is_none() && self.playing.is_none(),
+            LastWords::Goodbye(reply) => reply.is_some() && heard == reply.as_ref(),
+        };
+        if over {
+            self.last_words = LastWords::No;
+            self.tell(SessionMsg::LastWordsOver);
+        }
+    }
+
+    fn check_words(&mut self) {
+        if self.awaiting_words && !self.args.journal.awaits_words() {
+            self.awaiting_words = false;
+            self.tell(SessionMsg::WordsSettled);
+        }
+    }
+}
+
+fn purpose(purpose: &str) -> ResponseParams {
+    ResponseParams { metadata: Some(BTreeMap::from([(PURPOSE.to_owned(), purpose.to_owned())])), ..ResponseParams::default() }
+}
+
+/// What the interviewer is told. The candidate's browser can read it: no rubric, no secret.
+fn instructions(claimed: &Claimed) -> String {
+    let competencies: Vec<String> = claimed.competencies.iter().map(|c| format!("- {}: {}", c.name, c.description)).collect();
+    format!(
+        "You are an AI interviewer. You hold a structured job interview by voice for {company}, for the position {position}. {description}\n\
+         The candidate is {candidate}.\n\
+         At the very beginning, and only then, greet the candidate by name, say that you are an AI and that the conversation is recorded and summarized for people who decide, and ask the first question.\n\
+         Ask one question at a time, listen, follow up once or twice where an answer stays general, then move on. Cover:\n{competencies}\n{guidance}\n\
+         Speak plainly and warmly, in short turns. Do not evaluate the candidate aloud, do not promise anything, do not ask about health, family, religion, age, origin or politics.\n\
+         If the candidate asks for a pause or a human, agree and say that it will be noted.\n\
+         When all is covered, thank the candidate, say goodbye, and call {END_INTERVIEW}.",
+        company = claimed.company,
+        position = claimed.position_title,
+        description = claimed.position_description,
+        candidate = claimed.candidate_name,
+        competencies = competencies.join("\n"),
+        guidance = claimed.guidance,
+    )
+}
+
+async fn open_call(client: &OpenAiClient, sdp: &str, setup: &SessionConfig, trace: &Trace) -> Result<(CallId, String), Refused> {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let span = trace.adopt_under(tracing::info_span!("openai.realtime.calls.create", otel.kind = "client"), &Trace::context_of(&tracing::Span::current()));
+        let error = match client.create_call(sdp, setup).instrument(span).await {
+            Ok(created) => {
+                tracing::Span::current().record("tries", tries);
+                return Ok((created.call_id, created.answer_sdp));
+            }
+            Err(error) => error,
+        };
+        if let Some(orphan) = error.orphan() {
+            hang_up(client, orphan).await;
+        }
+        let after = error.retry_after().unwrap_or_else(|| backoff.next_delay());
+        let again = error.class() == FaultClass::Transient && error.is_safe_to_repeat() && after < Duration::from_secs(5);
+        if !again || tries >= OPEN_TRIES {
+            tracing::Span::current().record("tries", tries);
+            tracing::Span::current().record("error_code", error.code().as_str());
+            tracing::error!(error_code = error.code().as_str(), error = %chain(&error), tries, "the call could not be opened");
+            // An offer that is refused is the browser's; a key that is refused is ours for good.
+            let fatal = matches!(error.code(), ErrorCode::OpenAiUnauthorized | ErrorCode::OpenAiQuotaExhausted);
+            return Err(Refused { code: error.code(), fatal });
+        }
+        tokio::time::sleep(after).await;
+    }
+}
+
+async fn hang_up(client: &OpenAiClient, call: &CallId) {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
+    for _ in 0..3 {
+        match client.hang_up(call).await {
+            Ok(_) => return,
+            Err(error) if error.class() == FaultClass::Transient => tokio::time::sleep(backoff.next_delay()).await,
+            Err(error) => {
+                tracing::Span::current().record("error_code", error.code().as_str());
+                tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the call could not be hung up; the provider ends it when the browser is gone");
+                return;
+            }
+        }
+    }
+}
+
+/// Keeps the sideband open for as long as the call lives.
+struct LineTask {
+    client: OpenAiClient,
+    call: CallId,
+    generation: u64,
+    target: ActorRef<ControlChannelMsg>,
+    trace: Trace,
+    update: SessionConfig,
+    permits: Arc<Semaphore>,
+}
+
+enum LineEnd {
+    Redial,
+    Gone,
+    /// Nobody listens to us any more.
+    Unheard,
+}
+
+impl LineTask {
+    async fn run(self, mut commands: mpsc::Receiver<ClientEvent>) {
+        let born = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let (mut joined_once, mut failures) = (false, 0);
+        loop {
+            let span = self.trace.adopt(tracing::info_span!("control_channel.connect", otel.kind = "client", error_code = tracing::field::Empty));
+            let error = match self.client.connect_sideband(&self.call).instrument(span.clone()).await {
+                Ok(sideband) => {
+                    drop(span);
+                    (joined_once, failures) = (true, 0);
+                    match self.converse(sideband, &mut commands).await {
+                        LineEnd::Redial => self.report(Line::Down),
+                        LineEnd::Gone => return self.report(Line::Gone),
+                        LineEnd::Unheard => return,
+                    }
+                    tokio::time::sleep(backoff.next_delay()).await;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            span.record("error_code", error.code().as_str());
+            let fresh = !joined_once && born.elapsed() < FRESH_CALL;
+            failures += 1;
+            match &error {
+                ConnectSidebandError::CallGone { .. } if !fresh => return self.report(Line::Gone),
+                ConnectSidebandError::Unauthorized { .. } => return self.report(Line::GivenUp),
+                _ if failures > 30 => return self.report(Line::GivenUp),
+                _ => tracing::debug!(error_code = error.code().as_str(), failures, "the sideband did not open"),
+            }
+            tokio::time::sleep(error.retry_after().unwrap_or_else(|| backoff.next_delay())).await;
+        }
+    }
+
+    fn report(&self, state: Line) {
+        let _ = self.target.cast(ControlChannelMsg::Line { generation: self.generation, state });
+    }
+
+    async fn converse(&self, sideband: Sideband, commands: &mut mpsc::Receiver<ClientEvent>) -> LineEnd {
+        let (mut reader, mut writer) = sideband.split();
+        // No session.created comes to a sideband: our own update tells when we are heard.
+        let update = ClientEvent::SessionUpdate { event_id: format!("rt-{}-0", self.generation), session: Box::new(self.update.clone()) };
+        if writer.send(&update).await.is_err() {
+            return LineEnd::Redial;
+        }
+        let mut pings = tokio::time::interval(PING_INTERVAL);
+        pings.tick().await;
+        loop {
+            tokio::select! {
+                inbound = reader.next() => match inbound {
+                    Ok(Inbound::Event(event)) => {
+                        let Ok(permit) = self.permits.clone().acquire_owned().await else { return LineEnd::Unheard };
+                        if self.target.cast(ControlChannelMsg::Heard { generation: self.generation, event: Box::new(event), permit }).is_err() {
+                            return LineEnd::Unheard;
+                        }
+                    }
+                    Ok(Inbound::Pong) => {}
+                    Ok(Inbound::Closed(closed)) => {
+                        tracing::info!(close.code = closed.code, "the sideband was closed");
+                        return if closed.meaning() == ClosedMeaning::Expired { LineEnd::Gone } else { LineEnd::Redial };
+                    }
+                    Err(error) => {
+                        tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the sideband broke");
+                        return LineEnd::Redial;
+                    }
+                },
+                command = commands.recv() => match command {
+                    Some(command) => if writer.send(&command).await.is_err() { return LineEnd::Redial },
+                    None => { let _ = writer.close().await; return LineEnd::Unheard }
+                },
+                _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },
+            }
+        }
+    }
+}

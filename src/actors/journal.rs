@@ -1,0 +1,249 @@
+//! What outlives every actor: the transcript, the outbox, and the browser's line.
+//!
+//! Owned by the process and shared by the children. Locked for moments only, never across
+//! an await.
+
+use crate::domain::outbox::{Batch, Limits, Outbox, OutboxFull};
+use crate::domain::protocol::{ConsentKind, ServerEvent, close};
+use crate::domain::record::Record;
+use crate::domain::transcript::{Entry, Transcript, Witness};
+use crate::domain::voice::VoiceEvent;
+use crate::ids::ConnectionId;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use time::OffsetDateTime;
+use tokio::sync::{Notify, mpsc};
+
+/// Events kept for a browser that comes back.
+const REPLAYED_EVENTS: usize = 512;
+/// Events on their way to one browser; a browser that reads slower is cut off.
+pub const OUTGOING_QUEUE: usize = 512;
+
+/// To the task that writes the browser's socket.
+#[derive(Clone, Debug)]
+pub enum Outgoing {
+    Event { n: u64, event: Arc<ServerEvent> },
+    Close { code: u16, reason: &'static str },
+}
+
+/// Released when everything recorded before it is in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    ClientSeq(u64),
+    Consents(Vec<ConsentKind>),
+    /// Everything decided up to a point; see [`Journal::when_stored`].
+    AllStored,
+}
+
+#[derive(Clone, Debug)]
+pub struct Journal {
+    inner: Arc<Mutex<Inner>>,
+    /// Something waits to be stored.
+    waiting: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    transcript: Transcript,
+    outbox: Outbox<Record, Receipt>,
+    events: VecDeque<(u64, Arc<ServerEvent>)>,
+    last_n: u64,
+    line: Option<(ConnectionId, mpsc::Sender<Outgoing>)>,
+    last_connection: u64,
+    acked_client_seq: u64,
+    /// Whether our own control channel hears the call.
+    heard: bool,
+}
+
+impl Journal {
+    pub fn new(transcript: Transcript, acked_client_seq: u64, limits: Limits) -> Self {
+        let inner = Inner {
+            transcript,
+            outbox: Outbox::new(limits),
+            events: VecDeque::new(),
+            last_n: 0,
+            line: None,
+            last_connection: 0,
+            acked_client_seq,
+            heard: false,
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), waiting: Arc::new(Notify::new()) }
+    }
+
+    // A panic while the lock is held leaves plain data behind that is still whole.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- what was said ----
+
+    /// Take in what happened in the call; settled entries go to the outbox and the browser.
+    pub fn hear(&self, event: &VoiceEvent, now: OffsetDateTime) -> usize {
+        let mut inner = self.lock();
+        let entries = inner.transcript.apply(event, now);
+        inner.take(entries, &self.waiting)
+    }
+
+    /// The call is over: settle what is left.
+    pub fn close_transcript(&self) -> usize {
+        let mut inner = self.lock();
+        let entries = inner.transcript.close();
+        inner.take(entries, &self.waiting)
+    }
+
+    /// Take in what the browser says was said. All of it or nothing.
+    pub fn witness(&self, said: Vec<Witness>, seq: Option<u64>) -> Result<(), OutboxFull> {
+        let mut inner = self.lock();
+        let bytes = said.iter().map(|witness| witness.text.len() + 512).sum();
+        inner.outbox.admit(said.len() + 1, bytes)?;
+        let alone = !inner.heard;
+        for witness in said {
+            if let Some(entry) = inner.transcript.witness(witness, alone) {
+                inner.record(Record::Entry(entry));
+            }
+        }
+        let seq = seq.unwrap_or(inner.acked_client_seq + 1);
+        inner.acked_client_seq = inner.acked_client_seq.max(seq);
+        inner.record(Record::ClientSeq(seq));
+        inner.outbox.push_receipt(Receipt::ClientSeq(seq));
+        self.waiting.notify_one();
+        Ok(())
+    }
+
+    pub fn set_heard(&self, heard: bool) {
+        self.lock().heard = heard;
+    }
+    pub fn open_segment(&self, segment: i32) {
+        self.lock().transcript.open_segment(segment);
+    }
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lock().transcript.entries()
+    }
+    pub fn spoken(&self) -> usize {
+        self.lock().transcript.len()
+    }
+    pub fn awaits_words(&self) -> bool {
+        self.lock().transcript.awaits_words()
+    }
+    pub fn acked_client_seq(&self) -> u64 {
+        self.lock().acked_client_seq
+    }
+
+    // ---- what must be stored ----
+
+    pub fn record(&self, record: Record) {
+        self.lock().record(record);
+        self.waiting.notify_one();
+    }
+
+    /// Release `receipt` once everything recorded so far is stored.
+    pub fn when_stored(&self, receipt: Receipt) {
+        self.lock().outbox.push_receipt(receipt);
+        self.waiting.notify_one();
+    }
+
+    pub async fn something_waits(&self) {
+        self.waiting.notified().await;
+    }
+    pub fn batch(&self, max: usize) -> Option<Batch<Record>> {
+        self.lock().outbox.batch(max)
+    }
+    pub fn stored(&self, up_to: u64) -> Vec<Receipt> {
+        self.lock().outbox.stored(up_to)
+    }
+    /// Take out a record that the database will never take.
+    pub fn discard_first(&self) -> Option<Record> {
+        self.lock().outbox.discard_first()
+    }
+    pub fn is_stored(&self) -> bool {
+        self.lock().outbox.is_empty()
+    }
+    pub fn backlog(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.outbox.len(), inner.outbox.bytes())
+    }
+
+    // ---- the browser's line ----
+
+    /// A new browser connection; the newest wins and the one before is told.
+    pub fn connect(&self, outgoing: mpsc::Sender<Outgoing>) -> ConnectionId {
+        let mut inner = self.lock();
+        inner.last_connection += 1;
+        let connection = ConnectionId(inner.last_connection);
+        if let Some((_, older)) = inner.line.replace((connection, outgoing)) {
+            let _ = older.try_send(Outgoing::Close { code: close::SUPERSEDED, reason: "superseded by a newer connection" });
+        }
+        connection
+    }
+
+    /// True when it was the current one.
+    pub fn disconnect(&self, connection: ConnectionId) -> bool {
+        let mut inner = self.lock();
+        let current = inner.line.as_ref().is_some_and(|(id, _)| *id == connection);
+        if current {
+            inner.line = None;
+        }
+        current
+    }
+
+    /// Tell the browser, now or when it comes back.
+    pub fn tell(&self, event: ServerEvent) {
+        self.lock().tell(event);
+    }
+
+    /// Send again what a browser missed after `last_n`.
+    pub fn replay(&self, last_n: u64) {
+        let mut inner = self.lock();
+        let missed: Vec<_> = inner.events.iter().filter(|(n, _)| *n > last_n).cloned().collect();
+        for (n, event) in missed {
+            inner.send(Outgoing::Event { n, event });
+        }
+    }
+
+    pub fn hang_line_up(&self, code: u16, reason: &'static str) {
+        let mut inner = self.lock();
+        inner.send(Outgoing::Close { code, reason });
+        inner.line = None;
+    }
+}
+
+impl Inner {
+    fn take(&mut self, entries: Vec<Entry>, waiting: &Notify) -> usize {
+        let taken = entries.len();
+        for entry in entries {
+            if entry.authoritative {
+                self.tell(ServerEvent::TranscriptEntry { entry: entry.clone() });
+            }
+            self.record(Record::Entry(entry));
+        }
+        if taken > 0 {
+            waiting.notify_one();
+        }
+        taken
+    }
+
+    fn record(&mut self, record: Record) {
+        let bytes = record.bytes();
+        self.outbox.push(record, bytes);
+    }
+
+    fn tell(&mut self, event: ServerEvent) {
+        self.last_n += 1;
+        let (n, event) = (self.last_n, Arc::new(event));
+        if event.replayable() {
+            self.events.push_back((n, event.clone()));
+            if self.events.len() > REPLAYED_EVENTS {
+                self.events.pop_front();
+            }
+        }
+        self.send(Outgoing::Event { n, event });
+    }
+
+    /// A browser that does not read is cut off: it resumes and loses nothing.
+    fn send(&mut self, outgoing: Outgoing) {
+        let gone = self.line.as_ref().is_some_and(|(_, line)| line.try_send(outgoing).is_err());
+        if gone {
+            self.line = None;
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The actors of one interview.
+//!
+//! [`tree`] is the supervisor tree as data; [`session`] is its root. Children do not know
+//! each other: they cast facts to the session, and share the [`journal`], which is owned by
+//! the process and outlives all of them.
+//!
+//! To add a child: a row in [`tree::TREE`], a file with its actor, an arm in
+//! `session::Session::spawn`.
+
+pub mod control_channel;
+pub mod journal;
+pub mod recording_tracker;
+pub mod session;
+pub mod signaling_socket;
+pub mod summarizer;
+pub mod transcript_writer;
+pub mod tree;
+
+use tokio::task::JoinHandle;
+
+/// A task that ends with the actor that holds it: `post_stop` does not run when an actor
+/// fails, dropping its state does.
+#[derive(Debug)]
+pub struct TaskGuard(JoinHandle<()>);
+
+impl TaskGuard {
+    pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(task))
+    }
+}
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

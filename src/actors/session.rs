@@ -1,0 +1,716 @@
+//! Session: the root of one interview's tree.
+//!
+//! `domain::phase` decides, this actor performs. It owns every child, follows
+//! [`super::tree::TREE`] when one ends, and never waits for the outside: whatever takes
+//! time is a child's or a timer's.
+
+use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
+use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
+use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
+use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketArgs, SignalingSocketMsg};
+use super::summarizer::{Summarizer, SummarizerArgs};
+use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
+use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
+use super::TaskGuard;
+use crate::clock;
+use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};
+use crate::domain::protocol::{
+    ClientRecordingState, ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent, SessionReady, Subsystem,
+    SummaryState, close,
+};
+use crate::domain::record::{Record, SummaryRecord};
+use crate::domain::restart::Ended;
+use crate::domain::voice::VoiceCommand;
+use crate::error::ErrorCode;
+use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
+use crate::integrations::clients::Integrations;
+use crate::integrations::store::session::{Claimed, SessionStore};
+use crate::telemetry::Trace;
+use opentelemetry::Context;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+pub struct Session;
+
+/// How the tree ended, as the process reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeEnd {
+    /// Everything is stored; the machine may go.
+    Finished(Phase),
+    /// Told to stop before the end; someone will take the interview up again.
+    Interrupted,
+    /// Another process has taken the interview.
+    Fenced,
+    /// A child that the interview cannot do without does not stay alive.
+    Exhausted(&'static str),
+}
+
+/// A browser connection's handle on the actor that listens to it; follows its restarts.
+pub type SocketRef = watch::Receiver<Option<ActorRef<SignalingSocketMsg>>>;
+
+#[derive(Debug)]
+pub struct Attached {
+    pub connection: ConnectionId,
+    pub socket: SocketRef,
+    pub outgoing: mpsc::Receiver<Outgoing>,
+}
+
+#[derive(Debug)]
+pub enum SessionMsg {
+    // the browser's connection
+    Attach { reply: RpcReplyPort<Attached> },
+    Detached { connection: ConnectionId },
+    /// A frame was no message at all.
+    Refuse { message: String },
+    Offered { sdp: String, cause: Context },
+    ConsentsStored(Vec<ConsentKind>),
+    MediaReported(MediaState),
+    RecordingReported { state: ClientRecordingState, video: Option<VideoId>, part: Option<u32> },
+    RecordingUrlClaimed { url: String },
+    EndRequested(EndReason),
+    // the call
+    CallOpened { call: CallId, answer: String },
+    CallFailed { code: ErrorCode, fatal: bool },
+    CallGone,
+    ControlReady { expires_in: Option<Duration> },
+    ControlLost,
+    InterviewerEnded,
+    LastWordsOver,
+    WordsSettled,
+    // storing
+    AllStored,
+    Fenced,
+    RecordingSettled,
+    Summarized(Box<SummaryRecord>),
+    // ourselves
+    TimerDue { timer: Timer, armed: u64 },
+    TimeLeftDue,
+    RestartDue(Child),
+    Shutdown,
+    GetSnapshot { reply: RpcReplyPort<Snapshot> },
+    /// Crash a child on purpose (sandbox only).
+    Crash(Option<Child>),
+}
+
+/// What the process looks like from the inside, for tests and operators.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Snapshot {
+    pub phase: Phase,
+    pub end: Option<EndReason>,
+    pub segment: i32,
+    pub call: Option<CallId>,
+    pub connected: bool,
+    pub entries: usize,
+    pub backlog_records: usize,
+    pub running: Vec<&'static str>,
+    pub restarts: HashMap<&'static str, u32>,
+}
+
+/// Everything an interview's tree needs from its process.
+pub struct SessionArgs {
+    pub session: SessionId,
+    pub claimed: Arc<Claimed>,
+    pub journal: Journal,
+    pub store: SessionStore,
+    pub integrations: Arc<Integrations>,
+    pub config: Arc<crate::config::Config>,
+    pub trace: Trace,
+    pub ended: oneshot::Sender<TreeEnd>,
+}
+
+pub struct SessionState {
+    session: SessionId,
+    claimed: Arc<Claimed>,
+    journal: Journal,
+    store: SessionStore,
+    integrations: Arc<Integrations>,
+    config: Arc<crate::config::Config>,
+    trace: Trace,
+    ended: Option<oneshot::Sender<TreeEnd>>,
+    interview: Interview,
+    supervision: Supervision,
+    control: Option<ActorRef<ControlChannelMsg>>,
+    recording: Option<ActorRef<RecordingTrackerMsg>>,
+    writer: Option<ActorRef<TranscriptWriterMsg>>,
+    /// The current connection and where its listener is announced.
+    socket: Option<(ConnectionId, watch::Sender<Option<ActorRef<SignalingSocketMsg>>>)>,
+    consents: Vec<ConsentKind>,
+    offer: Option<(String, Context)>,
+    call: Option<CallId>,
+    segment: i32,
+    /// When the agreed time is over; known once the interview is live.
+    time_limit: Option<Instant>,
+    timers: HashMap<Timer, (u64, TaskGuard)>,
+    armed: u64,
+    ticker: Option<TaskGuard>,
+}
+
+impl Actor for Session {
+    type Msg = SessionMsg;
+    type State = SessionState;
+    type Arguments = SessionArgs;
+
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+        let claimed = args.claimed.clone();
+        let mut state = SessionState {
+            session: args.session,
+            interview: Interview::new(Resumed { phase: claimed.phase, end: claimed.end, greeted: claimed.greeted }),
+            consents: claimed.given_consents.clone(),
+            call: claimed.call.clone(),
+            segment: claimed.segment,
+            claimed,
+            journal: args.journal,
+            store: args.store,
+            integrations: args.integrations,
+            config: args.config,
+            trace: args.trace,
+            ended: Some(args.ended),
+            supervision: Supervision::default(),
+            control: None,
+            recording: None,
+            writer: None,
+            socket: None,
+            offer: None,
+            time_limit: None,
+            timers: HashMap::new(),
+            armed: 0,
+            ticker: None,
+        };
+        for row in TREE.iter().filter(|row| row.start == Start::WithTree) {
+            state.spawn(row.child, &myself).await?;
+        }
+        // A call that an earlier process left behind has no ears: end it, then wait for an offer.
+        if let (Some(call), Some(control)) = (state.call.take(), &state.control) {
+            control.cast(ControlChannelMsg::HangUpStray(call))?;
+        }
+        state.decide(Event::Started, &myself).await;
+        Ok(state)
+    }
+
+    async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        match message {
+            SessionMsg::Attach { reply } => state.attach(reply, &myself).await,
+            SessionMsg::Detached { connection } => state.detach(connection, &myself).await,
+            SessionMsg::Refuse { message } => {
+                state.journal.tell(ServerEvent::Error { code: "message_invalid", message, retryable: false, request_type: None });
+            }
+            SessionMsg::Offered { sdp, cause } => state.offered(sdp, cause, &myself).await,
+            SessionMsg::ConsentsStored(kinds) => {
+                state.consents.extend(kinds);
+                state.consents.sort_unstable();
+                state.consents.dedup();
+            }
+            SessionMsg::MediaReported(MediaState::Connected) => state.decide(Event::MediaConnected, &myself).await,
+            SessionMsg::MediaReported(MediaState::Failed) => state.decide(Event::MediaLost, &myself).await,
+            // The browser's own ICE may still recover.
+            SessionMsg::MediaReported(MediaState::Connecting | MediaState::Disconnected) => {}
+            SessionMsg::RecordingReported { state: reported, video, part } => state.recording_reported(reported, video, part),
+            SessionMsg::RecordingUrlClaimed { url } => state.check_recording_url(&url),
+            SessionMsg::EndRequested(reason) => state.decide(Event::EndRequested(reason), &myself).await,
+            SessionMsg::CallOpened { call, answer } => state.call_opened(call, answer, &myself).await,
+            SessionMsg::CallFailed { code, fatal } => {
+                state.journal.tell(ServerEvent::Error {
+                    code: code.as_str(),
+                    message: "the call could not be opened".to_owned(),
+                    retryable: !fatal,
+                    request_type: Some("sdp_offer"),
+                });
+                state.decide(Event::CallFailed { fatal }, &myself).await;
+            }
+            SessionMsg::CallGone => {
+                state.call_over();
+                state.decide(Event::CallGone, &myself).await;
+            }
+            SessionMsg::ControlReady { expires_in } => {
+                if let Some(expires_in) = expires_in {
+                    let before = Duration::from_secs(state.config.openai.roll_over_before_s);
+                    state.arm(Timer::RollOver, expires_in.saturating_sub(before), &myself);
+                }
+                state.decide(Event::ControlReady, &myself).await;
+            }
+            SessionMsg::ControlLost => state.decide(Event::ControlLost, &myself).await,
+            SessionMsg::InterviewerEnded => state.decide(Event::EndRequested(EndReason::InterviewerEnded), &myself).await,
+            SessionMsg::LastWordsOver => state.decide(Event::LastWordsOver, &myself).await,
+            SessionMsg::WordsSettled => state.decide(Event::WordsSettled, &myself).await,
+            SessionMsg::AllStored => {
+                state.interview.set_spoken(state.journal.spoken() > 0);
+                state.decide(Event::AllStored, &myself).await;
+            }
+            SessionMsg::Fenced => state.end_tree(TreeEnd::Fenced, &myself).await,
+            SessionMsg::RecordingSettled => state.decide(Event::RecordingSettled, &myself).await,
+            SessionMsg::Summarized(summary) => state.summarized(*summary, &myself).await,
+            SessionMsg::TimerDue { timer, armed } => {
+                if state.timers.get(&timer).is_some_and(|(current, _)| *current == armed) {
+                    state.timers.remove(&timer);
+                    state.decide(Event::Due(timer), &myself).await;
+                }
+            }
+            SessionMsg::TimeLeftDue => state.journal.tell(ServerEvent::TimeLeft { seconds: state.time_left_s() }),
+            SessionMsg::RestartDue(child) => state.restart(child, &myself).await,
+            SessionMsg::Shutdown => state.end_tree(TreeEnd::Interrupted, &myself).await,
+            SessionMsg::GetSnapshot { reply } => {
+                let _ = reply.send(state.snapshot());
+            }
+            SessionMsg::Crash(child) => state.crash(child),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(&self, myself: ActorRef<Self::Msg>, event: SupervisionEvent, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        let (id, ended, reason) = match &event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), Ended::Abnormally, error.to_string()),
+            // A killed actor is reported as terminated, with this reason.
+            SupervisionEvent::ActorTerminated(cell, _, Some(reason)) if reason == "killed" => (cell.get_id(), Ended::Abnormally, reason.clone()),
+            SupervisionEvent::ActorTerminated(cell, _, reason) => (cell.get_id(), Ended::Normally, reason.clone().unwrap_or_default()),
+            _ => return Ok(()),
+        };
+        if let Some((child, verdict)) = state.supervision.ended(id, ended) {
+            if ended == Ended::Abnormally {
+                let span = state.trace.adopt(tracing::info_span!("session.child_failed", actor = child.name(), otel.status_code = "error"));
+                span.in_scope(|| tracing::error!(error_code = "actor_crashed", actor = child.name(), reason, "child failed"));
+            }
+            state.follow(child, verdict, &myself).await;
+        }
+        Ok(())
+    }
+}
+
+impl SessionState {
+    // ---- deciding and performing ----
+
+    async fn decide(&mut self, event: Event, myself: &ActorRef<SessionMsg>) {
+        let before = self.interview.greeted();
+        let name = format!("{event:?}");
+        let effects = self.interview.on(event);
+        tracing::debug!(event = name, ?effects, phase = self.interview.phase().as_str(), "decided");
+        if self.interview.greeted() && !before {
+            self.journal.record(Record::Greeted);
+        }
+        for effect in effects {
+            self.perform(effect, myself).await;
+        }
+    }
+
+    async fn perform(&mut self, effect: Effect, myself: &ActorRef<SessionMsg>) {
+        match effect {
+            Effect::SavePhase(phase) => self.save_phase(phase, myself),
+            Effect::OpenCall => self.open_call(),
+            Effect::RefuseOffer => self.refuse_offer(),
+            Effect::AskOpening => self.command(VoiceCommand::AskOpening),
+            Effect::ContinueThread => self.command(VoiceCommand::ContinueThread),
+            Effect::AskForOffer { rollover } => {
+                let reason = if rollover { RenegotiateReason::Rollover } else { RenegotiateReason::Lost };
+                self.journal.tell(ServerEvent::MediaRenegotiate { reason });
+            }
+            Effect::LetLastWordsOut { goodbye } => {
+                self.to_control(ControlChannelMsg::LetLastWordsOut { goodbye: goodbye.map(EndReason::as_str) });
+            }
+            Effect::AwaitWords => self.to_control(ControlChannelMsg::AwaitWords),
+            Effect::HangUp => {
+                self.to_control(ControlChannelMsg::HangUp);
+                self.call_over();
+            }
+            Effect::CloseTranscript => {
+                self.journal.close_transcript();
+            }
+            Effect::SettleRecording => {
+                if let Some(recording) = &self.recording {
+                    let _ = recording.cast(RecordingTrackerMsg::Settle);
+                }
+            }
+            Effect::AwaitStored => self.journal.when_stored(Receipt::AllStored),
+            Effect::TellEnded => self.tell_ended(SummaryState::Pending),
+            Effect::StartSummary => {
+                if let Err(error) = self.spawn(Child::Summarizer, myself).await {
+                    tracing::error!(error_code = "actor_start_failed", actor = "summarizer", %error, "child did not start");
+                }
+            }
+            Effect::Finish => self.end_tree(TreeEnd::Finished(self.interview.phase()), myself).await,
+            Effect::Arm(Timer::TimeLimit) => self.arm_time_limit(myself),
+            Effect::Arm(timer) => self.arm(timer, self.length_of(timer), myself),
+            Effect::Disarm(timer) => {
+                self.timers.remove(&timer);
+            }
+        }
+    }
+
+    fn save_phase(&mut self, phase: Phase, myself: &ActorRef<SessionMsg>) {
+        let end = self.interview.end();
+        tracing::info!(phase = phase.as_str(), reason = end.map(EndReason::as_str), "phase changed");
+        self.journal.record(Record::Phase { phase, end, at: clock::now() });
+        self.journal.tell(ServerEvent::PhaseChanged { phase, reason: end });
+        if phase == Phase::Live {
+            let target = myself.clone();
+            self.ticker = Some(TaskGuard::spawn(async move {
+                let mut ticks = tokio::time::interval(Duration::from_secs(15));
+                loop {
+                    ticks.tick().await;
+                    if target.cast(SessionMsg::TimeLeftDue).is_err() {
+                        return;
+                    }
+                }
+            }));
+        } else if !phase.is_open() {
+            self.ticker = None;
+        }
+    }
+
+    fn tell_ended(&self, summary: SummaryState) {
+        if let Some(reason) = self.interview.end() {
+            self.journal.tell(ServerEvent::SessionEnded { reason, transcript_entries: self.journal.spoken(), summary });
+        }
+    }
+
+    async fn summarized(&mut self, summary: SummaryRecord, myself: &ActorRef<SessionMsg>) {
+        let state = if summary.outcome.is_ok() { SummaryState::Stored } else { SummaryState::Failed };
+        self.journal.record(Record::Summary(summary));
+        self.tell_ended(state);
+        self.supervision.forget(Child::Summarizer);
+        self.decide(Event::SummaryFinished, myself).await;
+    }
+
+    // ---- the call ----
+
+    async fn offered(&mut self, sdp: String, cause: Context, myself: &ActorRef<SessionMsg>) {
+        if let Some(missing) = self.claimed.required_consents.iter().find(|kind| !self.consents.contains(kind)) {
+            self.journal.tell(ServerEvent::Error {
+                code: ErrorCode::ConsentRequired.as_str(),
+                message: format!("consent to {} is required before audio", missing.as_str()),
+                retryable: true,
+                request_type: Some("sdp_offer"),
+            });
+            return;
+        }
+        self.offer = Some((sdp, cause));
+        self.decide(Event::OfferArrived, myself).await;
+    }
+
+    fn refuse_offer(&mut self) {
+        self.offer = None;
+        let (code, message) =
+            if self.interview.phase().is_open() { ("offer_in_progress", "an offer is being answered already") } else { ("session_over", "the interview is over") };
+        self.journal.tell(ServerEvent::Error { code, message: message.to_owned(), retryable: false, request_type: Some("sdp_offer") });
+    }
+
+    fn open_call(&mut self) {
+        let Some((sdp, cause)) = self.offer.take() else { return };
+        let replaces = self.call.take();
+        self.to_control(ControlChannelMsg::Open { sdp, history: self.journal.entries(), replaces, cause });
+    }
+
+    async fn call_opened(&mut self, call: CallId, answer: String, myself: &ActorRef<SessionMsg>) {
+        self.segment += 1;
+        self.journal.open_segment(self.segment);
+        self.journal.record(Record::Call { call: Some(call.clone()), segment: self.segment });
+        self.call = Some(call);
+        self.journal.tell(ServerEvent::SdpAnswer { sdp: answer, segment: self.segment });
+        self.decide(Event::CallOpened, myself).await;
+    }
+
+    fn call_over(&mut self) {
+        self.call = None;
+        self.journal.record(Record::Call { call: None, segment: self.segment });
+    }
+
+    fn command(&self, command: VoiceCommand) {
+        self.to_control(ControlChannelMsg::Command(command));
+    }
+
+    fn to_control(&self, message: ControlChannelMsg) {
+        if let Some(control) = &self.control {
+            let _ = control.cast(message);
+        }
+    }
+
+    // ---- the browser's connection ----
+
+    async fn attach(&mut self, reply: RpcReplyPort<Attached>, myself: &ActorRef<SessionMsg>) {
+        let (sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
+        let connection = self.journal.connect(sender);
+        if let Some(older) = self.supervision.forget(Child::SignalingSocket) {
+            older.stop(Some("superseded".to_owned()));
+        }
+        let (announce, socket) = watch::channel(None);
+        self.socket = Some((connection, announce));
+        if let Err(error) = self.spawn(Child::SignalingSocket, myself).await {
+            tracing::error!(error_code = "actor_start_failed", actor = "signaling_socket", %error, "child did not start");
+        }
+        self.journal.tell(ServerEvent::SessionReady(self.ready()));
+        self.journal.record(Record::Connected(true));
+        if reply.send(Attached { connection, socket, outgoing }).is_err() {
+            // The browser is gone already; its HTTP task will not tell us.
+            return self.detach(connection, myself).await;
+        }
+        self.decide(Event::CandidateConnected, myself).await;
+    }
+
+    async fn detach(&mut self, connection: ConnectionId, myself: &ActorRef<SessionMsg>) {
+        self.journal.disconnect(connection);
+        if self.socket.as_ref().is_some_and(|(current, _)| *current == connection) {
+            self.socket = None;
+            if let Some(cell) = self.supervision.forget(Child::SignalingSocket) {
+                cell.stop(Some("disconnected".to_owned()));
+            }
+            self.journal.record(Record::Connected(false));
+            self.decide(Event::CandidateDisconnected, myself).await;
+        }
+    }
+
+    fn ready(&self) -> SessionReady {
+        SessionReady {
+            session_id: self.session,
+            phase: self.interview.phase(),
+            segment: self.segment,
+            acked_seq: self.journal.acked_client_seq(),
+            heartbeat_interval_ms: self.config.socket.heartbeat_interval_ms,
+            required_consents: self.claimed.required_consents.clone(),
+            given_consents: self.consents.clone(),
+            time_left_s: self.time_left_s(),
+            greeted: self.interview.greeted(),
+            limits: FrameLimits { max_frame_bytes: MAX_FRAME_BYTES, max_entries: MAX_ENTRIES },
+        }
+    }
+
+    fn recording_reported(&self, reported: ClientRecordingState, video: Option<VideoId>, part: Option<u32>) {
+        // Another video's progress says nothing about ours.
+        if video.is_some() && video != self.claimed.video {
+            return;
+        }
+        if let Some(recording) = &self.recording {
+            let _ = recording.cast(RecordingTrackerMsg::Reported(RecordingReport { state: reported, part }));
+        }
+    }
+
+    /// The browser's claim is checked against our own video and never used.
+    fn check_recording_url(&self, url: &str) {
+        let claimed = crate::integrations::api_video::parse_recording_url(url);
+        let ours = self.claimed.video.as_ref().map(VideoId::as_str);
+        if claimed.as_ref().map(|video| video.as_str()) != ours {
+            tracing::warn!(error_code = "recording_url_refused", "the browser named a recording that is not this interview's");
+            self.journal.tell(ServerEvent::Error {
+                code: "recording_url_refused",
+                message: "recording_url is not this interview's recording; it was ignored".to_owned(),
+                retryable: false,
+                request_type: Some("end_session"),
+            });
+        }
+    }
+
+    // ---- timers ----
+
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.claimed.settings.max_duration_s.unwrap_or(self.config.interview.default_duration_s))
+    }
+
+    fn length_of(&self, timer: Timer) -> Duration {
+        let interview = &self.config.interview;
+        Duration::from_secs(match timer {
+            Timer::Absence => interview.absence_timeout_s,
+            Timer::Grace => interview.grace_s,
+            Timer::TimeLimit => return self.duration(),
+            Timer::MediaAssumed => interview.media_assumed_s,
+            Timer::LastWords => interview.last_words_s,
+            Timer::AwaitedWords => interview.awaited_words_s,
+            Timer::RecordingSettling => interview.recording_settle_s,
+            Timer::RollOver => return Duration::from_mins(57),
+        })
+    }
+
+    /// The agreed time counts from the first call, through crashes and reconnects.
+    fn arm_time_limit(&mut self, myself: &ActorRef<SessionMsg>) {
+        let elapsed = self.claimed.started_at.map_or(Duration::ZERO, |at| (clock::now() - at).try_into().unwrap_or_default());
+        let left = self.duration().saturating_sub(elapsed);
+        self.time_limit = Some(Instant::now() + left);
+        self.arm(Timer::TimeLimit, left, myself);
+    }
+
+    fn arm(&mut self, timer: Timer, after: Duration, myself: &ActorRef<SessionMsg>) {
+        self.armed += 1;
+        let (armed, target) = (self.armed, myself.clone());
+        let guard = TaskGuard::spawn(async move {
+            tokio::time::sleep(after).await;
+            let _ = target.cast(SessionMsg::TimerDue { timer, armed });
+        });
+        self.timers.insert(timer, (armed, guard));
+    }
+
+    fn time_left_s(&self) -> u64 {
+        self.time_limit.map_or(self.duration(), |at| at.saturating_duration_since(Instant::now())).as_secs()
+    }
+
+    // ---- the children ----
+
+    async fn spawn(&mut self, child: Child, myself: &ActorRef<SessionMsg>) -> Result<(), ActorProcessingErr> {
+        let cell: ActorCell = match child {
+            Child::TranscriptWriter => {
+                let args = TranscriptWriterArgs {
+                    journal: self.journal.clone(),
+                    store: self.store.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    batch_records: self.config.outbox.batch_records,
+                };
+                let (writer, _) = Actor::spawn_linked(None, TranscriptWriter, args, myself.get_cell()).await?;
+                self.writer.insert(writer).get_cell()
+            }
+            Child::RecordingTracker => {
+                let args = RecordingTrackerArgs {
+                    journal: self.journal.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    integrations: self.integrations.clone(),
+                    video: self.claimed.video.clone(),
+                    upload_token: self.claimed.upload_token.clone(),
+                    poll_interval: self.config.api_video.poll_interval(),
+                };
+                let (tracker, _) = Actor::spawn_linked(None, RecordingTracker, args, myself.get_cell()).await?;
+                self.recording.insert(tracker).get_cell()
+            }
+            Child::Summarizer => {
+                let args = SummarizerArgs {
+                    store: self.store.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    integrations: self.integrations.clone(),
+                    claimed: self.claimed.clone(),
+                    session_id: self.session,
+                    model: self.config.openai.summary_model.clone(),
+                };
+                Actor::spawn_linked(None, Summarizer, args, myself.get_cell()).await?.0.get_cell()
+            }
+            Child::ControlChannel => {
+                let args = ControlChannelArgs {
+                    journal: self.journal.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    integrations: self.integrations.clone(),
+                    claimed: self.claimed.clone(),
+                    config: self.config.clone(),
+                    attach: self.call.clone(),
+                };
+                let (control, _) = Actor::spawn_linked(None, ControlChannel, args, myself.get_cell()).await?;
+                self.control.insert(control).get_cell()
+            }
+            Child::SignalingSocket => {
+                let Some((connection, announce)) = &self.socket else { return Ok(()) };
+                let args = SignalingSocketArgs {
+                    connection: *connection,
+                    journal: self.journal.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    consent_policy_version: self.claimed.consent_policy_version.clone(),
+                };
+                let (socket, _) = Actor::spawn_linked(None, SignalingSocket, args, myself.get_cell()).await?;
+                let cell = socket.get_cell();
+                announce.send_replace(Some(socket));
+                cell
+            }
+        };
+        self.supervision.started(child, cell);
+        Ok(())
+    }
+
+    async fn follow(&mut self, child: Child, verdict: Verdict, myself: &ActorRef<SessionMsg>) {
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::RestartAfter(Duration::ZERO) => self.restart(child, myself).await,
+            Verdict::RestartAfter(delay) => {
+                myself.send_after(delay, move || SessionMsg::RestartDue(child));
+            }
+            Verdict::GiveUp(exhausted) => self.give_up(child, exhausted, myself).await,
+        }
+    }
+
+    async fn restart(&mut self, child: Child, myself: &ActorRef<SessionMsg>) {
+        if self.supervision.runs(child) || self.ended.is_none() {
+            return;
+        }
+        let span = self.trace.adopt(tracing::info_span!("session.restart_child", actor = child.name(), restart.count = self.supervision.restarts(child)));
+        tracing::info!(parent: &span, actor = child.name(), "restarting child");
+        if let Err(error) = self.spawn(child, myself).await {
+            tracing::error!(error_code = "actor_start_failed", actor = child.name(), %error, "child did not start");
+            let verdict = self.supervision.judge(child, Ended::Abnormally);
+            // Boxed: giving up and restarting may follow each other.
+            Box::pin(self.follow(child, verdict, myself)).await;
+        }
+    }
+
+    async fn give_up(&mut self, child: Child, exhausted: Exhausted, myself: &ActorRef<SessionMsg>) {
+        tracing::error!(error_code = "actor_exhausted", actor = child.name(), ?exhausted, "child does not stay alive");
+        match exhausted {
+            Exhausted::FailTree => self.end_tree(TreeEnd::Exhausted(child.name()), myself).await,
+            Exhausted::CloseSocket => self.journal.hang_line_up(close::TRY_LATER, "try again later"),
+            Exhausted::Degrade => match child {
+                Child::Summarizer => {
+                    let outcome = Err("summary_failed");
+                    self.summarized(SummaryRecord { outcome, model: self.config.openai.summary_model.clone() }, myself).await;
+                }
+                Child::RecordingTracker => {
+                    self.recording = None;
+                    self.journal.tell(ServerEvent::Degraded { what: Subsystem::Recording });
+                    self.decide(Event::RecordingSettled, myself).await;
+                }
+                _ => {
+                    self.control = None;
+                    self.journal.set_heard(false);
+                    self.journal.tell(ServerEvent::Degraded { what: Subsystem::Control });
+                    self.decide(Event::ControlLost, myself).await;
+                }
+            },
+        }
+    }
+
+    async fn end_tree(&mut self, end: TreeEnd, myself: &ActorRef<SessionMsg>) {
+        let Some(ended) = self.ended.take() else { return };
+        self.timers.clear();
+        self.ticker = None;
+        let (code, reason) = match end {
+            TreeEnd::Finished(_) => (close::DONE, "the interview is over"),
+            TreeEnd::Fenced => (close::RESTART, "moved to another machine"),
+            TreeEnd::Interrupted | TreeEnd::Exhausted(_) => (close::RESTART, "restarting"),
+        };
+        if let (TreeEnd::Exhausted(_), Some(writer)) = (end, &self.writer) {
+            writer.stop(None);
+        }
+        self.supervision.stop_all().await;
+        self.journal.hang_line_up(code, reason);
+        let _ = ended.send(end);
+        myself.stop(None);
+    }
+
+    fn crash(&self, child: Option<Child>) {
+        match child {
+            None => panic!("injected fault"),
+            Some(Child::TranscriptWriter) => drop(self.writer.as_ref().map(|writer| writer.cast(TranscriptWriterMsg::Panic))),
+            Some(Child::RecordingTracker) => drop(self.recording.as_ref().map(|tracker| tracker.cast(RecordingTrackerMsg::Panic))),
+            Some(Child::ControlChannel) => self.to_control(ControlChannelMsg::Panic),
+            Some(Child::SignalingSocket) => {
+                if let Some((_, announce)) = &self.socket
+                    && let Some(socket) = announce.borrow().as_ref()
+                {
+                    let _ = socket.cast(SignalingSocketMsg::Panic);
+                }
+            }
+            // It runs for one task only; the crash test of it is a model that breaks it.
+            Some(Child::Summarizer) => {}
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            phase: self.interview.phase(),
+            end: self.interview.end(),
+            segment: self.segment,
+            call: self.call.clone(),
+            connected: self.interview.connected(),
+            entries: self.journal.spoken(),
+            backlog_records: self.journal.backlog().0,
+            running: TREE.iter().map(|row| row.child).filter(|child| self.supervision.runs(*child)).map(Child::name).collect(),
+            restarts: TREE.iter().map(|row| (row.child.name(), self.supervision.restarts(row.child))).collect(),
+        }
+    }
+}

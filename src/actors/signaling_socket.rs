@@ -1,0 +1,188 @@
+//! SignalingSocket: what one browser connection says.
+//!
+//! The socket itself belongs to the HTTP task, which survives this actor; answers go out
+//! through the journal. So a crash here costs at most the message at hand, which a client
+//! repeats, and never the connection.
+
+use super::journal::{Journal, Receipt};
+use super::session::SessionMsg;
+use crate::clock;
+use crate::domain::phase::EndReason;
+use crate::domain::protocol::{ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MediaState, MediaStats, QualityLevel, Refusal, ServerEvent, check_offer};
+use crate::domain::record::Record;
+use crate::domain::transcript::Witness;
+use crate::ids::ConnectionId;
+use crate::telemetry::Trace;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::OwnedSemaphorePermit;
+
+pub struct SignalingSocket;
+
+#[derive(Debug)]
+pub enum SignalingSocketMsg {
+    /// The permit bounds how many messages of a browser wait at once.
+    Received { message: ClientMessage, permit: OwnedSemaphorePermit },
+    /// Crash on purpose (sandbox only).
+    Panic,
+}
+
+#[derive(Clone)]
+pub struct SignalingSocketArgs {
+    pub connection: ConnectionId,
+    pub journal: Journal,
+    pub session: ActorRef<SessionMsg>,
+    pub trace: Trace,
+    pub consent_policy_version: String,
+}
+
+pub struct SignalingSocketState {
+    args: SignalingSocketArgs,
+    quality: QualityLevel,
+    /// Integrity notes of one connection are bounded; they are advisory.
+    integrity_events: u32,
+}
+
+const MAX_INTEGRITY_EVENTS: u32 = 500;
+
+impl Actor for SignalingSocket {
+    type Msg = SignalingSocketMsg;
+    type State = SignalingSocketState;
+    type Arguments = SignalingSocketArgs;
+
+    async fn pre_start(&self, _: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+        Ok(SignalingSocketState { args, quality: QualityLevel::Good, integrity_events: 0 })
+    }
+
+    async fn handle(&self, _: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        match message {
+            SignalingSocketMsg::Panic => panic!("injected fault"),
+            SignalingSocketMsg::Received { message, permit } => {
+                let request_type = message.name();
+                let span = tracing::info_span!("signaling_socket.receive", otel.name = format!("ws.{request_type}"), otel.kind = "server", error_code = tracing::field::Empty);
+                let span = state.args.trace.adopt(span);
+                let _entered = span.enter();
+                if let Err(refusal) = state.receive(message) {
+                    span.record("error_code", refusal.code);
+                    tracing::info!(error_code = refusal.code, request_type, "refused a message of the browser");
+                    state.args.journal.tell(ServerEvent::Error {
+                        code: refusal.code,
+                        message: refusal.message,
+                        retryable: refusal.retryable,
+                        request_type: Some(request_type),
+                    });
+                }
+                drop(permit);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl SignalingSocketState {
+    fn receive(&mut self, message: ClientMessage) -> Result<(), Refusal> {
+        let journal = &self.args.journal;
+        match message {
+            ClientMessage::Authenticate { .. } => Err(Refusal::invalid("this connection is authenticated already".to_owned())),
+            ClientMessage::SdpOffer { sdp } => {
+                check_offer(&sdp)?;
+                self.cast(SessionMsg::Offered { sdp, cause: Trace::context_of(&tracing::Span::current()) });
+                Ok(())
+            }
+            ClientMessage::TranscriptUpdate { entries, seq } => {
+                if entries.len() > MAX_ENTRIES {
+                    return Err(Refusal::invalid(format!("more than {MAX_ENTRIES} entries in one transcript_update")));
+                }
+                if seq.is_some_and(|seq| seq == 0 || seq > (1 << 53)) {
+                    return Err(Refusal::invalid("seq must be an integer from 1 to 2^53".to_owned()));
+                }
+                let said: Vec<Witness> = entries.into_iter().map(crate::domain::protocol::ClientEntry::into_witness).collect::<Result<_, _>>()?;
+                journal.witness(said, seq).map_err(|full| Refusal { code: "outbox_full", message: full.to_string(), retryable: true })
+            }
+            ClientMessage::EndSession { recording_url, .. } => {
+                if let Some(url) = recording_url {
+                    self.cast(SessionMsg::RecordingUrlClaimed { url });
+                }
+                self.cast(SessionMsg::EndRequested(EndReason::CandidateEnded));
+                Ok(())
+            }
+            ClientMessage::Consent { kinds, policy_version } => self.consent(kinds, &policy_version),
+            ClientMessage::Resume { last_event } => {
+                journal.replay(last_event);
+                Ok(())
+            }
+            ClientMessage::MediaState { state, stats } => {
+                self.cast(SessionMsg::MediaReported(state));
+                if state == MediaState::Connected
+                    && let Some(stats) = stats
+                {
+                    self.advise(stats);
+                }
+                Ok(())
+            }
+            ClientMessage::RecordingState { state, video_id, part } => {
+                self.cast(SessionMsg::RecordingReported { state, video: video_id, part });
+                Ok(())
+            }
+            ClientMessage::IntegrityEvent { kind, at } => {
+                self.integrity_events += 1;
+                if kind.is_empty() || kind.len() > 64 || kind.contains('\0') {
+                    return Err(Refusal::invalid("kind must have 1 to 64 bytes".to_owned()));
+                }
+                if self.integrity_events <= MAX_INTEGRITY_EVENTS {
+                    journal.record(Record::Integrity { kind, at: at.unwrap_or_else(clock::now) });
+                }
+                Ok(())
+            }
+            // The connection lives on its own ticket; a fresh token changes nothing here.
+            ClientMessage::RefreshAuth { .. } => Ok(()),
+            ClientMessage::Heartbeat {} => {
+                journal.tell(ServerEvent::HeartbeatAck {});
+                Ok(())
+            }
+        }
+    }
+
+    fn consent(&self, kinds: Vec<ConsentKind>, policy_version: &str) -> Result<(), Refusal> {
+        if policy_version != self.args.consent_policy_version {
+            let message = format!("the policy in force is {}", self.args.consent_policy_version);
+            return Err(Refusal { code: "consent_policy_outdated", message, retryable: false });
+        }
+        for kind in &kinds {
+            self.args.journal.record(Record::Consent { kind: *kind, policy_version: policy_version.to_owned() });
+        }
+        self.args.journal.when_stored(Receipt::Consents(kinds));
+        Ok(())
+    }
+
+    /// Advice changes only when the line does.
+    fn advise(&mut self, stats: MediaStats) {
+        let bad = |value: Option<f64>, limit: f64| value.is_some_and(|value| value > limit);
+        let level = if bad(stats.rtt_ms, 600.0) || bad(stats.jitter_ms, 100.0) {
+            QualityLevel::Poor
+        } else if bad(stats.rtt_ms, 300.0) || bad(stats.jitter_ms, 40.0) {
+            QualityLevel::Fair
+        } else {
+            QualityLevel::Good
+        };
+        if std::mem::replace(&mut self.quality, level) != level {
+            let (audio, video) = match level {
+                QualityLevel::Good => (64_000, 600_000),
+                QualityLevel::Fair => (32_000, 250_000),
+                QualityLevel::Poor => (24_000, 100_000),
+            };
+            self.args.journal.tell(ServerEvent::QualityAdvice { level, max_audio_bitrate_bps: audio, max_video_bitrate_bps: video });
+        }
+    }
+
+    fn cast(&self, message: SessionMsg) {
+        // The session is our parent: if it is gone, so are we in a moment.
+        let _ = self.args.session.cast(message);
+    }
+}
+
+/// What the browser says of its recording, as the session hears it.
+#[derive(Clone, Debug)]
+pub struct RecordingReport {
+    pub state: ClientRecordingState,
+    pub part: Option<u32>,
+}

@@ -1,0 +1,125 @@
+//! Summarizer: runs once, on the stored transcript, and tells the session what came of it.
+//!
+//! The model is asked, its answer is held against what was said, and a bad answer is asked
+//! for again. What cannot be had within the tries is stored as a reason, never awaited for
+//! ever: the gateway can run it again later on the same rows.
+
+use super::TaskGuard;
+use super::session::SessionMsg;
+use super::transcript_writer::chain;
+use crate::backoff::Backoff;
+use crate::domain::record::SummaryRecord;
+use crate::domain::summary::{self, Summary};
+use crate::error::{ErrorCode, Fault, FaultClass};
+use crate::ids::SessionId;
+use crate::integrations::clients::Integrations;
+use crate::integrations::openai::responses::{ResponseRequest, safety_identifier};
+use crate::integrations::store::session::{Claimed, SessionStore};
+use crate::telemetry::Trace;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::Instrument;
+
+pub struct Summarizer;
+
+#[derive(Debug)]
+pub enum SummarizerMsg {}
+
+pub struct SummarizerArgs {
+    pub store: SessionStore,
+    pub session: ActorRef<SessionMsg>,
+    pub trace: Trace,
+    pub integrations: Arc<Integrations>,
+    pub claimed: Arc<Claimed>,
+    pub session_id: SessionId,
+    pub model: String,
+}
+
+const MAX_TRIES: u32 = 4;
+/// Longer than this the machine does not wait for the model's vendor.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+impl Actor for Summarizer {
+    type Msg = SummarizerMsg;
+    type State = TaskGuard;
+    type Arguments = SummarizerArgs;
+
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+        // The work is a task so that the actor can be stopped at any moment; if it panics,
+        // so that the tree hears of it, the actor is killed with it.
+        let session = args.session.clone();
+        let work = tokio::spawn(async move { summarize(&args).await });
+        Ok(TaskGuard::spawn(async move {
+            match work.await {
+                Ok(record) => drop(session.cast(SessionMsg::Summarized(Box::new(record)))),
+                Err(_) => myself.kill(),
+            }
+        }))
+    }
+}
+
+async fn summarize(args: &SummarizerArgs) -> SummaryRecord {
+    let span = args.trace.adopt(tracing::info_span!("summarizer.summarize", gen_ai.request.model = args.model, tries = tracing::field::Empty, error_code = tracing::field::Empty));
+    let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(8));
+    let mut tries = 0;
+    let outcome = loop {
+        tries += 1;
+        match attempt(args).instrument(span.clone()).await {
+            Ok(summary) => break Ok(summary),
+            Err(failure) => {
+                tracing::warn!(parent: &span, error_code = failure.code, error = failure.told, tries, "summary attempt failed");
+                if !failure.again || tries >= MAX_TRIES {
+                    break Err(failure.code);
+                }
+                tokio::time::sleep(failure.after.unwrap_or_else(|| backoff.next_delay())).await;
+            }
+        }
+    };
+    span.record("tries", tries);
+    if let Err(code) = outcome {
+        span.record("error_code", code);
+    }
+    SummaryRecord { outcome, model: args.model.clone() }
+}
+
+struct Failure {
+    code: &'static str,
+    told: String,
+    again: bool,
+    after: Option<Duration>,
+}
+
+impl Failure {
+    fn of(error: &(impl Fault + std::error::Error)) -> Self {
+        let after = error.retry_after();
+        let again = error.class() == FaultClass::Transient && after.is_none_or(|after| after <= LONGEST_RETRY_AFTER);
+        Self { code: error.code().as_str(), told: chain(error), again, after }
+    }
+}
+
+async fn attempt(args: &SummarizerArgs) -> Result<Summary, Failure> {
+    let entries: Vec<_> = args.store.entries().await.map_err(|error| Failure::of(&error))?.into_iter().filter(|entry| entry.authoritative).collect();
+    let claimed = &args.claimed;
+    let request = ResponseRequest {
+        model: args.model.clone(),
+        instructions: summary::INSTRUCTIONS.to_owned(),
+        input: summary::prompt(&claimed.position_title, &claimed.competencies, &entries),
+        schema_name: "interview_summary".to_owned(),
+        schema: summary::schema(),
+        max_output_tokens: 8_000,
+        metadata: vec![("session_id".to_owned(), args.session_id.to_string())],
+        safety_identifier: Some(safety_identifier(&claimed.candidate.to_string())),
+    };
+    let answer = args.integrations.openai.create_response(&request).await.map_err(|error| Failure::of(&error))?;
+    match summary::check(answer.text.as_str(), &claimed.competencies, &entries) {
+        Ok(checked) => {
+            if checked.quotes_removed > 0 {
+                tracing::warn!(error_code = "summary_quote_unverified", removed = checked.quotes_removed, "removed quotes that were not said");
+            }
+            Ok(checked.summary)
+        }
+        // The answer is the candidate's data: only its shape is told.
+        Err(error) => Err(Failure { code: ErrorCode::SummaryInvalid.as_str(), told: error.to_string(), again: true, after: None }),
+    }
+}

@@ -1,0 +1,361 @@
+//! Configuration: config/default.toml, then a file, then the environment; checked once.
+
+use crate::ids::TenantId;
+use config::{Config as Sources, Environment, File, FileFormat};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use url::Url;
+
+const DEFAULTS: &str = include_str!("../config/default.toml");
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub http: Http,
+    pub tenant: Tenant,
+    pub database: Database,
+    pub openai: OpenAi,
+    pub api_video: ApiVideo,
+    pub supabase: Supabase,
+    pub fly: Fly,
+    pub routing: Routing,
+    pub interview: Interview,
+    pub socket: Socket,
+    pub outbox: OutboxLimits,
+    pub session: Session,
+    pub telemetry: Telemetry,
+    pub sandbox: Sandbox,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub bind: SocketAddr,
+    pub public_url: Url,
+    allowed_origins: String,
+    web_dir: String,
+    websocket_url: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub slug: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: SecretString,
+    pub admin_url: SecretString,
+    pub max_connections: u32,
+    connect_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenAi {
+    pub base_url: Url,
+    pub api_key: SecretString,
+    pub model: String,
+    pub transcription_model: String,
+    pub default_voice: String,
+    pub summary_model: String,
+    call_timeout_ms: u64,
+    sideband_timeout_ms: u64,
+    summary_timeout_ms: u64,
+    pub roll_over_before_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiVideo {
+    pub base_url: Url,
+    pub upload_url: Url,
+    pub api_key: SecretString,
+    timeout_ms: u64,
+    poll_interval_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supabase {
+    pub issuer: String,
+    jwks_url: String,
+    pub public_url: String,
+    pub publishable_key: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fly {
+    pub base_url: Url,
+    pub api_token: SecretString,
+    pub session_app: String,
+    pub image: String,
+    pub region: String,
+    pub memory_mb: u32,
+    timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Routing {
+    pub mode: RoutingMode,
+    pub secret: SecretString,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoutingMode {
+    FlyReplay,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interview {
+    pub absence_timeout_s: u64,
+    pub grace_s: u64,
+    pub default_duration_s: u64,
+    pub max_duration_s: u64,
+    pub last_words_s: u64,
+    pub awaited_words_s: u64,
+    pub recording_settle_s: u64,
+    pub media_assumed_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Socket {
+    pub heartbeat_interval_ms: u64,
+    pub dead_after_ms: u64,
+    pub ticket_ttl_s: u64,
+    pub authenticate_timeout_ms: u64,
+    pub frames_per_s: u32,
+    pub frames_burst: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutboxLimits {
+    pub max_records: usize,
+    pub max_bytes: usize,
+    pub batch_records: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    pub heartbeat_interval_ms: u64,
+    pub shutdown_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    pub otlp_endpoint: String,
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sandbox {
+    pub enabled: bool,
+    pub fault_injection: bool,
+}
+
+/// Which command the configuration is for: each needs its own keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Session,
+    Gateway,
+    Migrate,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration: {0}")]
+    Read(#[from] config::ConfigError),
+    #[error("configuration key {key}: {value} is not allowed; allowed: {allowed}")]
+    NotAllowed { key: &'static str, value: String, allowed: &'static str },
+}
+
+impl Config {
+    /// Read and check. `overrides` is the environment, or a stand-in for it in tests.
+    pub fn load(file: Option<&Path>, role: Role, overrides: Option<std::collections::HashMap<String, String>>) -> Result<Self, ConfigError> {
+        let environment = Environment::with_prefix("INTERVIEW").prefix_separator("__").separator("__").try_parsing(true).source(overrides);
+        let mut sources = Sources::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(path) = file {
+            sources = sources.add_source(File::from(path).format(FileFormat::Toml));
+        }
+        let config: Self = sources.add_source(environment).build()?.try_deserialize()?;
+        config.check(role)?;
+        Ok(config)
+    }
+
+    fn check(&self, role: Role) -> Result<(), ConfigError> {
+        let not_allowed = |key, value: &str, allowed| Err(ConfigError::NotAllowed { key, value: format!("{value:?}"), allowed });
+        let secret = |key, secret: &SecretString, allowed: &'static str| {
+            if secret.expose_secret().is_empty() { Err(ConfigError::NotAllowed { key, value: "(empty)".into(), allowed }) } else { Ok(()) }
+        };
+        if role == Role::Migrate {
+            return secret("database.admin_url", &self.database.admin_url, "postgres://owner:password@host:5432/database");
+        }
+        self.check_database()?;
+        if self.tenant.id.0.is_nil() {
+            return not_allowed("tenant.id", &self.tenant.id.to_string(), "the tenant's UUID");
+        }
+        secret("routing.secret", &self.routing.secret, "at least 32 random characters")?;
+        if self.routing.secret.expose_secret().len() < 32 {
+            return not_allowed("routing.secret", "(too short)", "at least 32 random characters");
+        }
+        secret("openai.api_key", &self.openai.api_key, "a project key (sk-…)")?;
+        secret("api_video.api_key", &self.api_video.api_key, "an api.video key")?;
+        if self.sandbox.fault_injection && !self.sandbox.enabled {
+            return not_allowed("sandbox.fault_injection", "true", "true only with sandbox.enabled = true");
+        }
+        if self.interview.default_duration_s == 0 || self.interview.default_duration_s > self.interview.max_duration_s {
+            return not_allowed("interview.default_duration_s", &self.interview.default_duration_s.to_string(), "1 to interview.max_duration_s");
+        }
+        if role == Role::Gateway {
+            secret("fly.api_token", &self.fly.api_token, "a deploy token of the session app")?;
+            for (key, value) in [("fly.session_app", &self.fly.session_app), ("fly.image", &self.fly.image), ("supabase.issuer", &self.supabase.issuer)] {
+                if value.is_empty() {
+                    return not_allowed(key, value, "a value");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_database(&self) -> Result<(), ConfigError> {
+        let allowed = "postgres://role:password@host:5432/database (direct or session mode; not port 6543)";
+        let refused = |value: &str| Err(ConfigError::NotAllowed { key: "database.url", value: value.to_owned(), allowed });
+        match Url::parse(self.database.url.expose_secret()) {
+            Err(_) => refused("(no URL)"),
+            Ok(url) if !matches!(url.scheme(), "postgres" | "postgresql") => refused("(another scheme)"),
+            Ok(url) if url.port() == Some(6543) => refused("port 6543"),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+const fn ms(value: u64) -> Duration {
+    Duration::from_millis(value)
+}
+
+impl Http {
+    pub fn allowed_origins(&self) -> Vec<String> {
+        self.allowed_origins.split(',').map(str::trim).filter(|o| !o.is_empty()).map(str::to_owned).collect()
+    }
+    pub fn web_dir(&self) -> Option<PathBuf> {
+        (!self.web_dir.is_empty()).then(|| PathBuf::from(&self.web_dir))
+    }
+    /// The address a browser opens its WebSocket at. Opaque to clients.
+    pub fn websocket_url(&self, session: crate::ids::SessionId) -> String {
+        if !self.websocket_url.is_empty() {
+            return self.websocket_url.replace("{session_id}", &session.to_string());
+        }
+        let base = self.public_url.as_str().trim_end_matches('/').replacen("http", "ws", 1);
+        format!("{base}/ws/{session}")
+    }
+}
+impl Database {
+    pub fn connect_timeout(&self) -> Duration {
+        ms(self.connect_timeout_ms)
+    }
+}
+impl OpenAi {
+    pub fn call_timeout(&self) -> Duration {
+        ms(self.call_timeout_ms)
+    }
+    pub fn sideband_timeout(&self) -> Duration {
+        ms(self.sideband_timeout_ms)
+    }
+    pub fn summary_timeout(&self) -> Duration {
+        ms(self.summary_timeout_ms)
+    }
+}
+impl ApiVideo {
+    pub fn timeout(&self) -> Duration {
+        ms(self.timeout_ms)
+    }
+    pub fn poll_interval(&self) -> Duration {
+        ms(self.poll_interval_ms)
+    }
+}
+impl Supabase {
+    pub fn jwks_url(&self) -> String {
+        if self.jwks_url.is_empty() { format!("{}/.well-known/jwks.json", self.issuer) } else { self.jwks_url.clone() }
+    }
+}
+impl Fly {
+    pub fn timeout(&self) -> Duration {
+        ms(self.timeout_ms)
+    }
+}
+impl Session {
+    pub fn heartbeat_interval(&self) -> Duration {
+        ms(self.heartbeat_interval_ms)
+    }
+    pub fn shutdown_timeout(&self) -> Duration {
+        ms(self.shutdown_timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let mut all: HashMap<String, String> = [
+            ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
+            ("INTERVIEW__DATABASE__URL", "postgres://interview_runtime:hidden@localhost:5432/db"),
+            ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+            ("INTERVIEW__OPENAI__API_KEY", "sk-hidden"),
+            ("INTERVIEW__API_VIDEO__API_KEY", "hidden"),
+        ]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into();
+        all.extend(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        Config::load(None, Role::Session, Some(all))
+    }
+
+    #[test]
+    fn the_defaults_are_complete_and_secrets_never_print() {
+        let config = load(&[]).expect("defaults with the required keys are valid");
+        assert_eq!(config.openai.model, "gpt-realtime-2.1");
+        assert!(!format!("{config:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn a_wrong_value_names_the_key_and_the_value() {
+        for (key, value, told) in [
+            ("INTERVIEW__HTTP__BIND", "nowhere", "nowhere"),
+            ("INTERVIEW__INTERVIEW__GRACE_S", "soon", "grace_s"),
+            ("INTERVIEW__ROUTING__MODE", "pigeon", "pigeon"),
+            ("INTERVIEW__DATABASE__URL", "postgres://a:hidden@h:6543/x", "port 6543"),
+            ("INTERVIEW__SANDBOX__FAULT_INJECTION", "true", "sandbox.fault_injection"),
+            ("INTERVIEW__ROUTING__SECRET", "short", "routing.secret"),
+            ("INTERVIEW__HTTP__TYPO", "x", "typo"),
+        ] {
+            let error = load(&[(key, value)]).expect_err(key).to_string();
+            assert!(error.contains(told), "{key}: {error}");
+            assert!(!error.contains("hidden"), "{error}");
+        }
+    }
+}

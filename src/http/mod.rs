@@ -1,0 +1,8 @@
+//! From the wire to messages and back. No decisions live here.
+
+pub mod auth;
+pub mod gateway;
+pub mod health;
+pub mod problem;
+pub mod replay_state;
+pub mod session;

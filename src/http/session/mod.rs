@@ -1,0 +1,68 @@
+//! What a session process serves: its one WebSocket, its health, and, in the sandbox only,
+//! ways to break it on purpose.
+
+pub mod socket;
+
+use crate::actors::session::{SessionMsg, Snapshot};
+use crate::actors::tree::Child;
+use crate::config::Config;
+use crate::http::health;
+use crate::ids::SessionId;
+use crate::integrations::store::session::SessionStore;
+use crate::telemetry::Trace;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use ractor::ActorRef;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::sync::watch;
+
+#[derive(Clone)]
+pub struct SessionHttp {
+    pub config: Arc<Config>,
+    pub session_id: SessionId,
+    pub store: SessionStore,
+    /// The tree's root; replaced when the tree is started afresh.
+    pub root: watch::Receiver<ActorRef<SessionMsg>>,
+    pub trace: Trace,
+    pub ready: Arc<AtomicBool>,
+}
+
+pub fn router(http: SessionHttp) -> Router {
+    let health = health::router(http.ready.clone());
+    let mut router = Router::new()
+        .route("/ws/{session_id}", get(socket::open))
+        // The seed's form: the session is in the host name.
+        .route("/ws", get(socket::open_by_host));
+    if http.config.sandbox.enabled {
+        router = router.route("/debug/snapshot", get(snapshot));
+    }
+    if http.config.sandbox.fault_injection {
+        router = router.route("/debug/crash/{child}", post(crash));
+    }
+    router.with_state(http).merge(health)
+}
+
+async fn snapshot(State(http): State<SessionHttp>) -> Result<Json<Snapshot>, StatusCode> {
+    let root = http.root.borrow().clone();
+    ractor::call_t!(root, |reply| SessionMsg::GetSnapshot { reply }, Duration::from_secs(2).as_millis() as u64)
+        .map(Json)
+        .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+}
+
+async fn crash(State(http): State<SessionHttp>, Path(child): Path<String>) -> StatusCode {
+    let child = match child.as_str() {
+        "session" => None,
+        name => match Child::named(name) {
+            Some(child) => Some(child),
+            None => return StatusCode::NOT_FOUND,
+        },
+    };
+    match http.root.borrow().cast(SessionMsg::Crash(child)) {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}

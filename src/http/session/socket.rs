@@ -1,0 +1,253 @@
+//! One browser connection: from bytes to messages and back.
+//!
+//! The task that reads holds the socket; the actor that listens may crash and be replaced
+//! meanwhile. A browser that sends faster than it is heard waits in TCP; one that reads
+//! slower than it is told is cut off and resumes.
+
+use super::SessionHttp;
+use crate::actors::journal::Outgoing;
+use crate::actors::session::{Attached, SessionMsg, SocketRef};
+use crate::actors::signaling_socket::SignalingSocketMsg;
+use crate::domain::protocol::{ClientMessage, MAX_FRAME_BYTES, SUBPROTOCOL, ServerEvent, close};
+use crate::http::replay_state;
+use crate::ids::{ConnectionId, SessionId};
+use crate::integrations::store::session::TicketRefusal;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout};
+
+/// Messages of one browser that may wait for the actor.
+const WAITING_MESSAGES: usize = 64;
+const TICKET_PREFIX: &str = "ticket.";
+/// A browser that does not take its bytes for this long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub async fn open_by_host(State(http): State<SessionHttp>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+    accept(http, &headers, upgrade)
+}
+
+pub async fn open(State(http): State<SessionHttp>, Path(session): Path<SessionId>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+    if session != http.session_id {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    accept(http, &headers, upgrade)
+}
+
+fn accept(http: SessionHttp, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+    // What the gateway signed proves that the request came through it. Absent when the
+    // request reached us directly; the ticket decides in any case.
+    if let Some(source) = headers.get("fly-replay-src").and_then(|value| value.to_str().ok())
+        && !replay_state::admits(source, &http.config.routing.secret, http.session_id)
+    {
+        tracing::warn!(error_code = "replay_state_refused", "a replayed request without the gateway's signature");
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // Clients that are no browser send no origin; a browser's must be on the list, exactly.
+    if let Some(origin) = &origin
+        && !http.config.http.allowed_origins().contains(origin)
+    {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let ticket = offered.split(',').map(str::trim).find_map(|name| name.strip_prefix(TICKET_PREFIX)).map(str::to_owned);
+    upgrade
+        .protocols([SUBPROTOCOL])
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_message_size(MAX_FRAME_BYTES)
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(0)
+        .on_upgrade(move |socket| serve(http, socket, ticket, origin))
+}
+
+type Sink = SplitSink<WebSocket, Message>;
+type Stream = SplitStream<WebSocket>;
+
+async fn serve(http: SessionHttp, socket: WebSocket, ticket: Option<String>, origin: Option<String>) {
+    let (mut sink, mut stream) = socket.split();
+    if let Err((code, reason)) = authenticate(&http, &mut stream, ticket, origin.as_deref()).await {
+        tracing::info!(close.code = code, reason, "a connection was refused");
+        return close_with(&mut sink, code, reason).await;
+    }
+    let root = http.root.borrow().clone();
+    let Ok(Attached { connection, socket, outgoing }) = ractor::call_t!(root, |reply| SessionMsg::Attach { reply }, 5_000) else {
+        return close_with(&mut sink, close::TRY_LATER, "the interview is restarting").await;
+    };
+    // Whichever ends first ends the other: the socket is one thing.
+    let failed = tokio::select! {
+        end = read(&http, &mut stream, socket) => end,
+        () = write(&http, &mut sink, outgoing) => None,
+    };
+    if let Some((code, reason)) = failed {
+        close_with(&mut sink, code, reason).await;
+    }
+    detach(&http, connection);
+}
+
+fn detach(http: &SessionHttp, connection: ConnectionId) {
+    let _ = http.root.borrow().cast(SessionMsg::Detached { connection });
+}
+
+async fn authenticate(http: &SessionHttp, stream: &mut Stream, ticket: Option<String>, origin: Option<&str>) -> Result<(), (u16, &'static str)> {
+    let ticket = match ticket {
+        Some(ticket) => ticket,
+        None => {
+            let limit = Duration::from_millis(http.config.socket.authenticate_timeout_ms);
+            match timeout(limit, stream.next()).await {
+                Ok(Some(Ok(Message::Text(text)))) => match serde_json::from_str(text.as_str()) {
+                    Ok(ClientMessage::Authenticate { ticket, .. }) => ticket,
+                    _ => return Err((close::TICKET_REFUSED, "the first message must be authenticate")),
+                },
+                _ => return Err((close::TICKET_REFUSED, "no ticket in time")),
+            }
+        }
+    };
+    match http.store.consume_ticket(&ticket, origin).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(refusal)) => Err((
+            close::TICKET_REFUSED,
+            match refusal {
+                TicketRefusal::Unknown => "ticket unknown",
+                TicketRefusal::Expired => "ticket expired",
+                TicketRefusal::Consumed => "ticket used before",
+                TicketRefusal::WrongOrigin => "ticket of another origin",
+            },
+        )),
+        Err(error) => {
+            tracing::error!(error_code = crate::error::Fault::code(&error).as_str(), error = %crate::actors::transcript_writer::chain(&error), "cannot check a ticket");
+            Err((close::TRY_LATER, "tickets cannot be checked now"))
+        }
+    }
+}
+
+/// Reads until the connection ends. Some: we end it, and why.
+async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) -> Option<(u16, &'static str)> {
+    let dead_after = Duration::from_millis(http.config.socket.dead_after_ms);
+    let permits = Arc::new(Semaphore::new(WAITING_MESSAGES));
+    let mut bucket = Bucket::new(http.config.socket.frames_per_s, http.config.socket.frames_burst);
+    loop {
+        let message = match timeout(dead_after, stream.next()).await {
+            Err(_) => return Some((close::GOING_AWAY, "nothing heard for too long")),
+            Ok(None) => return None,
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(error))) => {
+                let text = error.to_string();
+                return if text.contains("too long") || text.contains("Space limit") { Some((close::TOO_BIG, "frame too big")) } else { None };
+            }
+        };
+        if !bucket.take() {
+            return Some((close::POLICY, "too many frames"));
+        }
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Binary(_) => return Some((1003, "text frames only")),
+            Message::Close(_) => return None,
+            Message::Ping(_) | Message::Pong(_) => continue,
+        };
+        let Ok(permit) = permits.clone().acquire_owned().await else { return None };
+        let message: ClientMessage = match serde_json::from_str(text.as_str()) {
+            Ok(message) => message,
+            Err(error) => {
+                refuse(http, &error);
+                continue;
+            }
+        };
+        // The listener may be between two lives; it is back in milliseconds or the tree ends.
+        let mut message = Some(SignalingSocketMsg::Received { message, permit });
+        while let Some(waiting) = message.take() {
+            let listener = socket.borrow_and_update().clone();
+            let returned = match listener {
+                Some(listener) => match listener.cast(waiting) {
+                    Ok(()) => None,
+                    Err(ractor::MessagingErr::SendErr(waiting)) => Some(waiting),
+                    Err(_) => return Some((close::TRY_LATER, "restarting")),
+                },
+                None => Some(waiting),
+            };
+            if returned.is_some() && !matches!(timeout(Duration::from_secs(5), socket.changed()).await, Ok(Ok(()))) {
+                return Some((close::TRY_LATER, "restarting"));
+            }
+            message = returned;
+        }
+    }
+}
+
+/// Told to the one browser that sent it, without a copy of what it sent.
+fn refuse(http: &SessionHttp, error: &serde_json::Error) {
+    let kind = match error.classify() {
+        serde_json::error::Category::Data => "the message is not understood",
+        _ => "the frame is no JSON",
+    };
+    let message = format!("{kind} (line {}, column {})", error.line(), error.column());
+    let _ = http.root.borrow().cast(SessionMsg::Refuse { message });
+}
+
+async fn write(http: &SessionHttp, sink: &mut Sink, mut outgoing: mpsc::Receiver<Outgoing>) {
+    #[derive(Serialize)]
+    struct Frame<'a> {
+        #[serde(flatten)]
+        event: &'a ServerEvent,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        n: Option<u64>,
+    }
+    let mut pings = tokio::time::interval(Duration::from_millis(http.config.socket.heartbeat_interval_ms));
+    pings.tick().await;
+    loop {
+        let message = tokio::select! {
+            next = outgoing.recv() => match next {
+                Some(Outgoing::Event { n, event }) => {
+                    let n = (!matches!(*event, ServerEvent::HeartbeatAck {})).then_some(n);
+                    match serde_json::to_string(&Frame { event: &event, n }) {
+                        Ok(text) => Message::Text(text.into()),
+                        Err(error) => { tracing::error!(error_code = "event_unserializable", %error, "an event could not be written"); continue }
+                    }
+                }
+                Some(Outgoing::Close { code, reason }) => return close_with(sink, code, reason).await,
+                // The journal let go of this line: the browser read too slowly.
+                None => return close_with(sink, close::TRY_LATER, "too slow").await,
+            },
+            _ = pings.tick() => Message::Ping(bytes::Bytes::new()),
+        };
+        if !matches!(timeout(WRITE_TIMEOUT, sink.send(message)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+async fn close_with(sink: &mut Sink, code: u16, reason: &'static str) {
+    let frame = CloseFrame { code, reason: reason.into() };
+    let _ = timeout(WRITE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
+}
+
+/// A token bucket: so many frames a second on average, so many at once.
+struct Bucket {
+    tokens: f64,
+    per_s: f64,
+    burst: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn new(per_s: u32, burst: u32) -> Self {
+        Self { tokens: f64::from(burst), per_s: f64::from(per_s), burst: f64::from(burst), at: Instant::now() }
+    }
+
+    fn take(&mut self) -> bool {
+        let now = Instant::now();
+        self.tokens = (self.tokens + now.duration_since(self.at).as_secs_f64() * self.per_s).min(self.burst);
+        self.at = now;
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}

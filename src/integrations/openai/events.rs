@@ -1,0 +1,614 @@
+//! What travels on the sideband: the server events we use, and what we send.
+//!
+//! Parsing never fails. OpenAI adds fields and types without notice and its own
+//! schema is not quite what it sends, so a field that is absent, null or of another
+//! shape becomes its default, and a frame that lacks what gives it meaning becomes
+//! [`ServerEvent::Unknown`]. Words print as their length only.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::is_account_code;
+use super::session_config::{SessionConfig, ToolChoice};
+use crate::ids::{ItemId, ReplyId, ToolCallId};
+use crate::integrations::Redacted;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServerEvent {
+    /// Not sent to a sideband that joins; tolerated, never waited for.
+    SessionCreated(SessionEvent),
+    /// Our configuration stands: the sideband is ready.
+    SessionUpdated(SessionEvent),
+    /// The only trustworthy source of the conversation's order.
+    ItemAdded(ItemEvent),
+    /// For a candidate's item this comes before its words do.
+    ItemDone(ItemEvent),
+    ItemTruncated(ItemTruncated),
+    ItemDeleted(ItemReference),
+    InputTranscriptionDelta(TextDelta),
+    InputTranscriptionCompleted(Transcript),
+    InputTranscriptionFailed(TranscriptionFailed),
+    SpeechStarted(SpeechBoundary),
+    SpeechStopped(SpeechBoundary),
+    InputCommitted(InputCommitted),
+    /// The candidate said nothing for the configured idle time.
+    InputTimedOut(SpeechBoundary),
+    ResponseCreated(ResponseEvent),
+    OutputItemAdded(OutputItem),
+    OutputItemDone(OutputItem),
+    /// The AI's words, of both the audio and the text modality.
+    OutputDelta(TextDelta),
+    OutputDone(Transcript),
+    FunctionCallDone(FunctionCall),
+    /// Generated, not heard: see the playback events.
+    ResponseDone(ResponseEvent),
+    PlaybackStarted(ResponseReference),
+    /// Heard to the end.
+    PlaybackStopped(ResponseReference),
+    /// Cut off.
+    PlaybackCleared(ResponseReference),
+    RateLimitsUpdated(RateLimits),
+    Error(ErrorEvent),
+    /// Known, and of no use to us.
+    Ignored,
+    /// A type we do not know, or a frame we cannot read: counted, never fatal.
+    Unknown {
+        kind: String,
+    },
+}
+
+impl ServerEvent {
+    pub fn parse(text: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Envelope {
+            #[serde(rename = "type")]
+            kind: String,
+        }
+        let Ok(Envelope { kind }) = serde_json::from_str(text) else {
+            return Self::Unknown { kind: "unreadable".to_owned() };
+        };
+        Self::parse_kind(&kind, text).unwrap_or_else(|| Self::Unknown { kind: shortened(kind) })
+    }
+
+    fn parse_kind(kind: &str, text: &str) -> Option<Self> {
+        Some(match kind {
+            "session.created" => Self::SessionCreated(read(text)?),
+            "session.updated" => Self::SessionUpdated(read(text)?),
+            "conversation.item.added" => Self::ItemAdded(read(text)?),
+            "conversation.item.done" => Self::ItemDone(read(text)?),
+            "conversation.item.truncated" => Self::ItemTruncated(read(text)?),
+            "conversation.item.deleted" => Self::ItemDeleted(read(text)?),
+            "conversation.item.input_audio_transcription.delta" => Self::InputTranscriptionDelta(read(text)?),
+            "conversation.item.input_audio_transcription.completed" => Self::InputTranscriptionCompleted(read(text)?),
+            "conversation.item.input_audio_transcription.failed" => Self::InputTranscriptionFailed(read(text)?),
+            "input_audio_buffer.speech_started" => Self::SpeechStarted(read(text)?),
+            "input_audio_buffer.speech_stopped" => Self::SpeechStopped(read(text)?),
+            "input_audio_buffer.committed" => Self::InputCommitted(read(text)?),
+            "input_audio_buffer.timeout_triggered" => Self::InputTimedOut(read(text)?),
+            "response.created" => Self::ResponseCreated(read(text)?),
+            "response.output_item.added" => Self::OutputItemAdded(read(text)?),
+            "response.output_item.done" => Self::OutputItemDone(read(text)?),
+            "response.output_audio_transcript.delta" | "response.output_text.delta" => Self::OutputDelta(read(text)?),
+            "response.output_audio_transcript.done" | "response.output_text.done" => Self::OutputDone(read(text)?),
+            "response.function_call_arguments.done" => Self::FunctionCallDone(read(text)?),
+            "response.done" => Self::ResponseDone(read(text)?),
+            "output_audio_buffer.started" => Self::PlaybackStarted(read(text)?),
+            "output_audio_buffer.stopped" => Self::PlaybackStopped(read(text)?),
+            "output_audio_buffer.cleared" => Self::PlaybackCleared(read(text)?),
+            "rate_limits.updated" => Self::RateLimitsUpdated(read(text)?),
+            "error" => Self::Error(read(text)?),
+            "conversation.created"
+            | "conversation.item.created"
+            | "conversation.item.retrieved"
+            | "conversation.item.input_audio_transcription.segment"
+            | "input_audio_buffer.cleared"
+            | "response.content_part.added"
+            | "response.content_part.done"
+            | "response.output_audio.delta"
+            | "response.output_audio.done"
+            | "response.function_call_arguments.delta" => Self::Ignored,
+            _ => return None,
+        })
+    }
+
+    /// Speech events prove that the sideband hears the candidate; without them the
+    /// transcript has to come from the browser.
+    pub fn is_candidate_speech(&self) -> bool {
+        matches!(
+            self,
+            Self::SpeechStarted(_)
+                | Self::SpeechStopped(_)
+                | Self::InputCommitted(_)
+                | Self::InputTranscriptionDelta(_)
+                | Self::InputTranscriptionCompleted(_)
+                | Self::InputTranscriptionFailed(_)
+        )
+    }
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}
+
+/// A type comes from outside and ends up in a counter's log line.
+fn shortened(mut kind: String) -> String {
+    kind.truncate(kind.floor_char_boundary(96));
+    kind
+}
+
+/// Whatever does not fit becomes the default.
+fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+}
+
+/// Elements that do not fit are left out.
+fn lenient_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let elements: Vec<Box<RawValue>> = serde_json::from_str(raw.get()).unwrap_or_default();
+    Ok(elements.iter().filter_map(|element| serde_json::from_str(element.get()).ok()).collect())
+}
+
+/// Milliseconds and counts are integers by the schema and may come as `400.0`.
+fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let rounded = || value.as_f64().filter(|n| n.is_finite() && *n >= 0.0).map(|n| n.round() as u64);
+    Ok(value.as_u64().or_else(rounded))
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SessionEvent {
+    #[serde(deserialize_with = "lenient")]
+    pub session: SessionEcho,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SessionEcho {
+    #[serde(deserialize_with = "lenient")]
+    pub id: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub model: Option<String>,
+    /// Unix seconds at which OpenAI ends the call.
+    #[serde(deserialize_with = "lenient_number")]
+    pub expires_at: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ItemEvent {
+    #[serde(default, deserialize_with = "lenient")]
+    pub previous_item_id: Option<ItemId>,
+    pub item: Item,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ItemReference {
+    pub item_id: ItemId,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ItemTruncated {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub audio_end_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TextDelta {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub response_id: Option<ReplyId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub content_index: u32,
+    #[serde(default, deserialize_with = "lenient")]
+    pub delta: Redacted,
+}
+
+/// Final words; they replace what the deltas brought.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Transcript {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub response_id: Option<ReplyId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub content_index: u32,
+    /// The audio events call it `transcript`, the text event `text`.
+    #[serde(default, alias = "text", deserialize_with = "lenient")]
+    pub transcript: Redacted,
+    #[serde(default, deserialize_with = "lenient")]
+    pub usage: Option<TranscriptionUsage>,
+}
+
+/// Billed by tokens or by time, depending on the model.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TranscriptionUsage {
+    Tokens {
+        #[serde(default)]
+        total_tokens: u64,
+    },
+    Duration {
+        #[serde(default)]
+        seconds: f64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TranscriptionFailed {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub error: ErrorDetail,
+}
+
+/// `at_ms` counts from the start of the session's input audio, not of the clock.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct SpeechBoundary {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub audio_start_ms: Option<u64>,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub audio_end_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct InputCommitted {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub previous_item_id: Option<ItemId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ResponseReference {
+    pub response_id: ReplyId,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct OutputItem {
+    #[serde(default, deserialize_with = "lenient")]
+    pub response_id: Option<ReplyId>,
+    pub item: Item,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct FunctionCall {
+    pub call_id: ToolCallId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub response_id: Option<ReplyId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub item_id: Option<ItemId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub name: Option<String>,
+    /// JSON in a string; it may have line breaks and trailing spaces.
+    #[serde(default, deserialize_with = "lenient")]
+    pub arguments: Redacted,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ResponseEvent {
+    pub response: Response,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Response {
+    pub id: ReplyId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub status: ResponseStatus,
+    #[serde(default, deserialize_with = "lenient")]
+    pub status_details: Option<StatusDetails>,
+    #[serde(default, deserialize_with = "lenient_list")]
+    pub output: Vec<Item>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub usage: Option<Usage>,
+    /// `None` for a response outside the conversation: keep it out of the transcript.
+    #[serde(default, deserialize_with = "lenient")]
+    pub conversation_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseStatus {
+    InProgress,
+    Completed,
+    Cancelled,
+    Failed,
+    Incomplete,
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct StatusDetails {
+    /// `turn_detected`, `client_cancelled`, `max_output_tokens`, `content_filter`.
+    #[serde(deserialize_with = "lenient")]
+    pub reason: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub error: Option<ErrorDetail>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    #[serde(deserialize_with = "lenient_number")]
+    pub total_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    pub input_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    pub output_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub output_token_details: TokenDetails,
+    #[serde(deserialize_with = "lenient")]
+    pub input_token_details: TokenDetails,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct TokenDetails {
+    #[serde(deserialize_with = "lenient_number")]
+    pub text_tokens: Option<u64>,
+    /// One output audio token is 50 ms of speech.
+    #[serde(deserialize_with = "lenient_number")]
+    pub audio_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    pub cached_tokens: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Item {
+    pub id: ItemId,
+    #[serde(default, rename = "type", deserialize_with = "lenient")]
+    pub kind: ItemKind,
+    #[serde(default, deserialize_with = "lenient")]
+    pub role: ItemRole,
+    /// `completed`, `incomplete`, `in_progress`.
+    #[serde(default, deserialize_with = "lenient")]
+    pub status: Option<String>,
+    /// `commentary` for words spoken before a tool call; else `final_answer`.
+    #[serde(default, deserialize_with = "lenient")]
+    pub phase: Option<String>,
+    #[serde(default, deserialize_with = "lenient_list")]
+    pub content: Vec<ContentPart>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub call_id: Option<ToolCallId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub arguments: Redacted,
+}
+
+impl Item {
+    /// The words of the item, if it has any yet.
+    pub fn text(&self) -> Option<String> {
+        let words: Vec<&str> = self.content.iter().filter_map(ContentPart::words).collect();
+        (!words.is_empty()).then(|| words.concat())
+    }
+
+    pub fn is_commentary(&self) -> bool {
+        self.phase.as_deref() == Some("commentary")
+    }
+
+    pub fn is_completed(&self) -> bool {
+        self.status.as_deref() == Some("completed")
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemKind {
+    Message,
+    FunctionCall,
+    FunctionCallOutput,
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemRole {
+    User,
+    Assistant,
+    System,
+    #[default]
+    #[serde(other)]
+    None,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ContentPart {
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    pub kind: String,
+    #[serde(deserialize_with = "lenient")]
+    pub text: Option<Redacted>,
+    #[serde(deserialize_with = "lenient")]
+    pub transcript: Option<Redacted>,
+}
+
+impl ContentPart {
+    fn words(&self) -> Option<&str> {
+        self.transcript.as_ref().or(self.text.as_ref()).map(Redacted::as_str)
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RateLimits {
+    #[serde(deserialize_with = "lenient_list")]
+    pub rate_limits: Vec<RateLimit>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RateLimit {
+    pub name: String,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub limit: Option<u64>,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub remaining: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub reset_seconds: Option<f64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ErrorEvent {
+    #[serde(deserialize_with = "lenient")]
+    pub error: ErrorDetail,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ErrorDetail {
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    pub kind: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub code: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub message: Redacted,
+    #[serde(deserialize_with = "lenient")]
+    pub param: Option<String>,
+    /// Which of our events caused it.
+    #[serde(deserialize_with = "lenient")]
+    pub event_id: Option<String>,
+}
+
+/// What an error asks us to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorMeaning {
+    /// The call reached its maximum duration.
+    CallExpired,
+    /// Our `response.create` met a response that is under way: send it again later.
+    ResponseAlreadyActive,
+    /// Our `response.cancel` came too late: nothing to do.
+    NoActiveResponse,
+    /// The account cannot go on: do not dial again.
+    AccountBlocked,
+    /// One of our events was refused; the call goes on.
+    Other,
+}
+
+impl ErrorDetail {
+    pub fn meaning(&self) -> ErrorMeaning {
+        let code = self.code.as_deref().or(self.kind.as_deref()).unwrap_or_default();
+        match code {
+            "session_expired" => ErrorMeaning::CallExpired,
+            "conversation_already_has_active_response" => ErrorMeaning::ResponseAlreadyActive,
+            "response_cancel_not_active" => ErrorMeaning::NoActiveResponse,
+            "invalid_api_key" => ErrorMeaning::AccountBlocked,
+            code if is_account_code(code) => ErrorMeaning::AccountBlocked,
+            _ => ErrorMeaning::Other,
+        }
+    }
+}
+
+/// What we send. The `event_id` comes back in an error that the event causes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type")]
+pub enum ClientEvent {
+    #[serde(rename = "session.update")]
+    SessionUpdate { event_id: String, session: Box<SessionConfig> },
+    #[serde(rename = "response.create")]
+    ResponseCreate {
+        event_id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        response: Option<ResponseParams>,
+    },
+    #[serde(rename = "response.cancel")]
+    ResponseCancel {
+        event_id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        response_id: Option<ReplyId>,
+    },
+    #[serde(rename = "conversation.item.create")]
+    ItemCreate {
+        event_id: String,
+        /// Absent: at the end. `root`: at the front.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        previous_item_id: Option<ItemId>,
+        item: NewItem,
+    },
+    #[serde(rename = "conversation.item.delete")]
+    ItemDelete { event_id: String, item_id: ItemId },
+    /// Stops what the candidate hears; send `ResponseCancel` before it.
+    #[serde(rename = "output_audio_buffer.clear")]
+    PlaybackClear { event_id: String },
+}
+
+impl ClientEvent {
+    pub fn event_id(&self) -> &str {
+        match self {
+            Self::SessionUpdate { event_id, .. }
+            | Self::ResponseCreate { event_id, .. }
+            | Self::ResponseCancel { event_id, .. }
+            | Self::ItemCreate { event_id, .. }
+            | Self::ItemDelete { event_id, .. }
+            | Self::PlaybackClear { event_id } => event_id,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ResponseParams {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+/// Everything in it can be read by the browser.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NewItem {
+    Message { role: &'static str, content: [NewContent; 1] },
+    FunctionCallOutput { call_id: ToolCallId, output: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NewContent {
+    InputText { text: Redacted },
+    OutputText { text: Redacted },
+}
+
+impl NewItem {
+    /// A note to the model.
+    pub fn system(text: impl Into<Redacted>) -> Self {
+        Self::Message { role: "system", content: [NewContent::InputText { text: text.into() }] }
+    }
+
+    /// Earlier words of the candidate, to continue a conversation in a new call.
+    pub fn user(text: impl Into<Redacted>) -> Self {
+        Self::Message { role: "user", content: [NewContent::InputText { text: text.into() }] }
+    }
+
+    /// Earlier words of the AI.
+    pub fn assistant(text: impl Into<Redacted>) -> Self {
+        Self::Message { role: "assistant", content: [NewContent::OutputText { text: text.into() }] }
+    }
+
+    pub fn function_output(call_id: ToolCallId, output: &Value) -> Self {
+        Self::FunctionCallOutput { call_id, output: output.to_string() }
+    }
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -1,0 +1,147 @@
+//! OpenAI Realtime behind the seam of `domain::voice`.
+
+use super::events::{Item, ItemKind, ItemRole, ResponseStatus, ServerEvent};
+use super::session_config::{
+    AudioConfig, AudioInput, AudioOutput, Eagerness, Field, FunctionTool, Modality, NoiseReduction, SessionConfig, ToolChoice, Transcription, Truncation,
+    TurnDetection,
+};
+use crate::domain::voice::{ItemContent, ReplyOutcome, Speaker, VoiceEvent};
+use serde_json::json;
+
+/// The model's way to say that the interview is over.
+pub const END_INTERVIEW: &str = "end_interview";
+
+/// What a call is configured with. Everything in it can be read by the candidate's browser.
+#[derive(Clone, Debug)]
+pub struct CallSetup<'a> {
+    pub model: &'a str,
+    pub transcription_model: &'a str,
+    pub voice: &'a str,
+    /// BCP 47; the transcription wants the language part alone.
+    pub language: &'a str,
+    pub instructions: String,
+}
+
+impl CallSetup<'_> {
+    pub fn session(&self) -> SessionConfig {
+        let end_interview = FunctionTool {
+            name: END_INTERVIEW.to_owned(),
+            description: "Call this once, after you have said goodbye, when the interview is over.".to_owned(),
+            parameters: json!({"type": "object", "properties": {"reason": {"type": "string"}}, "required": []}),
+        };
+        SessionConfig {
+            model: Some(self.model.to_owned()),
+            instructions: Some(self.instructions.clone()),
+            output_modalities: Some(vec![Modality::Audio]),
+            audio: Some(AudioConfig {
+                input: Some(AudioInput {
+                    transcription: Field::Set(Transcription {
+                        model: self.transcription_model.to_owned(),
+                        language: self.language.split('-').next().map(str::to_owned),
+                        prompt: None,
+                    }),
+                    noise_reduction: Field::Set(NoiseReduction::NearField),
+                    // Low eagerness does not cut a candidate who thinks.
+                    turn_detection: Field::Set(TurnDetection::SemanticVad { eagerness: Eagerness::Low, create_response: true, interrupt_response: true }),
+                }),
+                output: Some(AudioOutput { voice: Some(self.voice.to_owned()), speed: None }),
+            }),
+            tools: Some(vec![end_interview]),
+            tool_choice: Some(ToolChoice::Auto),
+            truncation: Some(Truncation::Auto),
+            ..SessionConfig::default()
+        }
+    }
+}
+
+/// What a wire event means for the interview.
+pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
+    let one = |event| vec![event];
+    match event {
+        ServerEvent::SessionUpdated(updated) => one(VoiceEvent::Ready { expires_at: updated.session.expires_at.map(|at| at as i64) }),
+        ServerEvent::ItemAdded(added) => one(VoiceEvent::ItemPlaced {
+            item: added.item.id.clone(),
+            previous: added.previous_item_id.clone(),
+            content: content(&added.item),
+        }),
+        ServerEvent::InputCommitted(committed) => one(VoiceEvent::ItemPlaced {
+            item: committed.item_id.clone(),
+            previous: committed.previous_item_id.clone(),
+            content: ItemContent::Unknown,
+        }),
+        ServerEvent::ItemDeleted(deleted) => one(VoiceEvent::ItemDeleted { item: deleted.item_id.clone() }),
+        ServerEvent::ItemTruncated(cut) => one(VoiceEvent::ItemCut { item: cut.item_id.clone(), heard_ms: cut.audio_end_ms.unwrap_or(0) }),
+        ServerEvent::SpeechStarted(speech) => one(VoiceEvent::SpeechStarted { item: speech.item_id.clone(), start_ms: speech.audio_start_ms }),
+        ServerEvent::SpeechStopped(speech) => one(VoiceEvent::SpeechStopped { item: speech.item_id.clone(), end_ms: speech.audio_end_ms }),
+        ServerEvent::InputTranscriptionDelta(words) => {
+            one(VoiceEvent::CandidateWords { item: words.item_id.clone(), delta: words.delta.as_str().to_owned() })
+        }
+        ServerEvent::InputTranscriptionCompleted(words) => {
+            one(VoiceEvent::CandidateSettled { item: words.item_id.clone(), text: words.transcript.as_str().to_owned() })
+        }
+        ServerEvent::InputTranscriptionFailed(failed) => one(VoiceEvent::CandidateFailed { item: failed.item_id.clone() }),
+        ServerEvent::ResponseCreated(created) => {
+            one(VoiceEvent::ReplyStarted { reply: created.response.id.clone(), in_conversation: created.response.conversation_id.is_some() })
+        }
+        ServerEvent::OutputItemAdded(output) => match (&output.response_id, output.item.kind) {
+            (Some(reply), ItemKind::Message) => {
+                one(VoiceEvent::ReplyItem { reply: reply.clone(), item: output.item.id.clone(), commentary: output.item.is_commentary() })
+            }
+            _ => vec![],
+        },
+        ServerEvent::OutputDelta(words) => one(VoiceEvent::ReplyWords { item: words.item_id.clone(), delta: words.delta.as_str().to_owned() }),
+        ServerEvent::OutputDone(words) => one(VoiceEvent::ReplySettled { item: words.item_id.clone(), text: words.transcript.as_str().to_owned() }),
+        ServerEvent::FunctionCallDone(call) => one(VoiceEvent::ToolCalled {
+            call: call.call_id.clone(),
+            name: call.name.clone().unwrap_or_default(),
+            arguments: call.arguments.as_str().to_owned(),
+        }),
+        ServerEvent::ResponseDone(done) => one(VoiceEvent::ReplyDone {
+            reply: done.response.id.clone(),
+            outcome: match done.response.status {
+                ResponseStatus::Completed => ReplyOutcome::Completed,
+                ResponseStatus::Cancelled => ReplyOutcome::Cancelled,
+                ResponseStatus::Incomplete => ReplyOutcome::Incomplete,
+                ResponseStatus::Failed | ResponseStatus::InProgress | ResponseStatus::Unknown => ReplyOutcome::Failed,
+            },
+            texts: done
+                .response
+                .output
+                .iter()
+                .filter(|item| item.kind == ItemKind::Message && item.role == ItemRole::Assistant)
+                .filter_map(|item| Some((item.id.clone(), item.text()?)))
+                .collect(),
+            audio_tokens: done.response.usage.as_ref().and_then(|usage| usage.output_token_details.audio_tokens),
+        }),
+        ServerEvent::PlaybackStarted(playback) => one(VoiceEvent::PlaybackStarted { reply: playback.response_id.clone() }),
+        ServerEvent::PlaybackStopped(playback) => one(VoiceEvent::PlaybackEnded { reply: playback.response_id.clone() }),
+        ServerEvent::PlaybackCleared(playback) => one(VoiceEvent::PlaybackCut { reply: playback.response_id.clone() }),
+        ServerEvent::Error(error) => one(VoiceEvent::Refused {
+            code: error.error.code.clone().or_else(|| error.error.kind.clone()).unwrap_or_default(),
+            message: error.error.message.as_str().to_owned(),
+            command: error.error.event_id.clone(),
+        }),
+        // `item.done` of an assistant's item names no predecessor; `response.done` has its words.
+        ServerEvent::SessionCreated(_)
+        | ServerEvent::ItemDone(_)
+        | ServerEvent::InputTimedOut(_)
+        | ServerEvent::OutputItemDone(_)
+        | ServerEvent::RateLimitsUpdated(_)
+        | ServerEvent::Ignored
+        | ServerEvent::Unknown { .. } => vec![],
+    }
+}
+
+/// History that we seed is typed text; what is said in the call is audio.
+fn content(item: &Item) -> ItemContent {
+    let typed = |kind: &str| item.content.first().is_some_and(|part| part.kind == kind);
+    match (item.kind, item.role) {
+        (ItemKind::Message, ItemRole::User) if !typed("input_text") => {
+            ItemContent::Said { speaker: Speaker::Candidate, text: item.text(), commentary: false }
+        }
+        (ItemKind::Message, ItemRole::Assistant) if !typed("output_text") => {
+            ItemContent::Said { speaker: Speaker::Ai, text: None, commentary: item.is_commentary() }
+        }
+        _ => ItemContent::Silent,
+    }
+}

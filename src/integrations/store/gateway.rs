@@ -1,0 +1,195 @@
+//! The rows of one tenant, as its door reads and writes them.
+//!
+//! What people ask for is read as that person, so that row level security decides what they
+//! see; the door writes as itself. Each query repeats the tenant: two locks on one door.
+
+mod reads;
+mod writes;
+
+use super::{Scope, Store, StoreError};
+use crate::domain::phase::{EndReason, Phase};
+use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, UserId};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// One tenant's rows.
+#[derive(Clone, Debug)]
+pub struct GatewayStore {
+    store: Store,
+    tenant: TenantId,
+}
+
+impl GatewayStore {
+    pub fn new(store: Store, tenant: TenantId) -> Self {
+        Self { store, tenant }
+    }
+
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+
+    fn own_scope(&self) -> Scope {
+        Scope::Gateway { tenant: self.tenant }
+    }
+}
+
+/// A session as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionRow {
+    pub id: SessionId,
+    pub phase: Phase,
+    pub end_reason: Option<String>,
+    pub candidate: CandidateId,
+    pub candidate_name: String,
+    pub position: PositionId,
+    pub position_title: String,
+    pub created_at: OffsetDateTime,
+    pub started_at: Option<OffsetDateTime>,
+    pub ended_at: Option<OffsetDateTime>,
+    pub deadline_at: OffsetDateTime,
+    pub candidate_connected: bool,
+    pub machine: Option<MachineId>,
+    pub machine_region: Option<String>,
+    pub attempt: i32,
+    pub traceparent: Option<String>,
+    pub recording: Option<RecordingRow>,
+    /// Of the newest summary.
+    pub summary_status: Option<String>,
+    pub transcript_entries: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordingRow {
+    pub state: String,
+    pub provider: String,
+    /// None when no recording could be prepared.
+    pub video_id: Option<String>,
+    pub parts: i32,
+}
+
+/// Where a page of sessions goes on: behind this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageKey {
+    pub created_at: OffsetDateTime,
+    pub id: SessionId,
+}
+
+#[derive(Clone, Debug)]
+pub struct SummaryRow {
+    pub version: i32,
+    pub status: String,
+    pub model: Option<String>,
+    pub content: Option<Value>,
+    pub failure: Option<String>,
+    pub created_at: OffsetDateTime,
+}
+
+#[derive(Clone, Debug)]
+pub struct CandidateRow {
+    pub id: CandidateId,
+    pub name: String,
+    pub email: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct PositionRow {
+    pub id: PositionId,
+    pub title: String,
+    pub description: String,
+    pub competencies: Vec<CompetencyRow>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CompetencyRow {
+    pub id: CompetencyId,
+    pub name: String,
+    pub description: String,
+}
+
+/// Everything a browser must know to join.
+#[derive(Clone, Debug)]
+pub struct JoinRow {
+    pub phase: Phase,
+    pub deadline_at: OffsetDateTime,
+    pub company: String,
+    pub required_consents: Vec<String>,
+    pub consent_policy_version: String,
+    pub position: PositionRow,
+    pub video_id: Option<String>,
+    pub upload_token: Option<String>,
+    pub recording_failed: bool,
+}
+
+/// Where a session's WebSocket belongs.
+#[derive(Clone, Debug)]
+pub struct RouteRow {
+    pub phase: Phase,
+    pub machine: Option<MachineId>,
+}
+
+/// A session that someone asks for.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    pub id: SessionId,
+    pub candidate: CandidateId,
+    pub position: PositionId,
+    pub settings: Value,
+    pub deadline_at: OffsetDateTime,
+    pub traceparent: Option<String>,
+    pub created_by: UserId,
+    pub idempotency_key: Option<String>,
+}
+
+/// What an Idempotency-Key stands for already.
+#[derive(Clone, Debug)]
+pub struct KnownSession {
+    pub id: SessionId,
+    pub candidate: CandidateId,
+    pub position: PositionId,
+    pub settings: Value,
+    pub phase: Phase,
+    pub machine: Option<MachineId>,
+    pub deadline_at: OffsetDateTime,
+    pub has_recording: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Inserted {
+    New,
+    Known(Box<KnownSession>),
+}
+
+/// How the preparation of a recording went.
+#[derive(Clone, Debug)]
+pub enum PreparedRecording {
+    Waiting { video_id: String, upload_token: String },
+    Failed { code: &'static str },
+}
+
+/// A ticket as it is kept: only a hash, so that who reads the table cannot join.
+#[derive(Clone, Debug)]
+pub struct NewTicket {
+    pub sha256: Vec<u8>,
+    pub session: SessionId,
+    pub user: UserId,
+    pub origin: String,
+    pub expires_at: OffsetDateTime,
+}
+
+fn phase(text: &str) -> Result<Phase, StoreError> {
+    text.parse().map_err(|error: crate::domain::phase::UnknownName| StoreError::Corrupt(error.to_string()))
+}
+
+/// The end a session gets when no machine could be had for it.
+const SETUP_FAILED: EndReason = EndReason::SetupFailed;
+/// The one recording provider so far.
+pub const RECORDING_PROVIDER: &str = "api_video";

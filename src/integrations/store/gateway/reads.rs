@@ -1,0 +1,381 @@
+//! What people may see, read as those people.
+
+use super::super::{During, Scope, StoreError, Transaction};
+use super::{
+    CandidateRow, CompetencyRow, GatewayStore, JoinRow, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow, phase,
+};
+use crate::domain::transcript::{Entry, Source, Status};
+use crate::domain::voice::Speaker;
+use crate::ids::{CandidateId, CompetencyId, ItemId, MachineId, PositionId, SessionId, UserId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// A session row as the query yields it.
+struct RawSession {
+    id: Uuid,
+    phase: String,
+    end_reason: Option<String>,
+    candidate_id: Uuid,
+    candidate_name: String,
+    position_id: Uuid,
+    position_title: String,
+    created_at: OffsetDateTime,
+    started_at: Option<OffsetDateTime>,
+    ended_at: Option<OffsetDateTime>,
+    deadline_at: OffsetDateTime,
+    candidate_connected: bool,
+    machine_id: Option<String>,
+    machine_region: Option<String>,
+    attempt: i32,
+    traceparent: Option<String>,
+    recording_state: Option<String>,
+    recording_provider: Option<String>,
+    video_id: Option<String>,
+    parts: Option<i32>,
+    summary_status: Option<String>,
+    transcript_entries: i64,
+}
+
+impl TryFrom<RawSession> for SessionRow {
+    type Error = StoreError;
+
+    fn try_from(raw: RawSession) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: SessionId(raw.id),
+            phase: phase(&raw.phase)?,
+            end_reason: raw.end_reason,
+            candidate: CandidateId(raw.candidate_id),
+            candidate_name: raw.candidate_name,
+            position: PositionId(raw.position_id),
+            position_title: raw.position_title,
+            created_at: raw.created_at,
+            started_at: raw.started_at,
+            ended_at: raw.ended_at,
+            deadline_at: raw.deadline_at,
+            candidate_connected: raw.candidate_connected,
+            machine: raw.machine_id.map(MachineId),
+            machine_region: raw.machine_region,
+            attempt: raw.attempt,
+            traceparent: raw.traceparent,
+            recording: raw.recording_state.zip(raw.recording_provider).map(|(state, provider)| RecordingRow {
+                state,
+                provider,
+                video_id: raw.video_id,
+                parts: raw.parts.unwrap_or(0),
+            }),
+            summary_status: raw.summary_status,
+            transcript_entries: raw.transcript_entries,
+        })
+    }
+}
+
+fn name<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_value(Value::String(text.to_owned())).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+impl GatewayStore {
+    /// One session, or None when it is not there for this person.
+    pub async fn session(&self, person: &Scope, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let rows = self.select_sessions(&mut tx, Some(id), None, 1).await?;
+        tx.commit().await.during("read a session")?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// The newest sessions, or those behind `after`.
+    pub async fn sessions(&self, person: &Scope, after: Option<PageKey>, limit: i64) -> Result<Vec<SessionRow>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let rows = self.select_sessions(&mut tx, None, after, limit).await?;
+        tx.commit().await.during("list the sessions")?;
+        Ok(rows)
+    }
+
+    /// A session with the transcript entries stored since, for who watches it.
+    pub async fn watch(
+        &self,
+        person: &Scope,
+        id: SessionId,
+        since: OffsetDateTime,
+    ) -> Result<Option<(SessionRow, Vec<Entry>)>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let Some(session) = self.select_sessions(&mut tx, Some(id), None, 1).await?.into_iter().next() else { return Ok(None) };
+        // Read after the session: a finished session's entries are then all there.
+        let entries = self.select_entries(&mut tx, id, false, since).await?;
+        tx.commit().await.during("watch a session")?;
+        Ok(Some((session, entries)))
+    }
+
+    /// The transcript in the order of the conversation; None when the session is not there for this person.
+    pub async fn transcript(&self, person: &Scope, id: SessionId, witnesses: bool) -> Result<Option<Vec<Entry>>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        if !self.sees(&mut tx, id).await? {
+            return Ok(None);
+        }
+        let entries = self.select_entries(&mut tx, id, witnesses, OffsetDateTime::UNIX_EPOCH).await?;
+        tx.commit().await.during("read the transcript")?;
+        Ok(Some(entries))
+    }
+
+    /// The newest summary, if there is one.
+    pub async fn summary(&self, person: &Scope, id: SessionId) -> Result<Option<SummaryRow>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let row = sqlx::query_as!(
+            SummaryRow,
+            "select version, status, model, content, failure, created_at from app.summaries
+             where tenant_id = $1 and session_id = $2 order by version desc limit 1",
+            self.tenant.0,
+            id.0,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .during("read the summary")?;
+        tx.commit().await.during("read the summary")?;
+        Ok(row)
+    }
+
+    /// The candidate who signs in with this account.
+    pub async fn candidate_of(&self, person: &Scope, user: UserId) -> Result<Option<CandidateId>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let id = sqlx::query_scalar!(
+            "select id from app.candidates where tenant_id = $1 and user_id = $2 order by created_at, id limit 1",
+            self.tenant.0,
+            user.0,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .during("read who is signed in")?;
+        tx.commit().await.during("read who is signed in")?;
+        Ok(id.map(CandidateId))
+    }
+
+    pub async fn candidates(&self, person: &Scope) -> Result<Vec<CandidateRow>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let rows = sqlx::query!("select id, name, email from app.candidates where tenant_id = $1 order by name, id limit 1000", self.tenant.0)
+            .fetch_all(&mut *tx)
+            .await
+            .during("list the candidates")?;
+        tx.commit().await.during("list the candidates")?;
+        Ok(rows.into_iter().map(|row| CandidateRow { id: CandidateId(row.id), name: row.name, email: row.email }).collect())
+    }
+
+    /// The positions that are interviewed for, with what they are judged by.
+    pub async fn positions(&self, person: &Scope) -> Result<Vec<PositionRow>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let positions =
+            sqlx::query!("select id, title, description from app.positions where tenant_id = $1 order by title, id limit 1000", self.tenant.0)
+                .fetch_all(&mut *tx)
+                .await
+                .during("list the positions")?;
+        let mut competencies = sqlx::query!(
+            "select position_id, id, name, description from app.competencies where tenant_id = $1 order by position_id, rank, id",
+            self.tenant.0,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("list the competencies")?;
+        tx.commit().await.during("list the positions")?;
+        Ok(positions
+            .into_iter()
+            .map(|position| PositionRow {
+                id: PositionId(position.id),
+                title: position.title,
+                description: position.description,
+                competencies: competencies
+                    .extract_if(.., |row| row.position_id == position.id)
+                    .map(|row| CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description })
+                    .collect(),
+            })
+            .collect())
+    }
+
+    /// Whether the person may ask for an interview of this candidate for this position: what of both they see.
+    pub async fn sees_candidate_and_position(
+        &self,
+        person: &Scope,
+        candidate: CandidateId,
+        position: PositionId,
+    ) -> Result<(bool, bool), StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let row = sqlx::query!(
+            r#"select exists (select from app.candidates where tenant_id = $1 and id = $2) as "candidate!",
+                      exists (select from app.positions where tenant_id = $1 and id = $3) as "position!""#,
+            self.tenant.0,
+            candidate.0,
+            position.0,
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .during("look up candidate and position")?;
+        tx.commit().await.during("look up candidate and position")?;
+        Ok((row.candidate, row.position))
+    }
+
+    /// What a browser must know to join. Read as the door itself, for a person who sees the session.
+    pub async fn join(&self, id: SessionId) -> Result<Option<JoinRow>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let Some(row) = sqlx::query!(
+            r#"select s.phase, s.deadline_at, s.position_id, p.title, p.description, t.name as company, t.required_consents,
+                      t.consent_policy_version, r.state as "recording_state?", r.video_id as "video_id?", r.upload_token
+               from app.sessions s
+               join app.tenants t on t.id = s.tenant_id
+               join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
+               left join lateral (select * from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
+                                  order by r.segment desc limit 1) r on true
+               where s.tenant_id = $1 and s.id = $2"#,
+            self.tenant.0,
+            id.0,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .during("read what is needed to join")?
+        else {
+            return Ok(None);
+        };
+        let competencies = sqlx::query!(
+            "select id, name, description from app.competencies where tenant_id = $1 and position_id = $2 order by rank, id",
+            self.tenant.0,
+            row.position_id,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("read the competencies")?;
+        tx.commit().await.during("read what is needed to join")?;
+        // A recording that was refused or has failed takes no more parts.
+        let takes_parts = matches!(row.recording_state.as_deref(), Some("waiting" | "recording"));
+        let usable = takes_parts && row.upload_token.is_some();
+        Ok(Some(JoinRow {
+            phase: phase(&row.phase)?,
+            deadline_at: row.deadline_at,
+            company: row.company,
+            required_consents: row.required_consents,
+            consent_policy_version: row.consent_policy_version,
+            position: PositionRow {
+                id: PositionId(row.position_id),
+                title: row.title,
+                description: row.description,
+                competencies: competencies
+                    .into_iter()
+                    .map(|row| CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description })
+                    .collect(),
+            },
+            video_id: row.video_id.filter(|_| usable),
+            upload_token: row.upload_token.filter(|_| usable),
+            recording_failed: row.recording_state.as_deref() == Some("failed"),
+        }))
+    }
+
+    /// Where a session's WebSocket belongs. Asked before anyone has signed in: the session's
+    /// machine checks the ticket.
+    pub async fn route(&self, id: SessionId) -> Result<Option<RouteRow>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let row = sqlx::query!("select phase, machine_id from app.sessions where tenant_id = $1 and id = $2", self.tenant.0, id.0)
+            .fetch_optional(&mut *tx)
+            .await
+            .during("look up a session's machine")?;
+        tx.commit().await.during("look up a session's machine")?;
+        row.map(|row| Ok(RouteRow { phase: phase(&row.phase)?, machine: row.machine_id.map(MachineId) })).transpose()
+    }
+
+    async fn sees(&self, tx: &mut Transaction, id: SessionId) -> Result<bool, StoreError> {
+        sqlx::query_scalar!(
+            r#"select exists (select from app.sessions where tenant_id = $1 and id = $2) as "seen!""#,
+            self.tenant.0,
+            id.0,
+        )
+        .fetch_one(&mut **tx)
+        .await
+        .during("look up a session")
+    }
+
+    async fn select_sessions(
+        &self,
+        tx: &mut Transaction,
+        id: Option<SessionId>,
+        after: Option<PageKey>,
+        limit: i64,
+    ) -> Result<Vec<SessionRow>, StoreError> {
+        // A failed recording without an upload token never had a video: its id is a placeholder.
+        sqlx::query_as!(
+            RawSession,
+            r#"select s.id, s.phase, s.end_reason, s.candidate_id, c.name as candidate_name, s.position_id, p.title as position_title,
+                 s.created_at, s.started_at, s.ended_at, s.deadline_at, s.candidate_connected, s.machine_id, s.machine_region,
+                 s.attempt, s.traceparent,
+                 r.state as "recording_state?", r.provider as "recording_provider?", r.parts as "parts?",
+                 case when r.state = 'failed' and r.upload_token is null then null else r.video_id end as video_id,
+                 (select m.status from app.summaries m where m.tenant_id = s.tenant_id and m.session_id = s.id
+                  order by m.version desc limit 1) as summary_status,
+                 (select count(*) from app.transcript_entries e
+                  where e.tenant_id = s.tenant_id and e.session_id = s.id and e.authoritative) as "transcript_entries!"
+               from app.sessions s
+               join app.candidates c on c.tenant_id = s.tenant_id and c.id = s.candidate_id
+               join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
+               left join lateral (select * from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
+                                  order by r.segment desc limit 1) r on true
+               where s.tenant_id = $1
+                 and ($2::uuid is null or s.id = $2)
+                 and ($3::timestamptz is null or (s.created_at, s.id) < ($3, $4::uuid))
+               order by s.created_at desc, s.id desc
+               limit $5"#,
+            self.tenant.0,
+            id.map(|id| id.0),
+            after.map(|key| key.created_at),
+            after.map(|key| key.id.0),
+            limit,
+        )
+        .fetch_all(&mut **tx)
+        .await
+        .during("read sessions")?
+        .into_iter()
+        .map(SessionRow::try_from)
+        .collect()
+    }
+
+    async fn select_entries(
+        &self,
+        tx: &mut Transaction,
+        id: SessionId,
+        witnesses: bool,
+        since: OffsetDateTime,
+    ) -> Result<Vec<Entry>, StoreError> {
+        sqlx::query!(
+            r#"select seq, entry_key, item_id, segment, position, revision, speaker, text, source, authoritative, status, interrupted,
+                      heard_ms, heard_text, commentary, started_ms, ended_ms, at
+               from app.transcript_entries
+               where tenant_id = $1 and session_id = $2 and (authoritative or $3) and stored_at >= $4
+               order by position, seq"#,
+            self.tenant.0,
+            id.0,
+            witnesses,
+            since,
+        )
+        .fetch_all(&mut **tx)
+        .await
+        .during("read the transcript")?
+        .into_iter()
+        .map(|row| {
+            Ok(Entry {
+                seq: row.seq,
+                key: row.entry_key,
+                item_id: row.item_id.map(ItemId),
+                segment: row.segment,
+                position: row.position,
+                revision: row.revision,
+                speaker: name::<Speaker>(&row.speaker)?,
+                text: row.text,
+                source: name::<Source>(&row.source)?,
+                authoritative: row.authoritative,
+                status: name::<Status>(&row.status)?,
+                interrupted: row.interrupted,
+                heard_ms: row.heard_ms,
+                heard_text: row.heard_text,
+                commentary: row.commentary,
+                started_ms: row.started_ms,
+                ended_ms: row.ended_ms,
+                at: row.at,
+            })
+        })
+        .collect()
+    }
+}

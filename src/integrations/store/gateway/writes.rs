@@ -1,0 +1,219 @@
+//! What the door writes, as itself; each change leaves a line in the audit log.
+
+use super::super::{During, StoreError, Transaction};
+use super::{GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER, SETUP_FAILED, phase};
+use crate::domain::phase::Phase;
+use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
+use serde_json::{Value, json};
+
+impl GatewayStore {
+    /// Insert a session, or find the one this Idempotency-Key made before.
+    pub async fn insert_session(&self, new: &NewSession) -> Result<Inserted, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let inserted = sqlx::query!(
+            "insert into app.sessions (tenant_id, id, candidate_id, position_id, settings, phase, attempt, idempotency_key,
+                                       traceparent, created_by, deadline_at)
+             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10)
+             on conflict (tenant_id, created_by, idempotency_key) do nothing",
+            self.tenant.0,
+            new.id.0,
+            new.candidate.0,
+            new.position.0,
+            new.settings,
+            Phase::Created.as_str(),
+            new.idempotency_key,
+            new.traceparent,
+            new.created_by.0,
+            new.deadline_at,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("insert a session")?;
+        if inserted.rows_affected() == 0 {
+            let known = self.known_session(&mut tx, new).await?;
+            tx.commit().await.during("find a session by its key")?;
+            return Ok(Inserted::Known(Box::new(known)));
+        }
+        let detail = json!({"candidate_id": new.candidate, "position_id": new.position, "settings": new.settings});
+        self.audit_in(&mut tx, Some(new.created_by), "session_created", new.id, detail).await?;
+        tx.commit().await.during("insert a session")?;
+        Ok(Inserted::New)
+    }
+
+    async fn known_session(&self, tx: &mut Transaction, new: &NewSession) -> Result<KnownSession, StoreError> {
+        let row = sqlx::query!(
+            r#"select id, candidate_id, position_id, settings, phase, machine_id, deadline_at,
+                      exists (select from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id) as "has_recording!"
+               from app.sessions s where tenant_id = $1 and created_by = $2 and idempotency_key = $3"#,
+            self.tenant.0,
+            new.created_by.0,
+            new.idempotency_key,
+        )
+        .fetch_optional(&mut **tx)
+        .await
+        .during("find a session by its key")?
+        .ok_or(StoreError::NotFound)?;
+        Ok(KnownSession {
+            id: SessionId(row.id),
+            candidate: CandidateId(row.candidate_id),
+            position: PositionId(row.position_id),
+            settings: row.settings,
+            phase: phase(&row.phase)?,
+            machine: row.machine_id.map(MachineId),
+            deadline_at: row.deadline_at,
+            has_recording: row.has_recording,
+        })
+    }
+
+    /// Keep what was prepared for the recording. Who comes second changes nothing.
+    pub async fn insert_recording(&self, session: SessionId, prepared: &PreparedRecording) -> Result<(), StoreError> {
+        let placeholder = session.to_string();
+        let (video_id, token, state, failure) = match prepared {
+            PreparedRecording::Waiting { video_id, upload_token } => (video_id.as_str(), Some(upload_token.as_str()), "waiting", None),
+            PreparedRecording::Failed { code } => (placeholder.as_str(), None, "failed", Some(*code)),
+        };
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "insert into app.recordings (tenant_id, session_id, segment, provider, video_id, upload_token, state, failure)
+             values ($1, $2, 1, $3, $4, $5, $6, $7) on conflict do nothing",
+            self.tenant.0,
+            session.0,
+            RECORDING_PROVIDER,
+            video_id,
+            token,
+            state,
+            failure,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("store the recording's video")?;
+        tx.commit().await.during("store the recording's video")
+    }
+
+    /// The recording can be watched now.
+    pub async fn recording_playable(&self, session: SessionId, video_id: &str) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "update app.recordings set state = 'playable', updated_at = now()
+             where tenant_id = $1 and session_id = $2 and video_id = $3 and state = 'uploaded'",
+            self.tenant.0,
+            session.0,
+            video_id,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("mark a recording as playable")?;
+        tx.commit().await.during("mark a recording as playable")
+    }
+
+    /// Remember the session's machine.
+    pub async fn set_machine(&self, session: SessionId, machine: &MachineId, region: &str) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "update app.sessions set machine_id = $3, machine_region = $4 where tenant_id = $1 and id = $2",
+            self.tenant.0,
+            session.0,
+            machine.as_str(),
+            region,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("store the session's machine")?;
+        tx.commit().await.during("store the session's machine")
+    }
+
+    /// No machine could be had. The epoch rises, so that one that appears after all can write
+    /// nothing; the key is freed, so that the same request may be tried again.
+    pub async fn fail_setup(&self, session: SessionId, actor: UserId, code: &str) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "update app.sessions set phase = $3, end_reason = $4, ended_at = now(), epoch = epoch + 1, idempotency_key = null
+             where tenant_id = $1 and id = $2 and phase in ('created', 'ready') and machine_id is null",
+            self.tenant.0,
+            session.0,
+            Phase::Failed.as_str(),
+            SETUP_FAILED.as_str(),
+        )
+        .execute(&mut *tx)
+        .await
+        .during("mark a session as failed")?;
+        self.audit_in(&mut tx, Some(actor), "session_setup_failed", session, json!({"code": code})).await?;
+        tx.commit().await.during("mark a session as failed")
+    }
+
+    /// Keep a ticket; the session's expired ones go.
+    pub async fn insert_ticket(&self, ticket: &NewTicket) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "delete from app.websocket_tickets where tenant_id = $1 and session_id = $2 and expires_at < now()",
+            self.tenant.0,
+            ticket.session.0,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("delete expired tickets")?;
+        sqlx::query!(
+            "insert into app.websocket_tickets (tenant_id, token_sha256, session_id, user_id, origin, expires_at)
+             values ($1, $2, $3, $4, $5, $6)",
+            self.tenant.0,
+            ticket.sha256,
+            ticket.session.0,
+            ticket.user.0,
+            ticket.origin,
+            ticket.expires_at,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("store a ticket")?;
+        self.audit_in(&mut tx, Some(ticket.user), "ticket_issued", ticket.session, json!({})).await?;
+        tx.commit().await.during("store a ticket")
+    }
+
+    /// Ask the session's process to end. Asking again changes nothing.
+    pub async fn request_end(&self, session: SessionId, by: UserId) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let asked = sqlx::query!(
+            "update app.sessions set end_requested_at = now(), end_requested_by = $3
+             where tenant_id = $1 and id = $2 and end_requested_at is null and phase in ('created', 'ready', 'live')",
+            self.tenant.0,
+            session.0,
+            by.0,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("ask for the end")?;
+        if asked.rows_affected() > 0 {
+            self.audit_in(&mut tx, Some(by), "session_end_requested", session, json!({})).await?;
+        }
+        tx.commit().await.during("ask for the end")
+    }
+
+    /// Who looked at what.
+    pub async fn audit(&self, actor: UserId, action: &str, session: SessionId) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        self.audit_in(&mut tx, Some(actor), action, session, json!({})).await?;
+        tx.commit().await.during("write the audit log")
+    }
+
+    async fn audit_in(
+        &self,
+        tx: &mut Transaction,
+        actor: Option<UserId>,
+        action: &str,
+        session: SessionId,
+        detail: Value,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "insert into app.audit_log (tenant_id, actor, action, session_id, detail) values ($1, $2, $3, $4, $5)",
+            self.tenant.0,
+            actor.map(|actor| actor.0),
+            action,
+            session.0,
+            detail,
+        )
+        .execute(&mut **tx)
+        .await
+        .during("write the audit log")?;
+        Ok(())
+    }
+}

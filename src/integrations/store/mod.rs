@@ -1,0 +1,179 @@
+//! PostgreSQL, the only store. SQL lives in this folder and nowhere else.
+//!
+//! Every unit of work is one transaction that first takes a role and the claims row level
+//! security reads; without them it sees nothing. Supabase's own login may bypass row level
+//! security, so we never use it: our login is `interview_runtime` (migrations/0001).
+
+pub mod gateway;
+pub mod session;
+
+use crate::error::{ErrorCode, Fault, FaultClass};
+use crate::ids::{SessionId, TenantId};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
+use std::str::FromStr;
+use std::time::Duration;
+
+pub type Transaction = sqlx::Transaction<'static, Postgres>;
+
+/// A pool of connections, opened when first needed.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    pub url: SecretString,
+    pub max_connections: u32,
+    pub connect_timeout: Duration,
+    pub statement_timeout_ms: u64,
+}
+
+/// Whose rows a transaction may see.
+#[derive(Clone, Debug)]
+pub enum Scope {
+    /// One interview's process: this interview alone.
+    Session { tenant: TenantId, session: SessionId },
+    /// The tenant's door, acting for itself.
+    Gateway { tenant: TenantId },
+    /// A signed-in person, with the verified claims of their token.
+    Person { claims: Value },
+}
+
+impl Scope {
+    fn role(&self) -> &'static str {
+        match self {
+            Self::Session { .. } => "interview_session",
+            Self::Gateway { .. } => "interview_gateway",
+            Self::Person { .. } => "authenticated",
+        }
+    }
+
+    fn claims(&self) -> Value {
+        match self {
+            Self::Session { tenant, session } => json!({"app_metadata": {"tenant_id": tenant}, "interview_session_id": session}),
+            Self::Gateway { tenant } => json!({"app_metadata": {"tenant_id": tenant}}),
+            Self::Person { claims } => claims.clone(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot {action}")]
+    Query { action: &'static str, source: sqlx::Error },
+    #[error("another process has taken this session: our epoch {epoch} is over")]
+    Fenced { epoch: i32 },
+    #[error("no such session")]
+    NotFound,
+    #[error("a stored value is not understood: {0}")]
+    Corrupt(String),
+}
+
+impl Fault for StoreError {
+    fn class(&self) -> FaultClass {
+        match self {
+            Self::Query { source, .. } => class_of(source),
+            Self::Fenced { .. } | Self::NotFound => FaultClass::Rejected,
+            Self::Corrupt(_) => FaultClass::Bug,
+        }
+    }
+
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Query { source, .. } if class_of(source) == FaultClass::Transient => ErrorCode::TranscriptStoreUnavailable,
+            Self::Fenced { .. } => ErrorCode::SessionSuperseded,
+            Self::NotFound => ErrorCode::SessionNotFound,
+            Self::Query { .. } | Self::Corrupt(_) => ErrorCode::TranscriptStoreRefused,
+        }
+    }
+}
+
+/// What may work when tried again: the network, a restart, a lock; not: our SQL or our data.
+fn class_of(error: &sqlx::Error) -> FaultClass {
+    match error {
+        sqlx::Error::Database(error) => match error.code().as_deref().map(|code| code.get(..2).unwrap_or(code).to_owned()).as_deref() {
+            // connection, rollback, resources, operator intervention, system; 25 = read-only after a failover
+            Some("08" | "25" | "40" | "53" | "57" | "58" | "55" | "XX") => FaultClass::Transient,
+            Some("22" | "23") => FaultClass::Rejected,
+            _ => FaultClass::Bug,
+        },
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            FaultClass::Transient
+        }
+        _ => FaultClass::Bug,
+    }
+}
+
+/// Names what failed, for the error's text.
+pub(crate) trait During<T> {
+    fn during(self, action: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> During<T> for Result<T, sqlx::Error> {
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Query { action, source })
+    }
+}
+
+impl Store {
+    /// Connections are opened lazily: a process can start while the database is away.
+    pub fn new(options: &StoreOptions) -> Result<Self, StoreError> {
+        let connect = PgConnectOptions::from_str(options.url.expose_secret())
+            .during("read the database address")?
+            .application_name("interview-runtime")
+            .options([
+                ("statement_timeout", options.statement_timeout_ms.to_string()),
+                ("idle_in_transaction_session_timeout", (options.statement_timeout_ms * 2).to_string()),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .min_connections(0)
+            .acquire_timeout(options.connect_timeout)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(connect);
+        Ok(Self { pool })
+    }
+
+    /// Start a unit of work as `scope`. One round trip sets role and claims, for this transaction only.
+    pub async fn begin(&self, scope: &Scope) -> Result<Transaction, StoreError> {
+        let mut transaction = self.pool.begin().await.during("begin a transaction")?;
+        sqlx::query!(
+            "select set_config('role', $1, true) as role, set_config('request.jwt.claims', $2, true) as claims",
+            scope.role(),
+            scope.claims().to_string(),
+        )
+        .fetch_one(&mut *transaction)
+        .await
+        .during("take a role")?;
+        Ok(transaction)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("select 1").fetch_one(&self.pool).await.during("ping the database")?;
+        Ok(())
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Apply the migrations as the owner. Safe to run again, and by several at once.
+pub async fn migrate(admin_url: &SecretString) -> Result<(), MigrateError> {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10)).connect(admin_url.expose_secret()).await?;
+    sqlx::migrate!("./migrations").run(&pool).await?;
+    pool.close().await;
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error("cannot connect to the database")]
+    Connect(#[from] sqlx::Error),
+    #[error("cannot apply the migrations")]
+    Apply(#[from] sqlx::migrate::MigrateError),
+}

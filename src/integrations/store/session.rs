@@ -1,0 +1,494 @@
+//! The rows of one interview, as its own process reads and writes them.
+
+use super::{During, Scope, Store, StoreError, Transaction};
+use crate::domain::phase::{EndReason, Phase};
+use crate::domain::protocol::ConsentKind;
+use crate::domain::record::{Record, RecordingRecord, SummaryRecord};
+use crate::domain::summary::{Competency, PROMPT_VERSION};
+use crate::domain::transcript::{Entry, Source, Status};
+use crate::domain::voice::Speaker;
+use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, ItemId, PositionId, SessionId, TenantId, UserId, VideoId};
+use aws_lc_rs::digest;
+use serde::Deserialize;
+use std::collections::HashMap;
+use time::OffsetDateTime;
+
+/// One session's rows under one epoch.
+#[derive(Clone, Debug)]
+pub struct SessionStore {
+    store: Store,
+    scope: Scope,
+    tenant: TenantId,
+    session: SessionId,
+    epoch: Epoch,
+}
+
+/// Everything a process must know to take up an interview.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub phase: Phase,
+    pub end: Option<EndReason>,
+    pub segment: i32,
+    pub call: Option<CallId>,
+    pub greeted: bool,
+    pub acked_client_seq: u64,
+    pub candidate: CandidateId,
+    pub position: PositionId,
+    pub position_title: String,
+    pub position_description: String,
+    pub guidance: String,
+    pub company: String,
+    pub candidate_name: String,
+    pub competencies: Vec<Competency>,
+    pub settings: Settings,
+    pub required_consents: Vec<ConsentKind>,
+    pub consent_policy_version: String,
+    pub given_consents: Vec<ConsentKind>,
+    pub video: Option<VideoId>,
+    pub upload_token: Option<String>,
+    pub traceparent: Option<String>,
+    pub started_at: Option<OffsetDateTime>,
+    pub deadline_at: OffsetDateTime,
+    pub entries: Vec<Entry>,
+}
+
+/// `sessions.settings`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Settings {
+    #[serde(default)]
+    pub voice: Option<String>,
+    #[serde(default)]
+    pub language: Option<String>,
+    #[serde(default)]
+    pub max_duration_s: Option<u64>,
+}
+
+/// What a heartbeat learns.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulse {
+    pub end_requested: bool,
+}
+
+/// Why a ticket was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketRefusal {
+    Unknown,
+    Expired,
+    Consumed,
+    WrongOrigin,
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T, StoreError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| StoreError::Corrupt(error.to_string()))
+}
+
+fn name<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+impl SessionStore {
+    /// Take the session: raises its epoch, so that whoever held it before can write no more.
+    pub async fn claim(store: &Store, tenant: TenantId, session: SessionId) -> Result<(Self, Claimed), StoreError> {
+        let scope = Scope::Session { tenant, session };
+        let mut tx = store.begin(&scope).await?;
+        let epoch = sqlx::query_scalar!(
+            r#"update app.sessions set epoch = epoch + 1, heartbeat_at = now(), candidate_connected = false
+               where tenant_id = $1 and id = $2 returning epoch"#,
+            tenant.0,
+            session.0,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .during("take the session")?
+        .ok_or(StoreError::NotFound)?;
+        let claimed = read_claimed(&mut tx, tenant, session).await?;
+        tx.commit().await.during("take the session")?;
+        Ok((Self { store: store.clone(), scope, tenant, session, epoch: Epoch(epoch) }, claimed))
+    }
+
+    /// Read everything again under the epoch we hold: for a fresh tree in the same process.
+    pub async fn reread(&self) -> Result<Claimed, StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        let claimed = read_claimed(&mut tx, self.tenant, self.session).await?;
+        tx.commit().await.during("read the session")?;
+        Ok(claimed)
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Store records in order, all or none. Repeating a batch changes nothing.
+    pub async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        let client_seq = records.iter().filter_map(|r| if let Record::ClientSeq(seq) = r { Some(*seq) } else { None }).max();
+        self.fence(&mut tx, client_seq).await?;
+        self.upsert_entries(&mut tx, records).await?;
+        for record in records {
+            self.append_one(&mut tx, record).await?;
+        }
+        tx.commit().await.during("commit a batch")
+    }
+
+    /// Alive, and still ours? Also learns whether someone asked for the end.
+    pub async fn heartbeat(&self) -> Result<Pulse, StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        let row = sqlx::query!(
+            "update app.sessions set heartbeat_at = now() where tenant_id = $1 and id = $2 and epoch = $3 returning end_requested_at",
+            self.tenant.0,
+            self.session.0,
+            self.epoch.0,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .during("touch the session")?
+        .ok_or(StoreError::Fenced { epoch: self.epoch.0 })?;
+        tx.commit().await.during("touch the session")?;
+        Ok(Pulse { end_requested: row.end_requested_at.is_some() })
+    }
+
+    /// Take a ticket once. `origin` is None for clients that are no browser.
+    pub async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
+        let hash = digest::digest(&digest::SHA256, ticket.as_bytes());
+        let mut tx = self.store.begin(&self.scope).await?;
+        let row = sqlx::query!(
+            r#"select user_id, origin, expires_at < now() as "expired!", consumed_at is not null as "consumed!"
+               from app.websocket_tickets where tenant_id = $1 and token_sha256 = $2 and session_id = $3 for update"#,
+            self.tenant.0,
+            hash.as_ref(),
+            self.session.0,
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .during("read a ticket")?;
+        let Some(row) = row else { return Ok(Err(TicketRefusal::Unknown)) };
+        if row.consumed {
+            return Ok(Err(TicketRefusal::Consumed));
+        }
+        if row.expired {
+            return Ok(Err(TicketRefusal::Expired));
+        }
+        if origin.is_some_and(|origin| origin != row.origin) {
+            return Ok(Err(TicketRefusal::WrongOrigin));
+        }
+        sqlx::query!(
+            "update app.websocket_tickets set consumed_at = now() where tenant_id = $1 and token_sha256 = $2",
+            self.tenant.0,
+            hash.as_ref(),
+        )
+        .execute(&mut *tx)
+        .await
+        .during("consume a ticket")?;
+        tx.commit().await.during("consume a ticket")?;
+        Ok(Ok(UserId(row.user_id)))
+    }
+
+    /// The stored transcript in order: what the summary is made from.
+    pub async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        let entries = read_entries(&mut tx, self.tenant, self.session).await?;
+        tx.commit().await.during("read the transcript")?;
+        Ok(entries)
+    }
+
+    async fn fence(&self, tx: &mut Transaction, client_seq: Option<u64>) -> Result<(), StoreError> {
+        let held = sqlx::query!(
+            "update app.sessions set acked_client_seq = greatest(acked_client_seq, $4) where tenant_id = $1 and id = $2 and epoch = $3",
+            self.tenant.0,
+            self.session.0,
+            self.epoch.0,
+            client_seq.unwrap_or(0).min(i64::MAX as u64) as i64,
+        )
+        .execute(&mut **tx)
+        .await
+        .during("hold the session")?;
+        if held.rows_affected() == 0 { Err(StoreError::Fenced { epoch: self.epoch.0 }) } else { Ok(()) }
+    }
+
+    /// One statement for all entries; of several revisions of one entry the newest counts.
+    async fn upsert_entries(&self, tx: &mut Transaction, records: &[Record]) -> Result<(), StoreError> {
+        let mut newest: HashMap<&str, &Entry> = HashMap::new();
+        for record in records {
+            if let Record::Entry(entry) = record
+                && newest.get(entry.key.as_str()).is_none_or(|known| known.revision <= entry.revision)
+            {
+                newest.insert(&entry.key, entry);
+            }
+        }
+        if newest.is_empty() {
+            return Ok(());
+        }
+        let mut entries: Vec<&Entry> = newest.into_values().collect();
+        entries.sort_by_key(|entry| entry.seq);
+        fn column<T>(entries: &[&Entry], value: impl Fn(&Entry) -> T) -> Vec<T> {
+            entries.iter().map(|entry| value(entry)).collect()
+        }
+        sqlx::query!(
+            r#"insert into app.transcript_entries as stored
+                 (tenant_id, session_id, epoch, seq, entry_key, item_id, segment, position, revision, speaker, text, source,
+                  authoritative, status, interrupted, heard_ms, heard_text, commentary, started_ms, ended_ms, at)
+               select $1, $2, $3, * from unnest($4::int[], $5::text[], $6::text[], $7::int[], $8::bigint[], $9::int[], $10::text[],
+                  $11::text[], $12::text[], $13::bool[], $14::text[], $15::bool[], $16::int[], $17::text[], $18::bool[],
+                  $19::bigint[], $20::bigint[], $21::timestamptz[])
+               on conflict (tenant_id, session_id, entry_key) do update set
+                  epoch = excluded.epoch, position = excluded.position, revision = excluded.revision, text = excluded.text,
+                  source = excluded.source, authoritative = excluded.authoritative, status = excluded.status,
+                  interrupted = excluded.interrupted, heard_ms = excluded.heard_ms, heard_text = excluded.heard_text,
+                  commentary = excluded.commentary, started_ms = excluded.started_ms, ended_ms = excluded.ended_ms, stored_at = now()
+               where excluded.revision > stored.revision"#,
+            self.tenant.0,
+            self.session.0,
+            self.epoch.0,
+            &column(&entries, |e| e.seq),
+            &column(&entries, |e| e.key.clone()),
+            &column(&entries, |e| e.item_id.as_ref().map(|item| item.0.clone())) as &[Option<String>],
+            &column(&entries, |e| e.segment),
+            &column(&entries, |e| e.position),
+            &column(&entries, |e| e.revision),
+            &column(&entries, |e| e.speaker.as_str().to_owned()),
+            &column(&entries, |e| e.text.clone()),
+            &column(&entries, |e| source_name(e.source).to_owned()),
+            &column(&entries, |e| e.authoritative),
+            &column(&entries, |e| status_name(e.status).to_owned()),
+            &column(&entries, |e| e.interrupted),
+            &column(&entries, |e| e.heard_ms) as &[Option<i32>],
+            &column(&entries, |e| e.heard_text.clone()) as &[Option<String>],
+            &column(&entries, |e| e.commentary),
+            &column(&entries, |e| e.started_ms) as &[Option<i64>],
+            &column(&entries, |e| e.ended_ms) as &[Option<i64>],
+            &column(&entries, |e| e.at),
+        )
+        .execute(&mut **tx)
+        .await
+        .during("store transcript entries")?;
+        Ok(())
+    }
+
+    async fn append_one(&self, tx: &mut Transaction, record: &Record) -> Result<(), StoreError> {
+        let (tenant, session) = (self.tenant.0, self.session.0);
+        let query = match record {
+            Record::Entry(_) | Record::ClientSeq(_) => return Ok(()),
+            Record::Phase { phase, end, at } => sqlx::query!(
+                r#"update app.sessions set phase = $3, end_reason = coalesce($4, end_reason),
+                     started_at = case when $3 = 'live' then coalesce(started_at, $5) else started_at end,
+                     ended_at = case when $4::text is not null then coalesce(ended_at, $5) else ended_at end
+                   where tenant_id = $1 and id = $2"#,
+                tenant,
+                session,
+                phase.as_str(),
+                end.map(EndReason::as_str),
+                at,
+            ),
+            Record::Call { call, segment } => sqlx::query!(
+                "update app.sessions set call_id = $3, segment = greatest(segment, $4) where tenant_id = $1 and id = $2",
+                tenant,
+                session,
+                call.as_ref().map(CallId::as_str),
+                segment,
+            ),
+            Record::Greeted => sqlx::query!("update app.sessions set greeted = true where tenant_id = $1 and id = $2", tenant, session),
+            Record::Connected(connected) => {
+                sqlx::query!("update app.sessions set candidate_connected = $3 where tenant_id = $1 and id = $2", tenant, session, connected)
+            }
+            Record::Consent { kind, policy_version } => sqlx::query!(
+                "insert into app.consents (tenant_id, session_id, kind, policy_version) values ($1, $2, $3, $4) on conflict do nothing",
+                tenant,
+                session,
+                kind.as_str(),
+                policy_version,
+            ),
+            Record::Recording(recording) => return self.append_recording(tx, recording).await,
+            Record::Summary(summary) => return self.append_summary(tx, summary).await,
+            Record::Integrity { kind, at } => sqlx::query!(
+                "insert into app.integrity_events (tenant_id, session_id, kind, at) values ($1, $2, $3, $4)",
+                tenant,
+                session,
+                kind,
+                at,
+            ),
+        };
+        query.execute(&mut **tx).await.during("store a record")?;
+        Ok(())
+    }
+
+    async fn append_recording(&self, tx: &mut Transaction, recording: &RecordingRecord) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"update app.recordings set state = $3, parts = greatest(parts, $4), failure = coalesce($5, failure), updated_at = now(),
+                 upload_token = case when $3 in ('uploaded','playable','failed','declined') then null else upload_token end
+               where tenant_id = $1 and session_id = $2
+                 and segment = (select max(segment) from app.recordings where tenant_id = $1 and session_id = $2)"#,
+            self.tenant.0,
+            self.session.0,
+            recording.state.as_str(),
+            recording.parts,
+            recording.failure,
+        )
+        .execute(&mut **tx)
+        .await
+        .during("store the recording's state")?;
+        Ok(())
+    }
+
+    async fn append_summary(&self, tx: &mut Transaction, summary: &SummaryRecord) -> Result<(), StoreError> {
+        let (status, content, failure) = match &summary.outcome {
+            Ok(content) => {
+                ("stored", Some(serde_json::to_value(content).map_err(|error| StoreError::Corrupt(error.to_string()))?), None)
+            }
+            Err(code) => ("failed", None, Some(*code)),
+        };
+        sqlx::query!(
+            r#"insert into app.summaries (tenant_id, session_id, version, status, model, prompt_version, content, failure)
+               select $1, $2, coalesce((select max(version) from app.summaries where tenant_id = $1 and session_id = $2), 0) + 1,
+                      $3, $4, $5, $6, $7"#,
+            self.tenant.0,
+            self.session.0,
+            status,
+            summary.model,
+            PROMPT_VERSION,
+            content,
+            failure,
+        )
+        .execute(&mut **tx)
+        .await
+        .during("store the summary")?;
+        Ok(())
+    }
+}
+
+async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Claimed, StoreError> {
+    let row = sqlx::query!(
+        r#"select phase, end_reason, segment, call_id, greeted, acked_client_seq, candidate_id, position_id,
+                  settings, traceparent, started_at, deadline_at
+           from app.sessions where tenant_id = $1 and id = $2"#,
+        tenant.0,
+        session.0,
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .during("read the session")?;
+    let context = sqlx::query!(
+        r#"select t.name as company, t.required_consents, t.consent_policy_version,
+                  p.title, p.description, p.guidance, c.name as candidate_name
+           from app.tenants t
+           join app.positions p on p.tenant_id = t.id and p.id = $2
+           join app.candidates c on c.tenant_id = t.id and c.id = $3
+           where t.id = $1"#,
+        tenant.0,
+        row.position_id,
+        row.candidate_id,
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .during("read the session's context")?;
+    let competencies = sqlx::query!(
+        "select id, name, description from app.competencies where tenant_id = $1 and position_id = $2 order by rank, id",
+        tenant.0,
+        row.position_id,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("read the competencies")?
+    .into_iter()
+    .map(|c| Competency { id: CompetencyId(c.id), name: c.name, description: c.description })
+    .collect();
+    let given = sqlx::query_scalar!(
+        "select kind from app.consents where tenant_id = $1 and session_id = $2 and policy_version = $3 and withdrawn_at is null",
+        tenant.0,
+        session.0,
+        context.consent_policy_version,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("read the consents")?;
+    let recording = sqlx::query!(
+        "select video_id, upload_token from app.recordings where tenant_id = $1 and session_id = $2 and state <> 'failed' order by segment desc limit 1",
+        tenant.0,
+        session.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .during("read the recording")?;
+    let entries = read_entries(tx, tenant, session).await?;
+    Ok(Claimed {
+        phase: parse(&row.phase)?,
+        end: row.end_reason.as_deref().map(parse).transpose()?,
+        segment: row.segment,
+        call: row.call_id.map(CallId),
+        greeted: row.greeted,
+        acked_client_seq: row.acked_client_seq as u64,
+        candidate: CandidateId(row.candidate_id),
+        position: PositionId(row.position_id),
+        position_title: context.title,
+        position_description: context.description,
+        guidance: context.guidance,
+        company: context.company,
+        candidate_name: context.candidate_name,
+        competencies,
+        settings: serde_json::from_value(row.settings).map_err(|error| StoreError::Corrupt(error.to_string()))?,
+        required_consents: context.required_consents.iter().map(|kind| name(kind)).collect::<Result<_, _>>()?,
+        consent_policy_version: context.consent_policy_version,
+        given_consents: given.iter().map(|kind| name(kind)).collect::<Result<_, _>>()?,
+        video: recording.as_ref().map(|r| VideoId(r.video_id.clone())),
+        upload_token: recording.and_then(|r| r.upload_token),
+        traceparent: row.traceparent,
+        started_at: row.started_at,
+        deadline_at: row.deadline_at,
+        entries,
+    })
+}
+
+async fn read_entries(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Entry>, StoreError> {
+    sqlx::query!(
+        r#"select seq, entry_key, item_id, segment, position, revision, speaker, text, source, authoritative, status, interrupted,
+                  heard_ms, heard_text, commentary, started_ms, ended_ms, at
+           from app.transcript_entries where tenant_id = $1 and session_id = $2 order by position, seq"#,
+        tenant.0,
+        session.0,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("read the transcript")?
+    .into_iter()
+    .map(|row| {
+        Ok(Entry {
+            seq: row.seq,
+            key: row.entry_key,
+            item_id: row.item_id.map(ItemId),
+            segment: row.segment,
+            position: row.position,
+            revision: row.revision,
+            speaker: name::<Speaker>(&row.speaker)?,
+            text: row.text,
+            source: name::<Source>(&row.source)?,
+            authoritative: row.authoritative,
+            status: name::<Status>(&row.status)?,
+            interrupted: row.interrupted,
+            heard_ms: row.heard_ms,
+            heard_text: row.heard_text,
+            commentary: row.commentary,
+            started_ms: row.started_ms,
+            ended_ms: row.ended_ms,
+            at: row.at,
+        })
+    })
+    .collect()
+}
+
+fn source_name(source: Source) -> &'static str {
+    match source {
+        Source::Sideband => "sideband",
+        Source::Browser => "browser",
+    }
+}
+
+fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Final => "final",
+        Status::Failed => "failed",
+        Status::Missing => "missing",
+        Status::Partial => "partial",
+    }
+}

@@ -1,0 +1,472 @@
+//! Verifies Supabase access tokens against the project's published keys.
+//!
+//! Only ES256 and RS256, and the algorithm is the key's, never the token's. A
+//! revoked session is not visible here: a token stays good until it expires.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use http::Method;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+use uuid::Uuid;
+
+use super::Redacted;
+use super::call_error::CallError;
+use super::http_client::{CallLimits, HttpClient, InvalidBaseUrl, Vendor, check_base_url};
+use crate::error::{ErrorCode, Fault, FaultClass};
+
+/// Real tokens are 1 to 2 KiB; a proxy would refuse a larger header anyway.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+const MAX_KEY_ID_BYTES: usize = 128;
+const MAX_JWKS_BYTES: usize = 64 * 1024;
+/// A project has two or three keys.
+const MAX_KEYS: usize = 16;
+const MIN_RSA_BYTES: usize = 256;
+/// For clocks that differ by a little. More would let expired tokens in.
+const LEEWAY: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Clone)]
+pub struct JwksOptions {
+    /// As the tokens name it: `https://<ref>.supabase.co/auth/v1`.
+    pub issuer: String,
+    /// May be another address than the issuer's, inside a private network.
+    pub jwks_url: Url,
+    pub audience: String,
+    pub fetch_deadline: Duration,
+    /// Supabase asks for no more than ten minutes.
+    pub ttl: Duration,
+    /// Between two fetches for keys we do not know, so that forged tokens cannot
+    /// make us hammer the provider.
+    pub refetch_interval: Duration,
+    /// Between two fetches while there is no key at all: nobody can sign in.
+    pub empty_refetch_interval: Duration,
+    /// How long keys may be used beyond `ttl` while the provider is away.
+    pub max_stale: Duration,
+}
+
+impl JwksOptions {
+    pub fn new(issuer: impl Into<String>, jwks_url: Url) -> Self {
+        Self {
+            issuer: issuer.into(),
+            jwks_url,
+            audience: "authenticated".to_owned(),
+            fetch_deadline: Duration::from_secs(5),
+            ttl: Duration::from_mins(10),
+            refetch_interval: Duration::from_secs(30),
+            empty_refetch_interval: Duration::from_secs(1),
+            max_stale: Duration::from_hours(1),
+        }
+    }
+}
+
+/// A signed-in user of one tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claims {
+    pub sub: Uuid,
+    pub email: Option<Redacted>,
+    pub tenant_id: Uuid,
+    /// From `app_metadata`, which users cannot edit. Its values are the caller's.
+    pub tenant_role: Option<String>,
+    /// The Postgres role; always `authenticated`.
+    pub role: String,
+    /// Unix seconds.
+    pub exp: u64,
+    pub iat: Option<u64>,
+    pub session_id: Option<Uuid>,
+    /// How strong the sign-in was: `aal1`, `aal2`.
+    pub assurance: Option<String>,
+    /// All verified claims as JSON, for the database's row-level security.
+    pub json: Redacted,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum JwtError {
+    #[error("the token is too long")]
+    Oversized,
+    #[error("the token is not a signed jwt")]
+    Malformed,
+    #[error("the token's algorithm is not accepted")]
+    AlgorithmRefused,
+    #[error("the token's key is not published")]
+    KeyUnknown,
+    #[error("the published keys are not available")]
+    JwksUnavailable(#[source] Option<Arc<CallError>>),
+    #[error("the signature is wrong")]
+    SignatureInvalid,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    #[error("the token has another issuer")]
+    IssuerRefused,
+    #[error("the token is for another audience")]
+    AudienceRefused,
+    #[error("the claim {0} is missing or malformed")]
+    ClaimInvalid(String),
+    #[error("the token is not one of a signed-in user")]
+    RoleRefused,
+    #[error("anonymous users are not accepted")]
+    AnonymousRefused,
+    #[error("the token names no tenant")]
+    TenantMissing,
+}
+
+impl Fault for JwtError {
+    fn class(&self) -> FaultClass {
+        match self {
+            Self::JwksUnavailable(_) => FaultClass::Transient,
+            _ => FaultClass::Client,
+        }
+    }
+
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Oversized => ErrorCode::JwtOversized,
+            Self::Malformed => ErrorCode::JwtMalformed,
+            Self::AlgorithmRefused => ErrorCode::JwtAlgorithmRefused,
+            Self::KeyUnknown => ErrorCode::JwtKeyUnknown,
+            Self::JwksUnavailable(_) => ErrorCode::JwksUnavailable,
+            Self::SignatureInvalid => ErrorCode::JwtSignatureInvalid,
+            Self::Expired => ErrorCode::JwtExpired,
+            Self::NotYetValid => ErrorCode::JwtNotYetValid,
+            Self::IssuerRefused => ErrorCode::JwtIssuerRefused,
+            Self::AudienceRefused => ErrorCode::JwtAudienceRefused,
+            Self::ClaimInvalid(_) => ErrorCode::JwtClaimInvalid,
+            Self::RoleRefused => ErrorCode::JwtRoleRefused,
+            Self::AnonymousRefused => ErrorCode::JwtAnonymousRefused,
+            Self::TenantMissing => ErrorCode::JwtTenantMissing,
+        }
+    }
+}
+
+/// Share one per process.
+#[derive(Debug)]
+pub struct JwksVerifier {
+    http: HttpClient,
+    options: JwksOptions,
+    keys: RwLock<Arc<KeySet>>,
+    /// Held while fetching, so that there is one fetch at a time.
+    attempt: Mutex<LastAttempt>,
+}
+
+#[derive(Debug, Default)]
+struct KeySet {
+    keys: HashMap<String, Key>,
+    /// `None` until the first fetch succeeds.
+    fetched_at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct LastAttempt {
+    at: Option<Instant>,
+    failure: Option<Arc<CallError>>,
+}
+
+#[derive(Clone)]
+struct Key {
+    algorithm: Algorithm,
+    decoding: DecodingKey,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.algorithm)
+    }
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+    /// Extensions a verifier must understand; we understand none.
+    #[serde(default)]
+    crit: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    sub: String,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(default)]
+    is_anonymous: Option<bool>,
+    #[serde(default)]
+    app_metadata: Option<AppMetadata>,
+    exp: u64,
+    #[serde(default)]
+    iat: Option<u64>,
+    #[serde(default)]
+    session_id: Option<String>,
+    #[serde(default)]
+    aal: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AppMetadata {
+    #[serde(default)]
+    tenant_id: Option<String>,
+    #[serde(default)]
+    tenant_role: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireKeys {
+    #[serde(default)]
+    keys: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct WireKey {
+    kid: String,
+    kty: String,
+    #[serde(default)]
+    alg: Option<String>,
+    #[serde(default, rename = "use")]
+    usage: Option<String>,
+    #[serde(default)]
+    crv: Option<String>,
+    #[serde(default)]
+    x: Option<String>,
+    #[serde(default)]
+    y: Option<String>,
+    #[serde(default)]
+    n: Option<String>,
+    #[serde(default)]
+    e: Option<String>,
+}
+
+impl JwksVerifier {
+    pub fn new(http: HttpClient, options: JwksOptions) -> Result<Self, InvalidBaseUrl> {
+        check_base_url(&options.jwks_url)?;
+        Ok(Self { http, options, keys: RwLock::default(), attempt: Mutex::default() })
+    }
+
+    /// Fetches the keys before the first user waits for them.
+    pub async fn warm_up(&self) -> Result<(), JwtError> {
+        match self.refresh("").await {
+            Err(JwtError::KeyUnknown) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    pub async fn verify(&self, token: &str) -> Result<Claims, JwtError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(JwtError::Oversized);
+        }
+        let header = read_header(token)?;
+        let kid = header.kid.filter(|kid| !kid.is_empty() && kid.len() <= MAX_KEY_ID_BYTES).ok_or(JwtError::Malformed)?;
+        let wanted = match header.alg.as_str() {
+            "ES256" => Algorithm::ES256,
+            "RS256" => Algorithm::RS256,
+            _ => return Err(JwtError::AlgorithmRefused),
+        };
+        if header.crit.is_some() {
+            return Err(JwtError::Malformed);
+        }
+        let key = self.key(&kid).await?;
+        if key.algorithm != wanted {
+            return Err(JwtError::AlgorithmRefused);
+        }
+        let data = jsonwebtoken::decode::<Value>(token, &key.decoding, &self.validation(key.algorithm)).map_err(refused)?;
+        read_claims(data.claims)
+    }
+
+    /// The library checks `iss` and `aud` only if present, unless they are required.
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY.as_secs();
+        validation.validate_nbf = true;
+        validation.set_issuer(&[&self.options.issuer]);
+        validation.set_audience(&[&self.options.audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation
+    }
+
+    fn snapshot(&self) -> Arc<KeySet> {
+        // A poisoned lock still holds a whole key set: it is replaced at once.
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn key(&self, kid: &str) -> Result<Key, JwtError> {
+        let set = self.snapshot();
+        if set.is_younger_than(self.options.ttl)
+            && let Some(key) = set.keys.get(kid)
+        {
+            return Ok(key.clone());
+        }
+        self.refresh(kid).await
+    }
+
+    async fn refresh(&self, kid: &str) -> Result<Key, JwtError> {
+        let mut attempt = match self.attempt.try_lock() {
+            Ok(attempt) => attempt,
+            // Somebody fetches already; an old key is good enough meanwhile.
+            Err(_) => match self.stale(kid) {
+                Some(key) => return Ok(key),
+                None => self.attempt.lock().await,
+            },
+        };
+        let set = self.snapshot();
+        if set.is_younger_than(self.options.ttl)
+            && let Some(key) = set.keys.get(kid)
+        {
+            return Ok(key.clone());
+        }
+        let interval = if set.keys.is_empty() && set.fetched_at.is_none() {
+            self.options.empty_refetch_interval
+        } else {
+            self.options.refetch_interval
+        };
+        if attempt.at.is_none_or(|at| at.elapsed() >= interval) {
+            // Set before the fetch: a request that is dropped midway counts too.
+            attempt.at = Some(Instant::now());
+            match self.fetch().await {
+                Ok(keys) => {
+                    let fresh = Arc::new(KeySet { keys, fetched_at: Some(Instant::now()) });
+                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+                    attempt.failure = None;
+                }
+                Err(error) => {
+                    tracing::warn!(error_code = error.code().as_str(), "could not fetch the published keys");
+                    attempt.failure = Some(Arc::new(error));
+                }
+            }
+        }
+        match self.stale(kid) {
+            Some(key) => Ok(key),
+            None if attempt.failure.is_some() || self.snapshot().fetched_at.is_none() => {
+                Err(JwtError::JwksUnavailable(attempt.failure.clone()))
+            }
+            None => Err(JwtError::KeyUnknown),
+        }
+    }
+
+    /// The key if it is not older than we accept while the provider is away.
+    fn stale(&self, kid: &str) -> Option<Key> {
+        let set = self.snapshot();
+        if !set.is_younger_than(self.options.ttl + self.options.max_stale) {
+            return None;
+        }
+        set.keys.get(kid).cloned()
+    }
+
+    async fn fetch(&self) -> Result<HashMap<String, Key>, CallError> {
+        let limits = CallLimits {
+            vendor: Vendor::Supabase,
+            action: "fetch_jwks",
+            deadline: self.options.fetch_deadline,
+            max_body_bytes: MAX_JWKS_BYTES,
+        };
+        let request = self.http.request(Method::GET, self.options.jwks_url.clone());
+        let answer = self.http.send(limits, request).await?;
+        if !answer.status().is_success() {
+            return Err(answer.failure(None));
+        }
+        let wire: WireKeys = answer.json()?;
+        Ok(wire.keys.into_iter().filter_map(usable_key).take(MAX_KEYS).collect())
+    }
+}
+
+impl KeySet {
+    fn is_younger_than(&self, age: Duration) -> bool {
+        self.fetched_at.is_some_and(|at| at.elapsed() < age)
+    }
+}
+
+fn read_header(token: &str) -> Result<Header, JwtError> {
+    let mut parts = token.split('.');
+    let (Some(header), Some(_), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(JwtError::Malformed);
+    };
+    let header = BASE64URL_NOPAD.decode(header.as_bytes()).map_err(|_| JwtError::Malformed)?;
+    let header: Header = serde_json::from_slice(&header).map_err(|_| JwtError::Malformed)?;
+    // An unsigned token says `none` in some casing; name its algorithm, not its shape.
+    if signature.is_empty() && header.alg.eq_ignore_ascii_case("none") {
+        return Err(JwtError::AlgorithmRefused);
+    }
+    Ok(header)
+}
+
+/// Keys of other kinds are left out: a key set may hold keys for others.
+fn usable_key(value: Value) -> Option<(String, Key)> {
+    let key: WireKey = serde_json::from_value(value).ok()?;
+    if key.usage.as_deref().is_some_and(|usage| usage != "sig") || key.kid.is_empty() || key.kid.len() > MAX_KEY_ID_BYTES {
+        return None;
+    }
+    let alg = key.alg.as_deref();
+    let (algorithm, decoding) = match (key.kty.as_str(), key.crv.as_deref()) {
+        ("EC", Some("P-256")) if alg.is_none_or(|alg| alg == "ES256") => {
+            (Algorithm::ES256, DecodingKey::from_ec_components(key.x.as_deref()?, key.y.as_deref()?).ok()?)
+        }
+        ("RSA", _) if alg.is_none_or(|alg| alg == "RS256") => {
+            let modulus = key.n.as_deref()?;
+            if BASE64URL_NOPAD.decode(modulus.as_bytes()).ok()?.len() < MIN_RSA_BYTES {
+                return None;
+            }
+            (Algorithm::RS256, DecodingKey::from_rsa_components(modulus, key.e.as_deref()?).ok()?)
+        }
+        _ => return None,
+    };
+    Some((key.kid, Key { algorithm, decoding }))
+}
+
+fn refused(error: jsonwebtoken::errors::Error) -> JwtError {
+    match error.into_kind() {
+        ErrorKind::InvalidSignature => JwtError::SignatureInvalid,
+        ErrorKind::ExpiredSignature => JwtError::Expired,
+        ErrorKind::ImmatureSignature => JwtError::NotYetValid,
+        ErrorKind::InvalidIssuer => JwtError::IssuerRefused,
+        ErrorKind::InvalidAudience => JwtError::AudienceRefused,
+        ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => JwtError::ClaimInvalid(name),
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName | ErrorKind::UnsupportedAlgorithm => {
+            JwtError::AlgorithmRefused
+        }
+        _ => JwtError::Malformed,
+    }
+}
+
+fn read_claims(claims: Value) -> Result<Claims, JwtError> {
+    let json = claims.to_string();
+    let payload: Payload = serde_json::from_value(claims).map_err(|error| JwtError::ClaimInvalid(error_field(&error)))?;
+    let role = payload.role.filter(|role| role == "authenticated").ok_or(JwtError::RoleRefused)?;
+    if payload.is_anonymous == Some(true) {
+        return Err(JwtError::AnonymousRefused);
+    }
+    let uuid = |name: &str, text: &str| Uuid::parse_str(text).map_err(|_| JwtError::ClaimInvalid(name.to_owned()));
+    let sub = uuid("sub", &payload.sub)?;
+    let app = payload.app_metadata.ok_or(JwtError::TenantMissing)?;
+    let tenant_id = app.tenant_id.filter(|id| !id.is_empty()).ok_or(JwtError::TenantMissing)?;
+    let session_id = payload.session_id.filter(|id| !id.is_empty());
+    Ok(Claims {
+        sub,
+        email: payload.email.filter(|email| !email.is_empty()).map(Redacted::new),
+        tenant_id: uuid("app_metadata.tenant_id", &tenant_id)?,
+        tenant_role: app.tenant_role,
+        role,
+        exp: payload.exp,
+        iat: payload.iat,
+        session_id: session_id.map(|id| uuid("session_id", &id)).transpose()?,
+        assurance: payload.aal,
+        json: json.into(),
+    })
+}
+
+/// Serde's message would quote the value; only the kind of mismatch is told.
+fn error_field(error: &serde_json::Error) -> String {
+    if error.is_data() { "of another type".to_owned() } else { "unreadable".to_owned() }
+}
+
+#[cfg(test)]
+#[path = "supabase_tests.rs"]
+mod tests;

@@ -1,0 +1,47 @@
+//! The ways to run the one binary: wiring, in order, and nothing else.
+
+pub mod gateway;
+pub mod session;
+
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How a process ended, as its exit code says (docs/RUNBOOK.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything that was to be done is done; Fly destroys the machine.
+    Done,
+    /// Something outside or inside failed; Fly's restart policy starts us again.
+    Failed,
+    /// Told to stop before the end; the interview is not over.
+    Interrupted,
+    /// The configuration is wrong: starting again will not help.
+    Misconfigured,
+}
+
+impl Exit {
+    /// After sysexits.h: EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 70,
+            Self::Interrupted => 75,
+            Self::Misconfigured => 78,
+        }
+    }
+}
+
+/// Resolves when the process is told to stop. Fly sends SIGINT unless told otherwise.
+pub async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        // Without handlers the default action ends the process, which is what was asked.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// A little time for answers under way when a listener stops.
+pub const LINGER: Duration = Duration::from_millis(500);

@@ -1,0 +1,272 @@
+//! One interview's process, from boot to exit.
+//!
+//! It takes the session in the database, owns what must outlive the actors (journal, store,
+//! the listener), runs the tree, starts a fresh tree when one crashes, and exits when the
+//! interview is over. It holds nothing that cannot be rebuilt from PostgreSQL.
+
+use super::{Exit, LINGER, stop_signal};
+use crate::actors::journal::Journal;
+use crate::actors::session::{Session, SessionArgs, SessionMsg, TreeEnd};
+use crate::actors::transcript_writer::chain;
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::domain::outbox::Limits;
+use crate::domain::phase::EndReason;
+use crate::domain::restart::{History, Intensity};
+use crate::domain::transcript::Transcript;
+use crate::error::{Fault, FaultClass};
+use crate::http::session::{SessionHttp, router};
+use crate::ids::SessionId;
+use crate::integrations::clients::{Integrations, store};
+use crate::integrations::store::session::{Claimed, SessionStore};
+use crate::integrations::store::{Store, StoreError};
+use crate::telemetry::Trace;
+use ractor::{Actor, ActorRef};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+/// How long a starting process waits for the database before it gives its place to a restart.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
+/// Fresh trees within a process; above it the machine's restart policy takes over.
+const TREES: Intensity = Intensity { restarts: 3, period_s: 60 };
+
+/// Run the interview to its end, or until `stop`.
+pub async fn run(config: Config, session: SessionId, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
+    let config = Arc::new(config);
+    match boot(&config, session).await {
+        Ok(process) => process.run(stop).await,
+        Err(exit) => exit,
+    }
+}
+
+/// As [`run`], stopped by SIGTERM and SIGINT.
+pub async fn run_until_signal(config: Config, session: SessionId) -> Exit {
+    run(config, session, stop_signal()).await
+}
+
+struct Process {
+    config: Arc<Config>,
+    session: SessionId,
+    listener: Option<TcpListener>,
+    store: Store,
+    rows: SessionStore,
+    claimed: Arc<Claimed>,
+    journal: Journal,
+    integrations: Arc<Integrations>,
+    trace: Trace,
+}
+
+async fn boot(config: &Arc<Config>, session: SessionId) -> Result<Process, Exit> {
+    let misconfigured = |error: &dyn std::error::Error| {
+        tracing::error!(error_code = "config_invalid", error = %chain(error), "cannot start");
+        Exit::Misconfigured
+    };
+    let integrations = Arc::new(Integrations::new(config).map_err(|error| misconfigured(&error))?);
+    let store = store(config).map_err(|error| misconfigured(&error))?;
+    let listener = TcpListener::bind(config.http.bind).await.map_err(|error| misconfigured(&error))?;
+    let (rows, claimed) = claim(&store, config, session).await?;
+    let trace = Trace::join(claimed.traceparent.as_deref(), session, config.tenant.id);
+    let started = trace.adopt(tracing::info_span!("session.start", session.phase = claimed.phase.as_str(), session.epoch = rows.epoch().0));
+    started.in_scope(|| tracing::info!(phase = claimed.phase.as_str(), epoch = rows.epoch().0, entries = claimed.entries.len(), "session taken up"));
+    let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
+    let journal = Journal::new(Transcript::restore(claimed.entries.clone()), claimed.acked_client_seq, limits);
+    Ok(Process { config: config.clone(), session, listener: Some(listener), store, rows, claimed: Arc::new(claimed), journal, integrations, trace })
+}
+
+/// Take the session; the database may be away for a while.
+async fn claim(store: &Store, config: &Config, session: SessionId) -> Result<(SessionStore, Claimed), Exit> {
+    let deadline = Instant::now() + CLAIM_TIMEOUT;
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    loop {
+        match SessionStore::claim(store, config.tenant.id, session).await {
+            Ok(taken) => return Ok(taken),
+            Err(error @ StoreError::NotFound) => {
+                // Nothing to do here, now or later: a machine for a session that was deleted.
+                tracing::error!(error_code = error.code().as_str(), "there is no such session");
+                return Err(Exit::Done);
+            }
+            Err(error) if error.class() == FaultClass::Transient && Instant::now() < deadline => {
+                tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the database is away, waiting for it");
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+            Err(error) => {
+                tracing::error!(error_code = error.code().as_str(), error = %chain(&error), "cannot take the session");
+                return Err(Exit::Failed);
+            }
+        }
+    }
+}
+
+impl Process {
+    async fn run(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
+        let ready = Arc::new(AtomicBool::new(true));
+        let mut claimed = self.claimed.clone();
+        let (mut root, mut ended) = match self.plant(&claimed).await {
+            Ok(planted) => planted,
+            Err(exit) => return exit,
+        };
+        let (announce, current) = watch::channel(root.clone());
+        let http = SessionHttp {
+            config: self.config.clone(),
+            session_id: self.session,
+            store: self.rows.clone(),
+            root: current.clone(),
+            trace: self.trace.clone(),
+            ready: ready.clone(),
+        };
+        let Some(listener) = self.listener.take() else { return Exit::Failed };
+        let (closing, closed) = watch::channel(false);
+        let server = tokio::spawn(serve(listener, router(http), closed));
+        tracing::info!(address = %self.config.http.bind, "session process ready");
+        let heart = tokio::spawn(beat(self.rows.clone(), self.config.session.heartbeat_interval(), current));
+
+        tokio::pin!(stop);
+        let mut stopping = false;
+        let (mut trees, born) = (History::default(), Instant::now());
+        let exit = loop {
+            let end = tokio::select! {
+                end = &mut ended => end,
+                () = &mut stop, if !stopping => {
+                    stopping = true;
+                    ready.store(false, Ordering::Relaxed);
+                    tracing::info!("told to stop, flushing");
+                    let _ = root.cast(SessionMsg::Shutdown);
+                    match tokio::time::timeout(self.config.session.shutdown_timeout(), &mut ended).await {
+                        Ok(end) => end,
+                        Err(_) => break Exit::Interrupted,
+                    }
+                }
+            };
+            match end {
+                Ok(TreeEnd::Finished(phase)) => {
+                    tracing::info!(phase = phase.as_str(), "the interview is over");
+                    break Exit::Done;
+                }
+                Ok(TreeEnd::Interrupted) => break Exit::Interrupted,
+                // Someone else holds the interview; this machine is of no more use.
+                Ok(TreeEnd::Fenced) => break Exit::Done,
+                Ok(TreeEnd::Exhausted(child)) => {
+                    tracing::error!(error_code = "tree_failed", actor = child, "the tree cannot be kept up");
+                    break Exit::Failed;
+                }
+                // The sender was dropped: the root crashed and took its children with it.
+                Err(_) => {
+                    tracing::error!(error_code = "tree_crashed", "the root of the tree crashed");
+                    if stopping || !trees.admit(born.elapsed().as_secs(), TREES) {
+                        break Exit::Failed;
+                    }
+                    self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
+                    claimed = match self.refresh(&claimed).await {
+                        Ok(fresh) => fresh,
+                        Err(exit) => break exit,
+                    };
+                    (root, ended) = match self.plant(&claimed).await {
+                        Ok(planted) => planted,
+                        Err(exit) => break exit,
+                    };
+                    announce.send_replace(root.clone());
+                }
+            }
+        };
+        ready.store(false, Ordering::Relaxed);
+        heart.abort();
+        self.last_flush().await;
+        let _ = closing.send(true);
+        let _ = tokio::time::timeout(LINGER, server).await;
+        let _ = tokio::time::timeout(LINGER, self.store.close()).await;
+        exit
+    }
+}
+
+impl Process {
+    /// Spawn the tree.
+    async fn plant(&self, claimed: &Arc<Claimed>) -> Result<(ActorRef<SessionMsg>, oneshot::Receiver<TreeEnd>), Exit> {
+        let (sender, ended) = oneshot::channel();
+        let args = SessionArgs {
+            session: self.session,
+            claimed: claimed.clone(),
+            journal: self.journal.clone(),
+            store: self.rows.clone(),
+            integrations: self.integrations.clone(),
+            config: self.config.clone(),
+            trace: self.trace.clone(),
+            ended: sender,
+        };
+        match Actor::spawn(None, Session, args).await {
+            Ok((root, _)) => Ok((root, ended)),
+            Err(error) => {
+                tracing::error!(error_code = "actor_start_failed", actor = "session", %error, "the tree did not start");
+                Err(Exit::Failed)
+            }
+        }
+    }
+
+    /// What the crashed root knew is partly in the journal only: store that, then read anew.
+    async fn refresh(&self, old: &Claimed) -> Result<Arc<Claimed>, Exit> {
+        self.last_flush().await;
+        let deadline = Instant::now() + CLAIM_TIMEOUT;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            match self.rows.reread().await {
+                Ok(fresh) => return Ok(Arc::new(fresh)),
+                Err(error) if error.class() == FaultClass::Transient && Instant::now() < deadline => tokio::time::sleep(backoff.next_delay()).await,
+                Err(error) => {
+                    tracing::error!(error_code = error.code().as_str(), error = %chain(&error), entries = old.entries.len(), "cannot read the session again");
+                    return Err(Exit::Failed);
+                }
+            }
+        }
+    }
+
+    /// Whatever the writer could not store before it stopped; once, within the shutdown time.
+    async fn last_flush(&self) {
+        let flush = async {
+            while let Some(batch) = self.journal.batch(self.config.outbox.batch_records) {
+                if !batch.records.is_empty()
+                    && let Err(error) = self.rows.append(&batch.records).await
+                {
+                    let (records, bytes) = self.journal.backlog();
+                    tracing::error!(error_code = error.code().as_str(), error = %chain(&error), records, bytes, "the last flush failed; what was not acknowledged stays with the browser");
+                    return;
+                }
+                self.journal.stored(batch.up_to);
+            }
+        };
+        if tokio::time::timeout(self.config.session.shutdown_timeout(), flush).await.is_err() {
+            tracing::error!(error_code = "last_flush_timed_out", records = self.journal.backlog().0, "the last flush did not finish in time");
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, router: axum::Router, mut closed: watch::Receiver<bool>) {
+    let served = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let _ = closed.wait_for(|closed| *closed).await;
+    });
+    if let Err(error) = served.await {
+        tracing::error!(error_code = "http_server_failed", %error, "the listener failed");
+    }
+}
+
+/// Tell the database that we live; hear whether the session is still ours and wanted.
+async fn beat(rows: SessionStore, every: Duration, root: watch::Receiver<ActorRef<SessionMsg>>) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let message = match rows.heartbeat().await {
+            Ok(pulse) if pulse.end_requested => SessionMsg::EndRequested(EndReason::RecruiterEnded),
+            Ok(_) => continue,
+            Err(StoreError::Fenced { .. }) => SessionMsg::Fenced,
+            Err(error) => {
+                tracing::debug!(error_code = error.code().as_str(), "heartbeat not stored");
+                continue;
+            }
+        };
+        let current = root.borrow().clone();
+        let _ = current.cast(message);
+    }
+}

@@ -1,0 +1,36 @@
+import { ApiError, NetworkError } from '../../sdk';
+
+/** An error in words a person can act on. */
+export function explain(error: unknown): string {
+  if (error instanceof NetworkError) {
+    return error.kind === 'timeout'
+      ? 'The server took too long to answer. Please try again.'
+      : 'The server could not be reached. Please check your connection and try again.';
+  }
+  if (error instanceof ApiError) {
+    if (error.status === 401) return 'You are signed out. Please sign in again.';
+    if (error.status === 404) return 'This does not exist, or it belongs to someone else.';
+    if (error.status === 429) return 'Too many requests. Please wait a moment and try again.';
+    const reference = error.requestId ? ` (reference ${error.requestId})` : '';
+    return `${sentence(error.message)}${reference}`;
+  }
+  return error instanceof Error ? sentence(error.message) : 'Something went wrong.';
+}
+
+function sentence(text: string): string {
+  const trimmed = text.trim();
+  if (trimmed === '') return 'Something went wrong.';
+  const first = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return /[.!?]$/.test(first) ? first : `${first}.`;
+}
+
+/** Why the microphone or the camera is not available. */
+export function explainMediaError(error: unknown, what: 'microphone' | 'camera'): string {
+  const name = error instanceof DOMException ? error.name : '';
+  if (name === 'NotAllowedError') {
+    return `This page may not use your ${what}. Allow it in the address bar of your browser, then try again.`;
+  }
+  if (name === 'NotFoundError') return `No ${what} was found. Please connect one and try again.`;
+  if (name === 'NotReadableError') return `Your ${what} is in use by another program. Close it there, then try again.`;
+  return `Your ${what} could not be started.`;
+}

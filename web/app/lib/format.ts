@@ -1,0 +1,96 @@
+import type { Assessment, EndReason, Phase, Recommendation, SessionView } from '../../sdk';
+
+const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+
+export const formatDateTime = (value: string | null) => (value ? dateTime.format(new Date(value)) : '–');
+export const formatClock = (value: string) => clock.format(new Date(value));
+
+/** 75 → "1:15" */
+export function formatSeconds(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  const rest = String(whole % 60).padStart(2, '0');
+  return hours > 0 ? `${hours}:${String(minutes).padStart(2, '0')}:${rest}` : `${minutes}:${rest}`;
+}
+
+export function formatBytes(bytes: number): string {
+  return bytes < 1024 * 1024
+    ? `${Math.max(1, Math.round(bytes / 1024))} KB`
+    : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+}
+
+export type Tone = 'neutral' | 'active' | 'good' | 'caution' | 'bad';
+
+export const PHASES: Record<Phase, { label: string; tone: Tone }> = {
+  created: { label: 'Invited', tone: 'neutral' },
+  ready: { label: 'Ready to start', tone: 'neutral' },
+  live: { label: 'In progress', tone: 'active' },
+  ending: { label: 'Ending', tone: 'active' },
+  summarizing: { label: 'Writing summary', tone: 'active' },
+  completed: { label: 'Completed', tone: 'good' },
+  failed: { label: 'Failed', tone: 'bad' },
+};
+
+export const END_REASONS: Record<EndReason, string> = {
+  candidate_ended: 'Ended by the candidate',
+  interviewer_ended: 'Finished by the interviewer',
+  recruiter_ended: 'Ended by a recruiter',
+  time_limit: 'The time was up',
+  candidate_absent: 'The candidate did not come',
+  candidate_left: 'The candidate left and did not return',
+  setup_failed: 'The interview could not be set up',
+  superseded: 'Continued elsewhere',
+};
+
+export const RECOMMENDATIONS: Record<Recommendation, { label: string; tone: Tone }> = {
+  advance: { label: 'Advance', tone: 'good' },
+  hold: { label: 'Hold', tone: 'caution' },
+  decline: { label: 'Decline', tone: 'bad' },
+  insufficient_evidence: { label: 'Not enough evidence', tone: 'neutral' },
+};
+
+export const ASSESSMENTS: Record<Assessment, { label: string; tone: Tone }> = {
+  strong: { label: 'Strong', tone: 'good' },
+  adequate: { label: 'Adequate', tone: 'neutral' },
+  weak: { label: 'Weak', tone: 'caution' },
+  not_assessed: { label: 'Not assessed', tone: 'neutral' },
+};
+
+const RECORDING_LABELS: Record<string, string> = {
+  none: 'None',
+  created: 'Not started',
+  ready: 'Not started',
+  pending: 'Not started',
+  recording: 'Recording',
+  uploading: 'Uploading',
+  part_stored: 'Recording',
+  finished: 'Uploaded',
+  uploaded: 'Uploaded',
+  encoding: 'Being prepared',
+  processing: 'Being prepared',
+  playable: 'Ready to watch',
+  stored: 'Ready to watch',
+  available: 'Ready to watch',
+  failed: 'Failed',
+  unavailable: 'Not available',
+};
+
+export const recordingLabel = (state: string) => RECORDING_LABELS[state] ?? state.replaceAll('_', ' ');
+
+export const SUMMARY_LABELS: Record<SessionView['summary']['status'], string> = {
+  none: '–',
+  pending: 'Being written',
+  stored: 'Ready',
+  failed: 'Failed',
+};
+
+export function isOver(phase: Phase): boolean {
+  return phase === 'completed' || phase === 'failed';
+}
+
+/** May the candidate still come in? */
+export function isJoinable(phase: Phase): boolean {
+  return phase === 'created' || phase === 'ready' || phase === 'live';
+}

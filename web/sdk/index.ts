@@ -1,0 +1,34 @@
+export { Backoff, type BackoffOptions } from './backoff';
+export { Call, type CallEvents, type CallOptions } from './call/call';
+export { Captions, type Caption, type CaptionsState } from './call/captions';
+export { parseVoiceEvent, type VoiceEvent, type VoiceItem } from './call/voice_events';
+export { closeAction, stopReason, type CloseAction, type StopReason } from './connection/close_codes';
+export {
+  InterviewConnection,
+  type ConnectionEvents,
+  type ConnectionOptions,
+  type ConnectionState,
+} from './connection/connection';
+export {
+  IndexedDbEntryStore,
+  MemoryEntryStore,
+  type EntryStore,
+  type PendingUpdate,
+} from './connection/entry_store';
+export { Emitter, type Unsubscribe } from './emitter';
+export { InterviewApi, type InterviewApiOptions, type ObserveHandlers, type SessionEvent } from './http/api';
+export { ApiError, NetworkError, isRetryable, type Problem } from './http/errors';
+export { Interview, type InterviewEvents, type InterviewOptions } from './interview/interview';
+export { isFinal, missingConsents, type FailureCode, type InterviewState } from './interview/machine';
+export type { RecordingStatus } from './interview/recording';
+export { Mixer, loudness, type Levels } from './recorder/mixer';
+export { chooseMimeType } from './recorder/mime';
+export { Recorder, type RecorderEvents, type RecorderOptions } from './recorder/recorder';
+export {
+  PartUploader,
+  type UploadFailure,
+  type UploadOutcome,
+  type UploaderEvents,
+  type UploaderOptions,
+} from './recorder/uploader';
+export type * from './types';

@@ -1,0 +1,390 @@
+import type { CallOptions, Call } from '../call/call';
+import { Captions, type CaptionsState } from '../call/captions';
+import type { VoiceEvent } from '../call/voice_events';
+import { InterviewConnection, type ConnectionOptions, type ConnectionState } from '../connection/connection';
+import type { EntryStore } from '../connection/entry_store';
+import { Emitter } from '../emitter';
+import { Mixer, type Levels } from '../recorder/mixer';
+import type { Recorder, RecorderOptions } from '../recorder/recorder';
+import { withDeadline } from '../time';
+import type { ConsentKind, JoinInfo, RelayedEntry, ServerEvents, Uuid } from '../types';
+import { CallLine, LinkLost, OfferRefused } from './call_line';
+import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './machine';
+import { Recording, type RecordingStatus } from './recording';
+
+export type InterviewEvents = {
+  state: InterviewState;
+  captions: CaptionsState;
+  /** The link to the runtime (not the voice): is it up? */
+  link: ConnectionState;
+  recording: RecordingStatus;
+  /** `performance.now()` at which the interview's time is up. */
+  deadline: number;
+  /** What the runtime cannot do at the moment, for example `storage`. */
+  degraded: ReadonlySet<string>;
+  remote_stream: MediaStream;
+};
+
+export interface InterviewOptions {
+  sessionId: Uuid;
+  join: ConnectionOptions['join'];
+  microphone: MediaStreamTrack;
+  camera?: MediaStreamTrack | null;
+  /** What the candidate agreed to. */
+  consents: ConsentKind[];
+  store?: EntryStore;
+  begunVideos?: Pick<Storage, 'getItem' | 'setItem'> | null;
+  /** Seams for tests. */
+  openSocket?: ConnectionOptions['openSocket'];
+  createCall?: (options: CallOptions) => Call;
+  createMixer?: () => Mixer;
+  createRecorder?: (options: RecorderOptions) => Recorder;
+}
+
+const OFFER_TIMEOUT_MS = 20_000;
+/** How long the page waits for the runtime to confirm the end. */
+const END_TIMEOUT_MS = 30_000;
+/** How long the last part of the recording may take after the end. */
+const UPLOAD_TIMEOUT_MS = 120_000;
+/** The interviewer may finish its sentence before the recording stops. */
+const GOODBYE_TIMEOUT_MS = 12_000;
+
+/**
+ * One interview from the candidate's side: ties the socket, the voice call, the captions and the recording
+ * together. What it is doing is always in `state`; see `machine.ts` for the way through it.
+ */
+export class Interview extends Emitter<InterviewEvents> {
+  readonly #options: InterviewOptions;
+  readonly #connection: InterviewConnection;
+  readonly #line: CallLine;
+  readonly #captions = new Captions();
+  readonly #recording: Recording;
+  readonly #mixer: Mixer;
+  readonly #relayed = new Set<string>();
+  readonly #degraded = new Set<string>();
+  #state: InterviewState = { kind: 'idle' };
+  #microphone: MediaStreamTrack;
+  #answer: { resolve: (sdp: string) => void; reject: (error: Error) => void } | null = null;
+  #endTimer: ReturnType<typeof setTimeout> | undefined;
+  #endRequested = false;
+  #captionsQueued = false;
+  #quietWaiters: (() => void)[] = [];
+
+  constructor(options: InterviewOptions) {
+    super();
+    this.#options = options;
+    this.#microphone = options.microphone;
+    this.#connection = new InterviewConnection({
+      sessionId: options.sessionId,
+      join: options.join,
+      ...(options.store ? { store: options.store } : {}),
+      ...(options.openSocket ? { openSocket: options.openSocket } : {}),
+    });
+    this.#line = new CallLine({
+      microphone: options.microphone,
+      exchange: (sdp) => this.#exchange(sdp),
+      ...(options.createCall ? { createCall: options.createCall } : {}),
+    });
+    this.#recording = new Recording({
+      send: (message) => this.#connection.send(message),
+      ...(options.createRecorder ? { createRecorder: options.createRecorder } : {}),
+      begunVideos: options.begunVideos ?? null,
+    });
+    this.#mixer = options.createMixer?.() ?? new Mixer();
+    this.#wireConnection();
+    this.#wireLine();
+    this.#recording.on('status', (status) => this.emit('recording', status));
+  }
+
+  get state(): InterviewState {
+    return this.#state;
+  }
+
+  get captions(): CaptionsState {
+    return this.#captions.state;
+  }
+
+  get join(): JoinInfo | null {
+    return this.#connection.joinInfo;
+  }
+
+  get recording(): RecordingStatus {
+    return this.#recording.status;
+  }
+
+  get muted(): boolean {
+    return !this.#microphone.enabled;
+  }
+
+  levels(): Levels {
+    return this.#mixer.levels();
+  }
+
+  /** Diagnostics of the current call; `null` while there is none. */
+  async callStatistics(): Promise<RTCStatsReport | null> {
+    return (await this.#line.call?.statistics()) ?? null;
+  }
+
+  async start(): Promise<void> {
+    if (this.#state.kind !== 'idle') return;
+    this.#dispatch({ type: 'start' });
+    await this.#mixer.resume();
+    this.#mixer.setMicrophone(this.#microphone);
+    await this.#connection.open();
+  }
+
+  setMuted(muted: boolean): void {
+    this.#microphone.enabled = !muted;
+  }
+
+  /** Uses another microphone from now on. */
+  async useMicrophone(track: MediaStreamTrack): Promise<void> {
+    track.enabled = this.#microphone.enabled;
+    this.#microphone = track;
+    this.#mixer.setMicrophone(track);
+    await this.#line.replaceMicrophone(track);
+  }
+
+  /** Passes a renewed access token on; an interview may last longer than a token. */
+  refreshAuth(token: string): void {
+    this.#connection.send({ type: 'refresh_auth', token });
+  }
+
+  /** Advisory notes for the recruiter's record; never part of an assessment. */
+  integrityEvent(kind: string): void {
+    this.#connection.send({ type: 'integrity_event', kind, at: new Date().toISOString() });
+  }
+
+  /** Ends the interview on the candidate's wish. */
+  end(reason = 'candidate_ended'): void {
+    if (isFinal(this.#state) || this.#state.kind === 'idle') return;
+    this.#dispatch({ type: 'end_requested' });
+    this.#endRequested = true;
+    this.#microphone.enabled = false;
+    this.#connection.send({ type: 'end_session', reason });
+    void this.#recording.finish(UPLOAD_TIMEOUT_MS);
+    clearTimeout(this.#endTimer);
+    this.#endTimer = setTimeout(
+      () => this.#dispatch({ type: 'ended', reason: null, summary: null }),
+      END_TIMEOUT_MS,
+    );
+  }
+
+  /** Leaves without ending the interview: it can be joined again until its time is up. */
+  leave(): void {
+    void this.#shutDown();
+  }
+
+  #dispatch(input: InterviewInput): void {
+    const next = transition(this.#state, input);
+    if (next === this.#state) return;
+    this.#state = next;
+    this.emit('state', next);
+    if (isFinal(next)) void this.#shutDown();
+  }
+
+  async #shutDown(): Promise<void> {
+    clearTimeout(this.#endTimer);
+    this.#line.close();
+    this.#rejectAnswer(new LinkLost('the interview is over'));
+    // The socket stays until the recording is reported, as long as the runtime keeps it open.
+    await this.#recording.finish(UPLOAD_TIMEOUT_MS);
+    this.#connection.close();
+    await this.#mixer.close();
+  }
+
+  #wireConnection(): void {
+    const connection = this.#connection;
+    connection.on('state', (state) => this.#onLink(state));
+    connection.on('session_ready', (ready) => void this.#onReady(ready));
+    connection.on('consent_recorded', () => void this.#onConsented());
+    connection.on('sdp_answer', ({ sdp }) => {
+      this.#answer?.resolve(sdp);
+      this.#answer = null;
+    });
+    connection.on('error', (error) => {
+      if (error.request_type !== 'sdp_offer') return;
+      this.#rejectAnswer(new OfferRefused(error.code, error.message, error.retryable));
+    });
+    connection.on('transcript_entry', ({ entry }) => {
+      this.#captions.applyEntry(entry);
+      this.#queueCaptions();
+    });
+    connection.on('phase_changed', ({ phase }) => {
+      if (phase === 'ending' || phase === 'summarizing') void this.#onRuntimeEnding();
+    });
+    connection.on('media_renegotiate', () => {
+      if (this.#state.kind !== 'ending') void this.#line.replace();
+    });
+    connection.on('quality_advice', ({ max_audio_bitrate_bps: limit }) => {
+      if (limit) void this.#line.call?.limitAudioBitrate(limit).catch(() => undefined);
+    });
+    connection.on('time_left', ({ seconds }) => this.#setDeadline(seconds));
+    connection.on('degraded', ({ what }) => this.#setDegraded(what, true));
+    connection.on('restored', ({ what }) => this.#setDegraded(what, false));
+    connection.on('session_ended', ({ reason, summary }) => {
+      this.#dispatch({ type: 'ended', reason, summary });
+    });
+  }
+
+  #wireLine(): void {
+    const line = this.#line;
+    line.on('new_call', () => {
+      this.#captions.startCall();
+      this.#queueCaptions();
+    });
+    line.on('connected', () => this.#onCallConnected());
+    line.on('lost', () => this.#dispatch({ type: 'call_lost', at: performance.now() }));
+    line.on('failed', ({ code, message }) => {
+      // While the interview is ending, a call that cannot be placed again is of no interest.
+      if (this.#state.kind !== 'ending') this.#dispatch({ type: 'failed', code, message });
+    });
+    line.on('media', ({ state, stats }) => {
+      this.#connection.send({ type: 'media_state', state, ...(stats ? { stats } : {}) });
+    });
+    line.on('voice', (event) => this.#onVoice(event));
+    line.on('remote_stream', (stream) => {
+      this.#mixer.setRemote(stream);
+      this.emit('remote_stream', stream);
+    });
+  }
+
+  #onLink(state: ConnectionState): void {
+    this.emit('link', state);
+    if (state.kind === 'waiting') this.#rejectAnswer(new LinkLost('the link to the runtime is down'));
+    if (state.kind !== 'closed') return;
+    switch (state.reason) {
+      case 'closed_by_client':
+        return;
+      case 'done':
+      case 'session_over':
+        this.#dispatch({ type: 'ended', reason: null, summary: null });
+        return;
+      case 'superseded':
+        this.#dispatch({ type: 'superseded' });
+        return;
+      case 'consent_refused':
+        this.#dispatch({ type: 'failed', code: 'consent_refused', message: state.detail ?? '' });
+        return;
+      default:
+        this.#dispatch({ type: 'failed', code: 'link_refused', message: state.detail ?? state.reason });
+    }
+  }
+
+  #onReady(ready: ServerEvents['session_ready']): void {
+    if (ready.time_left_s !== null) this.#setDeadline(ready.time_left_s);
+    this.#recording.onLinkReady();
+    if (ready.phase === 'completed' || ready.phase === 'failed') {
+      this.#dispatch({ type: 'ended', reason: null, summary: null });
+      return;
+    }
+    if (ready.phase === 'ending' || ready.phase === 'summarizing') void this.#onRuntimeEnding();
+    if (this.#endRequested) {
+      this.#connection.send({ type: 'end_session', reason: 'candidate_ended' });
+      return;
+    }
+    if (missingConsents(ready.required_consents, this.#options.consents).length > 0) {
+      this.#dispatch({
+        type: 'failed',
+        code: 'consent_refused',
+        message: 'a consent that this interview needs was not given',
+      });
+      return;
+    }
+    if (missingConsents(this.#options.consents, ready.given_consents).length === 0) this.#onConsented();
+    else this.#sendConsent();
+  }
+
+  #sendConsent(): void {
+    this.#connection.send({
+      type: 'consent',
+      kinds: this.#options.consents,
+      policy_version: this.join?.consent_policy_version ?? '',
+    });
+  }
+
+  #onConsented(): void {
+    this.#dispatch({ type: 'ready' });
+    if (this.#state.kind !== 'ending') void this.#line.ensure();
+  }
+
+  #onCallConnected(): void {
+    this.#dispatch({ type: 'call_connected' });
+    if (this.join && this.#options.consents.includes('recording')) {
+      this.#recording.start(this.join, this.#mixer.track, this.#options.camera ?? null);
+    }
+  }
+
+  async #onRuntimeEnding(): Promise<void> {
+    if (isFinal(this.#state)) return;
+    this.#dispatch({ type: 'runtime_ending' });
+    await this.#untilQuiet();
+    await this.#recording.finish(UPLOAD_TIMEOUT_MS);
+  }
+
+  /** Resolves when the interviewer has stopped speaking, so that its goodbye is on the recording. */
+  async #untilQuiet(): Promise<void> {
+    if (!this.#captions.state.aiSpeaking) return;
+    const quiet = new Promise<void>((resolve) => this.#quietWaiters.push(resolve));
+    await withDeadline(quiet, GOODBYE_TIMEOUT_MS, 'the end of the goodbye').catch(() => undefined);
+  }
+
+  #onVoice(event: VoiceEvent): void {
+    for (const key of this.#captions.apply(event)) this.#relay(key);
+    if (!this.#captions.state.aiSpeaking) {
+      for (const resolve of this.#quietWaiters.splice(0)) resolve();
+    }
+    this.#queueCaptions();
+  }
+
+  /** Tells the runtime what was said, as a second witness beside its own control channel. */
+  #relay(key: string): void {
+    const line = this.#captions.find(key);
+    if (!line || this.#relayed.has(key)) return;
+    this.#relayed.add(key);
+    const entry: RelayedEntry = {
+      text: line.text,
+      speaker: line.speaker,
+      timestamp: new Date(line.at).toISOString(),
+      id: key,
+      item_id: key,
+    };
+    this.#connection.relay([entry]);
+  }
+
+  #exchange(sdp: string): Promise<string> {
+    this.#rejectAnswer(new LinkLost('a newer offer was made'));
+    if (!this.#connection.send({ type: 'sdp_offer', sdp })) {
+      return Promise.reject(new LinkLost('the link to the runtime is down'));
+    }
+    const answer = new Promise<string>((resolve, reject) => {
+      this.#answer = { resolve, reject };
+    });
+    return withDeadline(answer, OFFER_TIMEOUT_MS, 'the answer to the offer');
+  }
+
+  #rejectAnswer(error: Error): void {
+    this.#answer?.reject(error);
+    this.#answer = null;
+  }
+
+  #setDeadline(seconds: number): void {
+    this.emit('deadline', performance.now() + seconds * 1000);
+  }
+
+  #setDegraded(what: string, degraded: boolean): void {
+    if (degraded) this.#degraded.add(what);
+    else this.#degraded.delete(what);
+    this.emit('degraded', new Set(this.#degraded));
+  }
+
+  /** Many events arrive in one go; listeners hear once. */
+  #queueCaptions(): void {
+    if (this.#captionsQueued) return;
+    this.#captionsQueued = true;
+    queueMicrotask(() => {
+      this.#captionsQueued = false;
+      this.emit('captions', this.#captions.state);
+    });
+  }
+}
