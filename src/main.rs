@@ -92,7 +92,7 @@ fn migrate(file: Option<PathBuf>) -> Exit {
         .map_err(|error| error.to_string())
         .and_then(|runtime| {
             let work = interview_runtime::integrations::store::migrate(&config.database.admin_url);
-            runtime.block_on(work).map_err(|error| interview_runtime::actors::transcript_writer::chain(&error))
+            runtime.block_on(work).map_err(|error| interview_runtime::error::chain(&error))
         });
     match migrated {
         Ok(()) => Exit::Done,

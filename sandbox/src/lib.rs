@@ -4,8 +4,10 @@
 pub mod api_video;
 mod cors;
 pub mod faults;
+pub mod fly;
 pub mod ledger;
 pub mod listener;
+pub mod otlp;
 pub mod postgres;
 mod process;
 pub mod supabase;

@@ -7,7 +7,7 @@
 use super::TaskGuard;
 use super::journal::Journal;
 use super::session::SessionMsg;
-use super::transcript_writer::chain;
+use crate::error::chain;
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::config::Config;

@@ -8,7 +8,7 @@ use super::TaskGuard;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use super::signaling_socket::RecordingReport;
-use super::transcript_writer::chain;
+use crate::error::chain;
 use crate::domain::protocol::ClientRecordingState;
 use crate::domain::record::{Record, RecordingRecord, RecordingState};
 use crate::error::{Fault, FaultClass};

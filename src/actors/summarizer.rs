@@ -6,7 +6,7 @@
 
 use super::TaskGuard;
 use super::session::SessionMsg;
-use super::transcript_writer::chain;
+use crate::error::chain;
 use crate::backoff::Backoff;
 use crate::domain::record::SummaryRecord;
 use crate::domain::summary::{self, Summary};

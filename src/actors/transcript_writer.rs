@@ -8,7 +8,7 @@ use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
 use crate::domain::protocol::{ServerEvent, Subsystem};
-use crate::error::{Fault, FaultClass};
+use crate::error::{Fault, FaultClass, chain};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::session::SessionStore;
 use crate::telemetry::Trace;
@@ -158,16 +158,4 @@ impl TranscriptWriterState {
         }
         true
     }
-}
-
-/// The error and all its causes, for one log line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

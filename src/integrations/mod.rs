@@ -12,6 +12,9 @@ pub mod openai;
 pub mod store;
 pub mod supabase;
 
+#[cfg(test)]
+pub(crate) mod test_server;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@
 use super::{Exit, LINGER, stop_signal};
 use crate::actors::journal::Journal;
 use crate::actors::session::{Session, SessionArgs, SessionMsg, TreeEnd};
-use crate::actors::transcript_writer::chain;
+use crate::error::chain;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::outbox::Limits;

@@ -210,7 +210,7 @@ export interface ServerEvents {
     heartbeat_interval_ms: number;
     required_consents: ConsentKind[];
     given_consents: ConsentKind[];
-    time_left_s: number | null;
+    time_left_s: number;
     greeted: boolean;
     limits: { max_frame_bytes: number; max_entries: number };
   };
@@ -219,11 +219,11 @@ export interface ServerEvents {
   transcript_ack: { seq: number };
   transcript_entry: { entry: Entry };
   phase_changed: { phase: Phase; reason: EndReason | null };
-  media_renegotiate: { reason: 'lost' | 'rollover' | (string & {}) };
+  media_renegotiate: { reason: 'lost' | 'rollover' | (string & {}); n?: number };
   quality_advice: {
-    level: string;
-    max_audio_bitrate_bps: number | null;
-    max_video_bitrate_bps: number | null;
+    level: 'good' | 'fair' | 'poor' | (string & {});
+    max_audio_bitrate_bps: number;
+    max_video_bitrate_bps: number;
   };
   time_left: { seconds: number };
   degraded: { what: string };

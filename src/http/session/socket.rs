@@ -122,7 +122,7 @@ async fn authenticate(http: &SessionHttp, stream: &mut Stream, ticket: Option<St
             },
         )),
         Err(error) => {
-            tracing::error!(error_code = crate::error::Fault::code(&error).as_str(), error = %crate::actors::transcript_writer::chain(&error), "cannot check a ticket");
+            tracing::error!(error_code = crate::error::Fault::code(&error).as_str(), error = %crate::error::chain(&error), "cannot check a ticket");
             Err((close::TRY_LATER, "tickets cannot be checked now"))
         }
     }

@@ -60,21 +60,12 @@ export const ASSESSMENTS: Record<Assessment, { label: string; tone: Tone }> = {
 
 const RECORDING_LABELS: Record<string, string> = {
   none: 'None',
-  created: 'Not started',
-  ready: 'Not started',
-  pending: 'Not started',
+  waiting: 'Not started',
   recording: 'Recording',
-  uploading: 'Uploading',
-  part_stored: 'Recording',
-  finished: 'Uploaded',
-  uploaded: 'Uploaded',
-  encoding: 'Being prepared',
-  processing: 'Being prepared',
+  uploaded: 'Uploaded, being prepared',
   playable: 'Ready to watch',
-  stored: 'Ready to watch',
-  available: 'Ready to watch',
   failed: 'Failed',
-  unavailable: 'Not available',
+  declined: 'Declined by the candidate',
 };
 
 export const recordingLabel = (state: string) => RECORDING_LABELS[state] ?? state.replaceAll('_', ' ');

@@ -66,7 +66,9 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   #joinInfo: JoinInfo | null = null;
   #abort = new AbortController();
   #timers: Partial<Record<'retry' | 'ready' | 'ack', ReturnType<typeof setTimeout>>> = {};
+  /** Where `resume` starts from: the last event that was seen in order. */
   #lastEvent = 0;
+  #latestEvent = 0;
   #limits = { max_frame_bytes: 64 * 1024, max_entries: 50 };
   #ticketRefusals = 0;
 
@@ -111,6 +113,11 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
 
   get acknowledgedSeq(): number {
     return this.#outbox.acknowledgedSeq;
+  }
+
+  /** The highest event number the server has shown so far; what is replayed is at or below it. */
+  get latestEvent(): number {
+    return this.#latestEvent;
   }
 
   async open(): Promise<void> {
@@ -198,7 +205,10 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       return;
     }
     if (message.type === 'session_ready') this.#onReady(message);
-    else if (typeof message.n === 'number') this.#lastEvent = Math.max(this.#lastEvent, message.n);
+    else if (message.n !== undefined) {
+      this.#lastEvent = Math.max(this.#lastEvent, message.n);
+      this.#latestEvent = Math.max(this.#latestEvent, message.n);
+    }
     if (message.type === 'transcript_ack') {
       this.#outbox.acknowledge(message.seq);
       this.#armAckTimer();
@@ -215,7 +225,10 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     this.#link.start(ready.heartbeat_interval_ms);
     this.#outbox.synchronise(ready.acked_seq);
     // A server that lost its memory counts from one again: then everything it has is news.
-    if (ready.n !== undefined && ready.n <= this.#lastEvent) this.#lastEvent = 0;
+    if (ready.n !== undefined) {
+      if (ready.n <= this.#lastEvent) this.#lastEvent = 0;
+      this.#latestEvent = ready.n;
+    }
     this.#setState({ kind: 'ready' });
     if (this.#lastEvent > 0 || ready.greeted) this.send({ type: 'resume', last_event: this.#lastEvent });
     this.#resendPending();

@@ -67,6 +67,8 @@ export class Interview extends Emitter<InterviewEvents> {
   #answer: { resolve: (sdp: string) => void; reject: (error: Error) => void } | null = null;
   #endTimer: ReturnType<typeof setTimeout> | undefined;
   #endRequested = false;
+  /** The newest event of the runtime when the current call was placed. */
+  #callSince = 0;
   #captionsQueued = false;
   #quietWaiters: (() => void)[] = [];
 
@@ -213,11 +215,13 @@ export class Interview extends Emitter<InterviewEvents> {
     connection.on('phase_changed', ({ phase }) => {
       if (phase === 'ending' || phase === 'summarizing') void this.#onRuntimeEnding();
     });
-    connection.on('media_renegotiate', () => {
-      if (this.#state.kind !== 'ending') void this.#line.replace();
+    connection.on('media_renegotiate', ({ n }) => {
+      // A replayed request that is older than the call there is has been met by that call.
+      const met = n !== undefined && n <= this.#callSince;
+      if (!met && this.#state.kind !== 'ending') void this.#line.replace();
     });
     connection.on('quality_advice', ({ max_audio_bitrate_bps: limit }) => {
-      if (limit) void this.#line.call?.limitAudioBitrate(limit).catch(() => undefined);
+      if (limit > 0) void this.#line.call?.limitAudioBitrate(limit).catch(() => undefined);
     });
     connection.on('time_left', ({ seconds }) => this.#setDeadline(seconds));
     connection.on('degraded', ({ what }) => this.#setDegraded(what, true));
@@ -230,6 +234,7 @@ export class Interview extends Emitter<InterviewEvents> {
   #wireLine(): void {
     const line = this.#line;
     line.on('new_call', () => {
+      this.#callSince = this.#connection.latestEvent;
       this.#captions.startCall();
       this.#queueCaptions();
     });
@@ -272,7 +277,7 @@ export class Interview extends Emitter<InterviewEvents> {
   }
 
   #onReady(ready: ServerEvents['session_ready']): void {
-    if (ready.time_left_s !== null) this.#setDeadline(ready.time_left_s);
+    this.#setDeadline(ready.time_left_s);
     this.#recording.onLinkReady();
     if (ready.phase === 'completed' || ready.phase === 'failed') {
       this.#dispatch({ type: 'ended', reason: null, summary: null });

