@@ -355,10 +355,7 @@ mod tests {
         for code in ErrorCode::ALL {
             let text = code.as_str();
             assert!(seen.insert(text), "{text} is used twice");
-            assert!(
-                text.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
-                "{text} is not snake_case"
-            );
+            assert!(text.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{text} is not snake_case");
             assert!(code.help().trim().ends_with('.'), "{text} has no help");
         }
     }

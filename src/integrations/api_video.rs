@@ -318,12 +318,8 @@ impl ApiVideoClient {
     }
 
     async fn send(&self, action: &'static str, request: RequestBuilder) -> Result<Answer, CallError> {
-        let limits = CallLimits {
-            vendor: Vendor::ApiVideo,
-            action,
-            deadline: self.options.deadline,
-            max_body_bytes: MAX_ANSWER_BYTES,
-        };
+        let limits =
+            CallLimits { vendor: Vendor::ApiVideo, action, deadline: self.options.deadline, max_body_bytes: MAX_ANSWER_BYTES };
         self.http.send(limits, request).await
     }
 
@@ -352,9 +348,7 @@ fn judge(answer: &Answer) -> CallError {
     let code = problem.as_ref().and_then(|p| p.kind.trim_end_matches('/').rsplit('/').next()).filter(|c| !c.is_empty());
     let failure = answer.failure(code);
     match (answer.status(), code) {
-        (_, Some("authorization-suspended-account")) => {
-            failure.judged(FaultClass::Rejected, ErrorCode::ApiVideoAccountSuspended)
-        }
+        (_, Some("authorization-suspended-account")) => failure.judged(FaultClass::Rejected, ErrorCode::ApiVideoAccountSuspended),
         (StatusCode::NOT_FOUND, Some("unrecognized-request-url")) => failure,
         (StatusCode::NOT_FOUND, _) => failure.judged(FaultClass::Rejected, ErrorCode::ApiVideoVideoNotFound),
         _ => failure,

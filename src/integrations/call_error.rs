@@ -54,6 +54,20 @@ pub(crate) fn redact_secrets(text: &str) -> String {
     out
 }
 
+/// Where an answer stops being what we expect. Serde's own message would quote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the expected json at line {line}, column {column}")]
+pub struct Misfit {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl From<serde_json::Error> for Misfit {
+    fn from(error: serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column() }
+    }
+}
+
 #[derive(Debug)]
 pub enum CallErrorKind {
     /// No connection came about: the vendor has not seen the request.
@@ -73,7 +87,7 @@ pub enum CallErrorKind {
         vendor_code: Option<String>,
         excerpt: BodyExcerpt,
     },
-    Decode(serde_json::Error),
+    Decode(Misfit),
     Unexpected(&'static str),
 }
 
@@ -237,7 +251,8 @@ impl std::error::Error for CallError {
             | CallErrorKind::Build(error)
             | CallErrorKind::Broken(error)
             | CallErrorKind::BodyLost(error) => Some(error),
-            CallErrorKind::Decode(error) | CallErrorKind::Encode(error) => Some(error),
+            CallErrorKind::Decode(misfit) => Some(misfit),
+            CallErrorKind::Encode(error) => Some(error),
             _ => None,
         }
     }
@@ -255,41 +270,40 @@ struct VendorCodes {
 impl VendorCodes {
     const fn of(vendor: Vendor) -> Self {
         use ErrorCode as C;
-        let (unauthorized, rate_limited, unavailable, timed_out, request_invalid, answer_invalid) =
-            match vendor {
-                Vendor::OpenAi => (
-                    C::OpenAiUnauthorized,
-                    C::OpenAiRateLimited,
-                    C::OpenAiUnavailable,
-                    C::OpenAiTimedOut,
-                    C::OpenAiRequestInvalid,
-                    C::OpenAiAnswerInvalid,
-                ),
-                Vendor::ApiVideo => (
-                    C::ApiVideoUnauthorized,
-                    C::ApiVideoRateLimited,
-                    C::ApiVideoUnavailable,
-                    C::ApiVideoTimedOut,
-                    C::ApiVideoRequestInvalid,
-                    C::ApiVideoAnswerInvalid,
-                ),
-                Vendor::Fly => (
-                    C::FlyUnauthorized,
-                    C::FlyRateLimited,
-                    C::FlyUnavailable,
-                    C::FlyTimedOut,
-                    C::FlyRequestInvalid,
-                    C::FlyAnswerInvalid,
-                ),
-                Vendor::Supabase => (
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                    C::JwksUnavailable,
-                ),
-            };
+        let (unauthorized, rate_limited, unavailable, timed_out, request_invalid, answer_invalid) = match vendor {
+            Vendor::OpenAi => (
+                C::OpenAiUnauthorized,
+                C::OpenAiRateLimited,
+                C::OpenAiUnavailable,
+                C::OpenAiTimedOut,
+                C::OpenAiRequestInvalid,
+                C::OpenAiAnswerInvalid,
+            ),
+            Vendor::ApiVideo => (
+                C::ApiVideoUnauthorized,
+                C::ApiVideoRateLimited,
+                C::ApiVideoUnavailable,
+                C::ApiVideoTimedOut,
+                C::ApiVideoRequestInvalid,
+                C::ApiVideoAnswerInvalid,
+            ),
+            Vendor::Fly => (
+                C::FlyUnauthorized,
+                C::FlyRateLimited,
+                C::FlyUnavailable,
+                C::FlyTimedOut,
+                C::FlyRequestInvalid,
+                C::FlyAnswerInvalid,
+            ),
+            Vendor::Supabase => (
+                C::JwksUnavailable,
+                C::JwksUnavailable,
+                C::JwksUnavailable,
+                C::JwksUnavailable,
+                C::JwksUnavailable,
+                C::JwksUnavailable,
+            ),
+        };
         Self { unauthorized, rate_limited, unavailable, timed_out, request_invalid, answer_invalid }
     }
 }

@@ -72,11 +72,16 @@ pub enum CreateOutcome {
     Created(Box<Machine>),
     /// The name is taken, by an earlier try of ours as a rule: read the machine and
     /// adopt it if its metadata names our session.
-    AlreadyExists { machine_id: Option<MachineId> },
+    AlreadyExists {
+        machine_id: Option<MachineId>,
+    },
     /// There may be a machine: look it up by metadata and name after a second, and
     /// only then repeat with the same name.
     Ambiguous(CallError),
-    NoCapacity { scope: CapacityScope, error: CallError },
+    NoCapacity {
+        scope: CapacityScope,
+        error: CallError,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -218,9 +218,8 @@ impl fmt::Debug for Head {
 }
 
 fn until_http_date(text: &str) -> Option<Duration> {
-    let format = time::macros::format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
+    let format =
+        time::macros::format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
     let at = time::PrimitiveDateTime::parse(text, &format).ok()?.assume_utc();
     Some(SystemTime::from(at).duration_since(SystemTime::now()).unwrap_or_default())
 }
@@ -240,7 +239,7 @@ impl Answer {
 
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, CallError> {
         serde_json::from_slice(&self.body)
-            .map_err(|error| CallError::new(self.limits, CallErrorKind::Decode(error)).with_head(self.head.clone()))
+            .map_err(|error| CallError::new(self.limits, CallErrorKind::Decode(error.into())).with_head(self.head.clone()))
     }
 
     /// The answer as a failure, judged by its status alone. Vendor modules look at

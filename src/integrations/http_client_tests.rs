@@ -58,10 +58,9 @@ async fn garbage_is_an_error_not_a_panic() {
 
 #[tokio::test]
 async fn body_that_breaks_off_keeps_the_head() {
-    let server = TestServer::always(Reply::Raw(
-        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nx-request-id: req_1\r\n\r\nhalf".to_vec(),
-    ))
-    .await;
+    let server =
+        TestServer::always(Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nx-request-id: req_1\r\n\r\nhalf".to_vec()))
+            .await;
     let error = get(server.base(), LONG).await.expect_err("half a body");
     assert!(matches!(error.kind(), CallErrorKind::BodyLost(_)), "{error:?}");
     assert_eq!(error.request_id(), Some("req_1"));
@@ -132,4 +131,18 @@ fn base_urls_are_checked() {
     for bad in ["ftp://x/", "https://user@x/", "https://x/?a=b", "https://x/#f", "data:text/plain,x"] {
         assert!(!check(bad), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn undecodable_answer_is_not_quoted() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Wanted {
+        #[serde(rename = "text")]
+        _text: u32,
+    }
+    let server = TestServer::always(Reply::json(200, r#"{"text":"what the candidate said"}"#)).await;
+    let error = get(server.base(), LONG).await.expect("an answer").json::<Wanted>().expect_err("a string");
+    let source = std::error::Error::source(&error).map(ToString::to_string);
+    let told = format!("{error} {error:?} {source:?}");
+    assert!(told.contains("line 1") && !told.contains("candidate said"), "{told}");
 }

@@ -309,6 +309,7 @@ impl JwksVerifier {
     }
 
     async fn refresh(&self, kid: &str) -> Result<Key, JwtError> {
+        let asked = Instant::now();
         let mut attempt = match self.attempt.try_lock() {
             Ok(attempt) => attempt,
             // Somebody fetches already; an old key is good enough meanwhile.
@@ -328,7 +329,8 @@ impl JwksVerifier {
         } else {
             self.options.refetch_interval
         };
-        if attempt.at.is_none_or(|at| at.elapsed() >= interval) {
+        // Those who queued behind a fetch take its result, or the wait adds up.
+        if attempt.at.is_none_or(|at| at < asked && at.elapsed() >= interval) {
             // Set before the fetch: a request that is dropped midway counts too.
             attempt.at = Some(Instant::now());
             match self.fetch().await {

@@ -1,1 +1,8 @@
-fn main() {}
+//! One integration binary; a file for each subject.
+
+mod architecture;
+mod faults;
+mod gateway;
+// mod interview;
+mod signaling;
+mod support;

@@ -17,6 +17,7 @@ use std::time::Duration;
 use axum::Router;
 use serde_json::Value;
 
+pub(crate) use self::routes::route_name;
 use self::state::State;
 use crate::ledger::Ledger;
 use crate::util::{lock, random_hex};

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::api::route_name;
 use self::limits::Limits;
 use self::model::{App, Config, MachineState, Status, ulid};
 use self::runner::Order;

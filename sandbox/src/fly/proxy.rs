@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::api::service_address;
 use super::model::MachineState;
-use super::replay::{self, Fallback, Replay};
+use super::replay::{self, Fallback, Replay, Transform};
 use super::runner::Order;
 use super::{Fly, Machine, ulid};
 use crate::ledger::{Entry, header_list};
@@ -210,12 +210,12 @@ impl Original {
     }
 
     /// The request for a machine: the original and what the proxy adds.
-    fn outgoing(&mut self, region: &str, path: Option<&str>, extra: &HeaderMap) -> Option<http::Request<Body>> {
+    fn outgoing(&mut self, region: &str, transform: &Transform, extra: &HeaderMap) -> Option<http::Request<Body>> {
         let body = match &mut self.body {
             Kept::Whole(bytes) => Body::from(bytes.clone()),
             Kept::Stream(body) => body.take()?,
         };
-        let path = path.or(self.uri.path_and_query().map(http::uri::PathAndQuery::as_str)).unwrap_or("/");
+        let path = transform.path.as_deref().or(self.uri.path_and_query().map(http::uri::PathAndQuery::as_str)).unwrap_or("/");
         let mut request = http::Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = path.parse().ok()?;
@@ -250,6 +250,7 @@ impl Original {
         for (name, value) in extra {
             headers.insert(name.clone(), value.clone());
         }
+        transform.apply(headers);
         Some(request)
     }
 }
@@ -289,7 +290,7 @@ impl Door {
             ..Target::default()
         };
         let mut extra = HeaderMap::new();
-        let mut path: Option<String> = None;
+        let mut transform = Transform::default();
         // The machine that asked for the replay we are carrying out, and its wish.
         let mut asked: Option<(Arc<Machine>, Replay, Instant)> = None;
         let mut may_replay = true;
@@ -299,7 +300,7 @@ impl Door {
                 Err(missed) => match asked.take() {
                     Some((source, replay, since)) if replay.fallback.is_some() => {
                         (target, extra) = fall_back(&source, &replay, missed, since);
-                        (path, may_replay) = (None, false);
+                        (transform, may_replay) = (Transform::default(), false);
                         hops.push(json!({ "fallback_to": source.id, "reason": missed.as_str() }));
                         continue;
                     }
@@ -311,7 +312,7 @@ impl Door {
                     extra.insert("fly-preferred-instance-unavailable", value);
                 }
             }
-            let Some(request) = original.outgoing(&self.fly.options().region, path.as_deref(), &extra) else {
+            let Some(request) = original.outgoing(&self.fly.options().region, &transform, &extra) else {
                 return refuse(StatusCode::BAD_GATEWAY, "PA01", "the request is too large to be replayed");
             };
             let response = match self.send(connection, request, original).await {
@@ -341,7 +342,7 @@ impl Door {
                 Err(refusal) => return refusal,
             };
             extra = replay_headers(&machine, &replay);
-            path.clone_from(&replay.transform.path);
+            transform.clone_from(&replay.transform);
             asked = Some((machine, replay, Instant::now()));
         }
     }
@@ -535,7 +536,6 @@ fn replay_headers(source: &Machine, replay: &Replay) -> HeaderMap {
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert("fly-replay-src", value);
     }
-    replay.transform.apply(&mut headers);
     headers
 }
 

@@ -20,6 +20,11 @@ use crate::util::{lock, random_hex};
 
 pub const VENDOR: &str = "supabase";
 
+/// The name of a route, for faults.
+pub(crate) fn route_name(_: &http::Method, path: &str) -> &'static str {
+    routes::route_name(path)
+}
+
 /// Somebody who may sign in, as `users.json` has them.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct User {

@@ -35,6 +35,20 @@ pub(super) fn router(supabase: Supabase) -> Router {
         .with_state(supabase)
 }
 
+/// Names for faults.
+pub(crate) fn route_name(path: &str) -> &'static str {
+    let path = path.trim_start_matches("/auth/v1");
+    match path {
+        "/token" => "token",
+        "/otp" | "/magiclink" => "otp",
+        "/verify" => "verify",
+        "/user" => "user",
+        "/logout" => "logout",
+        "/.well-known/jwks.json" => "jwks",
+        _ => "other",
+    }
+}
+
 struct AuthError {
     status: StatusCode,
     code: &'static str,

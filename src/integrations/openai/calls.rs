@@ -124,11 +124,9 @@ impl OpenAiClient {
         };
         // The content type is no help: OpenAI calls its SDP `text/plain`.
         match std::str::from_utf8(&answer.body) {
-            Ok(text) if text.starts_with("v=0") => Ok(CallCreated {
-                call_id,
-                answer_sdp: text.to_owned(),
-                request_id: answer.head.request_id().map(str::to_owned),
-            }),
+            Ok(text) if text.starts_with("v=0") => {
+                Ok(CallCreated { call_id, answer_sdp: text.to_owned(), request_id: answer.head.request_id().map(str::to_owned) })
+            }
             _ => Err(CreateCallError::Orphaned { call_id, source: answer.unexpected("the answer is not an sdp") }),
         }
     }
@@ -148,9 +146,7 @@ impl OpenAiClient {
 
 /// A part without a file name: OpenAI's fields are not files.
 fn typed_part(text: String, content_type: &'static str) -> Part {
-    let mut headers = http::HeaderMap::new();
-    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-    Part::text(text).headers(headers)
+    Part::text(text).mime_str(content_type).expect("our two content types are well-formed")
 }
 
 /// Only a 201 opens a call; the `Location` of a redirect is something else.

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::integrations::openai::session_config::SessionConfig;
 
 fn parse(value: Value) -> ServerEvent {
     ServerEvent::parse(&value.to_string())
@@ -8,10 +9,8 @@ fn parse(value: Value) -> ServerEvent {
 
 /// The recorded script of a sideband, where it is at hand.
 fn fixture() -> Option<String> {
-    let path = std::env::var("INTERVIEW_FIXTURES").map_or_else(
-        |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"),
-        std::path::PathBuf::from,
-    );
+    let path = std::env::var("INTERVIEW_FIXTURES")
+        .map_or_else(|_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"), std::path::PathBuf::from);
     let path = path.join("sideband_interview.jsonl");
     match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -88,7 +87,9 @@ fn text_and_audio_words_read_the_same() {
 #[test]
 fn frames_without_meaning_are_counted_not_fatal() {
     let unknown = |text: &str| matches!(ServerEvent::parse(text), ServerEvent::Unknown { .. });
-    for text in ["", "null", "[]", "7", "{}", "not json", r#"{"type":7}"#, r#"{"type":"response.done"}"#, r#"{"type":"future.event"}"#] {
+    for text in
+        ["", "null", "[]", "7", "{}", "not json", r#"{"type":7}"#, r#"{"type":"response.done"}"#, r#"{"type":"future.event"}"#]
+    {
         assert!(unknown(text), "{text}");
     }
     let ServerEvent::Unknown { kind } = ServerEvent::parse(&format!(r#"{{"type":"{}"}}"#, "é".repeat(500))) else {
@@ -101,7 +102,9 @@ fn frames_without_meaning_are_counted_not_fatal() {
 #[test]
 fn errors_mean_something() {
     let meaning = |code: &str| {
-        let event = parse(json!({"type": "error", "error": {"type": "invalid_request_error", "code": code, "message": "m", "event_id": "rt-1"}}));
+        let event = parse(
+            json!({"type": "error", "error": {"type": "invalid_request_error", "code": code, "message": "m", "event_id": "rt-1"}}),
+        );
         let ServerEvent::Error(ErrorEvent { error }) = event else { panic!("{event:?}") };
         assert_eq!(error.event_id.as_deref(), Some("rt-1"));
         error.meaning()
@@ -170,7 +173,10 @@ fn client_events_have_the_wire_form() {
             json!({"type": "conversation.item.create", "event_id": "rt-1", "item": {
                 "type": "function_call_output", "call_id": "call_x", "output": "{\"ok\":true}"}}),
         ),
-        (ClientEvent::ResponseCancel { event_id: id(), response_id: None }, json!({"type": "response.cancel", "event_id": "rt-1"})),
+        (
+            ClientEvent::ResponseCancel { event_id: id(), response_id: None },
+            json!({"type": "response.cancel", "event_id": "rt-1"}),
+        ),
         (ClientEvent::PlaybackClear { event_id: id() }, json!({"type": "output_audio_buffer.clear", "event_id": "rt-1"})),
     ];
     for (event, expected) in cases {

@@ -2,6 +2,7 @@
 //! `events`), and the text model that writes summaries (`responses`).
 
 pub mod calls;
+mod client_events;
 pub mod events;
 pub mod responses;
 pub mod session_config;

@@ -66,7 +66,8 @@ async fn failures_by_the_table() {
     use FaultClass::{Bug, Rejected, Transient};
     let refusal = json!({"id": "r", "status": "completed", "output": [
         {"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]});
-    let incomplete = |reason: &str| json!({"id": "r", "status": "incomplete", "incomplete_details": {"reason": reason}, "output": []});
+    let incomplete =
+        |reason: &str| json!({"id": "r", "status": "incomplete", "incomplete_details": {"reason": reason}, "output": []});
     let failed = |code: &str| json!({"id": "r", "status": "failed", "error": {"code": code, "message": "m"}, "output": []});
     let cases = [
         (200, refusal.to_string(), Rejected, C::OpenAiSummaryRefused),
@@ -79,7 +80,12 @@ async fn failures_by_the_table() {
         (200, json!({"id": "r", "status": "completed", "output": []}).to_string(), Transient, C::OpenAiAnswerInvalid),
         (200, json!({"id": "r", "status": "queued", "output": []}).to_string(), Transient, C::OpenAiAnswerInvalid),
         (200, "<html>".to_owned(), Transient, C::OpenAiAnswerInvalid),
-        (400, r#"{"error":{"type":"invalid_request_error","param":"text.format","code":null}}"#.to_owned(), Bug, C::OpenAiRequestInvalid),
+        (
+            400,
+            r#"{"error":{"type":"invalid_request_error","param":"text.format","code":null}}"#.to_owned(),
+            Bug,
+            C::OpenAiRequestInvalid,
+        ),
         (404, r#"{"error":{"code":"model_not_found"}}"#.to_owned(), Rejected, C::OpenAiModelUnavailable),
         (429, r#"{"error":{"code":"credit_balance_exhausted"}}"#.to_owned(), Rejected, C::OpenAiQuotaExhausted),
         (429, r#"{"error":{"code":"slow_down"}}"#.to_owned(), Transient, C::OpenAiRateLimited),

@@ -305,10 +305,7 @@ impl SidebandWriter {
 
 fn closed(frame: Option<CloseFrame>) -> Closed {
     match frame {
-        Some(frame) => Closed {
-            code: frame.code.into(),
-            reason: redact_secrets(truncated(&frame.reason, MAX_REASON_BYTES)),
-        },
+        Some(frame) => Closed { code: frame.code.into(), reason: redact_secrets(truncated(&frame.reason, MAX_REASON_BYTES)) },
         None => Closed { code: 1005, reason: String::new() },
     }
 }

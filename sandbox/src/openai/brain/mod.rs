@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 
 pub use conversation::Item;
 pub use ids::Ids;
-pub use interview::END_TOOL;
 
 use conversation::Conversation;
 use interview::Progress;

@@ -159,7 +159,6 @@ impl Brain {
                 let mut fields = place(run, index);
                 let kind = match &run.parts[index].content {
                     Content::Call { id, .. } => {
-                        run.parts[index].progress = PartProgress::Open;
                         fields["call_id"] = id.as_str().into();
                         remove(&mut fields, "content_index");
                         "response.function_call_arguments.delta"
@@ -167,6 +166,7 @@ impl Brain {
                     Content::Message { .. } if run.speaks => "response.output_audio_transcript.delta",
                     Content::Message { .. } => "response.output_text.delta",
                 };
+                run.parts[index].progress = PartProgress::Open;
                 run.parts[index].said.push_str(&words);
                 self.emit_delta(kind, fields, &words);
             }

@@ -1,0 +1,305 @@
+//! Starting and stopping the whole.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api_video::{ApiVideo, ApiVideoOptions};
+use crate::bootstrap::{self, DATABASE, GATEWAY_APP};
+use crate::control::Control;
+use crate::faults::Faults;
+use crate::fly::proxy::Door;
+use crate::fly::{Fly, FlyOptions};
+use crate::ledger::Ledger;
+use crate::openai::{OpenAi, OpenAiOptions};
+use crate::listener::{self, ListenError};
+use crate::options::SandboxOptions;
+use crate::otlp::Traces;
+use crate::postgres::{ClusterOptions, PostgresError, PrivateCluster};
+use crate::supabase::{Supabase, SupabaseOptions, User};
+use crate::{front, process};
+
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error("cannot use the data folder {path}: {source}")]
+    DataDir { path: PathBuf, source: std::io::Error },
+    #[error("another sandbox (process {pid}) is using the data folder {path}; stop it or choose another one with --data-dir")]
+    Busy { pid: u32, path: PathBuf },
+    #[error("{what}: {reason}")]
+    Bootstrap { what: String, reason: String },
+}
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub struct Urls {
+    /// What a browser opens.
+    pub front: String,
+    /// The base of the internal API.
+    pub internal: String,
+    pub openai: String,
+    pub api_video: String,
+    pub upload: String,
+    /// The base a browser gives to `supabase-js`.
+    pub supabase: String,
+    pub issuer: String,
+    pub jwks: String,
+    pub fly: String,
+    pub otlp_traces: String,
+}
+
+impl Urls {
+    fn new(front_port: u16, internal_port: u16) -> Self {
+        let front = format!("http://localhost:{front_port}");
+        let internal = format!("http://127.0.0.1:{internal_port}");
+        Self {
+            openai: format!("{internal}/openai/v1"),
+            api_video: format!("{internal}/api-video"),
+            upload: format!("{front}/sandbox/api-video/upload"),
+            supabase: format!("{front}/sandbox/supabase"),
+            issuer: format!("{front}/sandbox/supabase/auth/v1"),
+            jwks: format!("{internal}/supabase/auth/v1/.well-known/jwks.json"),
+            fly: format!("{internal}/fly/v1"),
+            otlp_traces: format!("{internal}/otlp/v1/traces"),
+            front,
+            internal,
+        }
+    }
+}
+
+/// A running sandbox. [`Sandbox::stop`] ends it in order; dropping it ends it anyhow.
+pub struct Sandbox {
+    pub(crate) options: SandboxOptions,
+    pub(crate) urls: Urls,
+    pub(crate) control: Control,
+    pub(crate) postgres: Option<PrivateCluster>,
+    /// The login of the runtime's database role, once it exists.
+    pub(crate) database_url: Mutex<Option<String>>,
+    pub(crate) routing_secret: String,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    pid_file: PathBuf,
+}
+
+impl Sandbox {
+    /// Starts what the options ask for. On an error nothing is left running.
+    pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
+        let mut options = options;
+        options.data_dir = prepare(&options.data_dir)?;
+        let pid_file = claim(&options.data_dir)?;
+        let started = Self::open(options, pid_file.clone()).await;
+        let sandbox = match started {
+            Ok(sandbox) => sandbox,
+            Err(error) => {
+                let _ = std::fs::remove_file(pid_file);
+                return Err(error);
+            }
+        };
+        match bootstrap::run(&sandbox).await {
+            Ok(()) => Ok(sandbox),
+            Err(error) => {
+                sandbox.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn open(options: SandboxOptions, pid_file: PathBuf) -> Result<Self, SandboxError> {
+        // The ports first: a port that is taken is the likeliest trouble, and cheap.
+        let fronts = listener::bind_front(options.port).await?;
+        let internal = listener::bind_internal().await?;
+        let port = |listener: &tokio::net::TcpListener| listener.local_addr().map_or(0, |address| address.port());
+        let urls = Urls::new(fronts.first().map_or(0, port), port(&internal));
+
+        let postgres = if options.postgres {
+            options.say("starting a private PostgreSQL");
+            let cluster = PrivateCluster::start(ClusterOptions::new(options.data_dir.join("postgres"))).await?;
+            options.say(&format!("{} on port {}", cluster.description(), cluster.port()));
+            Some(cluster)
+        } else {
+            None
+        };
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let control = stand_ins(&options, &urls, &stop, &tasks);
+        for listener in fronts {
+            listener::serve(listener, front::front(&control), &stop, &tasks);
+        }
+        listener::serve(internal, front::internal(&control), &stop, &tasks);
+        Ok(Self {
+            options,
+            urls,
+            control,
+            postgres,
+            database_url: Mutex::new(None),
+            routing_secret: crate::util::random_hex::<32>(),
+            stop,
+            tasks,
+            pid_file,
+        })
+    }
+
+    pub fn urls(&self) -> &Urls {
+        &self.urls
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.control.ledger
+    }
+
+    pub fn faults(&self) -> &Faults {
+        &self.control.faults
+    }
+
+    pub fn traces(&self) -> &Traces {
+        &self.control.traces
+    }
+
+    pub fn supabase(&self) -> &Supabase {
+        &self.control.supabase
+    }
+
+    pub fn openai(&self) -> &OpenAi {
+        &self.control.openai
+    }
+
+    pub fn api_video(&self) -> &ApiVideo {
+        &self.control.api_video
+    }
+
+    pub fn fly(&self) -> &Fly {
+        &self.control.fly
+    }
+
+    /// The proxy in front of the machines.
+    pub fn door(&self) -> &Door {
+        &self.control.door
+    }
+
+    /// The private database server, if it was asked for.
+    pub fn postgres(&self) -> Option<&PrivateCluster> {
+        self.postgres.as_ref()
+    }
+
+    /// The settings of the session app's machines, for running the runtime by hand.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        bootstrap::settings(self)
+    }
+
+    /// Superuser URL of the database `interview`.
+    pub fn database_admin_url(&self) -> Option<String> {
+        Some(self.postgres.as_ref()?.admin_url_for(DATABASE))
+    }
+
+    /// Stops machines, listeners and the database, in this order.
+    pub async fn stop(&self) {
+        self.control.fly.stop(self.options.stop_grace).await;
+        self.control.openai.shutdown().await;
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(3), self.tasks.wait()).await;
+        if let Some(postgres) = &self.postgres {
+            postgres.stop().await;
+        }
+        let _ = std::fs::remove_file(&self.pid_file);
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // Tasks hold the machines' processes and kill them as they are dropped.
+        self.stop.cancel();
+        let _ = std::fs::remove_file(&self.pid_file);
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sandbox").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}
+
+fn stand_ins(options: &SandboxOptions, urls: &Urls, stop: &CancellationToken, tasks: &TaskTracker) -> Control {
+    let (ledger, faults) = (Ledger::new(), Faults::new());
+    let supabase = Supabase::new(SupabaseOptions {
+        issuer: urls.issuer.clone(),
+        users: User::built_in(),
+        access_token_life: options.access_token_life,
+    });
+    let openai = OpenAi::new(OpenAiOptions {
+        ledger: ledger.clone(),
+        faults: faults.clone(),
+        script: options.interview(),
+        api_key: Some(bootstrap::OPENAI_KEY.to_owned()),
+        longest_call: options.longest_call,
+        udp_port: options.udp_port,
+        ..OpenAiOptions::default()
+    });
+    let api_video = ApiVideo::new(
+        ApiVideoOptions {
+            data_dir: options.data_dir.join("api-video"),
+            public_base: format!("{}/sandbox/api-video", urls.front),
+            min_part_bytes: options.min_part_bytes,
+            encoding_time: options.encoding_time,
+            rate_limits: options.rate_limits,
+        },
+        ledger.clone(),
+    );
+    let fly = Fly::new(
+        FlyOptions {
+            data_dir: options.data_dir.join("machines"),
+            runtime: options.runtime.clone(),
+            extra_env: options.extra_env.clone(),
+            region: "fra".into(),
+            rate_limits: options.rate_limits,
+            boot_time: options.boot_time,
+            list_lag: Duration::from_millis(150),
+            max_machines: 500,
+        },
+        ledger.clone(),
+    );
+    let door = Door::new(fly.clone(), GATEWAY_APP, stop.clone(), tasks.clone());
+    Control {
+        ledger,
+        faults,
+        traces: Traces::new(),
+        supabase,
+        openai,
+        api_video,
+        fly,
+        door,
+    }
+}
+
+fn prepare(data_dir: &Path) -> Result<PathBuf, SandboxError> {
+    let error = |source| SandboxError::DataDir {
+        path: data_dir.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(data_dir).map_err(error)?;
+    std::fs::canonicalize(data_dir).map_err(error)
+}
+
+/// One sandbox per data folder: two would share recordings and a database cluster.
+fn claim(data_dir: &Path) -> Result<PathBuf, SandboxError> {
+    let pid_file = data_dir.join("sandbox.pid");
+    let written = std::fs::read_to_string(&pid_file).unwrap_or_default();
+    if let Some(pid) = process::still_lives(&written) {
+        return Err(SandboxError::Busy {
+            pid,
+            path: data_dir.to_owned(),
+        });
+    }
+    let own = process::identity(std::process::id()).unwrap_or_default();
+    std::fs::write(&pid_file, own).map_err(|source| SandboxError::DataDir {
+        path: pid_file.clone(),
+        source,
+    })?;
+    Ok(pid_file)
+}

@@ -1,0 +1,220 @@
+//! One interview's process inside the test, against a real PostgreSQL and the stand-in of
+//! OpenAI on real HTTP, WebSocket and WebRTC.
+
+pub mod browser;
+pub mod system;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use interview_runtime::config::{Config, Role};
+use interview_runtime::ids::SessionId;
+use interview_runtime::roles::{self, Exit};
+use interview_sandbox::faults::Faults;
+use interview_sandbox::ledger::Ledger;
+use interview_sandbox::openai::{self, InterviewScript, OpenAi, OpenAiOptions};
+use interview_sandbox::postgres::{ClusterOptions, PrivateCluster};
+use sqlx::PgPool;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+pub const TENANT: &str = "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001";
+pub const ORIGIN: &str = "http://localhost:8080";
+const CANDIDATE: &str = "ca000000-0000-4000-8000-000000000011";
+const POSITION: &str = "b0000000-0000-4000-8000-000000000001";
+const RUNTIME_PASSWORD: &str = "only-for-this-test";
+
+/// Everything outside of the session process.
+pub struct World {
+    pub admin: PgPool,
+    pub openai: OpenAi,
+    pub faults: Faults,
+    pub ledger: Ledger,
+    cluster: PrivateCluster,
+    openai_url: String,
+    runtime_url: String,
+    _data: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with_script(InterviewScript::standard()).await
+    }
+
+    pub async fn with_script(script: InterviewScript) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let cluster = PrivateCluster::start(ClusterOptions::new(data.path().join("pg"))).await.expect("PostgreSQL starts");
+        let admin_url = cluster.create_database("interview").await.expect("a database");
+        interview_runtime::integrations::store::migrate(&admin_url.clone().into()).await.expect("the migrations apply");
+        cluster.set_login("interview_runtime", RUNTIME_PASSWORD).await.expect("the runtime may sign in");
+        let seed = include_str!("../../../config/sandbox_seed.sql");
+        cluster.run_sql("interview", seed).await.expect("the seed applies");
+        let admin = PgPool::connect(&admin_url).await.expect("a connection");
+
+        let (ledger, faults) = (Ledger::default(), Faults::default());
+        let options = OpenAiOptions { ledger: ledger.clone(), faults: faults.clone(), script, ..OpenAiOptions::default() };
+        let openai = OpenAi::new(options);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let router = axum::Router::new().nest("/openai", openai::router(openai.clone()));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self {
+            runtime_url: cluster.url_for("interview_runtime", RUNTIME_PASSWORD, "interview"),
+            openai_url: format!("http://{address}/openai/v1"),
+            admin,
+            openai,
+            faults,
+            ledger,
+            cluster,
+            _data: data,
+        }
+    }
+
+    /// A session as the gateway would have left it.
+    pub async fn new_session(&self) -> SessionId {
+        let id = Uuid::new_v4();
+        sqlx::query(
+            "insert into app.sessions (tenant_id, id, candidate_id, position_id, deadline_at, attempt) values ($1, $2, $3, $4, now() + interval '2 hours', 1)",
+        )
+        .bind(uuid(TENANT))
+        .bind(id)
+        .bind(uuid(CANDIDATE))
+        .bind(uuid(POSITION))
+        .execute(&self.admin)
+        .await
+        .expect("a session row");
+        SessionId(id)
+    }
+
+    pub async fn ticket(&self, session: SessionId) -> String {
+        self.ticket_for(session, ORIGIN, 30).await
+    }
+
+    pub async fn ticket_for(&self, session: SessionId, origin: &str, ttl_s: i32) -> String {
+        let ticket = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        sqlx::query(
+            "insert into app.websocket_tickets (tenant_id, token_sha256, session_id, user_id, origin, expires_at) values ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
+        )
+        .bind(uuid(TENANT))
+        .bind(digest(&SHA256, ticket.as_bytes()).as_ref())
+        .bind(session.0)
+        .bind(Uuid::new_v4())
+        .bind(origin)
+        .bind(f64::from(ttl_s))
+        .execute(&self.admin)
+        .await
+        .expect("a ticket row");
+        ticket
+    }
+
+    /// Start the session's process in this test.
+    pub async fn run(&self, session: SessionId) -> Runtime {
+        self.run_with(session, &[]).await
+    }
+
+    pub async fn run_with(&self, session: SessionId, overrides: &[(&str, &str)]) -> Runtime {
+        let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+        let mut keys: HashMap<String, String> = [
+            ("INTERVIEW__HTTP__BIND", port.to_string()),
+            ("INTERVIEW__TENANT__ID", TENANT.to_owned()),
+            ("INTERVIEW__DATABASE__URL", self.runtime_url.clone()),
+            ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef".to_owned()),
+            ("INTERVIEW__OPENAI__BASE_URL", self.openai_url.clone()),
+            ("INTERVIEW__OPENAI__API_KEY", "sk-sandbox".to_owned()),
+            ("INTERVIEW__API_VIDEO__API_KEY", "unused".to_owned()),
+            ("INTERVIEW__SANDBOX__ENABLED", "true".to_owned()),
+            ("INTERVIEW__SANDBOX__FAULT_INJECTION", "true".to_owned()),
+            ("INTERVIEW__SESSION__HEARTBEAT_INTERVAL_MS", "200".to_owned()),
+            ("INTERVIEW__INTERVIEW__LAST_WORDS_S", "8".to_owned()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+        keys.extend(overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let config = Config::load(None, Role::Session, Some(keys)).expect("a valid configuration");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(roles::session::run(config, session, async move {
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }));
+        let runtime = Runtime { address: port, session, task, stop: Some(stop) };
+        wait_for("the process listens", || async { runtime.snapshot().await.is_some() }).await;
+        runtime
+    }
+
+    pub async fn rows(&self, session: SessionId) -> Vec<(i32, String, String, String)> {
+        sqlx::query_as("select seq, speaker, text, source from app.transcript_entries where session_id = $1 and authoritative order by position")
+            .bind(session.0)
+            .fetch_all(&self.admin)
+            .await
+            .expect("the transcript")
+    }
+
+    pub async fn text(&self, session: SessionId, column: &str) -> Option<String> {
+        let sql = format!("select {column}::text from app.sessions where id = $1");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(session.0).fetch_one(&self.admin).await.expect("the session row")
+    }
+
+    pub async fn stop(self) {
+        self.admin.close().await;
+        self.openai.shutdown().await;
+        self.cluster.stop().await;
+    }
+}
+
+/// The process under test.
+pub struct Runtime {
+    pub address: SocketAddr,
+    pub session: SessionId,
+    task: JoinHandle<Exit>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Runtime {
+    pub fn websocket_url(&self) -> String {
+        format!("ws://{}/ws/{}", self.address, self.session)
+    }
+
+    pub async fn snapshot(&self) -> Option<serde_json::Value> {
+        let answer = reqwest::Client::new().get(format!("http://{}/debug/snapshot", self.address)).timeout(Duration::from_secs(2)).send().await.ok()?;
+        answer.json().await.ok()
+    }
+
+    pub async fn crash(&self, child: &str) {
+        let answer = reqwest::Client::new().post(format!("http://{}/debug/crash/{child}", self.address)).send().await.expect("the process answers");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    pub async fn restarts(&self, child: &str) -> u64 {
+        self.snapshot().await.map_or(0, |snapshot| snapshot["restarts"][child].as_u64().unwrap_or(0))
+    }
+
+    /// As SIGTERM would.
+    pub fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    pub async fn exit(self) -> Exit {
+        // Dropping the sender must not look like a signal.
+        let _keep = self.stop;
+        tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("the process ends in time").expect("the process does not panic")
+    }
+}
+
+pub fn uuid(text: &str) -> Uuid {
+    text.parse().expect("a UUID")
+}
+
+/// Wait for a condition, with a limit.
+pub async fn wait_for<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < limit, "not in 20 s: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

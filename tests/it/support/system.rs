@@ -1,0 +1,121 @@
+//! The whole system on the sandbox, as scripts/demo starts it.
+
+use super::browser::Browser;
+use interview_sandbox::supabase::MintOptions;
+use interview_sandbox::{Sandbox, SandboxOptions};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+pub struct System {
+    pub sandbox: Sandbox,
+    http: reqwest::Client,
+    _data: tempfile::TempDir,
+}
+
+impl System {
+    pub async fn start() -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut options = SandboxOptions::new(data.path()).with_gateway(env!("CARGO_BIN_EXE_interview-runtime"));
+        options.seed = Some(root.join("config/sandbox_seed.sql"));
+        options.fast = true;
+        options.questions = Some(2);
+        options.rate_limits = false;
+        options.min_part_bytes = 1;
+        let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
+        Self { sandbox, http, _data: data }
+    }
+
+    pub async fn sign_in(&self, email: &str) -> String {
+        let supabase = self.sandbox.supabase();
+        let answer = self
+            .http
+            .post(format!("{}/auth/v1/token?grant_type=password", self.sandbox.urls().supabase))
+            .header("apikey", supabase.publishable_key())
+            .json(&json!({"email": email, "password": "interview"}))
+            .send()
+            .await
+            .expect("an answer");
+        let body: Value = answer.json().await.expect("JSON");
+        body["access_token"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+    }
+
+    /// Tokens that must not be accepted, each with why.
+    pub fn bad_tokens(&self, email: &str) -> Vec<(&'static str, String)> {
+        let supabase = self.sandbox.supabase();
+        let user = supabase.user(email).expect("a user");
+        let with = |change: fn(&mut MintOptions)| {
+            let mut options = supabase.options_for(&user);
+            change(&mut options);
+            supabase.mint(options)
+        };
+        let none = |alg: &str| {
+            use data_encoding::BASE64URL_NOPAD as B64;
+            let good = supabase.access_token(email).expect("a token");
+            let claims = good.split('.').nth(1).expect("claims").to_owned();
+            format!("{}.{claims}.", B64.encode(json!({"alg": alg, "typ": "JWT"}).to_string().as_bytes()))
+        };
+        vec![
+            ("expired", with(|options| options.expires_in = -3_600)),
+            ("another audience", with(|options| options.audience = json!("anon"))),
+            ("no issuer", with(|options| options.issuer = None)),
+            ("another issuer", with(|options| options.issuer = Some("https://evil.test/auth/v1".into()))),
+            ("another role", with(|options| options.role = "service_role".into())),
+            ("alg none", none("none")),
+            ("alg NONE", none("NONE")),
+        ]
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> (u16, Value) {
+        let answer = self.http.get(format!("{}{path}", self.sandbox.urls().front)).bearer_auth(token).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+    }
+
+    pub async fn post(&self, token: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.post_with(token, path, body, &[]).await
+    }
+
+    pub async fn post_with(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = self.http.post(format!("{}{path}", self.sandbox.urls().front)).json(body);
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+    }
+
+    pub async fn phase(&self, token: &str, session: &str) -> String {
+        self.get(token, &format!("/api/sessions/{session}")).await.1["phase"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What a page needs to join.
+    pub async fn join_info(&self, token: &str, session: &str) -> Value {
+        let (status, info) = self.post(token, &format!("/api/sessions/{session}/ticket"), &json!({})).await;
+        assert_eq!(status, 200, "{info}");
+        info
+    }
+
+    pub async fn join(&self, token: &str, session: &str) -> Browser {
+        let info = self.join_info(token, session).await;
+        let (url, ticket) = (info["websocket_url"].as_str().expect("an address"), info["websocket_ticket"].as_str().expect("a ticket"));
+        let origin = self.sandbox.urls().front.clone();
+        let mut browser = Browser::connect_from(url, ticket, &origin).await.expect("the socket opens");
+        browser.expect("session_ready").await;
+        browser
+    }
+
+    pub async fn machine_state(&self, machine: &str) -> String {
+        let app = interview_sandbox::SESSION_APP;
+        let url = format!("{}/apps/{app}/machines/{machine}", self.sandbox.urls().fly);
+        let answer = self.http.get(url).bearer_auth(self.sandbox.fly_token()).send().await.expect("an answer");
+        answer.json::<Value>().await.unwrap_or(Value::Null)["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub async fn stop(self) {
+        self.sandbox.stop().await;
+    }
+}
