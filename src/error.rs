@@ -307,6 +307,14 @@ error_codes! {
     ActorStartFailed = "actor_start_failed",
     /// An actor failed too often in too short a time, so its supervisor gave up on it.
     ActorExhausted = "actor_exhausted",
+    /// A child that the interview cannot go on without is exhausted. The process exits and its machine restarts it.
+    TreeFailed = "tree_failed",
+    /// The root of the tree panicked. The process exits and its machine restarts it; read the panic before this line.
+    TreeCrashed = "tree_crashed",
+    /// The HTTP listener ended by itself. The process exits and is restarted; check the port and the file descriptor limit.
+    HttpServerFailed = "http_server_failed",
+    /// The last write before the exit did not finish in time. What is missing comes from the browser or the next process.
+    LastFlushTimedOut = "last_flush_timed_out",
     /// An actor did not answer or stop within its deadline.
     ActorUnresponsive = "actor_unresponsive",
     /// The process is stopping and takes nothing new.

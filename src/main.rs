@@ -74,7 +74,7 @@ fn with_role(file: Option<PathBuf>, role: Role, session: Option<SessionId>) -> E
     let exit = runtime.block_on(async {
         match session {
             Some(session) => roles::session::run_until_signal(config, session).await,
-            None => roles::gateway::run(config).await,
+            None => roles::gateway::run(config, roles::stop_signal()).await,
         }
     });
     telemetry.shutdown();

@@ -177,6 +177,11 @@ impl Sandbox {
         &self.control.fly
     }
 
+    /// The organisation's token, bare, as `Authorization: Bearer` takes it.
+    pub fn fly_token(&self) -> &str {
+        self.control.fly.org_token().trim_start_matches("FlyV1 ")
+    }
+
     /// The proxy in front of the machines.
     pub fn door(&self) -> &Door {
         &self.control.door

@@ -88,7 +88,7 @@ async fn no_error_text_shows_the_address() {
     let mut told = format!("{error} {error:?}");
     let mut source = std::error::Error::source(&error);
     while let Some(inner) = source {
-        told.push_str(&format!(" {inner} {inner:?}"));
+        told = format!("{told} {inner} {inner:?}");
         source = inner.source();
     }
     assert!(!told.contains("secret-upload-token"), "{told}");

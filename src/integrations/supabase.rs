@@ -3,33 +3,28 @@
 //! Only ES256 and RS256, and the algorithm is the key's, never the token's. A
 //! revoked session is not visible here: a token stays good until it expires.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+mod keys;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use http::Method;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
+use self::keys::KeyCache;
 use super::Redacted;
 use super::call_error::CallError;
-use super::http_client::{CallLimits, HttpClient, InvalidBaseUrl, Vendor, check_base_url};
+use super::http_client::{HttpClient, InvalidBaseUrl, check_base_url};
 use crate::error::{ErrorCode, Fault, FaultClass};
 
 /// Real tokens are 1 to 2 KiB; a proxy would refuse a larger header anyway.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 const MAX_KEY_ID_BYTES: usize = 128;
-const MAX_JWKS_BYTES: usize = 64 * 1024;
-/// A project has two or three keys.
-const MAX_KEYS: usize = 16;
-const MIN_RSA_BYTES: usize = 256;
 /// For clocks that differ by a little. More would let expired tokens in.
 const LEEWAY: Duration = Duration::from_secs(15);
 
@@ -150,36 +145,9 @@ impl Fault for JwtError {
 /// Share one per process.
 #[derive(Debug)]
 pub struct JwksVerifier {
-    http: HttpClient,
-    options: JwksOptions,
-    keys: RwLock<Arc<KeySet>>,
-    /// Held while fetching, so that there is one fetch at a time.
-    attempt: Mutex<LastAttempt>,
-}
-
-#[derive(Debug, Default)]
-struct KeySet {
-    keys: HashMap<String, Key>,
-    /// `None` until the first fetch succeeds.
-    fetched_at: Option<Instant>,
-}
-
-#[derive(Debug, Default)]
-struct LastAttempt {
-    at: Option<Instant>,
-    failure: Option<Arc<CallError>>,
-}
-
-#[derive(Clone)]
-struct Key {
-    algorithm: Algorithm,
-    decoding: DecodingKey,
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.algorithm)
-    }
+    issuer: String,
+    audience: String,
+    keys: KeyCache,
 }
 
 #[derive(Deserialize)]
@@ -220,41 +188,15 @@ struct AppMetadata {
     tenant_role: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct WireKeys {
-    #[serde(default)]
-    keys: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-struct WireKey {
-    kid: String,
-    kty: String,
-    #[serde(default)]
-    alg: Option<String>,
-    #[serde(default, rename = "use")]
-    usage: Option<String>,
-    #[serde(default)]
-    crv: Option<String>,
-    #[serde(default)]
-    x: Option<String>,
-    #[serde(default)]
-    y: Option<String>,
-    #[serde(default)]
-    n: Option<String>,
-    #[serde(default)]
-    e: Option<String>,
-}
-
 impl JwksVerifier {
     pub fn new(http: HttpClient, options: JwksOptions) -> Result<Self, InvalidBaseUrl> {
         check_base_url(&options.jwks_url)?;
-        Ok(Self { http, options, keys: RwLock::default(), attempt: Mutex::default() })
+        Ok(Self { issuer: options.issuer.clone(), audience: options.audience.clone(), keys: KeyCache::new(http, options) })
     }
 
     /// Fetches the keys before the first user waits for them.
     pub async fn warm_up(&self) -> Result<(), JwtError> {
-        match self.refresh("").await {
+        match self.keys.refresh("").await {
             Err(JwtError::KeyUnknown) => Ok(()),
             other => other.map(drop),
         }
@@ -274,7 +216,7 @@ impl JwksVerifier {
         if header.crit.is_some() {
             return Err(JwtError::Malformed);
         }
-        let key = self.key(&kid).await?;
+        let key = self.keys.get(&kid).await?;
         if key.algorithm != wanted {
             return Err(JwtError::AlgorithmRefused);
         }
@@ -287,102 +229,10 @@ impl JwksVerifier {
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
-        validation.set_issuer(&[&self.options.issuer]);
-        validation.set_audience(&[&self.options.audience]);
+        validation.set_issuer(&[&self.issuer]);
+        validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation
-    }
-
-    fn snapshot(&self) -> Arc<KeySet> {
-        // A poisoned lock still holds a whole key set: it is replaced at once.
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn key(&self, kid: &str) -> Result<Key, JwtError> {
-        let set = self.snapshot();
-        if set.is_younger_than(self.options.ttl)
-            && let Some(key) = set.keys.get(kid)
-        {
-            return Ok(key.clone());
-        }
-        self.refresh(kid).await
-    }
-
-    async fn refresh(&self, kid: &str) -> Result<Key, JwtError> {
-        let asked = Instant::now();
-        let mut attempt = match self.attempt.try_lock() {
-            Ok(attempt) => attempt,
-            // Somebody fetches already; an old key is good enough meanwhile.
-            Err(_) => match self.stale(kid) {
-                Some(key) => return Ok(key),
-                None => self.attempt.lock().await,
-            },
-        };
-        let set = self.snapshot();
-        if set.is_younger_than(self.options.ttl)
-            && let Some(key) = set.keys.get(kid)
-        {
-            return Ok(key.clone());
-        }
-        let interval = if set.keys.is_empty() && set.fetched_at.is_none() {
-            self.options.empty_refetch_interval
-        } else {
-            self.options.refetch_interval
-        };
-        // Those who queued behind a fetch take its result, or the wait adds up.
-        if attempt.at.is_none_or(|at| at < asked && at.elapsed() >= interval) {
-            // Set before the fetch: a request that is dropped midway counts too.
-            attempt.at = Some(Instant::now());
-            match self.fetch().await {
-                Ok(keys) => {
-                    let fresh = Arc::new(KeySet { keys, fetched_at: Some(Instant::now()) });
-                    *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
-                    attempt.failure = None;
-                }
-                Err(error) => {
-                    tracing::warn!(error_code = error.code().as_str(), "could not fetch the published keys");
-                    attempt.failure = Some(Arc::new(error));
-                }
-            }
-        }
-        match self.stale(kid) {
-            Some(key) => Ok(key),
-            None if attempt.failure.is_some() || self.snapshot().fetched_at.is_none() => {
-                Err(JwtError::JwksUnavailable(attempt.failure.clone()))
-            }
-            None => Err(JwtError::KeyUnknown),
-        }
-    }
-
-    /// The key if it is not older than we accept while the provider is away.
-    fn stale(&self, kid: &str) -> Option<Key> {
-        let set = self.snapshot();
-        if !set.is_younger_than(self.options.ttl + self.options.max_stale) {
-            return None;
-        }
-        set.keys.get(kid).cloned()
-    }
-
-    async fn fetch(&self) -> Result<HashMap<String, Key>, CallError> {
-        let limits = CallLimits {
-            vendor: Vendor::Supabase,
-            action: "fetch_jwks",
-            deadline: self.options.fetch_deadline,
-            max_body_bytes: MAX_JWKS_BYTES,
-        };
-        let request = self.http.request(Method::GET, self.options.jwks_url.clone());
-        let answer = self.http.send(limits, request).await?;
-        if !answer.status().is_success() {
-            return Err(answer.failure(None));
-        }
-        let wire: WireKeys = answer.json()?;
-        Ok(wire.keys.into_iter().filter_map(usable_key).take(MAX_KEYS).collect())
-    }
-}
-
-impl KeySet {
-    fn is_younger_than(&self, age: Duration) -> bool {
-        self.fetched_at.is_some_and(|at| at.elapsed() < age)
     }
 }
 
@@ -398,29 +248,6 @@ fn read_header(token: &str) -> Result<Header, JwtError> {
         return Err(JwtError::AlgorithmRefused);
     }
     Ok(header)
-}
-
-/// Keys of other kinds are left out: a key set may hold keys for others.
-fn usable_key(value: Value) -> Option<(String, Key)> {
-    let key: WireKey = serde_json::from_value(value).ok()?;
-    if key.usage.as_deref().is_some_and(|usage| usage != "sig") || key.kid.is_empty() || key.kid.len() > MAX_KEY_ID_BYTES {
-        return None;
-    }
-    let alg = key.alg.as_deref();
-    let (algorithm, decoding) = match (key.kty.as_str(), key.crv.as_deref()) {
-        ("EC", Some("P-256")) if alg.is_none_or(|alg| alg == "ES256") => {
-            (Algorithm::ES256, DecodingKey::from_ec_components(key.x.as_deref()?, key.y.as_deref()?).ok()?)
-        }
-        ("RSA", _) if alg.is_none_or(|alg| alg == "RS256") => {
-            let modulus = key.n.as_deref()?;
-            if BASE64URL_NOPAD.decode(modulus.as_bytes()).ok()?.len() < MIN_RSA_BYTES {
-                return None;
-            }
-            (Algorithm::RS256, DecodingKey::from_rsa_components(modulus, key.e.as_deref()?).ok()?)
-        }
-        _ => return None,
-    };
-    Some((key.kid, Key { algorithm, decoding }))
 }
 
 fn refused(error: jsonwebtoken::errors::Error) -> JwtError {

@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use data_encoding::BASE64;
 use jsonwebtoken::{EncodingKey, Header as JwtHeader};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::*;
 use crate::integrations::test_server::{Reply, TestServer, http_client};
@@ -358,6 +359,6 @@ async fn odd_key_sets_give_only_usable_keys() {
     let server = TestServer::always(Reply::json(200, &keys.to_string())).await;
     let verifier = JwksVerifier::new(http_client(), options(&server)).expect("usable options");
     verifier.verify(&good.sign(&claims())).await.expect("accepted");
-    assert_eq!(verifier.snapshot().keys.len(), 1);
+    assert_eq!(verifier.keys.snapshot().keys.len(), 1);
     assert_eq!(code_of(&verifier, &weak.sign(&claims())).await, ErrorCode::JwtKeyUnknown);
 }

@@ -45,7 +45,7 @@ impl Reply {
         let body = body.as_ref();
         let mut raw = format!("HTTP/1.1 {status} Status\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
-            raw.push_str(&format!("{name}: {value}\r\n"));
+            raw = format!("{raw}{name}: {value}\r\n");
         }
         raw.push_str("\r\n");
         let mut raw = raw.into_bytes();

@@ -103,7 +103,7 @@ async fn what_openai_refuses_is_told_and_leaves_the_interview_in_a_known_state()
         let mut runtime = world.run(session).await;
         let mut browser = Browser::join(&runtime.websocket_url(), &world.ticket(session).await).await;
         browser.consent().await;
-        world.faults.add(Fault { vendor: "openai".into(), route: "realtime.calls".into(), times: 3, action });
+        world.faults.add(Fault::once("openai", "realtime.calls", action).times(3));
         browser.send(json!({"type": "sdp_offer", "sdp": OFFER})).await;
         let error = browser.expect("error").await;
         assert_eq!((error["code"].as_str(), error["retryable"].as_bool()), (Some(code), Some(retryable)), "{error}");

@@ -20,6 +20,9 @@ pub struct Binaries {
 pub(super) async fn find(explicit: Option<&Path>) -> Result<Binaries, PostgresError> {
     let named = explicit.map(Path::to_owned).or_else(|| std::env::var_os("PG_BIN").map(PathBuf::from));
     if let Some(dir) = named {
+        if let Some(native) = dir.parent() {
+            hydrate(native);
+        }
         return inspect(&dir).await.map_err(|reason| PostgresError::BadBin { dir, reason });
     }
     let mut looked_in = Vec::new();

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::integrations::openai::session_config::SessionConfig;
@@ -12,13 +12,11 @@ fn fixture() -> Option<String> {
     let path = std::env::var("INTERVIEW_FIXTURES")
         .map_or_else(|_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fixtures"), std::path::PathBuf::from);
     let path = path.join("sideband_interview.jsonl");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(_) => {
-            println!("skipped: no recorded sideband script, set INTERVIEW_FIXTURES to its directory");
-            None
-        }
+    let script = std::fs::read_to_string(&path).ok();
+    if script.is_none() {
+        println!("skipped: no recorded sideband script, set INTERVIEW_FIXTURES to its directory");
     }
+    script
 }
 
 #[test]

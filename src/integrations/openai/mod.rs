@@ -3,6 +3,7 @@
 
 pub mod calls;
 mod client_events;
+mod event_fields;
 pub mod events;
 pub mod responses;
 pub mod session_config;

@@ -15,6 +15,7 @@ use crate::integrations::test_server::{Reply, TestServer, dead_address, http_cli
 fn client(base: Url) -> OpenAiClient {
     let mut options = OpenAiOptions::new(base, SecretString::from("sk-test"));
     options.handshake_deadline = Duration::from_millis(300);
+    options.hang_up_deadline = Duration::from_millis(300);
     options.silence_deadline = Duration::from_millis(300);
     OpenAiClient::new(http_client(), options).expect("usable options")
 }
@@ -173,4 +174,18 @@ fn closes_by_their_meaning() {
     assert_eq!(meaning(1005, ""), ClosedMeaning::Ambiguous);
     assert_eq!(meaning(1011, "keepalive"), ClosedMeaning::Failed);
     assert_eq!(meaning(4000, "beta_api_shape_disabled"), ClosedMeaning::Refused);
+}
+
+/// rustls panics if it cannot tell which crypto provider to use, for instance after
+/// a dependency has brought a second one.
+#[tokio::test]
+async fn tls_needs_no_installed_crypto_provider() {
+    let server = TestServer::always(Reply::Raw(b"no tls here".to_vec())).await;
+    let mut base = server.base();
+    base.set_scheme("https").expect("a special scheme");
+    let client = client(base);
+    let error = client.connect_sideband(&call()).await.expect_err("no tls there");
+    assert!(error.class().is_transient(), "{error:?}");
+    let error = client.hang_up(&call()).await.expect_err("no tls there");
+    assert!(error.class().is_transient(), "{error:?}");
 }

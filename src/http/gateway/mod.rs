@@ -1,0 +1,163 @@
+//! What the tenant's door serves: the HTTP API, the way to a session's WebSocket, the web app.
+
+mod directory;
+mod events;
+mod reads;
+mod routing;
+mod sessions;
+mod settings;
+mod setup;
+mod static_files;
+mod tickets;
+mod transcript_text;
+mod view;
+
+use crate::config::Config;
+use crate::error::ErrorCode;
+use crate::http::auth::{Authority, Person};
+use crate::http::health;
+use crate::http::problem::{ApiError, RequestId, with_request_id};
+use crate::ids::{SessionId, TenantId};
+use crate::integrations::api_video::ApiVideoClient;
+use crate::integrations::fly::FlyClient;
+use crate::integrations::store::gateway::{GatewayStore, SessionRow};
+use crate::telemetry::request_span;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{MethodRouter, any, get, post};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::{Semaphore, watch};
+use tracing::{Instrument, Span};
+
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Each asks the database once a second.
+const MAX_WATCHERS: usize = 200;
+
+#[derive(Clone)]
+pub struct AppState {
+    pub config: Arc<Config>,
+    pub store: GatewayStore,
+    pub fly: FlyClient,
+    pub api_video: ApiVideoClient,
+    pub authority: Authority,
+    watchers: Arc<Semaphore>,
+    /// True once the process is told to stop: streams end.
+    stopping: watch::Receiver<bool>,
+}
+
+impl AppState {
+    pub fn new(
+        config: Arc<Config>,
+        store: GatewayStore,
+        fly: FlyClient,
+        api_video: ApiVideoClient,
+        authority: Authority,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self { config, store, fly, api_video, authority, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)), stopping }
+    }
+
+    /// The session as this person sees it; 404 for everyone else's.
+    async fn visible(&self, person: &Person, id: SessionId) -> Result<SessionRow, ApiError> {
+        self.store.session(&person.scope(), id).await?.ok_or_else(ApiError::session_not_found)
+    }
+}
+
+impl FromRef<AppState> for Authority {
+    fn from_ref(state: &AppState) -> Self {
+        state.authority.clone()
+    }
+}
+
+/// Everything the gateway answers.
+pub fn router(state: AppState, ready: Arc<AtomicBool>) -> Router {
+    let headers = static_files::SecurityHeaders::new(&state.config);
+    let web_dir = state.config.http.web_dir();
+    let router = Router::new()
+        .merge(api(state.config.tenant.id))
+        .with_state(state)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+    let router = static_files::serve(router, web_dir.as_deref());
+    router
+        .layer(middleware::from_fn_with_state(headers, static_files::with_security_headers))
+        .layer(middleware::from_fn(with_request_id))
+        .merge(health::router(ready))
+}
+
+fn api(tenant: TenantId) -> Router<AppState> {
+    let traced = |name: &'static str, route: MethodRouter<AppState>| {
+        route.route_layer(middleware::from_fn_with_state(Traced { name, tenant }, in_span))
+    };
+    let api = Router::new()
+        .route("/config", traced("http.config", get(directory::config)))
+        .route("/me", traced("http.me", get(directory::me)))
+        .route("/positions", traced("http.list_positions", get(directory::positions)))
+        .route("/candidates", traced("http.list_candidates", get(directory::candidates)))
+        .route("/sessions", traced("http.create_session", post(sessions::create)))
+        .route("/sessions", traced("http.list_sessions", get(sessions::list)))
+        .route("/sessions/{id}", traced("http.read_session", get(sessions::read)))
+        .route("/sessions/{id}/ticket", traced("http.issue_ticket", post(tickets::issue)))
+        .route("/sessions/{id}/end", traced("http.end_session", post(sessions::end)))
+        .route("/sessions/{id}/transcript", traced("http.read_transcript", get(reads::transcript)))
+        .route("/sessions/{id}/summary", traced("http.read_summary", get(reads::summary)))
+        .route("/sessions/{id}/recording", traced("http.read_recording", get(reads::recording)))
+        .route("/sessions/{id}/events", traced("http.watch_session", get(events::watch)))
+        .route("/", any(unknown_route))
+        .route("/{*rest}", any(unknown_route))
+        .layer(middleware::map_response(never_cached));
+    Router::new()
+        .nest("/api", api)
+        .route("/ws/{session_id}", traced("http.route_websocket", get(routing::by_path)))
+        // The seed's form: the session is in the host name.
+        .route("/ws", traced("http.route_websocket", get(routing::by_host)))
+}
+
+/// Answers depend on who asks.
+async fn never_cached(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn unknown_route() -> ApiError {
+    ApiError::not_found(ErrorCode::RouteNotFound, "there is nothing at this address")
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::RequestInvalid, "this address does not take that method")
+}
+
+#[derive(Clone, Copy)]
+struct Traced {
+    name: &'static str,
+    tenant: TenantId,
+}
+
+/// One span for a request; its failure is logged here and nowhere else.
+async fn in_span(State(Traced { name, tenant }): State<Traced>, request: Request, next: Next) -> Response {
+    let span = request_span(name, request.headers(), tenant);
+    let request_id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
+    async move {
+        let response = next.run(request).await;
+        let span = Span::current();
+        span.record("http.response.status_code", response.status().as_u16());
+        if let Some(error) = response.extensions().get::<ApiError>() {
+            span.record("error.type", error.code());
+            error.log(&request_id);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// Name the session on the request's span. An id that is none is one nobody has.
+fn session_id(text: &str) -> Result<SessionId, ApiError> {
+    let id: SessionId = text.parse().map_err(|_| ApiError::session_not_found())?;
+    Span::current().record("session.id", tracing::field::display(id));
+    Ok(id)
+}

@@ -1,0 +1,192 @@
+//! Asking for interviews, looking at them, ending them.
+
+use super::settings::Wishes;
+use super::setup::Setup;
+use super::tickets::{JoinInfo, join_info};
+use super::view::{Page, SessionView, read_cursor, write_cursor};
+use super::{AppState, session_id};
+use crate::clock;
+use crate::domain::phase::Phase;
+use crate::error::ErrorCode;
+use crate::http::auth::Person;
+use crate::http::problem::ApiError;
+use crate::ids::{CandidateId, PositionId, SessionId};
+use crate::integrations::store::gateway::{Inserted, KnownSession, NewSession, PageKey};
+use crate::telemetry::current_traceparent;
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use time::Duration;
+use tracing::{Instrument, Span};
+use uuid::Uuid;
+
+/// Between the time limit and the moment a session is held for lost.
+const DEADLINE_SLACK: Duration = Duration::minutes(10);
+const MAX_KEY_BYTES: usize = 200;
+const DEFAULT_LIMIT: i64 = 20;
+const MAX_LIMIT: i64 = 100;
+
+#[derive(Deserialize)]
+pub(super) struct CreateRequest {
+    candidate_id: CandidateId,
+    position_id: PositionId,
+    #[serde(default)]
+    settings: Option<Wishes>,
+}
+
+/// `POST /api/sessions`
+pub(super) async fn create(
+    State(state): State<AppState>,
+    person: Person,
+    headers: HeaderMap,
+    body: Result<Json<CreateRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<JoinInfo>), ApiError> {
+    let Json(request) = body?;
+    let idempotency_key = idempotency_key(&headers)?;
+    let settings = request.settings.unwrap_or_default().check(&state.config)?;
+    check_parties(&state, &person, request.candidate_id, request.position_id).await?;
+    let interview = &state.config.interview;
+    let wait = Duration::seconds(i64::try_from(interview.absence_timeout_s + settings.max_duration_s).unwrap_or(i64::from(u32::MAX)));
+    let new = NewSession {
+        id: SessionId(Uuid::now_v7()),
+        candidate: request.candidate_id,
+        position: request.position_id,
+        settings: settings.to_json(),
+        deadline_at: clock::now() + wait + DEADLINE_SLACK,
+        traceparent: current_traceparent(),
+        created_by: person.user,
+        idempotency_key,
+    };
+    let mut setup = Setup {
+        session: new.id,
+        candidate: new.candidate,
+        position: new.position,
+        by: person.user,
+        max_duration_s: settings.max_duration_s,
+        with_recording: true,
+    };
+    let (status, needs_setup) = match state.store.insert_session(&new).await? {
+        Inserted::New => (StatusCode::CREATED, true),
+        Inserted::Known(known) => {
+            let unfinished = repeated(&new, &known)?;
+            setup = Setup { session: known.id, with_recording: !known.has_recording, ..setup };
+            (StatusCode::OK, unfinished)
+        }
+    };
+    Span::current().record("session.id", tracing::field::display(setup.session));
+    if needs_setup {
+        prepare(&state, setup).await?;
+    }
+    let join = join_info(&state, &person, setup.session, &headers, settings.warnings).await?;
+    Ok((status, Json(join)))
+}
+
+/// In a task of its own: a browser that goes away must not leave half a session behind.
+async fn prepare(state: &AppState, setup: Setup) -> Result<(), ApiError> {
+    let state = state.clone();
+    let task = tokio::spawn(async move { setup.run(&state).await }.instrument(Span::current()));
+    task.await.map_err(|error| ApiError::internal(error.to_string()))?
+}
+
+/// Recruiters ask for anyone; candidates for themselves, the only candidate they see.
+async fn check_parties(state: &AppState, person: &Person, candidate: CandidateId, position: PositionId) -> Result<(), ApiError> {
+    match state.store.sees_candidate_and_position(&person.scope(), candidate, position).await? {
+        (false, _) => Err(ApiError::not_found(ErrorCode::CandidateNotFound, "there is no such candidate")),
+        (_, false) => Err(ApiError::not_found(ErrorCode::PositionNotFound, "there is no such position")),
+        (true, true) => Ok(()),
+    }
+}
+
+/// The key was used before. True when that request was cut off before it had a machine.
+fn repeated(new: &NewSession, known: &KnownSession) -> Result<bool, ApiError> {
+    if (known.candidate, known.position, &known.settings) != (new.candidate, new.position, &new.settings) {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            ErrorCode::IdempotencyConflicted,
+            "this Idempotency-Key was used for another request",
+        ));
+    }
+    if known.phase.is_terminal() {
+        return Err(ApiError::session_over());
+    }
+    Ok(known.phase == Phase::Created && known.machine.is_none())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str().map(str::trim) {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
+        _ => Err(ApiError::invalid(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} visible ASCII characters"))),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+/// `GET /api/sessions`
+pub(super) async fn list(
+    State(state): State<AppState>,
+    person: Person,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<SessionView>>, ApiError> {
+    let Query(query) = query?;
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::invalid(format!("limit: 1 to {MAX_LIMIT}")));
+    }
+    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    // One more than asked for tells whether there is another page.
+    let mut rows = state.store.sessions(&person.scope(), after, limit + 1).await?;
+    let more = rows.len() as i64 > limit;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|row| write_cursor(PageKey { created_at: row.created_at, id: row.id }));
+    Ok(Json(Page { items: rows.into_iter().map(SessionView::from).collect(), next_cursor: next }))
+}
+
+/// `GET /api/sessions/{id}`
+pub(super) async fn read(
+    State(state): State<AppState>,
+    person: Person,
+    Path(id): Path<String>,
+) -> Result<Json<SessionView>, ApiError> {
+    let id = session_id(&id)?;
+    Ok(Json(state.visible(&person, id).await?.into()))
+}
+
+/// `POST /api/sessions/{id}/end`: the session's process hears of it with its next heartbeat.
+pub(super) async fn end(
+    State(state): State<AppState>,
+    person: Person,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<SessionView>), ApiError> {
+    let id = session_id(&id)?;
+    state.visible(&person, id).await?;
+    person.require_recruiter()?;
+    state.store.request_end(id, person.user).await?;
+    Ok((StatusCode::ACCEPTED, Json(state.visible(&person, id).await?.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn an_idempotency_key_is_short_and_visible() {
+        let with = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("idempotency-key", HeaderValue::from_bytes(value).expect("a header"));
+            idempotency_key(&headers)
+        };
+        assert_eq!(with(b"k-1").expect("a key").as_deref(), Some("k-1"));
+        assert!(with(b" ").is_err());
+        assert!(with(&[b'x'; 201]).is_err());
+        assert!(with("ü".as_bytes()).is_err());
+        assert_eq!(idempotency_key(&HeaderMap::new()).expect("none is fine"), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! What may be wished for an interview.
+
+use crate::config::Config;
+use crate::error::ErrorCode;
+use crate::http::problem::ApiError;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// The voices OpenAI has for Realtime.
+const VOICES: [&str; 10] = ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"];
+const SHORTEST_S: u64 = 60;
+
+/// `settings` of a request for an interview.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Wishes {
+    #[serde(default)]
+    voice: Option<String>,
+    #[serde(default)]
+    language: Option<String>,
+    #[serde(default)]
+    temperature: Option<f64>,
+    #[serde(default)]
+    max_duration_s: Option<u64>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// What the interview is held with.
+#[derive(Debug, PartialEq)]
+pub(super) struct Settings {
+    pub(super) voice: String,
+    pub(super) language: Option<String>,
+    pub(super) max_duration_s: u64,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Settings {
+    pub(super) fn to_json(&self) -> Value {
+        json!({"voice": self.voice, "language": self.language, "max_duration_s": self.max_duration_s})
+    }
+}
+
+impl Wishes {
+    /// Refuse what cannot be; warn of what changes nothing.
+    pub(super) fn check(self, config: &Config) -> Result<Settings, ApiError> {
+        let refused = |detail: String| Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::SessionSettingsInvalid, detail));
+        let voice = self.voice.unwrap_or_else(|| config.openai.default_voice.clone());
+        if !VOICES.contains(&voice.as_str()) && voice != config.openai.default_voice {
+            return refused(format!("settings.voice: one of {}", VOICES.join(", ")));
+        }
+        if self.language.as_deref().is_some_and(|language| !is_language(language)) {
+            return refused("settings.language: such as \"en\" or \"pt-BR\"".to_owned());
+        }
+        let longest = config.interview.max_duration_s;
+        let max_duration_s = self.max_duration_s.unwrap_or(config.interview.default_duration_s);
+        if !(SHORTEST_S..=longest).contains(&max_duration_s) && self.max_duration_s.is_some() {
+            return refused(format!("settings.max_duration_s: {SHORTEST_S} to {longest}"));
+        }
+        let mut warnings = Vec::new();
+        if self.temperature.is_some() {
+            warnings.push("settings.temperature has no effect: OpenAI Realtime no longer takes it".to_owned());
+        }
+        warnings.extend(self.others.keys().take(8).map(|key| {
+            let key: String = key.chars().take(64).collect();
+            format!("settings.{key} is not known and has no effect")
+        }));
+        Ok(Settings { voice, language: self.language, max_duration_s, warnings })
+    }
+}
+
+/// The part of BCP 47 that both the model and its transcription understand: `en`, `pt-BR`.
+fn is_language(text: &str) -> bool {
+    let (language, region) = text.split_once('-').map_or((text, None), |(language, region)| (language, Some(region)));
+    let two = |part: &str, of: fn(&u8) -> bool| part.len() == 2 && part.as_bytes().iter().all(of);
+    two(language, u8::is_ascii_lowercase) && region.is_none_or(|region| two(region, u8::is_ascii_uppercase))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Role;
+
+    fn config() -> Config {
+        let overrides = [
+            ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
+            ("INTERVIEW__DATABASE__URL", "postgres://runtime@localhost:5432/db"),
+            ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+            ("INTERVIEW__OPENAI__API_KEY", "key"),
+            ("INTERVIEW__API_VIDEO__API_KEY", "key"),
+        ];
+        let overrides = overrides.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        Config::load(None, Role::Session, Some(overrides)).expect("the defaults with the required keys")
+    }
+
+    fn check(wishes: &Value) -> Result<Settings, ApiError> {
+        serde_json::from_value::<Wishes>(wishes.clone()).expect("wishes").check(&config())
+    }
+
+    #[test]
+    fn nothing_wished_is_the_default() {
+        let settings = check(&json!({"voice": null})).expect("the defaults");
+        assert_eq!(settings.voice, "marin");
+        assert_eq!(settings.to_json(), json!({"voice": "marin", "language": null, "max_duration_s": 2700}));
+        assert!(settings.warnings.is_empty());
+    }
+
+    #[test]
+    fn what_changes_nothing_is_said() {
+        let settings = check(&json!({"temperature": 0.7, "mood": "sunny", "language": "pt-BR", "max_duration_s": 60})).expect("fine");
+        assert_eq!(settings.warnings.len(), 2);
+        assert!(settings.warnings[0].contains("temperature") && settings.warnings[1].contains("mood"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (wishes, key) in [
+            (json!({"voice": "darth"}), "voice"),
+            (json!({"language": "english"}), "language"),
+            (json!({"language": "EN"}), "language"),
+            (json!({"language": "en-"}), "language"),
+            (json!({"language": "en-us"}), "language"),
+            (json!({"max_duration_s": 59}), "max_duration_s"),
+            (json!({"max_duration_s": 7201}), "max_duration_s"),
+        ] {
+            let error = check(&wishes).expect_err(key);
+            assert_eq!((error.code(), error.status().as_u16()), ("session_settings_invalid", 422), "{wishes}");
+        }
+    }
+}

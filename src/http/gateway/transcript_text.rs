@@ -1,0 +1,136 @@
+//! A transcript to read and to show under a video.
+
+use crate::domain::transcript::Entry;
+use crate::domain::voice::Speaker;
+use std::fmt::Write as _;
+use time::Duration;
+
+/// A cue is shown at least and at most this long.
+const SHORTEST_CUE: Duration = Duration::seconds(1);
+const LONGEST_CUE: Duration = Duration::seconds(60);
+
+fn speaker(entry: &Entry) -> &'static str {
+    match entry.speaker {
+        Speaker::Ai => "Interviewer",
+        Speaker::Candidate => "Candidate",
+    }
+}
+
+/// The words on one line; an entry without words says so.
+fn words(entry: &Entry) -> String {
+    let text = entry.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match (text.is_empty(), entry.interrupted) {
+        (true, _) => "[not transcribed]".to_owned(),
+        (false, true) => format!("{text} [interrupted]"),
+        (false, false) => text,
+    }
+}
+
+pub(super) fn plain_text(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    for (entry, start) in entries.iter().zip(starts(entries)) {
+        let (hours, minutes, seconds) = (start.whole_hours(), start.whole_minutes() % 60, start.whole_seconds() % 60);
+        let _ = writeln!(text, "[{hours:02}:{minutes:02}:{seconds:02}] {}: {}", speaker(entry), words(entry));
+    }
+    text
+}
+
+pub(super) fn web_vtt(entries: &[Entry]) -> String {
+    let mut text = "WEBVTT\n".to_owned();
+    let starts = starts(entries);
+    for (index, entry) in entries.iter().enumerate() {
+        let start = starts[index];
+        let next = starts.get(index + 1).copied().unwrap_or(start + LONGEST_CUE / 10);
+        let end = next.clamp(start + SHORTEST_CUE, start + LONGEST_CUE);
+        let _ = write!(
+            text,
+            "\n{}\n{} --> {}\n<v {}>{}\n",
+            entry.seq,
+            timestamp(start),
+            timestamp(end),
+            speaker(entry),
+            escape(&words(entry))
+        );
+    }
+    text
+}
+
+/// When each entry begins, counted from the first; never backwards, as cues must not go.
+fn starts(entries: &[Entry]) -> Vec<Duration> {
+    let Some(first) = entries.iter().map(|entry| entry.at).min() else { return Vec::new() };
+    let mut latest = Duration::ZERO;
+    entries
+        .iter()
+        .map(|entry| {
+            latest = latest.max(entry.at - first);
+            latest
+        })
+        .collect()
+}
+
+fn timestamp(at: Duration) -> String {
+    let ms = at.whole_milliseconds();
+    format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000)
+}
+
+/// `-->` and markup must not come from what someone said.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::transcript::{Source, Status};
+    use time::OffsetDateTime;
+    use time::macros::datetime;
+
+    const START: OffsetDateTime = datetime!(2026-11-23 10:00:00 UTC);
+
+    fn entry(seq: i32, speaker: Speaker, text: &str, at_ms: i64) -> Entry {
+        Entry {
+            seq,
+            key: seq.to_string(),
+            item_id: None,
+            segment: 1,
+            position: i64::from(seq),
+            revision: 0,
+            speaker,
+            text: text.to_owned(),
+            source: Source::Sideband,
+            authoritative: true,
+            status: Status::Final,
+            interrupted: false,
+            heard_ms: None,
+            heard_text: None,
+            commentary: false,
+            started_ms: None,
+            ended_ms: None,
+            at: START + Duration::milliseconds(at_ms),
+        }
+    }
+
+    #[test]
+    fn cues_follow_each_other_and_carry_no_markup() {
+        let entries = [
+            entry(1, Speaker::Ai, "Hello,\nwelcome.", 0),
+            entry(2, Speaker::Candidate, "x --> <b>y</b> & z", 3_661_500),
+            entry(3, Speaker::Ai, "", 3_661_400),
+        ];
+        assert_eq!(
+            web_vtt(&entries),
+            "WEBVTT\n\n1\n00:00:00.000 --> 00:01:00.000\n<v Interviewer>Hello, welcome.\n\
+             \n2\n01:01:01.500 --> 01:01:02.500\n<v Candidate>x --&gt; &lt;b&gt;y&lt;/b&gt; &amp; z\n\
+             \n3\n01:01:01.500 --> 01:01:07.500\n<v Interviewer>[not transcribed]\n"
+        );
+        assert_eq!(web_vtt(&[]), "WEBVTT\n");
+    }
+
+    #[test]
+    fn text_is_one_line_for_each_entry() {
+        let mut cut = entry(1, Speaker::Ai, "Tell me about", 0);
+        cut.interrupted = true;
+        let text = plain_text(&[cut, entry(2, Speaker::Candidate, "Sure.", 65_000)]);
+        assert_eq!(text, "[00:00:00] Interviewer: Tell me about [interrupted]\n[00:01:05] Candidate: Sure.\n");
+    }
+}

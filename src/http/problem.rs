@@ -1,0 +1,232 @@
+//! How a refused request is answered: `application/problem+json` (RFC 9457) with a stable code.
+
+use crate::error::{ErrorCode, Fault, FaultClass};
+use crate::integrations::call_error::CallError;
+use crate::integrations::store::StoreError;
+use crate::integrations::supabase::JwtError;
+use axum::Json;
+use axum::extract::Request;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::error::Error;
+use std::time::Duration;
+use uuid::Uuid;
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Names one request in our answer and in our log.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// Why a request is not done. What the caller is told is `detail`; `cause` is for the log only.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    retry_after: Option<Duration>,
+    retryable: bool,
+    cause: Option<String>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self::named(status, code.as_str(), detail)
+    }
+
+    /// With a code that belongs to HTTP alone.
+    pub fn named(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), retry_after: None, retryable: status.is_server_error(), cause: None }
+    }
+
+    pub fn not_found(code: ErrorCode, detail: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    pub fn session_not_found() -> Self {
+        Self::not_found(ErrorCode::SessionNotFound, "there is no such session")
+    }
+
+    pub fn session_over() -> Self {
+        Self::new(StatusCode::GONE, ErrorCode::SessionOver, "the interview is over")
+    }
+
+    pub fn forbidden(detail: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::PermissionDenied, detail)
+    }
+
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, ErrorCode::RequestInvalid, detail)
+    }
+
+    pub fn internal(cause: impl Into<String>) -> Self {
+        let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::InternalFailure, "something went wrong on our side");
+        Self { retryable: false, ..error }.because(cause)
+    }
+
+    /// The caller may try again after this long.
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), retryable: true, ..self }
+    }
+
+    pub fn because(self, cause: impl Into<String>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Once, where the request ends.
+    pub fn log(&self, request_id: &str) {
+        let cause = self.cause.as_deref().unwrap_or(&self.detail);
+        let status = self.status.as_u16();
+        if self.status.is_server_error() {
+            tracing::error!(error_code = self.code, http.response.status_code = status, request_id, error = cause, "request failed");
+        } else {
+            tracing::info!(error_code = self.code, http.response.status_code = status, request_id, error = cause, "request refused");
+        }
+    }
+
+    fn render(&self, request_id: Option<&str>) -> Response {
+        let body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+            "retryable": self.retryable,
+            "request_id": request_id,
+        });
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        if let Some(wait) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.render(None);
+        // For the middleware below, which knows the request's id.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Give each request an id; name it in the answer.
+pub async fn with_request_id(mut request: Request, next: Next) -> Response {
+    let id = Uuid::now_v7().simple().to_string();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        response = error.render(Some(&id));
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// An error with its causes, on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let cause = chain(&error);
+        match error {
+            StoreError::NotFound => Self::session_not_found(),
+            error if error.class() == FaultClass::Transient => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::DatabaseUnavailable, "the database does not answer")
+                    .retry_after(Duration::from_secs(2))
+                    .because(cause)
+            }
+            _ => Self {
+                retryable: false,
+                ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::DatabaseRefused, "the database refused the request")
+            }
+            .because(cause),
+        }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        let cause = chain(&error);
+        let wait = error.retry_after().unwrap_or(Duration::from_secs(5));
+        if error.class() == FaultClass::Transient {
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "a service we depend on does not answer").retry_after(wait).because(cause)
+        } else {
+            Self { retryable: false, ..Self::new(StatusCode::BAD_GATEWAY, error.code(), "a service we depend on refused us") }.because(cause)
+        }
+    }
+}
+
+impl From<JwtError> for ApiError {
+    fn from(error: JwtError) -> Self {
+        let cause = chain(&error);
+        if error.class() == FaultClass::Transient {
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "sign-ins cannot be checked at the moment")
+                .retry_after(Duration::from_secs(2))
+                .because(cause)
+        } else {
+            // The variants name a claim at most, never its value.
+            Self::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string())
+        }
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::RequestOversized, "the request body is too large")
+        } else {
+            Self::new(rejection.status(), ErrorCode::RequestInvalid, rejection.body_text())
+        }
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_problem_names_code_and_status_but_never_the_cause() {
+        let error = ApiError::session_over().because("secret cause");
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::GONE);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.expect("a body");
+        let text = String::from_utf8(body.to_vec()).expect("utf-8");
+        assert!(text.contains(r#""code":"session_over""#) && !text.contains("secret cause"), "{text}");
+    }
+}

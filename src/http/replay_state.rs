@@ -1,0 +1,77 @@
+//! What the gateway signs when it hands a request to a session's machine through `fly-replay`.
+//!
+//! Fly's proxy carries the text in `fly-replay-src: …;state=…`. It proves that the request
+//! came through the tenant's own gateway a moment ago; who may join is the ticket's business.
+
+use crate::ids::SessionId;
+use aws_lc_rs::hmac;
+use data_encoding::HEXLOWER;
+use secrecy::{ExposeSecret, SecretString};
+use time::OffsetDateTime;
+
+/// A replay is immediate; this is for clocks that differ and for slow starts.
+const LIFETIME_S: i64 = 60;
+
+/// The state for a request to this session: `{unix seconds}-{hex}`, free of `;`, `,` and `=`.
+pub fn sign(secret: &SecretString, session: SessionId, now: OffsetDateTime) -> String {
+    let expires = now.unix_timestamp() + LIFETIME_S;
+    let tag = hmac::sign(&key(secret), message(session, expires).as_bytes());
+    format!("{expires}-{}", HEXLOWER.encode(tag.as_ref()))
+}
+
+/// Whether `fly-replay-src` carries a state that our gateway signed for this session and that is still fresh.
+pub fn admits(source: &str, secret: &SecretString, session: SessionId) -> bool {
+    admits_at(source, secret, session, crate::clock::now())
+}
+
+fn admits_at(source: &str, secret: &SecretString, session: SessionId, now: OffsetDateTime) -> bool {
+    // Fly's own clients disagree on the separator.
+    let state = source.split([';', ',']).find_map(|pair| pair.trim().strip_prefix("state="));
+    let Some((expires, tag)) = state.and_then(|state| state.split_once('-')) else { return false };
+    let Ok(expires) = expires.parse::<i64>() else { return false };
+    let Ok(tag) = HEXLOWER.decode(tag.as_bytes()) else { return false };
+    expires >= now.unix_timestamp() && hmac::verify(&key(secret), message(session, expires).as_bytes(), &tag).is_ok()
+}
+
+fn key(secret: &SecretString) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes())
+}
+
+fn message(session: SessionId, expires: i64) -> String {
+    format!("fly-replay.{session}.{expires}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::Duration;
+    use uuid::Uuid;
+
+    fn secret() -> SecretString {
+        SecretString::from("0123456789abcdef0123456789abcdef")
+    }
+
+    #[test]
+    fn what_was_signed_is_admitted_in_both_spellings() {
+        let (session, now) = (SessionId(Uuid::now_v7()), OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
+        let state = sign(&secret(), session, now);
+        assert!(!state.contains([';', ',', '=']));
+        for source in [format!("instance=abc;region=fra;t=1;state={state}"), format!("instance=abc, region=fra, state={state}")] {
+            assert!(admits_at(&source, &secret(), session, now), "{source}");
+        }
+    }
+
+    #[test]
+    fn another_session_secret_or_time_is_refused() {
+        let (session, now) = (SessionId(Uuid::now_v7()), OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
+        let source = format!("state={}", sign(&secret(), session, now));
+        assert!(!admits_at(&source, &secret(), SessionId(Uuid::now_v7()), now));
+        assert!(!admits_at(&source, &SecretString::from("another secret of another tenant"), session, now));
+        assert!(!admits_at(&source, &secret(), session, now + Duration::seconds(LIFETIME_S + 1)));
+        let later = source.replacen(|c: char| c.is_ascii_digit(), "9", 1);
+        assert!(!admits_at(&later, &secret(), session, now), "a changed expiry");
+        for odd in ["", "state=", "state=-", "state=99999999999-zz", "instance=a;region=b"] {
+            assert!(!admits_at(odd, &secret(), session, now), "{odd}");
+        }
+    }
+}

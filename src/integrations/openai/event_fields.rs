@@ -1,0 +1,389 @@
+//! What the server events carry. Only what gives a frame its meaning is required.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::is_account_code;
+use crate::ids::{ItemId, ReplyId, ToolCallId};
+use crate::integrations::Redacted;
+
+/// Whatever does not fit becomes the default.
+fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+}
+
+/// Elements that do not fit are left out.
+fn lenient_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let elements: Vec<Box<RawValue>> = serde_json::from_str(raw.get()).unwrap_or_default();
+    Ok(elements.iter().filter_map(|element| serde_json::from_str(element.get()).ok()).collect())
+}
+
+/// Milliseconds and counts are integers by the schema and may come as `400.0`.
+fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let rounded = || value.as_f64().filter(|n| n.is_finite() && *n >= 0.0).map(|n| n.round() as u64);
+    Ok(value.as_u64().or_else(rounded))
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SessionEvent {
+    #[serde(deserialize_with = "lenient")]
+    pub session: SessionEcho,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct SessionEcho {
+    #[serde(deserialize_with = "lenient")]
+    pub id: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub model: Option<String>,
+    /// Unix seconds at which OpenAI ends the call.
+    #[serde(deserialize_with = "lenient_number")]
+    pub expires_at: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ItemEvent {
+    #[serde(default, deserialize_with = "lenient")]
+    pub previous_item_id: Option<ItemId>,
+    pub item: Item,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ItemReference {
+    pub item_id: ItemId,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ItemTruncated {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub audio_end_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TextDelta {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub response_id: Option<ReplyId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub content_index: u32,
+    #[serde(default, deserialize_with = "lenient")]
+    pub delta: Redacted,
+}
+
+/// Final words; they replace what the deltas brought.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Transcript {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub response_id: Option<ReplyId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub content_index: u32,
+    /// The audio events call it `transcript`, the text event `text`.
+    #[serde(default, alias = "text", deserialize_with = "lenient")]
+    pub transcript: Redacted,
+    #[serde(default, deserialize_with = "lenient")]
+    pub usage: Option<TranscriptionUsage>,
+}
+
+/// Billed by tokens or by time, depending on the model.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TranscriptionUsage {
+    Tokens {
+        #[serde(default)]
+        total_tokens: u64,
+    },
+    Duration {
+        #[serde(default)]
+        seconds: f64,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TranscriptionFailed {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub error: ErrorDetail,
+}
+
+/// `at_ms` counts from the start of the session's input audio, not of the clock.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct SpeechBoundary {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub audio_start_ms: Option<u64>,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub audio_end_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct InputCommitted {
+    pub item_id: ItemId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub previous_item_id: Option<ItemId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ResponseReference {
+    pub response_id: ReplyId,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct OutputItem {
+    #[serde(default, deserialize_with = "lenient")]
+    pub response_id: Option<ReplyId>,
+    pub item: Item,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct FunctionCall {
+    pub call_id: ToolCallId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub response_id: Option<ReplyId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub item_id: Option<ItemId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub name: Option<String>,
+    /// JSON in a string; it may have line breaks and trailing spaces.
+    #[serde(default, deserialize_with = "lenient")]
+    pub arguments: Redacted,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ResponseEvent {
+    pub response: Response,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Response {
+    pub id: ReplyId,
+    #[serde(default, deserialize_with = "lenient")]
+    pub status: ResponseStatus,
+    #[serde(default, deserialize_with = "lenient")]
+    pub status_details: Option<StatusDetails>,
+    #[serde(default, deserialize_with = "lenient_list")]
+    pub output: Vec<Item>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub usage: Option<Usage>,
+    /// `None` for a response outside the conversation: keep it out of the transcript.
+    #[serde(default, deserialize_with = "lenient")]
+    pub conversation_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseStatus {
+    InProgress,
+    Completed,
+    Cancelled,
+    Failed,
+    Incomplete,
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct StatusDetails {
+    /// `turn_detected`, `client_cancelled`, `max_output_tokens`, `content_filter`.
+    #[serde(deserialize_with = "lenient")]
+    pub reason: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub error: Option<ErrorDetail>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    #[serde(deserialize_with = "lenient_number")]
+    pub total_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    pub input_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    pub output_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    pub output_token_details: TokenDetails,
+    #[serde(deserialize_with = "lenient")]
+    pub input_token_details: TokenDetails,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct TokenDetails {
+    #[serde(deserialize_with = "lenient_number")]
+    pub text_tokens: Option<u64>,
+    /// One output audio token is 50 ms of speech.
+    #[serde(deserialize_with = "lenient_number")]
+    pub audio_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    pub cached_tokens: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Item {
+    pub id: ItemId,
+    #[serde(default, rename = "type", deserialize_with = "lenient")]
+    pub kind: ItemKind,
+    #[serde(default, deserialize_with = "lenient")]
+    pub role: ItemRole,
+    /// `completed`, `incomplete`, `in_progress`.
+    #[serde(default, deserialize_with = "lenient")]
+    pub status: Option<String>,
+    /// `commentary` for words spoken before a tool call; else `final_answer`.
+    #[serde(default, deserialize_with = "lenient")]
+    pub phase: Option<String>,
+    #[serde(default, deserialize_with = "lenient_list")]
+    pub content: Vec<ContentPart>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub call_id: Option<ToolCallId>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub arguments: Redacted,
+}
+
+impl Item {
+    /// The words of the item, if it has any yet.
+    pub fn text(&self) -> Option<String> {
+        let words: Vec<&str> = self.content.iter().filter_map(ContentPart::words).collect();
+        (!words.is_empty()).then(|| words.concat())
+    }
+
+    pub fn is_commentary(&self) -> bool {
+        self.phase.as_deref() == Some("commentary")
+    }
+
+    pub fn is_completed(&self) -> bool {
+        self.status.as_deref() == Some("completed")
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemKind {
+    Message,
+    FunctionCall,
+    FunctionCallOutput,
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemRole {
+    User,
+    Assistant,
+    System,
+    #[default]
+    #[serde(other)]
+    None,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ContentPart {
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    pub kind: String,
+    #[serde(deserialize_with = "lenient")]
+    pub text: Option<Redacted>,
+    #[serde(deserialize_with = "lenient")]
+    pub transcript: Option<Redacted>,
+}
+
+impl ContentPart {
+    fn words(&self) -> Option<&str> {
+        self.transcript.as_ref().or(self.text.as_ref()).map(Redacted::as_str)
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RateLimits {
+    #[serde(deserialize_with = "lenient_list")]
+    pub rate_limits: Vec<RateLimit>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RateLimit {
+    pub name: String,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub limit: Option<u64>,
+    #[serde(default, deserialize_with = "lenient_number")]
+    pub remaining: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub reset_seconds: Option<f64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ErrorEvent {
+    #[serde(deserialize_with = "lenient")]
+    pub error: ErrorDetail,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ErrorDetail {
+    #[serde(rename = "type", deserialize_with = "lenient")]
+    pub kind: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub code: Option<String>,
+    #[serde(deserialize_with = "lenient")]
+    pub message: Redacted,
+    #[serde(deserialize_with = "lenient")]
+    pub param: Option<String>,
+    /// Which of our events caused it.
+    #[serde(deserialize_with = "lenient")]
+    pub event_id: Option<String>,
+}
+
+/// What an error asks us to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorMeaning {
+    /// The call reached its maximum duration.
+    CallExpired,
+    /// Our `response.create` met a response that is under way: send it again later.
+    ResponseAlreadyActive,
+    /// Our `response.cancel` came too late: nothing to do.
+    NoActiveResponse,
+    /// The account cannot go on: do not dial again.
+    AccountBlocked,
+    /// One of our events was refused; the call goes on.
+    Other,
+}
+
+impl ErrorDetail {
+    pub fn meaning(&self) -> ErrorMeaning {
+        let code = self.code.as_deref().or(self.kind.as_deref()).unwrap_or_default();
+        match code {
+            "session_expired" => ErrorMeaning::CallExpired,
+            "conversation_already_has_active_response" => ErrorMeaning::ResponseAlreadyActive,
+            "response_cancel_not_active" => ErrorMeaning::NoActiveResponse,
+            "invalid_api_key" => ErrorMeaning::AccountBlocked,
+            code if is_account_code(code) => ErrorMeaning::AccountBlocked,
+            _ => ErrorMeaning::Other,
+        }
+    }
+}
