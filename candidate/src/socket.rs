@@ -9,10 +9,10 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
+use crate::Error;
 use crate::journal::Journal;
 use crate::peer::WebRtcPeer;
 use crate::wire::{self, ToWire};
-use crate::Error;
 
 const OUTBOX: usize = 256;
 /// Generous, because tests share machines.
@@ -140,7 +140,12 @@ impl Candidate {
     }
 
     /// The next message that `wanted` likes, whatever else comes.
-    pub async fn wait_message(&mut self, what: &str, patience: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value, Error> {
+    pub async fn wait_message(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value, Error> {
         self.journal.wait(what, &mut self.cursor, patience, wanted).await
     }
 

@@ -24,8 +24,7 @@ pub const NETWORK: &str = "tenant-demo";
 pub(crate) const DATABASE: &str = "interview";
 /// The role the runtime logs in with; its migration makes it, without a password.
 const ROLE: &str = "interview_runtime";
-const IMAGE: &str =
-    "registry.fly.io/interview-runtime@sha256:5a4dbd0c0000000000000000000000000000000000000000000000000000c0de";
+const IMAGE: &str = "registry.fly.io/interview-runtime@sha256:5a4dbd0c0000000000000000000000000000000000000000000000000000c0de";
 pub(crate) const OPENAI_KEY: &str = "sk-sandbox-not-a-real-key";
 
 const MIGRATION_DEADLINE: Duration = Duration::from_mins(2);
@@ -33,10 +32,7 @@ const CALL_DEADLINE: Duration = Duration::from_secs(70);
 const HEALTH_DEADLINE: Duration = Duration::from_secs(45);
 
 fn failed(what: &str, reason: impl std::fmt::Display) -> SandboxError {
-    SandboxError::Bootstrap {
-        what: what.to_owned(),
-        reason: reason.to_string(),
-    }
+    SandboxError::Bootstrap { what: what.to_owned(), reason: reason.to_string() }
 }
 
 pub(crate) async fn run(sandbox: &Sandbox) -> Result<(), SandboxError> {
@@ -48,9 +44,7 @@ pub(crate) async fn run(sandbox: &Sandbox) -> Result<(), SandboxError> {
         return Ok(());
     }
     check_files(sandbox)?;
-    let postgres = sandbox
-        .postgres()
-        .ok_or_else(|| failed("cannot start the gateway", "it needs the private PostgreSQL"))?;
+    let postgres = sandbox.postgres().ok_or_else(|| failed("cannot start the gateway", "it needs the private PostgreSQL"))?;
     let say = |line: &str| sandbox.options.say(line);
     say("running the migrations");
     migrate(sandbox, postgres).await?;
@@ -186,23 +180,15 @@ impl Operator<'_> {
 }
 
 fn operator(sandbox: &Sandbox) -> Operator<'_> {
-    Operator {
-        base: &sandbox.urls().fly,
-        token: sandbox.fly().org_token(),
-        client: reqwest::Client::new(),
-    }
+    Operator { base: &sandbox.urls().fly, token: sandbox.fly().org_token(), client: reqwest::Client::new() }
 }
 
 async fn create_apps(sandbox: &Sandbox) -> Result<(), SandboxError> {
     let operator = operator(sandbox);
     for app in [GATEWAY_APP, SESSION_APP] {
-        operator
-            .post("/apps", json!({ "name": app, "org_slug": ORG, "network": NETWORK }))
-            .await?;
+        operator.post("/apps", json!({ "name": app, "org_slug": ORG, "network": NETWORK })).await?;
     }
-    let answer = operator
-        .post(&format!("/apps/{SESSION_APP}/deploy_token"), json!({ "expiry": "720h" }))
-        .await?;
+    let answer = operator.post(&format!("/apps/{SESSION_APP}/deploy_token"), json!({ "expiry": "720h" })).await?;
     let token = answer["token"].as_str().unwrap_or_default().to_owned();
 
     let sessions = settings(sandbox);
@@ -215,9 +201,7 @@ async fn create_apps(sandbox: &Sandbox) -> Result<(), SandboxError> {
     for (app, values) in [(GATEWAY_APP, gateway), (SESSION_APP, sessions)] {
         operator.post(&format!("/apps/{app}/secrets"), json!({ "values": values })).await?;
     }
-    operator
-        .post(&format!("/apps/{GATEWAY_APP}/ip_assignments"), json!({ "type": "shared_v4" }))
-        .await?;
+    operator.post(&format!("/apps/{GATEWAY_APP}/ip_assignments"), json!({ "type": "shared_v4" })).await?;
     Ok(())
 }
 
@@ -274,11 +258,7 @@ async fn until_healthy(sandbox: &Sandbox, id: &str) -> Result<(), SandboxError> 
 /// The last lines of a machine's log: they usually say what is wrong.
 fn log_tail(sandbox: &Sandbox, id: &str) -> String {
     let Some(machine) = sandbox.fly().machine(id) else { return String::new() };
-    let path = sandbox
-        .fly()
-        .options()
-        .data_dir
-        .join(format!("{}-{}-{}.log", machine.app, machine.name, machine.id));
+    let path = sandbox.fly().options().data_dir.join(format!("{}-{}-{}.log", machine.app, machine.name, machine.id));
     let log = std::fs::read_to_string(&path).unwrap_or_default();
     let tail: Vec<&str> = log.lines().rev().take(20).collect();
     format!("{}:\n{}", path.display(), tail.into_iter().rev().collect::<Vec<_>>().join("\n"))

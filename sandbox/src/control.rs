@@ -17,7 +17,8 @@ use crate::openai::OpenAi;
 use crate::otlp::Traces;
 use crate::supabase::Supabase;
 
-const NOTICE: &str = "This is a sandbox. The interviewer's voice is recorded beforehand, and a candidate's words are scripted, not recognised.";
+const NOTICE: &str =
+    "This is a sandbox. The interviewer's voice is recorded beforehand, and a candidate's words are scripted, not recognised.";
 
 #[derive(Clone)]
 pub(crate) struct Control {
@@ -78,9 +79,7 @@ struct LedgerQuery {
 }
 
 async fn ledger(State(control): State<Control>, Query(query): Query<LedgerQuery>) -> Json<Value> {
-    let mut entries = control
-        .ledger
-        .find(|entry| query.vendor.as_deref().is_none_or(|vendor| vendor == entry.vendor));
+    let mut entries = control.ledger.find(|entry| query.vendor.as_deref().is_none_or(|vendor| vendor == entry.vendor));
     if let Some(limit) = query.limit {
         entries.drain(..entries.len().saturating_sub(limit));
     }
@@ -138,9 +137,7 @@ struct TraceQuery {
 }
 
 async fn traces(State(control): State<Control>, Query(query): Query<TraceQuery>) -> Json<Value> {
-    let spans = control
-        .traces
-        .find(|span| query.trace_id.as_deref().is_none_or(|id| id == span.trace_id));
+    let spans = control.traces.find(|span| query.trace_id.as_deref().is_none_or(|id| id == span.trace_id));
     Json(json!({ "items": spans }))
 }
 

@@ -14,12 +14,7 @@ use crate::supabase::{self, Supabase};
 
 fn recorder(control: &Control, vendor: &'static str, route: fn(&http::Method, &str) -> &'static str) -> Recorder {
     let (ledger, faults): (Ledger, Faults) = (control.ledger.clone(), control.faults.clone());
-    Recorder {
-        ledger,
-        faults,
-        vendor,
-        route,
-    }
+    Recorder { ledger, faults, vendor, route }
 }
 
 /// GoTrue where Supabase has it, so the ledger shows Supabase's own paths.

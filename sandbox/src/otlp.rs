@@ -194,19 +194,12 @@ fn read_span(span: WireSpan, resource: BTreeMap<String, Value>, scope: String) -
         events: span
             .events
             .into_iter()
-            .map(|event| Event {
-                name: event.name,
-                at_unix_nano: event.time_unix_nano,
-                attributes: attributes(event.attributes),
-            })
+            .map(|event| Event { name: event.name, at_unix_nano: event.time_unix_nano, attributes: attributes(event.attributes) })
             .collect(),
         links: span
             .links
             .into_iter()
-            .map(|link| Link {
-                trace_id: HEXLOWER.encode(&link.trace_id),
-                span_id: HEXLOWER.encode(&link.span_id),
-            })
+            .map(|link| Link { trace_id: HEXLOWER.encode(&link.trace_id), span_id: HEXLOWER.encode(&link.span_id) })
             .collect(),
         resource,
         scope,
@@ -214,9 +207,7 @@ fn read_span(span: WireSpan, resource: BTreeMap<String, Value>, scope: String) -
 }
 
 fn attributes(list: Vec<KeyValue>) -> BTreeMap<String, Value> {
-    list.into_iter()
-        .map(|pair| (pair.key, pair.value.map_or(Value::Null, plain)))
-        .collect()
+    list.into_iter().map(|pair| (pair.key, pair.value.map_or(Value::Null, plain))).collect()
 }
 
 fn plain(value: AnyValue) -> Value {

@@ -15,8 +15,8 @@ use crate::faults::Faults;
 use crate::fly::proxy::Door;
 use crate::fly::{Fly, FlyOptions};
 use crate::ledger::Ledger;
-use crate::openai::{OpenAi, OpenAiOptions};
 use crate::listener::{self, ListenError};
+use crate::openai::{OpenAi, OpenAiOptions};
 use crate::options::SandboxOptions;
 use crate::otlp::Traces;
 use crate::postgres::{ClusterOptions, PostgresError, PrivateCluster};
@@ -270,23 +270,11 @@ fn stand_ins(options: &SandboxOptions, urls: &Urls, stop: &CancellationToken, ta
         ledger.clone(),
     );
     let door = Door::new(fly.clone(), GATEWAY_APP, stop.clone(), tasks.clone());
-    Control {
-        ledger,
-        faults,
-        traces: Traces::new(),
-        supabase,
-        openai,
-        api_video,
-        fly,
-        door,
-    }
+    Control { ledger, faults, traces: Traces::new(), supabase, openai, api_video, fly, door }
 }
 
 fn prepare(data_dir: &Path) -> Result<PathBuf, SandboxError> {
-    let error = |source| SandboxError::DataDir {
-        path: data_dir.to_owned(),
-        source,
-    };
+    let error = |source| SandboxError::DataDir { path: data_dir.to_owned(), source };
     std::fs::create_dir_all(data_dir).map_err(error)?;
     std::fs::canonicalize(data_dir).map_err(error)
 }
@@ -296,15 +284,9 @@ fn claim(data_dir: &Path) -> Result<PathBuf, SandboxError> {
     let pid_file = data_dir.join("sandbox.pid");
     let written = std::fs::read_to_string(&pid_file).unwrap_or_default();
     if let Some(pid) = process::still_lives(&written) {
-        return Err(SandboxError::Busy {
-            pid,
-            path: data_dir.to_owned(),
-        });
+        return Err(SandboxError::Busy { pid, path: data_dir.to_owned() });
     }
     let own = process::identity(std::process::id()).unwrap_or_default();
-    std::fs::write(&pid_file, own).map_err(|source| SandboxError::DataDir {
-        path: pid_file.clone(),
-        source,
-    })?;
+    std::fs::write(&pid_file, own).map_err(|source| SandboxError::DataDir { path: pid_file.clone(), source })?;
     Ok(pid_file)
 }

@@ -9,11 +9,12 @@ use super::journal::Journal;
 use super::session::SessionMsg;
 use super::signaling_socket::RecordingReport;
 use crate::error::chain;
+use crate::backoff::Backoff;
 use crate::domain::protocol::ClientRecordingState;
 use crate::domain::record::{Record, RecordingRecord, RecordingState};
 use crate::error::{Fault, FaultClass};
-use crate::ids::VideoId;
 use crate::integrations::clients::Integrations;
+use crate::integrations::store::session::{Recording, SessionStore};
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
@@ -25,6 +26,9 @@ pub struct RecordingTracker;
 #[derive(Debug)]
 pub enum RecordingTrackerMsg {
     Reported(RecordingReport),
+    /// The candidate is here: whatever the gateway got from the provider is in the database now.
+    FindRecording,
+    Found(Recording),
     PollDue,
     Polled { state: RecordingState, parts: i32 },
     /// The interview is over: settle soon.
@@ -38,8 +42,8 @@ pub struct RecordingTrackerArgs {
     pub session: ActorRef<SessionMsg>,
     pub trace: Trace,
     pub integrations: Arc<Integrations>,
-    pub video: Option<VideoId>,
-    pub upload_token: Option<String>,
+    pub store: SessionStore,
+    pub recording: Option<Recording>,
     pub poll_interval: Duration,
 }
 
@@ -49,6 +53,7 @@ pub struct RecordingTrackerState {
     parts: i32,
     settling: bool,
     poll: Option<TaskGuard>,
+    search: Option<TaskGuard>,
     _ticker: Option<TaskGuard>,
 }
 
@@ -61,8 +66,8 @@ impl Actor for RecordingTracker {
     type Arguments = RecordingTrackerArgs;
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
-        let ticker = args.video.is_some().then(|| tick(args.poll_interval, myself));
-        Ok(RecordingTrackerState { args, state: RecordingState::Waiting, parts: 0, settling: false, poll: None, _ticker: ticker })
+        let ticker = args.recording.is_some().then(|| tick(args.poll_interval, myself));
+        Ok(RecordingTrackerState { args, state: RecordingState::Waiting, parts: 0, settling: false, poll: None, search: None, _ticker: ticker })
     }
 
     async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
@@ -80,6 +85,13 @@ impl Actor for RecordingTracker {
                     }
                 }
             }
+            RecordingTrackerMsg::FindRecording => state.find(&myself),
+            RecordingTrackerMsg::Found(recording) => {
+                state.search = None;
+                let _ = state.args.session.cast(SessionMsg::RecordingFound(recording.video.clone()));
+                state.args.recording = Some(recording);
+                state._ticker = Some(tick(state.args.poll_interval, myself));
+            }
             RecordingTrackerMsg::PollDue => state.poll(&myself),
             RecordingTrackerMsg::Polled { state: known, parts } => {
                 state.poll = None;
@@ -87,7 +99,7 @@ impl Actor for RecordingTracker {
             }
             RecordingTrackerMsg::Settle => {
                 state.settling = true;
-                if state.args.video.is_none() || state.state == RecordingState::Waiting && state.parts == 0 {
+                if state.args.recording.is_none() || state.state == RecordingState::Waiting && state.parts == 0 {
                     // Nothing was ever recorded: the provider has nothing to wait for.
                     state.settled();
                 } else {
@@ -142,12 +154,12 @@ impl RecordingTrackerState {
     fn settled(&mut self) {
         self.settling = false;
         self._ticker = None;
-        if let Some(token) = self.args.upload_token.take() {
+        if let Some(token) = self.args.recording.as_mut().and_then(|recording| recording.upload_token.take()) {
             let (integrations, trace) = (self.args.integrations.clone(), self.args.trace.clone());
             let span = trace.adopt(tracing::info_span!("recording_tracker.delete_upload_token"));
             self.poll = Some(TaskGuard::spawn(
                 async move {
-                    if let Err(error) = integrations.api_video.delete_upload_token(&token.into()).await {
+                    if let Err(error) = integrations.api_video.delete_upload_token(&token).await {
                         tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "upload token was not deleted; it expires by itself");
                     }
                 }
@@ -157,9 +169,27 @@ impl RecordingTrackerState {
         let _ = self.args.session.cast(SessionMsg::RecordingSettled);
     }
 
+    fn find(&mut self, myself: &ActorRef<RecordingTrackerMsg>) {
+        if self.args.recording.is_some() || self.search.is_some() {
+            return;
+        }
+        let (store, target) = (self.args.store.clone(), myself.clone());
+        self.search = Some(TaskGuard::spawn(async move {
+            let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+            for _ in 0..10 {
+                match store.recording().await {
+                    Ok(Some(recording)) => return drop(target.cast(RecordingTrackerMsg::Found(recording))),
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(error_code = error.code().as_str(), "recording not read"),
+                }
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+        }));
+    }
+
     /// One question at a time; an answer that never comes is cut by the client's deadline.
     fn poll(&mut self, myself: &ActorRef<RecordingTrackerMsg>) {
-        let Some(video) = self.args.video.clone() else { return };
+        let Some(video) = self.args.recording.as_ref().map(|recording| recording.video.clone()) else { return };
         if self.poll.is_some() || (self.state == RecordingState::Waiting && !self.settling) {
             return;
         }

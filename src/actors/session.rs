@@ -71,6 +71,7 @@ pub enum SessionMsg {
     MediaReported(MediaState),
     RecordingReported { state: ClientRecordingState, video: Option<VideoId>, part: Option<u32> },
     RecordingUrlClaimed { url: String },
+    RecordingFound(VideoId),
     EndRequested(EndReason),
     // the call
     CallOpened { call: CallId, answer: String },
@@ -141,6 +142,7 @@ pub struct SessionState {
     consents: Vec<ConsentKind>,
     offer: Option<(String, Context)>,
     call: Option<CallId>,
+    video: Option<VideoId>,
     segment: i32,
     /// When the agreed time is over; known once the interview is live.
     time_limit: Option<Instant>,
@@ -161,6 +163,7 @@ impl Actor for Session {
             interview: Interview::new(Resumed { phase: claimed.phase, end: claimed.end, greeted: claimed.greeted }),
             consents: claimed.given_consents.clone(),
             call: claimed.call.clone(),
+            video: claimed.recording.as_ref().map(|recording| recording.video.clone()),
             segment: claimed.segment,
             claimed,
             journal: args.journal,
@@ -209,6 +212,7 @@ impl Actor for Session {
             // The browser's own ICE may still recover.
             SessionMsg::MediaReported(MediaState::Connecting | MediaState::Disconnected) => {}
             SessionMsg::RecordingReported { state: reported, video, part } => state.recording_reported(reported, video, part),
+            SessionMsg::RecordingFound(video) => state.video = Some(video),
             SessionMsg::RecordingUrlClaimed { url } => state.check_recording_url(&url),
             SessionMsg::EndRequested(reason) => state.decide(Event::EndRequested(reason), &myself).await,
             SessionMsg::CallOpened { call, answer } => state.call_opened(call, answer, &myself).await,
@@ -441,6 +445,9 @@ impl SessionState {
         }
         self.journal.tell(ServerEvent::SessionReady(self.ready()));
         self.journal.record(Record::Connected(true));
+        if let Some(recording) = &self.recording {
+            let _ = recording.cast(RecordingTrackerMsg::FindRecording);
+        }
         if reply.send(Attached { connection, socket, outgoing }).is_err() {
             // The browser is gone already; its HTTP task will not tell us.
             return self.detach(connection, myself).await;
@@ -477,7 +484,7 @@ impl SessionState {
 
     fn recording_reported(&self, reported: ClientRecordingState, video: Option<VideoId>, part: Option<u32>) {
         // Another video's progress says nothing about ours.
-        if video.is_some() && video != self.claimed.video {
+        if video.is_some() && video != self.video {
             return;
         }
         if let Some(recording) = &self.recording {
@@ -488,7 +495,7 @@ impl SessionState {
     /// The browser's claim is checked against our own video and never used.
     fn check_recording_url(&self, url: &str) {
         let claimed = crate::integrations::api_video::parse_recording_url(url);
-        let ours = self.claimed.video.as_ref().map(VideoId::as_str);
+        let ours = self.video.as_ref().map(VideoId::as_str);
         if claimed.as_ref().map(|video| video.as_str()) != ours {
             tracing::warn!(error_code = "recording_url_refused", "the browser named a recording that is not this interview's");
             self.journal.tell(ServerEvent::Error {
@@ -563,8 +570,8 @@ impl SessionState {
                     session: myself.clone(),
                     trace: self.trace.clone(),
                     integrations: self.integrations.clone(),
-                    video: self.claimed.video.clone(),
-                    upload_token: self.claimed.upload_token.clone(),
+                    store: self.store.clone(),
+                    recording: self.claimed.recording.clone(),
                     poll_interval: self.config.api_video.poll_interval(),
                 };
                 let (tracker, _) = Actor::spawn_linked(None, RecordingTracker, args, myself.get_cell()).await?;

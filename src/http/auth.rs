@@ -61,7 +61,8 @@ impl Person {
             email: claims.email,
             role,
             tenant,
-            expires_at: expires_at.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::JwtClaimInvalid, "exp is no time"))?,
+            expires_at: expires_at
+                .ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::JwtClaimInvalid, "exp is no time"))?,
             tenant_role,
         })
     }

@@ -90,9 +90,21 @@ impl ApiError {
         let cause = self.cause.as_deref().unwrap_or(&self.detail);
         let status = self.status.as_u16();
         if self.status.is_server_error() {
-            tracing::error!(error_code = self.code, http.response.status_code = status, request_id, error = cause, "request failed");
+            tracing::error!(
+                error_code = self.code,
+                http.response.status_code = status,
+                request_id,
+                error = cause,
+                "request failed"
+            );
         } else {
-            tracing::info!(error_code = self.code, http.response.status_code = status, request_id, error = cause, "request refused");
+            tracing::info!(
+                error_code = self.code,
+                http.response.status_code = status,
+                request_id,
+                error = cause,
+                "request refused"
+            );
         }
     }
 
@@ -178,9 +190,12 @@ impl From<CallError> for ApiError {
         let cause = chain(&error);
         let wait = error.retry_after().unwrap_or(Duration::from_secs(5));
         if error.class() == FaultClass::Transient {
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "a service we depend on does not answer").retry_after(wait).because(cause)
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "a service we depend on does not answer")
+                .retry_after(wait)
+                .because(cause)
         } else {
-            Self { retryable: false, ..Self::new(StatusCode::BAD_GATEWAY, error.code(), "a service we depend on refused us") }.because(cause)
+            Self { retryable: false, ..Self::new(StatusCode::BAD_GATEWAY, error.code(), "a service we depend on refused us") }
+                .because(cause)
         }
     }
 }

@@ -16,7 +16,7 @@ async fn a_panic_in_each_child_is_survived_by_the_socket_the_siblings_and_the_wo
     for child in ["transcript_writer", "recording_tracker", "control_channel", "signaling_socket"] {
         for time in 1..=2 {
             runtime.crash(child).await;
-            wait_for(child, || async { runtime.restarts(child).await == time }).await;
+            wait_for(child, || async { runtime.restarts(child).await == time && runtime.runs(child).await }).await;
             seq += 1;
             browser.say(seq, &["after the crash"]).await;
             assert_eq!(browser.expect("transcript_ack").await["seq"], seq);
@@ -60,7 +60,7 @@ async fn a_child_that_does_not_stay_alive_ends_the_process_for_a_restart() {
         let before = runtime.restarts("transcript_writer").await;
         runtime.crash("transcript_writer").await;
         if before < 10 {
-            wait_for("the writer is back", || async { runtime.restarts("transcript_writer").await == before + 1 }).await;
+            wait_for("the writer is back", || async { runtime.restarts("transcript_writer").await == before + 1 && runtime.runs("transcript_writer").await }).await;
         }
     }
     assert_eq!(runtime.exit().await, Exit::Failed);

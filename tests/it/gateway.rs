@@ -88,7 +88,7 @@ async fn without_a_recording_the_interview_is_held_and_without_a_machine_it_is_r
     let recruiter = system.sign_in("recruiter@demo.test").await;
     let order = json!({"candidate_id": AMARA, "position_id": ENGINEER, "settings": {}});
     let broken = || Action::Answer { status: 500, headers: vec![], body: "{}".into() };
-    system.sandbox.faults().add(Fault::once("api-video", "videos.create", broken()).times(3));
+    system.sandbox.faults().add(Fault::once("api.video", "videos.create", broken()).times(3));
     let (status, made) = system.post(&recruiter, "/api/sessions", &order).await;
     assert_eq!(status, 201, "{made}");
     assert!(made["video_token"].is_null() && made["warnings"].to_string().contains("recording"), "{made}");

@@ -2,7 +2,7 @@
 
 mod architecture;
 mod faults;
-// mod gateway;
-// mod interview;
+mod gateway;
+mod interview;
 mod signaling;
 mod support;

@@ -56,14 +56,7 @@ pub struct ApiVideo {
 
 impl ApiVideo {
     pub fn new(options: ApiVideoOptions, ledger: Ledger) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                options,
-                api_key: random_hex::<22>(),
-                ledger,
-                state: Mutex::new(State::default()),
-            }),
-        }
+        Self { inner: Arc::new(Inner { options, api_key: random_hex::<22>(), ledger, state: Mutex::new(State::default()) }) }
     }
 
     pub fn api_key(&self) -> &str {

@@ -15,12 +15,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, slug: &'static str, title: impl Into<String>) -> Self {
-        Self {
-            status,
-            slug,
-            title: title.into(),
-            name: None,
-        }
+        Self { status, slug, title: title.into(), name: None }
     }
 
     pub(super) fn bad(slug: &'static str, title: impl Into<String>) -> Self {
@@ -33,12 +28,7 @@ impl Problem {
     }
 
     pub(super) fn not_found(what: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "resource-not-found",
-            "The requested resource was not found.",
-        )
-        .named(what)
+        Self::new(StatusCode::NOT_FOUND, "resource-not-found", "The requested resource was not found.").named(what)
     }
 
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
@@ -58,10 +48,7 @@ impl IntoResponse for Problem {
             body["name"] = name.into();
         }
         let mut response = (self.status, Json(body)).into_response();
-        response.headers_mut().insert(
-            http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static("application/problem+json"),
-        );
+        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/problem+json"));
         response
     }
 }

@@ -77,16 +77,12 @@ pub(crate) fn route_name(method: &Method, path: &str) -> &'static str {
 }
 
 async fn unknown(State(api): State<ApiVideo>, method: Method, uri: http::Uri) -> Problem {
-    api.inner
-        .ledger
-        .violation(super::VENDOR, format!("{method} {} is not an endpoint", uri.path()));
+    api.inner.ledger.violation(super::VENDOR, format!("{method} {} is not an endpoint", uri.path()));
     Problem::new(StatusCode::NOT_FOUND, "unrecognized-request-url", "Unrecognized request URL.")
 }
 
 async fn wrong_method(State(api): State<ApiVideo>, method: Method, uri: http::Uri) -> Problem {
-    api.inner
-        .ledger
-        .violation(super::VENDOR, format!("{method} is not a method of {}", uri.path()));
+    api.inner.ledger.violation(super::VENDOR, format!("{method} is not a method of {}", uri.path()));
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed.")
 }
 
@@ -286,10 +282,7 @@ async fn status(
 }
 
 /// `metadata[key]=value`, `tags[]`, `title`, `currentPage`, `pageSize`.
-async fn list(
-    State(api): State<ApiVideo>,
-    Query(query): Query<Vec<(String, String)>>,
-) -> Result<Json<Value>, Problem> {
+async fn list(State(api): State<ApiVideo>, Query(query): Query<Vec<(String, String)>>) -> Result<Json<Value>, Problem> {
     let number = |name: &str, default: usize| -> Result<usize, Problem> {
         match query.iter().find(|(key, _)| key == name) {
             None => Ok(default),
@@ -320,12 +313,7 @@ async fn list(
     };
     found.sort_by(|left, right| right.cmp(left));
     let total = found.len();
-    let data = found
-        .iter()
-        .skip((page - 1) * size)
-        .take(size)
-        .map(|(_, id)| shown(&api, id))
-        .collect::<Result<Vec<_>, _>>()?;
+    let data = found.iter().skip((page - 1) * size).take(size).map(|(_, id)| shown(&api, id)).collect::<Result<Vec<_>, _>>()?;
     Ok(Json(json!({
         "data": data,
         "pagination": {
@@ -347,10 +335,7 @@ async fn create_token(State(api): State<ApiVideo>, body: Bytes) -> Result<Json<V
         return Err(Problem::bad("invalid-attribute", "This attribute is invalid.").named("ttl"));
     }
     let token = format!("to{}", random_hex::<11>());
-    let held = UploadToken {
-        ttl: body.ttl,
-        created: now(),
-    };
+    let held = UploadToken { ttl: body.ttl, created: now() };
     let answer = held.json(&token);
     let mut state = lock(&api.inner.state);
     if state.tokens.len() >= MAX_TOKENS {

@@ -95,9 +95,8 @@ impl Video {
                 parts = json!({ "parts": numbers, "total": self.total });
             }
             Some(Form::Bytes) => {
-                let spans = self.received.iter().map(|(from, size)| {
-                    json!({ "from": from, "to": from + size - 1, "total": self.total })
-                });
+                let spans =
+                    self.received.iter().map(|(from, size)| json!({ "from": from, "to": from + size - 1, "total": self.total }));
                 bytes = spans.collect();
             }
             _ => {}
@@ -247,15 +246,7 @@ impl State {
         if self.play.len() >= MAX_PLAY_TOKENS {
             self.play.retain(|_, token| token.made.elapsed() < PLAYING);
         }
-        self.play.insert(
-            token,
-            PlayToken {
-                video: video.to_owned(),
-                session,
-                made: Instant::now(),
-                player: None,
-            },
-        );
+        self.play.insert(token, PlayToken { video: video.to_owned(), session, made: Instant::now(), player: None });
     }
 
     /// The first use binds the token to its player; `avh` is the session's own token.

@@ -36,12 +36,8 @@ fn parse_range(headers: &HeaderMap) -> Result<Range, Problem> {
         return Ok(Range::Whole);
     };
     let text = value.to_str().unwrap_or_default();
-    read_range(text).ok_or_else(|| {
-        Problem::bad(
-            "video-content-range-malformed",
-            format!("The Content-Range header {text:?} is malformed."),
-        )
-    })
+    read_range(text)
+        .ok_or_else(|| Problem::bad("video-content-range-malformed", format!("The Content-Range header {text:?} is malformed.")))
 }
 
 fn read_range(text: &str) -> Option<Range> {
@@ -166,10 +162,8 @@ async fn store(mut field: Field<'_>, folder: &FilePath, path: &FilePath) -> Resu
     tokio::fs::create_dir_all(folder).await.map_err(Problem::internal)?;
     let mut file = tokio::fs::File::create(path).await.map_err(Problem::internal)?;
     let mut size = 0u64;
-    while let Some(chunk) = field
-        .chunk()
-        .await
-        .map_err(|error| Problem::bad("invalid-attribute", format!("The file cannot be read: {error}")))?
+    while let Some(chunk) =
+        field.chunk().await.map_err(|error| Problem::bad("invalid-attribute", format!("The file cannot be read: {error}")))?
     {
         size += chunk.len() as u64;
         if size > MAX_PART_BYTES {
@@ -216,15 +210,12 @@ fn admit(video: &mut Video, range: Range, size: u64, smallest: u64) -> Result<u6
     if video.completed.is_some() || (video.is_whole() && !video.received.is_empty()) {
         // A part that came already is said to be so, even after the end: this is what a
         // client hears that lost the answer to its last part.
-        if let Range::Part { number, .. } = range {
-            if video.received.contains_key(&number) {
-                return Err(already_sent(number));
-            }
+        if let Range::Part { number, .. } = range
+            && video.received.contains_key(&number)
+        {
+            return Err(already_sent(number));
         }
-        return Err(Problem::bad(
-            "video-source-already-uploaded",
-            "The source of the video is already uploaded.",
-        ));
+        return Err(Problem::bad("video-source-already-uploaded", "The source of the video is already uploaded."));
     }
     let form = match range {
         Range::Whole => Form::Whole,
@@ -245,10 +236,7 @@ fn admit(video: &mut Video, range: Range, size: u64, smallest: u64) -> Result<u6
         }
         Range::Bytes { from, to, total } => {
             if to - from + 1 != size || video.total.is_some_and(|known| known != total) {
-                return Err(Problem::bad(
-                    "video-content-range-malformed",
-                    "The Content-Range header does not fit the file.",
-                ));
+                return Err(Problem::bad("video-content-range-malformed", "The Content-Range header does not fit the file."));
             }
             video.total = Some(total);
             from
@@ -259,24 +247,21 @@ fn admit(video: &mut Video, range: Range, size: u64, smallest: u64) -> Result<u6
 }
 
 fn already_sent(number: u64) -> Problem {
-    Problem::bad(
-        "video-content-range-by-part-part-already-sent",
-        format!("The part {number} was already sent."),
-    )
-    .named("Content-Range")
+    Problem::bad("video-content-range-by-part-part-already-sent", format!("The part {number} was already sent."))
+        .named("Content-Range")
 }
 
 fn admit_part(video: &mut Video, number: u64, total: Option<u64>, size: u64, smallest: u64) -> Result<(), Problem> {
     if video.received.contains_key(&number) {
         return Err(already_sent(number));
     }
-    if let (Some(known), Some(said)) = (video.total, total) {
-        if known != said {
-            return Err(Problem::bad(
-                "video-content-range-by-part-different-total-parts",
-                format!("The total number of parts was {known} before."),
-            ));
-        }
+    if let (Some(known), Some(said)) = (video.total, total)
+        && known != said
+    {
+        return Err(Problem::bad(
+            "video-content-range-by-part-different-total-parts",
+            format!("The total number of parts was {known} before."),
+        ));
     }
     let total = total.or(video.total);
     let highest = video.received.keys().next_back().copied().unwrap_or(0).max(number);
@@ -324,10 +309,7 @@ mod tests {
     fn reads_both_forms_of_content_range() {
         assert_eq!(read_range("part 1/*"), Some(Range::Part { number: 1, total: None }));
         assert_eq!(read_range("part 3/3"), Some(Range::Part { number: 3, total: Some(3) }));
-        assert_eq!(
-            read_range("bytes 0-9/20"),
-            Some(Range::Bytes { from: 0, to: 9, total: 20 })
-        );
+        assert_eq!(read_range("bytes 0-9/20"), Some(Range::Bytes { from: 0, to: 9, total: 20 }));
         for bad in ["part 0/*", "part 10001/*", "part x/*", "bytes 5-4/9", "bytes 0-9/*", "lines 1/2", "part 1"] {
             assert_eq!(read_range(bad), None, "{bad}");
         }

@@ -3,28 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::model::{Config, FlyDuration, Lease, MachineState, image_ref, internal_port, timestamp};
-use super::runner::Order;
-use super::{CreateError, Draft, Fly, Machine, ORG, Token, apps, checks};
+use super::model::{MachineState, image_ref, timestamp};
+use super::{Fly, Machine, ORG, Token, apps, lifecycle};
 use crate::faults::NamedFault;
-use crate::process;
-use crate::util::{lock, now, random_hex};
-
-const REGIONS: &[&str] = &[
-    "ams", "arn", "bom", "cdg", "dfw", "ewr", "fra", "gru", "iad", "jnb", "lax", "lhr", "nrt", "ord", "sin", "sjc", "syd",
-    "yyz",
-];
-const ALIASES: &[&str] = &["us", "usa", "eu", "na", "sa", "apac", "any"];
+use crate::util::{lock, now};
 
 pub(super) type Answer = Result<Response, ApiError>;
 
@@ -38,11 +29,7 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub(super) fn new(code: StatusCode, text: impl Into<String>) -> Self {
-        Self {
-            code,
-            text: text.into(),
-            status: None,
-        }
+        Self { code, text: text.into(), status: None }
     }
 
     pub(super) fn status(mut self, status: &'static str) -> Self {
@@ -74,18 +61,18 @@ pub(super) fn router(fly: Fly) -> Router {
     let at = |rest: &str| format!("{machine}{rest}");
     Router::new()
         .merge(apps::routes())
-        .route("/apps/{app}/machines", get(list).post(create))
-        .route(machine, get(read).delete(destroy))
+        .route("/apps/{app}/machines", get(list).post(lifecycle::create))
+        .route(machine, get(read).delete(lifecycle::destroy))
         .route(&at("/wait"), get(wait))
-        .route(&at("/start"), post(start))
-        .route(&at("/stop"), post(stop))
-        .route(&at("/signal"), post(signal))
-        .route(&at("/cordon"), post(cordon))
-        .route(&at("/uncordon"), post(uncordon))
+        .route(&at("/start"), post(lifecycle::start))
+        .route(&at("/stop"), post(lifecycle::stop))
+        .route(&at("/signal"), post(lifecycle::signal))
+        .route(&at("/cordon"), post(lifecycle::cordon))
+        .route(&at("/uncordon"), post(lifecycle::uncordon))
         .route(&at("/events"), get(events))
         .route(&at("/metadata"), get(metadata))
-        .route(&at("/metadata/{key}"), post(set_metadata).delete(delete_metadata))
-        .route(&at("/lease"), get(read_lease).post(take_lease).delete(release_lease))
+        .route(&at("/metadata/{key}"), post(lifecycle::set_metadata).delete(lifecycle::delete_metadata))
+        .route(&at("/lease"), get(lifecycle::read_lease).post(lifecycle::take_lease).delete(lifecycle::release_lease))
         .route("/orgs/{org}/machines", get(list_org))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
@@ -124,9 +111,7 @@ pub(crate) fn route_name(method: &Method, path: &str) -> &'static str {
 }
 
 async fn unknown(State(fly): State<Fly>, method: Method, uri: http::Uri) -> ApiError {
-    fly.inner
-        .ledger
-        .violation(super::VENDOR, format!("{method} {} is not in the stand-in's Machines API", uri.path()));
+    fly.inner.ledger.violation(super::VENDOR, format!("{method} {} is not in the stand-in's Machines API", uri.path()));
     ApiError::new(StatusCode::NOT_FOUND, "not_found: no such endpoint")
 }
 
@@ -144,11 +129,7 @@ async fn guard(State(fly): State<Fly>, request: Request, next: Next) -> Response
 }
 
 fn admit(fly: &Fly, request: &Request) -> Result<(), ApiError> {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // One scheme, then the token: `Bearer FlyV1 …` is what a careless client sends.
     let bare = given.strip_prefix("Bearer ").or_else(|| given.strip_prefix("FlyV1 ")).unwrap_or_default();
     let token = lock(&fly.inner.state).tokens.get(bare).cloned();
@@ -159,10 +140,10 @@ fn admit(fly: &Fly, request: &Request) -> Result<(), ApiError> {
         ["apps", app, ..] => Some(*app),
         _ => None,
     };
-    if let Token::Deploy { app: own } = &token {
-        if app != Some(own.as_str()) {
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "unauthorized: the token has no access to this app"));
-        }
+    if let Token::Deploy { app: own } = &token
+        && app != Some(own.as_str())
+    {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "unauthorized: the token has no access to this app"));
     }
     let action = route_name(request.method(), path);
     let scope = match parts.as_slice() {
@@ -175,10 +156,8 @@ fn admit(fly: &Fly, request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn find(fly: &Fly, app: &str, id: &str) -> Result<Arc<Machine>, ApiError> {
-    fly.machine(id)
-        .filter(|machine| machine.app == app)
-        .ok_or_else(|| ApiError::not_found(&format!("machine {id}")))
+pub(super) fn find(fly: &Fly, app: &str, id: &str) -> Result<Arc<Machine>, ApiError> {
+    fly.machine(id).filter(|machine| machine.app == app).ok_or_else(|| ApiError::not_found(&format!("machine {id}")))
 }
 
 /// A machine as the API shows it; `summary` leaves the configuration out.
@@ -218,89 +197,7 @@ fn answered_config(mut config: Value) -> Value {
     config
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct CreateBody {
-    name: Option<String>,
-    region: Option<String>,
-    skip_launch: bool,
-    skip_service_registration: bool,
-    min_secrets_version: Option<u64>,
-}
-
-async fn create(
-    State(fly): State<Fly>,
-    fault: Option<Extension<NamedFault>>,
-    Path(app): Path<String>,
-    body: Bytes,
-) -> Answer {
-    let raw: Value = serde_json::from_slice(&body).map_err(ApiError::invalid)?;
-    for complaint in checks::complaints(&raw) {
-        fly.inner.ledger.violation(super::VENDOR, complaint);
-    }
-    let wanted: CreateBody = serde_json::from_value(raw.clone()).map_err(ApiError::invalid)?;
-    let config: Config = serde_json::from_value(raw["config"].clone())
-        .map_err(|error| ApiError::invalid(format!("config: {error}")))?;
-    let fault = fault.map(|Extension(NamedFault(name))| name).unwrap_or_default();
-    if config.image.is_empty() {
-        return Err(ApiError::invalid("config.image is required"));
-    }
-    if fault == "no_capacity" {
-        let text = "insufficient resources to create new machine: could not find a candidate host";
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, text).status("insufficient_capacity"));
-    }
-    let known = fly.app(&app).ok_or_else(|| ApiError::not_found("app"))?;
-    if wanted.min_secrets_version.is_some_and(|version| version > known.secrets_version) {
-        return Err(ApiError::invalid("min_secrets_version is newer than the app's secrets"));
-    }
-    let draft = Draft {
-        name: wanted.name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("machine-{}", random_hex::<4>())),
-        region: choose_region(wanted.region.as_deref().unwrap_or_default(), &fly.options().region)?,
-        config,
-        raw_config: raw["config"].clone(),
-        cordoned: wanted.skip_service_registration,
-        external: None,
-    };
-    let name = draft.name.clone();
-    let machine = fly.create(&app, draft).map_err(|error| match error {
-        CreateError::NoApp => ApiError::not_found("app"),
-        CreateError::NameTaken { id } => ApiError::new(
-            StatusCode::CONFLICT,
-            format!("already_exists: unique machine name violation, machine ID {id} already exists with name \"{name}\""),
-        ),
-        CreateError::TooMany => ApiError::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "your organization has reached its machine limit",
-        ),
-        CreateError::Stopping => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
-    })?;
-    // Fly has left machines in `created` for hours after a good answer.
-    if !wanted.skip_launch && fault != "stuck_created" {
-        let (booting, boot_time) = (Arc::clone(&machine), fly.options().boot_time);
-        fly.inner.tasks.spawn(async move {
-            tokio::time::sleep(boot_time).await;
-            booting.order(Order::Start);
-        });
-    }
-    Ok(Json(machine_json(&machine, false)).into_response())
-}
-
-/// One code, a list in order of preference, or an alias.
-fn choose_region(wanted: &str, home: &str) -> Result<String, ApiError> {
-    let mut chosen = None;
-    for code in wanted.split(',').map(str::trim).filter(|code| !code.is_empty()) {
-        if REGIONS.contains(&code) {
-            chosen.get_or_insert(code);
-        } else if ALIASES.contains(&code) {
-            chosen.get_or_insert(home);
-        } else {
-            return Err(ApiError::invalid(format!("region {code} not found")));
-        }
-    }
-    Ok(chosen.unwrap_or(home).to_owned())
-}
-
-fn flag(query: &[(String, String)], name: &str) -> bool {
+pub(super) fn flag(query: &[(String, String)], name: &str) -> bool {
     query.iter().any(|(key, value)| key == name && value == "true")
 }
 
@@ -315,9 +212,7 @@ fn fits(machine: &Machine, query: &[(String, String)], include_deleted: bool, ne
     query.iter().all(|(key, value)| match key.as_str() {
         "state" => value.split(',').any(|state| state == status.state.as_str()),
         "region" => value.split(',').any(|region| region == machine.region),
-        _ => key
-            .strip_prefix("metadata.")
-            .is_none_or(|name| status.config.metadata.get(name) == Some(value)),
+        _ => key.strip_prefix("metadata.").is_none_or(|name| status.config.metadata.get(name) == Some(value)),
     })
 }
 
@@ -335,9 +230,8 @@ async fn list(
         return Ok(Json(json!([])).into_response());
     }
     let machines = fly.machines(&app);
-    let fitting = machines
-        .iter()
-        .filter(|machine| fits(machine, &query, flag(&query, "include_deleted"), fly.options().list_lag));
+    let fitting =
+        machines.iter().filter(|machine| fits(machine, &query, flag(&query, "include_deleted"), fly.options().list_lag));
     let shown: Vec<Value> = fitting.map(|machine| machine_json(machine, flag(&query, "summary"))).collect();
     Ok(Json(shown).into_response())
 }
@@ -410,127 +304,9 @@ fn wait_states(word: &str) -> Result<Vec<MachineState>, ApiError> {
         "destroyed" => vec![MachineState::Destroyed],
         "failed" => vec![MachineState::Failed],
         "suspended" => vec![],
-        "settled" => vec![
-            MachineState::Started,
-            MachineState::Stopped,
-            MachineState::Failed,
-            MachineState::Destroyed,
-        ],
+        "settled" => vec![MachineState::Started, MachineState::Stopped, MachineState::Failed, MachineState::Destroyed],
         _ => return Err(ApiError::invalid(format!("state {word} cannot be waited for"))),
     })
-}
-
-/// While somebody holds the lease, changes need its nonce.
-fn check_lease(machine: &Machine, headers: &HeaderMap) -> Result<(), ApiError> {
-    let given = headers.get("fly-machine-lease-nonce").and_then(|value| value.to_str().ok());
-    match machine.status().lease {
-        Some(lease) if lease.expires > now() && given != Some(lease.nonce.as_str()) => Err(ApiError::new(
-            StatusCode::CONFLICT,
-            format!("lease currently held by {}", lease.owner),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn send(machine: &Machine, order: Order) -> Result<(), ApiError> {
-    if machine.order(order) {
-        Ok(())
-    } else {
-        Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable: the machine has too many requests open"))
-    }
-}
-
-async fn start(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>, headers: HeaderMap) -> Answer {
-    let machine = find(&fly, &app, &id)?;
-    check_lease(&machine, &headers)?;
-    let previous = machine.state();
-    if previous.is_gone() {
-        return Err(ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            format!("failed_precondition: unable to start machine from current state: '{}'", previous.as_str()),
-        ));
-    }
-    send(&machine, Order::Start)?;
-    Ok(Json(json!({ "previous_state": previous.as_str(), "migrated": false, "new_host": "" })).into_response())
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct StopBody {
-    signal: Option<String>,
-    timeout: Option<FlyDuration>,
-}
-
-async fn stop(
-    State(fly): State<Fly>,
-    Path((app, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let machine = find(&fly, &app, &id)?;
-    check_lease(&machine, &headers)?;
-    let body: StopBody = if body.is_empty() {
-        StopBody::default()
-    } else {
-        serde_json::from_slice(&body).map_err(ApiError::invalid)?
-    };
-    let signal = match body.signal.as_deref() {
-        None | Some("") => None,
-        Some(name) => Some(process::signal_by_name(name).ok_or_else(|| ApiError::invalid(format!("signal {name}")))?),
-    };
-    send(
-        &machine,
-        Order::Stop {
-            signal,
-            timeout: body.timeout.map(|timeout| timeout.0),
-        },
-    )?;
-    Ok(Json(json!({ "ok": true })).into_response())
-}
-
-async fn signal(
-    State(fly): State<Fly>,
-    Path((app, id)): Path<(String, String)>,
-    Json(body): Json<StopBody>,
-) -> Answer {
-    let machine = find(&fly, &app, &id)?;
-    let name = body.signal.unwrap_or_default();
-    let signal = process::signal_by_name(&name).ok_or_else(|| ApiError::invalid(format!("signal {name}")))?;
-    send(&machine, Order::Signal(signal))?;
-    Ok(Json(json!({ "ok": true })).into_response())
-}
-
-async fn destroy(
-    State(fly): State<Fly>,
-    Path((app, id)): Path<(String, String)>,
-    Query(query): Query<Vec<(String, String)>>,
-    headers: HeaderMap,
-) -> Answer {
-    let machine = find(&fly, &app, &id)?;
-    check_lease(&machine, &headers)?;
-    let state = machine.state();
-    let force = flag(&query, "force") || flag(&query, "kill");
-    let running = matches!(state, MachineState::Started | MachineState::Starting | MachineState::Restarting | MachineState::Stopping);
-    if running && !force {
-        return Err(ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            format!("failed_precondition: unable to destroy machine, not currently in a state that allows it: '{}'", state.as_str()),
-        ));
-    }
-    if !state.is_gone() {
-        send(&machine, Order::Destroy)?;
-    }
-    Ok(Json(json!({ "ok": true })).into_response())
-}
-
-async fn cordon(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
-    find(&fly, &app, &id)?.change(|status| status.cordoned = true);
-    Ok(Json(json!({ "ok": true })).into_response())
-}
-
-async fn uncordon(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
-    find(&fly, &app, &id)?.change(|status| status.cordoned = false);
-    Ok(Json(json!({ "ok": true })).into_response())
 }
 
 #[derive(Deserialize)]
@@ -538,11 +314,7 @@ struct Limit {
     limit: Option<usize>,
 }
 
-async fn events(
-    State(fly): State<Fly>,
-    Path((app, id)): Path<(String, String)>,
-    Query(query): Query<Limit>,
-) -> Answer {
+async fn events(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>, Query(query): Query<Limit>) -> Answer {
     let status = find(&fly, &app, &id)?.status();
     let limit = query.limit.unwrap_or(20).min(50);
     let events: Vec<Value> = status.events.iter().take(limit).map(super::model::MachineEvent::json).collect();
@@ -551,94 +323,4 @@ async fn events(
 
 async fn metadata(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
     Ok(Json(find(&fly, &app, &id)?.status().config.metadata).into_response())
-}
-
-#[derive(Deserialize)]
-struct MetadataValue {
-    value: String,
-}
-
-async fn set_metadata(
-    State(fly): State<Fly>,
-    Path((app, id, key)): Path<(String, String, String)>,
-    Json(body): Json<MetadataValue>,
-) -> Answer {
-    find(&fly, &app, &id)?.change(|status| {
-        status.raw_config["metadata"][&key] = body.value.as_str().into();
-        status.config.metadata.insert(key, body.value);
-    });
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-async fn delete_metadata(
-    State(fly): State<Fly>,
-    Path((app, id, key)): Path<(String, String, String)>,
-) -> Answer {
-    find(&fly, &app, &id)?.change(|status| {
-        if let Some(all) = status.raw_config["metadata"].as_object_mut() {
-            all.remove(&key);
-        }
-        status.config.metadata.remove(&key);
-    });
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-fn lease_json(lease: &Lease, version: &str) -> Value {
-    json!({ "status": "success", "data": {
-        "nonce": lease.nonce, "expires_at": lease.expires.unix_timestamp(),
-        "owner": lease.owner, "description": lease.description, "version": version
-    } })
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct LeaseBody {
-    ttl: Option<i64>,
-    description: String,
-}
-
-async fn take_lease(
-    State(fly): State<Fly>,
-    Path((app, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let machine = find(&fly, &app, &id)?;
-    check_lease(&machine, &headers)?;
-    let body: LeaseBody = serde_json::from_slice(&body).unwrap_or_default();
-    let lease = Lease {
-        nonce: random_hex::<6>(),
-        owner: "sandbox@fly.io".into(),
-        description: body.description,
-        expires: now() + time::Duration::seconds(body.ttl.unwrap_or(13).clamp(1, 3_600)),
-    };
-    let shown = lease_json(&lease, &machine.status().instance_id);
-    machine.change(|status| status.lease = Some(lease));
-    Ok((StatusCode::CREATED, Json(shown)).into_response())
-}
-
-async fn read_lease(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
-    let status = find(&fly, &app, &id)?.status();
-    let lease = status.lease.filter(|lease| lease.expires > now());
-    let lease = lease.ok_or_else(|| ApiError::not_found("lease"))?;
-    Ok(Json(lease_json(&lease, &status.instance_id)).into_response())
-}
-
-async fn release_lease(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>, headers: HeaderMap) -> Answer {
-    let machine = find(&fly, &app, &id)?;
-    check_lease(&machine, &headers)?;
-    machine.change(|status| status.lease = None);
-    Ok(Json(json!({ "ok": true })).into_response())
-}
-
-/// The address of a machine's service behind an external port.
-pub(super) fn service_address(machine: &Machine, external: u16) -> Option<std::net::SocketAddr> {
-    let status = machine.status();
-    let internal = internal_port(&status.config, external)?;
-    let address = status.address?;
-    // A fallback address on 127.0.0.1 has its own port; otherwise Fly's rule applies.
-    if machine.external.is_some() || address.ip() == std::net::Ipv4Addr::LOCALHOST {
-        return Some(address);
-    }
-    Some((address.ip(), internal).into())
 }

@@ -77,12 +77,8 @@ async fn create(State(fly): State<Fly>, Json(body): Json<AppBody>) -> Answer {
 
 async fn list(State(fly): State<Fly>, Query(query): Query<Vec<(String, String)>>) -> Answer {
     let org = query.iter().find(|(key, _)| key == "org_slug").map(|(_, value)| value.as_str());
-    let apps: Vec<App> = lock(&fly.inner.state)
-        .apps
-        .values()
-        .filter(|app| org.is_none_or(|org| app.org == org))
-        .cloned()
-        .collect();
+    let apps: Vec<App> =
+        lock(&fly.inner.state).apps.values().filter(|app| org.is_none_or(|org| app.org == org)).cloned().collect();
     let shown: Vec<Value> = apps.iter().map(|app| app_json(app, fly.machines(&app.name).len())).collect();
     Ok(Json(json!({ "total_apps": shown.len(), "apps": shown })).into_response())
 }

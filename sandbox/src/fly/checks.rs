@@ -4,25 +4,67 @@
 use serde_json::Value;
 
 const CREATE: &[&str] = &[
-    "name", "region", "config", "skip_launch", "skip_service_registration", "lease_ttl", "lsvd", "skip_secrets",
+    "name",
+    "region",
+    "config",
+    "skip_launch",
+    "skip_service_registration",
+    "lease_ttl",
+    "lsvd",
+    "skip_secrets",
     "min_secrets_version",
 ];
 const CONFIG: &[&str] = &[
-    "auto_destroy", "checks", "containers", "disable_machine_autostart", "dns", "env", "files", "guest", "image",
-    "init", "metadata", "metrics", "mounts", "processes", "restart", "rootfs", "schedule", "services", "size",
-    "standbys", "statics", "stop_config", "volumes",
+    "auto_destroy",
+    "checks",
+    "containers",
+    "disable_machine_autostart",
+    "dns",
+    "env",
+    "files",
+    "guest",
+    "image",
+    "init",
+    "metadata",
+    "metrics",
+    "mounts",
+    "processes",
+    "restart",
+    "rootfs",
+    "schedule",
+    "services",
+    "size",
+    "standbys",
+    "statics",
+    "stop_config",
+    "volumes",
 ];
 const GUEST: &[&str] = &[
-    "cpu_kind", "cpus", "gpu_kind", "gpus", "host_dedication_id", "kernel_args", "memory_mb",
-    "max_memory_mb", "persist_rootfs", "required_host_features",
+    "cpu_kind",
+    "cpus",
+    "gpu_kind",
+    "gpus",
+    "host_dedication_id",
+    "kernel_args",
+    "memory_mb",
+    "max_memory_mb",
+    "persist_rootfs",
+    "required_host_features",
 ];
 const SERVICE: &[&str] = &[
-    "autostart", "autostop", "checks", "concurrency", "force_instance_description", "force_instance_key",
-    "internal_port", "min_machines_running", "ports", "protocol",
+    "autostart",
+    "autostop",
+    "checks",
+    "concurrency",
+    "force_instance_description",
+    "force_instance_key",
+    "internal_port",
+    "min_machines_running",
+    "ports",
+    "protocol",
 ];
-const PORT: &[&str] = &[
-    "end_port", "force_https", "handlers", "http_options", "port", "proxy_proto_options", "start_port", "tls_options",
-];
+const PORT: &[&str] =
+    &["end_port", "force_https", "handlers", "http_options", "port", "proxy_proto_options", "start_port", "tls_options"];
 const INIT: &[&str] = &["cmd", "entrypoint", "exec", "kernel_args", "swap_size_mb", "tty"];
 const RESTART: &[&str] = &["gpu_bid_price", "max_retries", "policy"];
 

@@ -26,10 +26,7 @@ impl Limits {
         if buckets.len() >= MAX_BUCKETS {
             buckets.retain(|_, bucket| bucket.filled.elapsed().as_secs() < 10);
         }
-        let bucket = buckets.entry((scope.to_owned(), action)).or_insert(Bucket {
-            tokens: burst,
-            filled: Instant::now(),
-        });
+        let bucket = buckets.entry((scope.to_owned(), action)).or_insert(Bucket { tokens: burst, filled: Instant::now() });
         bucket.tokens = (bucket.tokens + bucket.filled.elapsed().as_secs_f64() * rate).min(burst);
         bucket.filled = Instant::now();
         if bucket.tokens < 1.0 {

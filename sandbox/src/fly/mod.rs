@@ -6,11 +6,15 @@
 mod api;
 mod apps;
 mod checks;
+mod lifecycle;
 mod limits;
 pub mod model;
+mod original;
 pub mod proxy;
 mod replay;
 mod runner;
+mod target;
+mod tunnel;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -225,12 +229,7 @@ impl Fly {
 
     /// Makes an app without the API; for tests.
     pub fn register_app(&self, name: &str, network: &str, public: bool) {
-        let mut app = App {
-            name: name.to_owned(),
-            org: ORG.to_owned(),
-            network: network.to_owned(),
-            ..App::default()
-        };
+        let mut app = App { name: name.to_owned(), org: ORG.to_owned(), network: network.to_owned(), ..App::default() };
         if public {
             app.addresses.push(("shared_v4".into(), "66.241.124.1".into()));
         }
@@ -264,11 +263,8 @@ impl Fly {
         if !state.apps.contains_key(app) {
             return Err(CreateError::NoApp);
         }
-        let alive: Vec<&Arc<Machine>> = state
-            .machines
-            .values()
-            .filter(|machine| machine.app == app && machine.state() != MachineState::Destroyed)
-            .collect();
+        let alive: Vec<&Arc<Machine>> =
+            state.machines.values().filter(|machine| machine.app == app && machine.state() != MachineState::Destroyed).collect();
         if let Some(holder) = alive.iter().find(|machine| machine.name == draft.name) {
             return Err(CreateError::NameTaken { id: holder.id.clone() });
         }
@@ -368,10 +364,7 @@ impl Fly {
         self.inner.stop.cancel();
         let machines: Vec<_> = lock(&self.inner.state).machines.values().cloned().collect();
         for machine in &machines {
-            machine.order(Order::Stop {
-                signal: Some(rustix::process::Signal::TERM),
-                timeout: Some(grace),
-            });
+            machine.order(Order::Stop { signal: Some(rustix::process::Signal::TERM), timeout: Some(grace) });
             machine.order(Order::Destroy);
         }
         // The task that gets the orders ends with the machine's destruction.

@@ -104,10 +104,7 @@ fn on_failure() -> String {
 impl Restart {
     /// What Fly assumes without a `restart` object.
     pub fn assumed() -> Self {
-        Self {
-            policy: on_failure(),
-            max_retries: None,
-        }
+        Self { policy: on_failure(), max_retries: None }
     }
 }
 
@@ -146,8 +143,7 @@ impl<'de> Deserialize<'de> for FlyDuration {
             Value::String(text) => read_duration(text),
             _ => None,
         };
-        read.map(Self)
-            .ok_or_else(|| serde::de::Error::custom(format!("{value} is not a duration")))
+        read.map(Self).ok_or_else(|| serde::de::Error::custom(format!("{value} is not a duration")))
     }
 }
 
@@ -230,14 +226,7 @@ impl Status {
             self.events.pop_back();
         }
         self.updated = now();
-        self.events.push_front(MachineEvent {
-            id: ulid(),
-            kind,
-            status,
-            source,
-            at: self.updated,
-            request,
-        });
+        self.events.push_front(MachineEvent { id: ulid(), kind, status, source, at: self.updated, request });
     }
 }
 
@@ -256,10 +245,7 @@ pub fn ulid() -> String {
     let at = u128::try_from(unix_ms(now())).unwrap_or_default();
     let random = u128::from_be_bytes(random_bytes::<16>()) >> 48;
     let number = (at << 80) | random;
-    (0..26u32)
-        .rev()
-        .map(|place| LETTERS[(number >> (place * 5)) as usize & 31] as char)
-        .collect()
+    (0..26u32).rev().map(|place| LETTERS[(number >> (place * 5)) as usize & 31] as char).collect()
 }
 
 pub fn image_ref(image: &str) -> Value {

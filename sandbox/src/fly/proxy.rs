@@ -1,7 +1,6 @@
 //! Fly Proxy: from the public door to a machine, and on to another one when the first
 //! answers with `fly-replay`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,62 +9,23 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use hyper::upgrade::OnUpgrade;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::api::service_address;
-use super::model::MachineState;
+use super::original::{Original, strip_hop_by_hop};
 use super::replay::{self, Fallback, Replay, Transform};
-use super::runner::Order;
-use super::{Fly, Machine, ulid};
+use super::target::{self, Missed, Target};
+use super::{Fly, Machine, tunnel};
 use crate::ledger::{Entry, header_list};
-use crate::listener::Peer;
 use crate::util::now;
 
 pub const VENDOR: &str = "fly-proxy";
-/// The stand-in's door plays the part of Fly's TLS port: services are matched by it.
-const EXTERNAL_PORT: u16 = 443;
-/// Larger requests cannot be replayed.
-const MAX_REPLAYED: usize = 1024 * 1024;
 const MAX_HOPS: usize = 10;
-const CONNECT: Duration = Duration::from_secs(2);
-/// How long a machine that is booting, or an id that is not known yet, is tried.
-const PATIENCE: Duration = Duration::from_secs(8);
-const UNKNOWN_PATIENCE: Duration = Duration::from_millis(1_500);
-const RETRY: Duration = Duration::from_millis(100);
 const FIRST_BYTE: Duration = Duration::from_mins(1);
-/// When one side of a tunnel has ended, the other may finish its sentence.
-const HALF_CLOSED: Duration = Duration::from_secs(5);
-
-/// What only the proxy may say; whatever a client sends under these names is dropped.
-const OWN_HEADERS: [&str; 8] = [
-    "fly-replay-src",
-    "fly-replay-failed",
-    "fly-preferred-instance-unavailable",
-    "fly-client-ip",
-    "fly-region",
-    "fly-forwarded-port",
-    "fly-request-id",
-    "x-forwarded-proto",
-];
-const HOP_BY_HOP: [&str; 8] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// The public door.
 #[derive(Clone)]
 pub struct Door {
@@ -77,62 +37,9 @@ pub struct Door {
     tunnels: Arc<AtomicUsize>,
 }
 
-/// The request as the client sent it, kept for replays.
-struct Original {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Kept,
-    upgrade: Option<OnUpgrade>,
-    client: Option<SocketAddr>,
-    id: String,
-}
-
-enum Kept {
-    Whole(Bytes),
-    /// Too large to keep: sent once, as it comes.
-    Stream(Option<Body>),
-}
-
-/// Where the request goes next.
-#[derive(Clone, Debug, Default)]
-struct Target {
-    app: String,
-    instance: Option<String>,
-    prefer: Option<String>,
-    regions: Vec<String>,
-    /// Not this machine.
-    except: Option<String>,
-    patience: Option<Duration>,
-}
-
-/// Fly's names for a target that could not be reached.
-#[derive(Clone, Copy, Debug)]
-enum Missed {
-    Timeout,
-    RetriesExhausted,
-    NoCandidate,
-}
-
-impl Missed {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::RetriesExhausted => "retries_exhausted",
-            Self::NoCandidate => "no_candidate",
-        }
-    }
-}
-
 impl Door {
     pub fn new(fly: Fly, app: impl Into<String>, stop: CancellationToken, tasks: TaskTracker) -> Self {
-        Self {
-            fly,
-            app: app.into(),
-            stop,
-            tasks,
-            tunnels: Arc::default(),
-        }
+        Self { fly, app: app.into(), stop, tasks, tunnels: Arc::default() }
     }
 
     pub fn router(&self) -> Router {
@@ -188,114 +95,17 @@ fn refuse(status: StatusCode, code: &str, text: &str) -> Response {
     (status, format!("{code}: {text}\n")).into_response()
 }
 
-impl Original {
-    async fn keep(mut request: Request) -> Self {
-        let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
-        let client = request.extensions().get::<Peer>().map(|peer| peer.0);
-        let (parts, body) = request.into_parts();
-        let mut headers = parts.headers;
-        for name in OWN_HEADERS {
-            headers.remove(name);
-        }
-        let body = if upgrade.is_some() { Kept::Whole(Bytes::new()) } else { Kept::read(body).await };
-        Self {
-            method: parts.method,
-            uri: parts.uri,
-            headers,
-            body,
-            upgrade,
-            client,
-            id: format!("{}-sandbox", ulid()),
-        }
-    }
-
-    /// The request for a machine: the original and what the proxy adds.
-    fn outgoing(&mut self, region: &str, transform: &Transform, extra: &HeaderMap) -> Option<http::Request<Body>> {
-        let body = match &mut self.body {
-            Kept::Whole(bytes) => Body::from(bytes.clone()),
-            Kept::Stream(body) => body.take()?,
-        };
-        let path = transform.path.as_deref().or(self.uri.path_and_query().map(http::uri::PathAndQuery::as_str)).unwrap_or("/");
-        let mut request = http::Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = path.parse().ok()?;
-        let headers = request.headers_mut();
-        *headers = self.headers.clone();
-        strip_hop_by_hop(headers);
-        if matches!(self.body, Kept::Whole(_)) {
-            headers.remove(header::CONTENT_LENGTH);
-        }
-        if self.upgrade.is_some() {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            if let Some(protocol) = self.headers.get(header::UPGRADE) {
-                headers.insert(header::UPGRADE, protocol.clone());
-            }
-        }
-        let client = self.client.map(|client| client.ip().to_string()).unwrap_or_default();
-        for (name, value) in [
-            ("fly-client-ip", client.as_str()),
-            ("fly-region", region),
-            ("fly-forwarded-port", "443"),
-            ("fly-request-id", self.id.as_str()),
-            ("x-forwarded-proto", "http"),
-        ] {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        }
-        if let Ok(value) = HeaderValue::try_from(client) {
-            headers.append("x-forwarded-for", value);
-        }
-        headers.append(header::VIA, HeaderValue::from_static("1.1 fly.io"));
-        for (name, value) in extra {
-            headers.insert(name.clone(), value.clone());
-        }
-        transform.apply(headers);
-        Some(request)
-    }
-}
-
-impl Kept {
-    async fn read(body: Body) -> Self {
-        let mut stream = body.into_data_stream();
-        let mut read = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            match chunk {
-                Ok(chunk) => read.extend_from_slice(&chunk),
-                Err(error) => {
-                    let failed = futures_util::stream::once(async { Err::<Bytes, _>(error) });
-                    return Self::Stream(Some(Body::from_stream(failed)));
-                }
-            }
-            if read.len() > MAX_REPLAYED {
-                let begun = futures_util::stream::once(async { Ok(Bytes::from(read)) });
-                return Self::Stream(Some(Body::from_stream(begun.chain(stream))));
-            }
-        }
-        Self::Whole(read.into())
-    }
-}
-
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
 impl Door {
     /// Follows replays until a machine really answers.
     async fn deliver(&self, original: &mut Original, app: String, hops: &mut Vec<serde_json::Value>) -> Response {
-        let mut target = Target {
-            app,
-            ..Target::default()
-        };
+        let mut target = Target { app, ..Target::default() };
         let mut extra = HeaderMap::new();
         let mut transform = Transform::default();
         // The machine that asked for the replay we are carrying out, and its wish.
         let mut asked: Option<(Arc<Machine>, Replay, Instant)> = None;
         let mut may_replay = true;
         loop {
-            let (machine, connection) = match self.reach(&target).await {
+            let (machine, connection) = match target::reach(&self.fly, &target, self.tunnels.load(Ordering::Relaxed)).await {
                 Ok(reached) => reached,
                 Err(missed) => match asked.take() {
                     Some((source, replay, since)) if replay.fallback.is_some() => {
@@ -307,10 +117,10 @@ impl Door {
                     _ => return unreachable_target(&target, missed),
                 },
             };
-            if target.prefer.as_ref().is_some_and(|wanted| *wanted != machine.id) {
-                if let Ok(value) = HeaderValue::try_from(target.prefer.clone().unwrap_or_default()) {
-                    extra.insert("fly-preferred-instance-unavailable", value);
-                }
+            if target.prefer.as_ref().is_some_and(|wanted| *wanted != machine.id)
+                && let Ok(value) = HeaderValue::try_from(target.prefer.clone().unwrap_or_default())
+            {
+                extra.insert("fly-preferred-instance-unavailable", value);
             }
             let Some(request) = original.outgoing(&self.fly.options().region, &transform, &extra) else {
                 return refuse(StatusCode::BAD_GATEWAY, "PA01", "the request is too large to be replayed");
@@ -339,7 +149,7 @@ impl Door {
             }));
             target = match self.allowed(&machine, &replay) {
                 Ok(target) => target,
-                Err(refusal) => return refusal,
+                Err(refusal) => return *refusal,
             };
             extra = replay_headers(&machine, &replay);
             transform.clone_from(&replay.transform);
@@ -352,14 +162,14 @@ impl Door {
     }
 
     /// Replays stay within one private network.
-    fn allowed(&self, source: &Machine, replay: &Replay) -> Result<Target, Response> {
+    fn allowed(&self, source: &Machine, replay: &Replay) -> Result<Target, Box<Response>> {
         let name = replay.app.clone().unwrap_or_else(|| source.app.clone());
         let (Some(from), Some(to)) = (self.fly.app(&source.app), self.fly.app(&name)) else {
-            return Err(refuse(StatusCode::BAD_GATEWAY, "PA04", "the app to replay to was not found"));
+            return Err(refuse(StatusCode::BAD_GATEWAY, "PA04", "the app to replay to was not found").into());
         };
         if from.org != to.org || from.network != to.network {
             self.violation(format!("{} must not replay to {name}: it is on another network", source.app));
-            return Err(refuse(StatusCode::BAD_GATEWAY, "PA05", "the app must not be replayed to from here"));
+            return Err(refuse(StatusCode::BAD_GATEWAY, "PA05", "the app must not be replayed to from here").into());
         }
         Ok(Target {
             app: name,
@@ -369,76 +179,6 @@ impl Door {
             except: replay.elsewhere.then(|| source.id.clone()),
             patience: replay.timeout,
         })
-    }
-
-    /// Connects to a machine that fits, waiting a while for one that is starting.
-    async fn reach(&self, target: &Target) -> Result<(Arc<Machine>, TcpStream), Missed> {
-        let begun = Instant::now();
-        let patience = target.patience.unwrap_or(PATIENCE);
-        let mut tried = false;
-        loop {
-            let (candidates, hopeless) = self.candidates(target);
-            for machine in candidates {
-                let Some(address) = service_address(&machine, EXTERNAL_PORT) else { continue };
-                tried = true;
-                let connect = tokio::time::timeout(CONNECT, TcpStream::connect(address));
-                if let Ok(Ok(stream)) = connect.await {
-                    let _ = stream.set_nodelay(true);
-                    return Ok((machine, stream));
-                }
-            }
-            let patience = if hopeless { patience.min(UNKNOWN_PATIENCE) } else { patience };
-            if begun.elapsed() >= patience {
-                return Err(match (tried, target.patience) {
-                    _ if hopeless => Missed::NoCandidate,
-                    (_, Some(_)) => Missed::Timeout,
-                    (true, None) => Missed::RetriesExhausted,
-                    (false, None) => Missed::NoCandidate,
-                });
-            }
-            tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    /// Machines to try, best first; and whether nothing is going to become one.
-    fn candidates(&self, target: &Target) -> (Vec<Arc<Machine>>, bool) {
-        let mut hopeless = true;
-        let mut found: Vec<Arc<Machine>> = self
-            .fly
-            .machines(&target.app)
-            .into_iter()
-            .filter(|machine| {
-                let status = machine.status();
-                let wanted = target.instance.as_ref().is_none_or(|id| *id == machine.id)
-                    && target.except.as_ref().is_none_or(|id| *id != machine.id)
-                    && (target.regions.is_empty() || target.regions.contains(&machine.region) || target.regions.iter().any(|region| region == "any"));
-                let named = target.instance.is_some();
-                let service = status.config.services.iter().find(|service| {
-                    service.ports.iter().any(|port| port.port == Some(EXTERNAL_PORT))
-                });
-                let Some(service) = service.filter(|_| wanted && (named || !status.cordoned)) else {
-                    return false;
-                };
-                match status.state {
-                    MachineState::Started => hopeless = false,
-                    MachineState::Created | MachineState::Starting | MachineState::Restarting => {
-                        hopeless = false;
-                        return false;
-                    }
-                    MachineState::Stopped if service.autostart != Some(false) && !status.config.auto_destroy => {
-                        hopeless = false;
-                        machine.order(Order::Start);
-                        return false;
-                    }
-                    _ => return false,
-                }
-                true
-            })
-            .collect();
-        let shift = found.len().max(1);
-        found.rotate_left(self.tunnels.load(Ordering::Relaxed) % shift);
-        found.sort_by_key(|machine| target.prefer.as_ref() != Some(&machine.id));
-        (found, hopeless)
     }
 
     async fn send(&self, stream: TcpStream, request: http::Request<Body>, original: &mut Original) -> Result<Response, String> {
@@ -461,48 +201,7 @@ impl Door {
             return Ok(response);
         }
         let client = original.upgrade.take().ok_or("the machine switched protocols without being asked")?;
-        Ok(self.tunnel(client, response))
-    }
-
-    /// Answers 101 and copies bytes both ways until either side has ended.
-    fn tunnel(&self, client: OnUpgrade, mut response: hyper::Response<hyper::body::Incoming>) -> Response {
-        let machine = hyper::upgrade::on(&mut response);
-        let mut answer = Response::new(Body::empty());
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *answer.headers_mut() = std::mem::take(response.headers_mut());
-        let (stop, open) = (self.stop.clone(), Arc::clone(&self.tunnels));
-        self.tasks.spawn(async move {
-            let both = async { tokio::try_join!(client, machine) };
-            let Ok(Ok((client, machine))) = tokio::time::timeout(Duration::from_secs(10), both).await else { return };
-            open.fetch_add(1, Ordering::Relaxed);
-            tokio::select! {
-                () = copy_both(TokioIo::new(client), TokioIo::new(machine)) => {}
-                () = stop.cancelled() => {}
-            }
-            open.fetch_sub(1, Ordering::Relaxed);
-        });
-        answer
-    }
-}
-
-async fn copy_both(
-    client: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
-    machine: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
-) {
-    let (mut from_client, mut to_client) = tokio::io::split(client);
-    let (mut from_machine, mut to_machine) = tokio::io::split(machine);
-    let up = async {
-        let _ = tokio::io::copy(&mut from_client, &mut to_machine).await;
-        let _ = tokio::io::AsyncWriteExt::shutdown(&mut to_machine).await;
-    };
-    let down = async {
-        let _ = tokio::io::copy(&mut from_machine, &mut to_client).await;
-        let _ = tokio::io::AsyncWriteExt::shutdown(&mut to_client).await;
-    };
-    let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
-    tokio::select! {
-        () = &mut up => { let _ = tokio::time::timeout(HALF_CLOSED, down).await; }
-        () = &mut down => { let _ = tokio::time::timeout(HALF_CLOSED, up).await; }
+        Ok(tunnel::open(client, response, &self.tunnels, &self.stop, &self.tasks))
     }
 }
 
@@ -559,12 +258,7 @@ fn fall_back(source: &Machine, replay: &Replay, missed: Missed, since: Instant) 
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert("fly-replay-failed", value);
     }
-    let target = Target {
-        app: source.app.clone(),
-        instance,
-        prefer,
-        ..Target::default()
-    };
+    let target = Target { app: source.app.clone(), instance, prefer, ..Target::default() };
     (target, headers)
 }
 

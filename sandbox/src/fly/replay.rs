@@ -176,7 +176,9 @@ mod tests {
 
     #[test]
     fn reads_the_json_form() {
-        let replay = from_json(br#"{"app":"b","elsewhere":true,"transform":{"path":"/x","set_headers":[{"name":"a","value":"b"}]}}"#).unwrap();
+        let replay =
+            from_json(br#"{"app":"b","elsewhere":true,"transform":{"path":"/x","set_headers":[{"name":"a","value":"b"}]}}"#)
+                .unwrap();
         assert_eq!(replay.transform.path.as_deref(), Some("/x"));
         let mut headers = HeaderMap::new();
         replay.transform.apply(&mut headers);

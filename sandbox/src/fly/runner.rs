@@ -39,7 +39,10 @@ pub(super) enum Order {
 enum Ended {
     Exited(ExitStatus),
     /// By order; `destroy` says what comes next.
-    Ordered { status: Option<ExitStatus>, destroy: bool },
+    Ordered {
+        status: Option<ExitStatus>,
+        destroy: bool,
+    },
     /// It could not be started at all.
     NotStarted(String),
 }

@@ -34,7 +34,10 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub enum ToSideband {
     Event(Arc<str>),
-    Close { code: u16, reason: &'static str },
+    Close {
+        code: u16,
+        reason: &'static str,
+    },
     /// Cut the connection without a word.
     Drop,
 }

@@ -21,10 +21,7 @@ impl Line {
     /// Several lines in one breath.
     pub fn joined(lines: &[&Self]) -> Self {
         let clips: Vec<Clip> = lines.iter().map(|line| line.clip.clone()).collect();
-        Self {
-            text: lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join(" "),
-            clip: Clip::joined(&clips),
-        }
+        Self { text: lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join(" "), clip: Clip::joined(&clips) }
     }
 }
 

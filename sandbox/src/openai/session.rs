@@ -29,11 +29,8 @@ const TRANSCRIBERS: &[&str] = &[
 ];
 pub const DEFAULT_MODEL: &str = "gpt-realtime-2.1";
 
-const FORMAT: Shape = Shape::Tagged(&[
-    ("audio/pcm", &[must("rate", Shape::Integer(24_000, 24_000))]),
-    ("audio/pcmu", &[]),
-    ("audio/pcma", &[]),
-]);
+const FORMAT: Shape =
+    Shape::Tagged(&[("audio/pcm", &[must("rate", Shape::Integer(24_000, 24_000))]), ("audio/pcmu", &[]), ("audio/pcma", &[])]);
 const VOICE: Shape = Shape::Either(&[Shape::Object(&[must("id", Shape::Text)]), Shape::OneOf(VOICES)]);
 const TRANSCRIPTION: Shape = Shape::Nullable(&Shape::Object(&[
     may("model", Shape::OneOf(TRANSCRIBERS)),
@@ -93,7 +90,8 @@ pub const TOOL_CHOICE: Shape = Shape::Either(&[
 pub const OUTPUT_TOKENS: Shape = Shape::Either(&[Shape::OneOf(&["inf"]), Shape::Integer(1, 32_000)]);
 pub const REASONING: Shape = Shape::Object(&[may("effort", Shape::OneOf(&["minimal", "low", "medium", "high", "xhigh"]))]);
 pub const MODALITIES: Shape = Shape::List(&Shape::OneOf(&["text", "audio"]));
-pub const AUDIO_OUTPUT: Shape = Shape::Object(&[may("format", FORMAT), may("voice", VOICE), may("speed", Shape::Number(0.25, 1.5))]);
+pub const AUDIO_OUTPUT: Shape =
+    Shape::Object(&[may("format", FORMAT), may("voice", VOICE), may("speed", Shape::Number(0.25, 1.5))]);
 pub const PROMPT: Shape = Shape::Nullable(&Shape::Object(&[
     must("id", Shape::Text),
     may("version", Shape::Nullable(&Shape::Text)),
@@ -390,7 +388,11 @@ mod tests {
                 "unsupported_parameter",
                 "session.reasoning",
             ),
-            (json!({"type": "realtime", "audio": {"output": {"speed": 3}}}), "decimal_above_max_value", "session.audio.output.speed"),
+            (
+                json!({"type": "realtime", "audio": {"output": {"speed": 3}}}),
+                "decimal_above_max_value",
+                "session.audio.output.speed",
+            ),
         ] {
             assert_eq!(refused(session), (code.to_owned(), param.to_owned()));
         }

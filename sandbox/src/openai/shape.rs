@@ -140,7 +140,8 @@ fn in_range(path: &str, kind: &str, value: f64, low: f64, high: f64) -> Result<(
     };
     let relation = if side == "below_min" { ">=" } else { "<=" };
     let words = side.replace('_', " ");
-    let message = format!("Invalid '{path}': {kind} {words} value. Expected a value {relation} {bound}, but got {value} instead.");
+    let message =
+        format!("Invalid '{path}': {kind} {words} value. Expected a value {relation} {bound}, but got {value} instead.");
     Err(Problem::invalid(&format!("{kind}_{side}_value"), message).at(path))
 }
 

@@ -270,11 +270,11 @@ async fn free_port() -> std::io::Result<u16> {
 /// `initdb` into a temporary folder first: half a cluster must not look like one.
 async fn initialise(binaries: &Binaries, home: &Path, account: Option<&Account>) -> Result<String, PostgresError> {
     let (cluster, password_file) = (home.join("cluster"), home.join("admin-password"));
-    if cluster.join("PG_VERSION").exists() {
-        if let Ok(password) = std::fs::read_to_string(&password_file) {
-            check_version(binaries, &cluster)?;
-            return Ok(password.trim().to_owned());
-        }
+    if cluster.join("PG_VERSION").exists()
+        && let Ok(password) = std::fs::read_to_string(&password_file)
+    {
+        check_version(binaries, &cluster)?;
+        return Ok(password.trim().to_owned());
     }
     let fresh = home.join("cluster.new");
     for old in [&fresh, &cluster] {
@@ -374,13 +374,14 @@ async fn clear_leftovers(cluster: &Path) -> Result<(), PostgresError> {
     let pid_file = cluster.join("postmaster.pid");
     let Ok(content) = std::fs::read_to_string(&pid_file) else { return Ok(()) };
     let pid: Option<u32> = content.lines().next().and_then(|line| line.trim().parse().ok());
-    if let Some(pid) = pid {
-        if process::identity(pid).is_some() && serves(pid, cluster) {
-            for (sent, wait) in [(Signal::INT, 10), (Signal::KILL, 5)] {
-                process::signal(pid, sent, false);
-                if process::gone_within(pid, Duration::from_secs(wait)).await {
-                    break;
-                }
+    if let Some(pid) = pid
+        && process::identity(pid).is_some()
+        && serves(pid, cluster)
+    {
+        for (sent, wait) in [(Signal::INT, 10), (Signal::KILL, 5)] {
+            process::signal(pid, sent, false);
+            if process::gone_within(pid, Duration::from_secs(wait)).await {
+                break;
             }
         }
     }

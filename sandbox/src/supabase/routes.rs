@@ -64,39 +64,22 @@ impl IntoResponse for AuthError {
             json!({ "code": self.status.as_u16(), "error_code": self.code, "msg": self.message })
         };
         let mut response = (self.status, Json(body)).into_response();
-        response
-            .headers_mut()
-            .insert("x-sb-error-code", HeaderValue::from_static(self.code));
+        response.headers_mut().insert("x-sb-error-code", HeaderValue::from_static(self.code));
         response
     }
 }
 
 /// Makes errors in the style that this client asked for.
 fn refuse(headers: &HeaderMap, status: StatusCode, code: &'static str, message: impl Into<String>) -> AuthError {
-    let version = headers
-        .get("x-supabase-api-version")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    AuthError {
-        status,
-        code,
-        message: message.into(),
-        new_style: version >= API_VERSION,
-    }
+    let version = headers.get("x-supabase-api-version").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    AuthError { status, code, message: message.into(), new_style: version >= API_VERSION }
 }
 
 async fn require_api_key(State(supabase): State<Supabase>, request: Request, next: Next) -> Response {
     let from_query = request.uri().query().and_then(|query| {
-        url::form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| name == "apikey")
-            .map(|(_, value)| value.into_owned())
+        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "apikey").map(|(_, value)| value.into_owned())
     });
-    let key = request
-        .headers()
-        .get("apikey")
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
-        .or(from_query);
+    let key = request.headers().get("apikey").and_then(|value| value.to_str().ok()).map(str::to_owned).or(from_query);
     let refusal = match key.as_deref() {
         Some(key) if key == supabase.publishable_key() || key == supabase.secret_key() => None,
         Some(_) => Some(json!({
@@ -250,14 +233,10 @@ async fn otp(
         None if body.create_user => store.sign_up(&body.email),
         None => None,
     }
-    .ok_or_else(|| {
-        refuse(&headers, StatusCode::UNPROCESSABLE_ENTITY, "otp_disabled", "Signups not allowed for otp")
-    })?;
+    .ok_or_else(|| refuse(&headers, StatusCode::UNPROCESSABLE_ENTITY, "otp_disabled", "Signups not allowed for otp"))?;
     let challenge = body.code_challenge.filter(|value| !value.is_empty()).map(|value| Challenge {
         value,
-        s256: body
-            .code_challenge_method
-            .is_some_and(|method| method.eq_ignore_ascii_case("s256")),
+        s256: body.code_challenge_method.is_some_and(|method| method.eq_ignore_ascii_case("s256")),
     });
     store.send_code(&user, supabase.issuer(), &query.redirect_to, challenge);
     Ok(Json(json!({})))
@@ -275,9 +254,9 @@ async fn verify(State(supabase): State<Supabase>, headers: HeaderMap, body: Byte
     let body: VerifyBody = parse(&headers, &body)?;
     let secret = if body.token_hash.is_empty() { &body.token } else { &body.token_hash };
     let mut store = lock(&supabase.inner.store);
-    let (user, _) = store.redeem(body.email.as_deref(), secret).ok_or_else(|| {
-        refuse(&headers, StatusCode::FORBIDDEN, "otp_expired", "Token has expired or is invalid")
-    })?;
+    let (user, _) = store
+        .redeem(body.email.as_deref(), secret)
+        .ok_or_else(|| refuse(&headers, StatusCode::FORBIDDEN, "otp_expired", "Token has expired or is invalid"))?;
     let grant = store.open_session(&user, "otp");
     drop(store);
     Ok(Json(grant_json(&supabase, &grant)))
@@ -377,8 +356,6 @@ async fn health() -> Json<Value> {
 
 async fn jwks(State(supabase): State<Supabase>) -> Response {
     let mut response = Json(supabase.jwks()).into_response();
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=600"));
     response
 }

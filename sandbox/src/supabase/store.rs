@@ -116,33 +116,14 @@ impl Store {
         }
         let (id, token) = (Uuid::new_v4(), super::tokens::refresh_token());
         self.order.push_back(id);
-        self.sessions.insert(
-            id,
-            Session {
-                user: user.id,
-                method: method.to_owned(),
-                token: token.clone(),
-                previous: None,
-            },
-        );
-        Grant {
-            user: user.clone(),
-            session: id,
-            refresh_token: token,
-            method: method.to_owned(),
-        }
+        self.sessions.insert(id, Session { user: user.id, method: method.to_owned(), token: token.clone(), previous: None });
+        Grant { user: user.clone(), session: id, refresh_token: token, method: method.to_owned() }
     }
 
     /// Rotation with GoTrue's rule: an old token used again ends the whole session.
     pub(super) fn refresh(&mut self, token: &str) -> Result<Grant, RefreshError> {
-        let held = |session: &Session| {
-            session.token == token || session.previous.as_ref().is_some_and(|(old, _)| old == token)
-        };
-        let (id, session) = self
-            .sessions
-            .iter_mut()
-            .find(|(_, session)| held(session))
-            .ok_or(RefreshError::Unknown)?;
+        let held = |session: &Session| session.token == token || session.previous.as_ref().is_some_and(|(old, _)| old == token);
+        let (id, session) = self.sessions.iter_mut().find(|(_, session)| held(session)).ok_or(RefreshError::Unknown)?;
         let id = *id;
         if session.token == token {
             let fresh = super::tokens::refresh_token();
@@ -153,12 +134,7 @@ impl Store {
         }
         let (user, refresh_token, method) = (session.user, session.token.clone(), session.method.clone());
         let user = self.by_id(user).cloned().ok_or(RefreshError::Unknown)?;
-        Ok(Grant {
-            user,
-            session: id,
-            refresh_token,
-            method,
-        })
+        Ok(Grant { user, session: id, refresh_token, method })
     }
 
     pub(super) fn has_session(&self, id: Uuid) -> bool {
@@ -189,25 +165,12 @@ impl Store {
         .map(Into::into)
         .unwrap_or_default();
         // A new mail makes the earlier codes of this user invalid.
-        self.one_time
-            .retain(|entry| entry.user != user.id && entry.made.elapsed() < CODE_LIFE);
-        self.one_time.push_back(OneTime {
-            user: user.id,
-            code: code.clone(),
-            hash,
-            challenge,
-            made: Instant::now(),
-        });
+        self.one_time.retain(|entry| entry.user != user.id && entry.made.elapsed() < CODE_LIFE);
+        self.one_time.push_back(OneTime { user: user.id, code: code.clone(), hash, challenge, made: Instant::now() });
         while self.mail.len() >= MAX_MAILS {
             self.mail.pop_front();
         }
-        self.mail.push_back(Mail {
-            at: now(),
-            to: user.email.clone(),
-            subject: "Your sign-in code".into(),
-            code,
-            link,
-        });
+        self.mail.push_back(Mail { at: now(), to: user.email.clone(), subject: "Your sign-in code".into(), code, link });
     }
 
     /// Uses a code up. `email` is needed for the six digits, not for a link's hash.
@@ -224,14 +187,7 @@ impl Store {
     pub(super) fn auth_code(&mut self, user: &User, challenge: Challenge) -> String {
         self.auth_codes.retain(|_, code| code.made.elapsed() < Duration::from_mins(5));
         let code = Uuid::new_v4().to_string();
-        self.auth_codes.insert(
-            code.clone(),
-            AuthCode {
-                user: user.id,
-                challenge,
-                made: Instant::now(),
-            },
-        );
+        self.auth_codes.insert(code.clone(), AuthCode { user: user.id, challenge, made: Instant::now() });
         code
     }
 

@@ -165,9 +165,7 @@ pub(super) fn read(keys: &[SigningKey], token: &str) -> Option<Value> {
     let mut validation = jsonwebtoken::Validation::new(Algorithm::ES256);
     validation.set_audience(&["authenticated"]);
     validation.leeway = 0;
-    jsonwebtoken::decode::<Value>(token, &decoding, &validation)
-        .ok()
-        .map(|token| token.claims)
+    jsonwebtoken::decode::<Value>(token, &decoding, &validation).ok().map(|token| token.claims)
 }
 
 /// Shaped like GoTrue's: short, opaque.

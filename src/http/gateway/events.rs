@@ -40,8 +40,12 @@ pub(super) async fn watch(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let id = session_id(&id)?;
     let saturated = || {
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ServiceSaturated, "too many people are watching; try again later")
-            .retry_after(Duration::from_secs(10))
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::ServiceSaturated,
+            "too many people are watching; try again later",
+        )
+        .retry_after(Duration::from_secs(10))
     };
     let permit = state.watchers.clone().try_acquire_owned().map_err(|_| saturated())?;
     let mut watcher = Watcher::new(state, person, id, permit);
@@ -115,7 +119,9 @@ impl Watcher {
     /// Queue what is new. False when the session is not there for this person.
     async fn look(&mut self) -> Result<bool, StoreError> {
         let asked_at = clock::now();
-        let Some((row, entries)) = self.state.store.watch(&self.person.scope(), self.id, self.since).await? else { return Ok(false) };
+        let Some((row, entries)) = self.state.store.watch(&self.person.scope(), self.id, self.since).await? else {
+            return Ok(false);
+        };
         self.since = asked_at - OVERLAP;
         let fresh: Vec<Entry> = entries.into_iter().filter(|entry| is_newer(&self.entries, entry)).collect();
         for entry in fresh {

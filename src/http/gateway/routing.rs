@@ -20,7 +20,11 @@ const FLY_REPLAY_FAILED: &str = "fly-replay-failed";
 const UUID_CHARS: usize = 36;
 
 /// `GET /ws/{session_id}`
-pub(super) async fn by_path(State(state): State<AppState>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn by_path(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     route(&state, session_id(&id)?, &headers).await
 }
 
@@ -45,7 +49,9 @@ async fn route(state: &AppState, id: SessionId, headers: &HeaderMap) -> Result<R
     let Some(machine) = row.machine else { return Err(not_ready("the session's machine is being made")) };
     // The proxy tried and gave the request back; it cannot be replayed a second time.
     if let Some(failure) = headers.get(FLY_REPLAY_FAILED) {
-        return Err(not_ready("the session is starting").because(format!("fly-replay-failed: {}", failure.to_str().unwrap_or("?"))));
+        return Err(
+            not_ready("the session is starting").because(format!("fly-replay-failed: {}", failure.to_str().unwrap_or("?")))
+        );
     }
     match state.config.routing.mode {
         RoutingMode::FlyReplay => {

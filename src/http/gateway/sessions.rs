@@ -48,7 +48,8 @@ pub(super) async fn create(
     let settings = request.settings.unwrap_or_default().check(&state.config)?;
     check_parties(&state, &person, request.candidate_id, request.position_id).await?;
     let interview = &state.config.interview;
-    let wait = Duration::seconds(i64::try_from(interview.absence_timeout_s + settings.max_duration_s).unwrap_or(i64::from(u32::MAX)));
+    let wait =
+        Duration::seconds(i64::try_from(interview.absence_timeout_s + settings.max_duration_s).unwrap_or(i64::from(u32::MAX)));
     let new = NewSession {
         id: SessionId(Uuid::now_v7()),
         candidate: request.candidate_id,

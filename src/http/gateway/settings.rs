@@ -44,7 +44,8 @@ impl Settings {
 impl Wishes {
     /// Refuse what cannot be; warn of what changes nothing.
     pub(super) fn check(self, config: &Config) -> Result<Settings, ApiError> {
-        let refused = |detail: String| Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::SessionSettingsInvalid, detail));
+        let refused =
+            |detail: String| Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::SessionSettingsInvalid, detail));
         let voice = self.voice.unwrap_or_else(|| config.openai.default_voice.clone());
         if !VOICES.contains(&voice.as_str()) && voice != config.openai.default_voice {
             return refused(format!("settings.voice: one of {}", VOICES.join(", ")));
@@ -107,7 +108,8 @@ mod tests {
 
     #[test]
     fn what_changes_nothing_is_said() {
-        let settings = check(&json!({"temperature": 0.7, "mood": "sunny", "language": "pt-BR", "max_duration_s": 60})).expect("fine");
+        let settings =
+            check(&json!({"temperature": 0.7, "mood": "sunny", "language": "pt-BR", "max_duration_s": 60})).expect("fine");
         assert_eq!(settings.warnings.len(), 2);
         assert!(settings.warnings[0].contains("temperature") && settings.warnings[1].contains("mood"));
     }

@@ -60,9 +60,13 @@ impl Setup {
         let code = error.code();
         state.store.fail_setup(self.session, self.by, code.as_str()).await?;
         let cause = format!("{}: {}", code.as_str(), chain(error));
-        Err(ApiError::named(StatusCode::SERVICE_UNAVAILABLE, "machine_unavailable", "no machine could be had for this interview; try again")
-            .retry_after(Duration::from_secs(5))
-            .because(cause))
+        Err(ApiError::named(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "machine_unavailable",
+            "no machine could be had for this interview; try again",
+        )
+        .retry_after(Duration::from_secs(5))
+        .because(cause))
     }
 
     async fn recording(self, state: &AppState) -> Result<(), StoreError> {
@@ -74,7 +78,8 @@ impl Setup {
         // Ids only: names have no place at another company.
         let metadata = [("session_id", self.session.to_string()), ("tenant_id", state.store.tenant().to_string())];
         let title = format!("Interview {}", self.session);
-        let (video, token) = tokio::join!(state.api_video.create_video(&title, &metadata), state.api_video.create_upload_token(ttl));
+        let (video, token) =
+            tokio::join!(state.api_video.create_video(&title, &metadata), state.api_video.create_upload_token(ttl));
         let prepared = match (video, token) {
             (Ok(video), Ok(token)) => {
                 PreparedRecording::Waiting { video_id: video.video_id.0, upload_token: token.token.expose_secret().to_owned() }

@@ -30,7 +30,11 @@ pub(super) fn serve(router: Router, web_dir: Option<&Path>) -> Router {
 }
 
 async fn kept_for_ever(response: Response) -> Response {
-    if response.status().is_client_error() { cached(response, "no-store") } else { cached(response, "public, max-age=31536000, immutable") }
+    if response.status().is_client_error() {
+        cached(response, "no-store")
+    } else {
+        cached(response, "public, max-age=31536000, immutable")
+    }
 }
 
 async fn asked_again(response: Response) -> Response {
@@ -62,14 +66,20 @@ impl SecurityHeaders {
     }
 }
 
-pub(super) async fn with_security_headers(State(SecurityHeaders(all)): State<SecurityHeaders>, request: Request, next: Next) -> Response {
+pub(super) async fn with_security_headers(
+    State(SecurityHeaders(all)): State<SecurityHeaders>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = next.run(request).await;
     response.headers_mut().extend(all);
     response
 }
 
 fn content_policy(config: &Config) -> String {
-    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(Origin::is_tuple).map(|origin| origin.ascii_serialization());
+    let origin = |text: &str| {
+        Url::parse(text).ok().map(|url| url.origin()).filter(Origin::is_tuple).map(|origin| origin.ascii_serialization())
+    };
     let upload = origin(config.api_video.upload_url.as_str());
     let mut connect = vec!["'self'".to_owned()];
     // Not every browser counts a WebSocket of the same origin as 'self'.

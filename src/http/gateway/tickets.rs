@@ -98,7 +98,11 @@ pub(super) async fn join_info(
         required_consents: join.required_consents,
         consent_policy_version: join.consent_policy_version,
         interview_context: InterviewContext {
-            position: PositionContext { id: join.position.id, title: join.position.title, description: join.position.description },
+            position: PositionContext {
+                id: join.position.id,
+                title: join.position.title,
+                description: join.position.description,
+            },
             company: Company { id: state.store.tenant(), name: join.company },
             competencies: join.position.competencies.into_iter().map(CompetencyView::from).collect(),
         },

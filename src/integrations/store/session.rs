@@ -9,6 +9,7 @@ use crate::domain::transcript::{Entry, Source, Status};
 use crate::domain::voice::Speaker;
 use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, ItemId, PositionId, SessionId, TenantId, UserId, VideoId};
 use aws_lc_rs::digest;
+use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::HashMap;
 use time::OffsetDateTime;
@@ -44,12 +45,19 @@ pub struct Claimed {
     pub required_consents: Vec<ConsentKind>,
     pub consent_policy_version: String,
     pub given_consents: Vec<ConsentKind>,
-    pub video: Option<VideoId>,
-    pub upload_token: Option<String>,
+    /// None: there is none, or the gateway has not got it from the provider yet.
+    pub recording: Option<Recording>,
     pub traceparent: Option<String>,
     pub started_at: Option<OffsetDateTime>,
     pub deadline_at: OffsetDateTime,
     pub entries: Vec<Entry>,
+}
+
+/// The recording's container at the provider.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    pub video: VideoId,
+    pub upload_token: Option<SecretString>,
 }
 
 /// `sessions.settings`.
@@ -184,6 +192,14 @@ impl SessionStore {
         .during("consume a ticket")?;
         tx.commit().await.during("consume a ticket")?;
         Ok(Ok(UserId(row.user_id)))
+    }
+
+    /// The gateway makes the recording's container while our machine boots: ask again later.
+    pub async fn recording(&self) -> Result<Option<Recording>, StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        let recording = read_recording(&mut tx, self.tenant, self.session).await?;
+        tx.commit().await.during("read the recording")?;
+        Ok(recording)
     }
 
     /// The stored transcript in order: what the summary is made from.
@@ -403,14 +419,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
     .fetch_all(&mut **tx)
     .await
     .during("read the consents")?;
-    let recording = sqlx::query!(
-        "select video_id, upload_token from app.recordings where tenant_id = $1 and session_id = $2 and state <> 'failed' order by segment desc limit 1",
-        tenant.0,
-        session.0,
-    )
-    .fetch_optional(&mut **tx)
-    .await
-    .during("read the recording")?;
+    let recording = read_recording(tx, tenant, session).await?;
     let entries = read_entries(tx, tenant, session).await?;
     Ok(Claimed {
         phase: parse(&row.phase)?,
@@ -431,13 +440,24 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
         required_consents: context.required_consents.iter().map(|kind| name(kind)).collect::<Result<_, _>>()?,
         consent_policy_version: context.consent_policy_version,
         given_consents: given.iter().map(|kind| name(kind)).collect::<Result<_, _>>()?,
-        video: recording.as_ref().map(|r| VideoId(r.video_id.clone())),
-        upload_token: recording.and_then(|r| r.upload_token),
+        recording,
         traceparent: row.traceparent,
         started_at: row.started_at,
         deadline_at: row.deadline_at,
         entries,
     })
+}
+
+async fn read_recording(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Option<Recording>, StoreError> {
+    let row = sqlx::query!(
+        "select video_id, upload_token from app.recordings where tenant_id = $1 and session_id = $2 and state <> 'failed' order by segment desc limit 1",
+        tenant.0,
+        session.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .during("read the recording")?;
+    Ok(row.map(|row| Recording { video: VideoId(row.video_id), upload_token: row.upload_token.map(SecretString::from) }))
 }
 
 async fn read_entries(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Entry>, StoreError> {

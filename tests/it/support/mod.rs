@@ -2,7 +2,7 @@
 //! OpenAI on real HTTP, WebSocket and WebRTC.
 
 pub mod browser;
-// pub mod system;
+pub mod system;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use interview_runtime::config::{Config, Role};
@@ -190,6 +190,10 @@ impl Runtime {
 
     pub async fn restarts(&self, child: &str) -> u64 {
         self.snapshot().await.map_or(0, |snapshot| snapshot["restarts"][child].as_u64().unwrap_or(0))
+    }
+
+    pub async fn runs(&self, child: &str) -> bool {
+        self.snapshot().await.is_some_and(|snapshot| snapshot["running"].as_array().is_some_and(|names| names.iter().any(|name| name == child)))
     }
 
     /// As SIGTERM would.

@@ -22,6 +22,7 @@ impl System {
         options.questions = Some(2);
         options.rate_limits = false;
         options.min_part_bytes = 1;
+        options.extra_env = vec![("INTERVIEW__SANDBOX__FAULT_INJECTION".into(), "true".into())];
         let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
         Self { sandbox, http, _data: data }
@@ -113,6 +114,23 @@ impl System {
         let url = format!("{}/apps/{app}/machines/{machine}", self.sandbox.urls().fly);
         let answer = self.http.get(url).bearer_auth(self.sandbox.fly_token()).send().await.expect("an answer");
         answer.json::<Value>().await.unwrap_or(Value::Null)["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// As if the machine's memory ran out.
+    pub async fn kill_machine(&self, machine: &str) {
+        let pid = self.sandbox.fly().machine(machine).and_then(|machine| machine.status().pid).expect("the machine runs");
+        let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs");
+        assert!(killed.success());
+    }
+
+    /// Crash one actor of a session's process.
+    pub async fn crash(&self, session: &str, child: &str) {
+        let token = self.sign_in("recruiter@demo.test").await;
+        let (_, view) = self.get(&token, &format!("/api/sessions/{session}")).await;
+        let machine = view["machine"]["id"].as_str().expect("a machine").to_owned();
+        let address = self.sandbox.fly().machine(&machine).and_then(|machine| machine.status().address).expect("the machine has an address");
+        let answer = self.http.post(format!("http://{address}/debug/crash/{child}")).send().await.expect("the process answers");
+        assert!(answer.status().is_success(), "{}", answer.status());
     }
 
     pub async fn stop(self) {

@@ -50,7 +50,7 @@ interface Part {
 const ALREADY_SENT = 'video-content-range-by-part-part-already-sent';
 
 /** At least 30 s, and time enough for a slow 64 kB/s line. */
-const defaultAttemptTimeout = (bytes: number) => 30_000 + bytes / 64;
+const defaultAttemptTimeout = (bytes: number) => 30_000 + Math.ceil(bytes / 64);
 
 /**
  * Uploads a recording that is still growing, in parts: `Content-Range: part n/*`, and `part n/n` for the
@@ -111,7 +111,7 @@ export class PartUploader extends Emitter<UploaderEvents> {
   async finish(deadlineMs: number): Promise<UploadOutcome> {
     if (!this.#failure && this.#sliceBytes > 0) this.#enqueue(true);
     const parts = this.#nextPart - 1;
-    const deadline = AbortSignal.timeout(deadlineMs);
+    const deadline = AbortSignal.timeout(Math.ceil(deadlineMs));
     await Promise.race([this.#pump ?? Promise.resolve(), aborted(deadline)]);
     const outcome = this.#outcome(parts);
     this.#abort.abort();
@@ -173,10 +173,10 @@ export class PartUploader extends Emitter<UploaderEvents> {
     form.append('file', part.blob, 'file');
     const url = `${this.#options.uploadUrl}?token=${encodeURIComponent(this.#options.token)}`;
     const total = part.last ? String(part.number) : '*';
+    const timeout = AbortSignal.timeout(this.#options.attemptTimeoutMs(part.blob.size));
     let response: Response;
     let body: string;
     try {
-      const timeout = AbortSignal.timeout(this.#options.attemptTimeoutMs(part.blob.size));
       response = await this.#options.fetch(url, {
         method: 'POST',
         headers: { 'content-range': `part ${part.number}/${total}` },

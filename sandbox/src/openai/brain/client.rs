@@ -17,14 +17,8 @@ const EVENT_ID: Shape = Shape::TextUpTo(512);
 const CONTENT: Shape = Shape::List(&Shape::Tagged(&[
     ("input_text", &[must("text", Shape::Text)]),
     ("output_text", &[must("text", Shape::Text)]),
-    (
-        "input_audio",
-        &[may("audio", Shape::Nullable(&Shape::Text)), may("transcript", Shape::Nullable(&Shape::Text))],
-    ),
-    (
-        "input_image",
-        &[may("image_url", Shape::Text), may("detail", Shape::OneOf(&["auto", "low", "high"]))],
-    ),
+    ("input_audio", &[may("audio", Shape::Nullable(&Shape::Text)), may("transcript", Shape::Nullable(&Shape::Text))]),
+    ("input_image", &[may("image_url", Shape::Text), may("detail", Shape::OneOf(&["auto", "low", "high"]))]),
 ]));
 const STATUS: Shape = Shape::OneOf(&["completed", "incomplete", "in_progress"]);
 const ITEM: Shape = Shape::Tagged(&[

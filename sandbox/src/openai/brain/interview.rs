@@ -100,10 +100,10 @@ impl Progress {
         }
         match script.questions.get(self.asked) {
             Some(question) => {
-                let line = question.transition.as_ref().map_or_else(
-                    || question.question.clone(),
-                    |transition| Line::joined(&[transition, &question.question]),
-                );
+                let line = question
+                    .transition
+                    .as_ref()
+                    .map_or_else(|| question.question.clone(), |transition| Line::joined(&[transition, &question.question]));
                 self.asked_one();
                 Utterance { line, ends: false }
             }

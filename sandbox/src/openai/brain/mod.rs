@@ -53,16 +53,30 @@ pub enum Output {
 #[derive(Clone, Debug)]
 enum Due {
     /// The next step of a response.
-    Generate { response: String },
-    PlaybackStarts { response: String },
-    PlaybackEnds { response: String },
+    Generate {
+        response: String,
+    },
+    PlaybackStarts {
+        response: String,
+    },
+    PlaybackEnds {
+        response: String,
+    },
     /// One more word of the candidate is recognised while they speak.
-    HearWord { item: String },
+    HearWord {
+        item: String,
+    },
     /// The rest of the words, after the turn.
-    HearRest { item: String },
-    Transcribed { item: String },
+    HearRest {
+        item: String,
+    },
+    Transcribed {
+        item: String,
+    },
     /// Nobody has said anything since this moment.
-    Idle { since: Duration },
+    Idle {
+        since: Duration,
+    },
 }
 
 #[derive(Debug)]

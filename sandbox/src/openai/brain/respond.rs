@@ -40,7 +40,10 @@ impl Brain {
             return Ok(());
         }
         if let Some(active) = self.runs.iter().find(|run| run.in_conversation) {
-            let message = format!("Conversation already has an active response in progress: {}. Wait until the response is finished before creating a new one.", active.id);
+            let message = format!(
+                "Conversation already has an active response in progress: {}. Wait until the response is finished before creating a new one.",
+                active.id
+            );
             return Err(Problem::invalid("conversation_already_has_active_response", message));
         }
         let instructions = params["instructions"].as_str().unwrap_or_default();

@@ -108,7 +108,8 @@ fn owned(types: &[&str]) -> Vec<String> {
 #[test]
 fn the_opening_follows_the_recorded_order_and_is_generated_faster_than_it_is_heard() {
     let mut stage = Stage::interview();
-    stage.send(json!({"type": "session.update", "event_id": "rt_1", "session": {"type": "realtime", "instructions": "Be kind."}}));
+    stage
+        .send(json!({"type": "session.update", "event_id": "rt_1", "session": {"type": "realtime", "instructions": "Be kind."}}));
     stage.send(json!({"type": "response.create", "event_id": "rt_2"}));
     stage.wait(3_000);
     assert!(stage.events.iter().any(|event| event["type"] == "response.done"));
@@ -361,13 +362,17 @@ fn items_can_be_created_read_moved_and_deleted() {
     stage.send(json!({"type": "conversation.item.create", "item": message("a", "user", "input_text")}));
     stage.send(json!({"type": "conversation.item.create", "item": message("b", "assistant", "output_text")}));
     assert_eq!(stage.last("conversation.item.added")["previous_item_id"], "a");
-    stage.send(json!({"type": "conversation.item.create", "previous_item_id": "root", "item": message("c", "system", "input_text")}));
+    stage.send(
+        json!({"type": "conversation.item.create", "previous_item_id": "root", "item": message("c", "system", "input_text")}),
+    );
     assert_eq!(stage.last("conversation.item.added")["previous_item_id"], Value::Null);
     stage.send(json!({"type": "conversation.item.create", "previous_item_id": "zz", "item": message("d", "user", "input_text")}));
     assert_eq!(stage.last("error")["error"]["code"], "item_create_invalid_previous_item_id");
     stage.send(json!({"type": "conversation.item.create", "item": message("e", "assistant", "output_audio")}));
     assert_eq!(stage.last("error")["error"]["code"], "invalid_value");
-    stage.send(json!({"type": "conversation.item.create", "item": {"type": "function_call_output", "call_id": "call_x", "output": "1"}}));
+    stage.send(
+        json!({"type": "conversation.item.create", "item": {"type": "function_call_output", "call_id": "call_x", "output": "1"}}),
+    );
     assert_eq!(stage.last("error")["error"]["code"], "invalid_tool_call_id");
     stage.send(json!({"type": "conversation.item.retrieve", "item_id": "b"}));
     assert_eq!(stage.last("conversation.item.retrieved")["item"]["content"][0]["text"], "hello");

@@ -92,12 +92,7 @@ const FIELDS: &[Field] = &[
     may("max_tool_calls", Shape::Nullable(&Shape::Integer(1, 1_000))),
 ];
 
-async fn create(
-    State(openai): State<OpenAi>,
-    fault: Option<Extension<NamedFault>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn create(State(openai): State<OpenAi>, fault: Option<Extension<NamedFault>>, headers: HeaderMap, body: Bytes) -> Response {
     let checked = (|| {
         authenticate(&openai, &headers)?;
         if content_type(&headers) != "application/json" {

@@ -41,7 +41,11 @@ fn check_node(root: &Value, node: &Value, path: &mut Vec<String>) -> Result<(), 
     }
     if let Some(reference) = node["$ref"].as_str() {
         let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
-        return if target.is_some() { Ok(()) } else { Err((path.clone(), format!("reference '{reference}' cannot be resolved."))) };
+        return if target.is_some() {
+            Ok(())
+        } else {
+            Err((path.clone(), format!("reference '{reference}' cannot be resolved.")))
+        };
     }
     for banned in ["allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "oneOf"] {
         if node.get(banned).is_some() {
@@ -101,7 +105,8 @@ mod tests {
         let inner = json!({"type": "object", "properties": {"b": {"type": "string"}}, "required": ["b"]});
         let outer = json!({"type": "object", "additionalProperties": false, "required": ["a"], "properties": {"a": inner}});
         assert!(refused(outer).contains("context=('properties', 'a'), 'additionalProperties'"));
-        let optional = json!({"type": "object", "additionalProperties": false, "required": [], "properties": {"a": {"type": "string"}}});
+        let optional =
+            json!({"type": "object", "additionalProperties": false, "required": [], "properties": {"a": {"type": "string"}}});
         assert!(refused(optional).contains("Missing 'a'"));
         assert!(refused(json!({"type": "array", "items": {"type": "string"}})).contains("type: \"object\""));
     }

@@ -18,7 +18,8 @@ struct Competency {
 }
 
 /// Words that say nothing about a competency.
-const FILLERS: &[&str] = &["with", "that", "this", "from", "about", "their", "have", "what", "when", "which", "and", "the", "for"];
+const FILLERS: &[&str] =
+    &["with", "that", "this", "from", "about", "their", "have", "what", "when", "which", "and", "the", "for"];
 
 /// Composes the answer. `forge`: put a quote in that nobody said.
 pub(super) fn compose(request: &Value, schema: &Value, forge: bool) -> Value {
@@ -80,9 +81,8 @@ fn summary(entries: &[Entry], competencies: &[Competency]) -> Map<String, Value>
     parts
 }
 
-const NUMBERS: &[&str] = &[
-    "two", "three", "four", "five", "six", "nine", "ten", "eleven", "thirty", "forty", "eighty", "hundred", "thousand", "half",
-];
+const NUMBERS: &[&str] =
+    &["two", "three", "four", "five", "six", "nine", "ten", "eleven", "thirty", "forty", "eighty", "hundred", "thousand", "half"];
 
 fn observation(text: &str, entry: i64, quote: &str) -> Value {
     json!({ "text": text, "evidence": [{ "entry": entry, "quote": quote }] })

@@ -2,7 +2,8 @@
 
 use super::super::{During, Scope, StoreError, Transaction};
 use super::{
-    CandidateRow, CompetencyRow, GatewayStore, JoinRow, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow, phase,
+    CandidateRow, CompetencyRow, GatewayStore, JoinRow, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow,
+    phase,
 };
 use crate::domain::transcript::{Entry, Source, Status};
 use crate::domain::voice::Speaker;
@@ -152,10 +153,13 @@ impl GatewayStore {
 
     pub async fn candidates(&self, person: &Scope) -> Result<Vec<CandidateRow>, StoreError> {
         let mut tx = self.store.begin(person).await?;
-        let rows = sqlx::query!("select id, name, email from app.candidates where tenant_id = $1 order by name, id limit 1000", self.tenant.0)
-            .fetch_all(&mut *tx)
-            .await
-            .during("list the candidates")?;
+        let rows = sqlx::query!(
+            "select id, name, email from app.candidates where tenant_id = $1 order by name, id limit 1000",
+            self.tenant.0
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("list the candidates")?;
         tx.commit().await.during("list the candidates")?;
         Ok(rows.into_iter().map(|row| CandidateRow { id: CandidateId(row.id), name: row.name, email: row.email }).collect())
     }
@@ -163,11 +167,13 @@ impl GatewayStore {
     /// The positions that are interviewed for, with what they are judged by.
     pub async fn positions(&self, person: &Scope) -> Result<Vec<PositionRow>, StoreError> {
         let mut tx = self.store.begin(person).await?;
-        let positions =
-            sqlx::query!("select id, title, description from app.positions where tenant_id = $1 order by title, id limit 1000", self.tenant.0)
-                .fetch_all(&mut *tx)
-                .await
-                .during("list the positions")?;
+        let positions = sqlx::query!(
+            "select id, title, description from app.positions where tenant_id = $1 order by title, id limit 1000",
+            self.tenant.0
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("list the positions")?;
         let mut competencies = sqlx::query!(
             "select position_id, id, name, description from app.competencies where tenant_id = $1 order by position_id, rank, id",
             self.tenant.0,
@@ -270,10 +276,11 @@ impl GatewayStore {
     /// machine checks the ticket.
     pub async fn route(&self, id: SessionId) -> Result<Option<RouteRow>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
-        let row = sqlx::query!("select phase, machine_id from app.sessions where tenant_id = $1 and id = $2", self.tenant.0, id.0)
-            .fetch_optional(&mut *tx)
-            .await
-            .during("look up a session's machine")?;
+        let row =
+            sqlx::query!("select phase, machine_id from app.sessions where tenant_id = $1 and id = $2", self.tenant.0, id.0)
+                .fetch_optional(&mut *tx)
+                .await
+                .during("look up a session's machine")?;
         tx.commit().await.during("look up a session's machine")?;
         row.map(|row| Ok(RouteRow { phase: phase(&row.phase)?, machine: row.machine_id.map(MachineId) })).transpose()
     }

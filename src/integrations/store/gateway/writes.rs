@@ -1,7 +1,9 @@
 //! What the door writes, as itself; each change leaves a line in the audit log.
 
 use super::super::{During, StoreError, Transaction};
-use super::{GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER, SETUP_FAILED, phase};
+use super::{
+    GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER, SETUP_FAILED, phase,
+};
 use crate::domain::phase::Phase;
 use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
 use serde_json::{Value, json};
@@ -69,7 +71,9 @@ impl GatewayStore {
     pub async fn insert_recording(&self, session: SessionId, prepared: &PreparedRecording) -> Result<(), StoreError> {
         let placeholder = session.to_string();
         let (video_id, token, state, failure) = match prepared {
-            PreparedRecording::Waiting { video_id, upload_token } => (video_id.as_str(), Some(upload_token.as_str()), "waiting", None),
+            PreparedRecording::Waiting { video_id, upload_token } => {
+                (video_id.as_str(), Some(upload_token.as_str()), "waiting", None)
+            }
             PreparedRecording::Failed { code } => (placeholder.as_str(), None, "failed", Some(*code)),
         };
         let mut tx = self.store.begin(&self.own_scope()).await?;

@@ -1,0 +1,339 @@
+import 'fake-indexeddb/auto';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ApiError, NetworkError } from '../http/errors';
+import type { JoinInfo, RelayedEntry } from '../types';
+import { InterviewConnection, splitEntries, type ConnectionState } from './connection';
+import { IndexedDbEntryStore, MemoryEntryStore, type EntryStore } from './entry_store';
+
+class FakeSocket {
+  readyState = 0;
+  sent: Record<string, unknown>[] = [];
+  closedByClient = false;
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onclose: ((event: { code: number; reason: string }) => void) | null = null;
+
+  constructor(
+    readonly url: string,
+    readonly protocols: string[],
+  ) {}
+
+  send(data: string): void {
+    this.sent.push(JSON.parse(data) as Record<string, unknown>);
+  }
+
+  close(): void {
+    this.readyState = 3;
+    this.closedByClient = true;
+  }
+
+  receive(message: object): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  ready(overrides: object = {}): void {
+    this.readyState = 1;
+    this.receive({
+      type: 'session_ready',
+      n: 1,
+      session_id: 's1',
+      phase: 'live',
+      segment: 1,
+      acked_seq: 0,
+      heartbeat_interval_ms: 5_000,
+      required_consents: [],
+      given_consents: [],
+      time_left_s: 60,
+      greeted: false,
+      limits: { max_frame_bytes: 65_536, max_entries: 100 },
+      ...overrides,
+    });
+  }
+
+  drop(code: number): void {
+    this.readyState = 3;
+    this.onclose?.({ code, reason: '' });
+  }
+
+  of(type: string): Record<string, unknown>[] {
+    return this.sent.filter((message) => message['type'] === type);
+  }
+}
+
+const problem = (status: number, code: string) =>
+  new ApiError({ type: 'about:blank', title: code, status, code, detail: null, request_id: null });
+
+const entry = (text: string): RelayedEntry => ({
+  text,
+  speaker: 'candidate',
+  timestamp: '2026-01-01T00:00:00Z',
+  id: text,
+  item_id: text,
+});
+
+function setUp(options: { store?: EntryStore; join?: () => Promise<JoinInfo> } = {}) {
+  const sockets: FakeSocket[] = [];
+  const states: ConnectionState[] = [];
+  let tickets = 0;
+  const connection = new InterviewConnection({
+    sessionId: 's1',
+    join:
+      options.join ??
+      (async () => {
+        tickets += 1;
+        return { websocket_url: 'wss://example.test/ws/s1', websocket_ticket: `t${tickets}` } as JoinInfo;
+      }),
+    ...(options.store ? { store: options.store } : {}),
+    openSocket: (url, protocols) => {
+      const socket = new FakeSocket(url, protocols);
+      sockets.push(socket);
+      return socket as unknown as WebSocket;
+    },
+    random: () => 1,
+  });
+  connection.on('state', (state) => states.push(state));
+  return { connection, sockets, states, last: () => sockets.at(-1) as FakeSocket };
+}
+
+const flush = () => vi.advanceTimersByTimeAsync(0);
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('InterviewConnection', () => {
+  it('sends the ticket as a subprotocol and never in the URL', async () => {
+    const { connection, last } = setUp();
+    await connection.open();
+    expect(last().protocols).toEqual(['interview.v1', 'ticket.t1']);
+    expect(last().url).not.toContain('t1');
+  });
+
+  it('numbers updates from the server mark and forgets them when they are acknowledged', async () => {
+    const { connection, last } = setUp();
+    await connection.open();
+    last().ready({ acked_seq: 7 });
+    connection.relay([entry('a')]);
+    connection.relay([entry('b')]);
+    expect(last().of('transcript_update').map((message) => message['seq'])).toEqual([8, 9]);
+    last().receive({ type: 'transcript_ack', n: 2, seq: 8 });
+    expect(connection.unacknowledged).toBe(1);
+    last().receive({ type: 'transcript_ack', n: 3, seq: 9 });
+    expect(connection.unacknowledged).toBe(0);
+  });
+
+  it('sends an update again after ten seconds without an acknowledgement, and not once more after it', async () => {
+    const { connection, last } = setUp();
+    await connection.open();
+    last().ready({ heartbeat_interval_ms: 3_600_000 });
+    connection.relay([entry('a')]);
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect(last().of('transcript_update')).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(last().of('transcript_update')).toHaveLength(2);
+    last().receive({ type: 'transcript_ack', n: 2, seq: 1 });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(last().of('transcript_update')).toHaveLength(2);
+  });
+
+  it('keeps what was said while the link was down and sends it after the reconnect', async () => {
+    const { connection, sockets, last } = setUp();
+    await connection.open();
+    last().ready();
+    connection.relay([entry('a')]);
+    last().drop(1006);
+    connection.relay([entry('b')]);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(sockets).toHaveLength(2);
+    expect(last().protocols[1]).toBe('ticket.t2');
+    last().ready({ n: 5, acked_seq: 1 });
+    expect(last().of('transcript_update')).toEqual([
+      { type: 'transcript_update', seq: 2, entries: [entry('b')] },
+    ]);
+  });
+
+  it('survives a reload: a new page finds the unacknowledged updates in IndexedDB', async () => {
+    vi.useRealTimers();
+    const store = new IndexedDbEntryStore('reload-test');
+    const before = setUp({ store });
+    await before.connection.open();
+    before.last().ready();
+    before.connection.relay([entry('a')]);
+    before.connection.relay([entry('b')]);
+    before.last().receive({ type: 'transcript_ack', n: 2, seq: 1 });
+    await before.connection.stored();
+
+    const after = setUp({ store: new IndexedDbEntryStore('reload-test') });
+    await after.connection.open();
+    after.last().ready({ acked_seq: 1, greeted: true });
+    expect(after.last().of('transcript_update')).toEqual([
+      { type: 'transcript_update', seq: 2, entries: [entry('b')] },
+    ]);
+    after.connection.relay([entry('c')]);
+    expect(after.last().of('transcript_update').at(-1)?.['seq']).toBe(3);
+  });
+
+  it('numbers again when the server knows less than this client', async () => {
+    const store = new MemoryEntryStore();
+    await store.replace('s1', [
+      { seq: 5, entries: [entry('e')] },
+      { seq: 6, entries: [entry('f')] },
+    ]);
+    const { connection, last } = setUp({ store });
+    await connection.open();
+    last().ready({ acked_seq: 2 });
+    expect(last().of('transcript_update').map((message) => message['seq'])).toEqual([3, 4]);
+    await connection.stored();
+    expect((await store.load('s1')).map((update) => update.seq)).toEqual([3, 4]);
+  });
+
+  it('goes on without storage when the browser forbids it', async () => {
+    const forbidden: EntryStore = {
+      load: () => Promise.reject(new Error('forbidden')),
+      put: () => Promise.reject(new Error('forbidden')),
+      acknowledge: () => Promise.reject(new Error('forbidden')),
+      replace: () => Promise.reject(new Error('forbidden')),
+    };
+    const { connection, last } = setUp({ store: forbidden });
+    const failures: unknown[] = [];
+    connection.on('store_failure', (error) => failures.push(error));
+    await connection.open();
+    last().ready();
+    connection.relay([entry('a')]);
+    expect(connection.unacknowledged).toBe(1);
+    expect(failures).toHaveLength(1);
+  });
+
+  it('resumes from the last event it saw', async () => {
+    const { connection, last } = setUp();
+    await connection.open();
+    last().ready();
+    last().receive({ type: 'time_left', n: 9, seconds: 3 });
+    last().drop(1012);
+    await vi.advanceTimersByTimeAsync(500);
+    last().ready({ n: 12 });
+    expect(last().of('resume')).toEqual([{ type: 'resume', last_event: 9 }]);
+    // The events between are still to come, so the mark has not moved.
+    last().drop(1006);
+    await vi.advanceTimersByTimeAsync(1_000);
+    last().ready({ n: 13 });
+    expect(last().of('resume')).toEqual([{ type: 'resume', last_event: 9 }]);
+  });
+
+  it('asks for everything when the server counts from one again, or when the page is new', async () => {
+    const first = setUp();
+    await first.connection.open();
+    first.last().ready({ greeted: true, n: 40 });
+    expect(first.last().of('resume')).toEqual([{ type: 'resume', last_event: 0 }]);
+    first.last().receive({ type: 'time_left', n: 41, seconds: 3 });
+    first.last().drop(1006);
+    await vi.advanceTimersByTimeAsync(500);
+    first.last().ready({ greeted: true, n: 1 });
+    expect(first.last().of('resume')).toEqual([{ type: 'resume', last_event: 0 }]);
+  });
+
+  it('notices a dead link by unanswered heartbeats and does not wait for a close event', async () => {
+    const { connection, sockets, last } = setUp();
+    await connection.open();
+    last().ready();
+    const socket = last();
+    await vi.advanceTimersByTimeAsync(5_000);
+    socket.receive({ type: 'heartbeat_ack' });
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(connection.state.kind).toBe('ready');
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(socket.of('heartbeat').length).toBeGreaterThanOrEqual(3);
+    expect(socket.closedByClient).toBe(true);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('gives up a socket on which the runtime does not speak', async () => {
+    const { connection, sockets } = setUp();
+    await connection.open();
+    await vi.advanceTimersByTimeAsync(15_500);
+    expect(sockets).toHaveLength(2);
+    expect(sockets[0]?.closedByClient).toBe(true);
+  });
+
+  it('stays away when a newer window took over', async () => {
+    const { connection, sockets, last } = setUp();
+    await connection.open();
+    last().ready();
+    last().drop(4001);
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(sockets).toHaveLength(1);
+    expect(connection.state).toMatchObject({ kind: 'closed', reason: 'superseded' });
+  });
+
+  it('tries one more ticket after a refusal, and only one', async () => {
+    const { connection, sockets, last } = setUp();
+    await connection.open();
+    last().drop(4003);
+    await flush();
+    expect(sockets).toHaveLength(2);
+    last().drop(4003);
+    await flush();
+    expect(sockets).toHaveLength(2);
+    expect(connection.state).toMatchObject({ kind: 'closed', reason: 'ticket_refused' });
+  });
+
+  it('waits longer and longer, never longer than the cap, while there is no server', async () => {
+    const { connection, states } = setUp({ join: () => Promise.reject(new NetworkError('unreachable')) });
+    await connection.open();
+    await vi.advanceTimersByTimeAsync(120_000);
+    const delays = states.flatMap((state) => (state.kind === 'waiting' ? [state.delayMs] : []));
+    expect(delays.slice(0, 6)).toEqual([500, 1_000, 2_000, 4_000, 8_000, 15_000]);
+    expect(Math.max(...delays)).toBe(15_000);
+    connection.close();
+  });
+
+  it.each([
+    [410, 'session_over', 'session_over'],
+    [404, 'not_found', 'refused'],
+  ])('does not insist when the ticket is refused with %i', async (status, code, reason) => {
+    const { connection } = setUp({ join: () => Promise.reject(problem(status, code)) });
+    await connection.open();
+    expect(connection.state).toMatchObject({ kind: 'closed', reason });
+  });
+
+  it('comes back when the ticket endpoint is busy', async () => {
+    let calls = 0;
+    const { connection, sockets } = setUp({
+      join: async () => {
+        calls += 1;
+        if (calls === 1) throw problem(503, 'busy');
+        return { websocket_url: 'wss://example.test', websocket_ticket: 't' } as JoinInfo;
+      },
+    });
+    await connection.open();
+    await vi.advanceTimersByTimeAsync(500);
+    expect(sockets).toHaveLength(1);
+  });
+
+  it('ignores frames it does not understand', async () => {
+    const { connection, last } = setUp();
+    await connection.open();
+    last().ready();
+    last().onmessage?.({ data: 'no json' });
+    last().receive({ type: 'news_from_the_future', n: 5 });
+    expect(connection.state.kind).toBe('ready');
+  });
+});
+
+describe('splitEntries', () => {
+  it('respects the number of entries and the size of a frame', () => {
+    const entries = Array.from({ length: 7 }, (_, index) => entry(`${index}`.repeat(10)));
+    const byCount = splitEntries(entries, { max_frame_bytes: 65_536, max_entries: 3 });
+    expect(byCount.map((batch) => batch.length)).toEqual([3, 3, 1]);
+    const limits = { max_frame_bytes: 700, max_entries: 100 };
+    for (const batch of splitEntries(entries, limits)) {
+      const frame = JSON.stringify({ type: 'transcript_update', seq: 123_456, entries: batch });
+      expect(new TextEncoder().encode(frame).length).toBeLessThanOrEqual(limits.max_frame_bytes);
+    }
+    expect(splitEntries(entries, limits).flat()).toEqual(entries);
+  });
+});
