@@ -85,7 +85,7 @@ pub struct Sandbox {
     pub(crate) routing_secret: String,
     stop: CancellationToken,
     tasks: TaskTracker,
-    pid_file: PathBuf,
+    claim: Claim,
 }
 
 impl Sandbox {
@@ -93,15 +93,8 @@ impl Sandbox {
     pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
         let mut options = options;
         options.data_dir = prepare(&options.data_dir)?;
-        let pid_file = claim(&options.data_dir)?;
-        let started = Self::open(options, pid_file.clone()).await;
-        let sandbox = match started {
-            Ok(sandbox) => sandbox,
-            Err(error) => {
-                let _ = std::fs::remove_file(pid_file);
-                return Err(error);
-            }
-        };
+        let claim = Claim::new(&options.data_dir)?;
+        let sandbox = Self::open(options, claim).await?;
         match bootstrap::run(&sandbox).await {
             Ok(()) => Ok(sandbox),
             Err(error) => {
@@ -111,7 +104,7 @@ impl Sandbox {
         }
     }
 
-    async fn open(options: SandboxOptions, pid_file: PathBuf) -> Result<Self, SandboxError> {
+    async fn open(options: SandboxOptions, claim: Claim) -> Result<Self, SandboxError> {
         // The ports first: a port that is taken is the likeliest trouble, and cheap.
         let fronts = listener::bind_front(options.port).await?;
         let internal = listener::bind_internal().await?;
@@ -141,7 +134,7 @@ impl Sandbox {
             routing_secret: crate::util::random_hex::<32>(),
             stop,
             tasks,
-            pid_file,
+            claim,
         })
     }
 
@@ -212,7 +205,7 @@ impl Sandbox {
         if let Some(postgres) = &self.postgres {
             postgres.stop().await;
         }
-        let _ = std::fs::remove_file(&self.pid_file);
+        self.claim.release();
     }
 }
 
@@ -220,7 +213,6 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         // Tasks hold the machines' processes and kill them as they are dropped.
         self.stop.cancel();
-        let _ = std::fs::remove_file(&self.pid_file);
     }
 }
 
@@ -280,13 +272,28 @@ fn prepare(data_dir: &Path) -> Result<PathBuf, SandboxError> {
 }
 
 /// One sandbox per data folder: two would share recordings and a database cluster.
-fn claim(data_dir: &Path) -> Result<PathBuf, SandboxError> {
-    let pid_file = data_dir.join("sandbox.pid");
-    let written = std::fs::read_to_string(&pid_file).unwrap_or_default();
-    if let Some(pid) = process::still_lives(&written) {
-        return Err(SandboxError::Busy { pid, path: data_dir.to_owned() });
+struct Claim(PathBuf);
+
+impl Claim {
+    fn new(data_dir: &Path) -> Result<Self, SandboxError> {
+        let pid_file = data_dir.join("sandbox.pid");
+        let written = std::fs::read_to_string(&pid_file).unwrap_or_default();
+        if let Some(pid) = process::still_lives(&written) {
+            return Err(SandboxError::Busy { pid, path: data_dir.to_owned() });
+        }
+        let own = process::identity(std::process::id()).unwrap_or_default();
+        std::fs::write(&pid_file, own).map_err(|source| SandboxError::DataDir { path: pid_file.clone(), source })?;
+        Ok(Self(pid_file))
     }
-    let own = process::identity(std::process::id()).unwrap_or_default();
-    std::fs::write(&pid_file, own).map_err(|source| SandboxError::DataDir { path: pid_file.clone(), source })?;
-    Ok(pid_file)
+
+    fn release(&self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Drop for Claim {
+    // Also when a start is given up half-way.
+    fn drop(&mut self) {
+        self.release();
+    }
 }

@@ -1,5 +1,7 @@
 //! A real WebRTC peer and a sideband against the OpenAI stand-in, over real sockets.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

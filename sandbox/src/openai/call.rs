@@ -16,6 +16,7 @@ use super::recording::WireLog;
 use crate::util::lock;
 
 pub const EXPIRED: &str = "Your session hit the maximum duration of 60 minutes.";
+const MAX_SIDEBANDS: usize = 8;
 const DATAGRAMS_AT_ONCE: usize = 64;
 /// How long a closed peer may take to say goodbye.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -139,6 +140,15 @@ pub struct Sidebands {
 }
 
 impl Sidebands {
+    /// Above the bound the oldest has to go; clients use one.
+    fn attach(&mut self, id: u64, outbox: mpsc::Sender<ToSideband>) {
+        if self.outboxes.len() >= MAX_SIDEBANDS {
+            let (_, oldest) = self.outboxes.remove(0);
+            let _ = oldest.try_send(ToSideband::Drop);
+        }
+        self.outboxes.push((id, outbox));
+    }
+
     /// One that cannot keep up is cut off, as a socket with a full buffer would be.
     fn send(&mut self, message: &ToSideband) {
         self.outboxes.retain(|(_, outbox)| outbox.try_send(message.clone()).is_ok());
@@ -247,7 +257,7 @@ impl CallTask {
     fn obey(&mut self, command: Command) -> Option<End> {
         let age = self.started.elapsed();
         match command {
-            Command::Attach { sideband, outbox } => self.sidebands.outboxes.push((sideband, outbox)),
+            Command::Attach { sideband, outbox } => self.sidebands.attach(sideband, outbox),
             Command::Detach { sideband } => self.sidebands.outboxes.retain(|(id, _)| *id != sideband),
             Command::ClientEvent { text } => self.client_event("sideband", &text, age),
             Command::HangUp => return Some(End::HungUp),

@@ -15,6 +15,7 @@ mod recording;
 mod responses;
 mod script;
 mod session;
+mod session_shape;
 mod shape;
 mod sideband;
 mod vad;

@@ -158,8 +158,11 @@ fn local_addresses() -> Vec<IpAddr> {
         }
     }
     // All others, where the system says so in a file.
-    std::fs::read_to_string("/proc/net/fib_trie").iter().for_each(|text| fib_addresses(text).into_iter().for_each(&mut add));
-    std::fs::read_to_string("/proc/net/if_inet6").iter().for_each(|text| inet6_addresses(text).into_iter().for_each(&mut add));
+    let ipv4 = std::fs::read_to_string("/proc/net/fib_trie").map_or_else(|_| Vec::new(), |text| fib_addresses(&text));
+    let ipv6 = std::fs::read_to_string("/proc/net/if_inet6").map_or_else(|_| Vec::new(), |text| inet6_addresses(&text));
+    for address in ipv4.into_iter().chain(ipv6) {
+        add(address);
+    }
     addresses
 }
 

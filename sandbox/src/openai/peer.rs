@@ -199,10 +199,8 @@ impl Peer {
                 self.channel = Some(id);
                 events.push(PeerEvent::ChannelOpen);
             }
-            Event::ChannelData(data) => match String::from_utf8(data.data) {
-                Ok(text) => events.push(PeerEvent::Text(text)),
-                Err(_) => tracing::debug!("binary on the data channel"),
-            },
+            // Binary is not part of the protocol.
+            Event::ChannelData(data) => events.extend(String::from_utf8(data.data).ok().map(PeerEvent::Text)),
             Event::ChannelClose(id) if self.channel == Some(id) => events.push(PeerEvent::Gone),
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.connected => events.push(PeerEvent::Gone),
             Event::Closed => events.push(PeerEvent::Gone),

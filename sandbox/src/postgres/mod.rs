@@ -346,8 +346,7 @@ fn spawn(
         .stdout(Stdio::from(log))
         .stderr(Stdio::from(errors))
         // Its own group: Ctrl-C in the terminal must not reach it before its clients.
-        .process_group(0)
-        .kill_on_drop(true);
+        .process_group(0);
     command.spawn().map_err(io("cannot start postgres in", &binaries.dir))
 }
 
@@ -361,7 +360,9 @@ fn command(binaries: &Binaries, program: &str, home: &Path, account: Option<&Acc
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
         .current_dir(home)
-        .stdin(Stdio::null());
+        .stdin(Stdio::null())
+        // A start that is given up must not leave a program behind.
+        .kill_on_drop(true);
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
     }

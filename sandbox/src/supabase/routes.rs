@@ -65,6 +65,10 @@ impl IntoResponse for AuthError {
         };
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert("x-sb-error-code", HeaderValue::from_static(self.code));
+        if self.new_style {
+            // Without it, supabase-js looks for the code where the older shape has it.
+            response.headers_mut().insert("x-supabase-api-version", HeaderValue::from_static(API_VERSION));
+        }
         response
     }
 }

@@ -57,6 +57,8 @@ async fn errors_have_the_style_that_the_client_asked_for() {
     assert_eq!(old, json!({ "code": 400, "error_code": "invalid_credentials", "msg": "Invalid login credentials" }));
     let (_, new) = answer(post().header("x-supabase-api-version", "2024-01-01")).await;
     assert_eq!(new, json!({ "code": "invalid_credentials", "message": "Invalid login credentials" }));
+    let response = post().header("x-supabase-api-version", "2024-01-01").send().await.unwrap();
+    assert_eq!(response.headers()["x-supabase-api-version"], "2024-01-01", "supabase-js reads `code` only then");
     let (status, _) = answer(world.http.post(world.front("/sandbox/supabase/auth/v1/token")).json(&wrong)).await;
     assert_eq!(status, 401, "the apikey is required");
 }

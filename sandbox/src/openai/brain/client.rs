@@ -6,9 +6,8 @@ use super::Brain;
 use super::conversation::{Item, Place};
 use super::respond::Cut;
 use crate::openai::problem::Problem;
-use crate::openai::session::{
-    AUDIO_OUTPUT, MODALITIES, OUTPUT_TOKENS, PROMPT, REASONING, TOOL_CHOICE, TOOLS, check, check_modalities,
-};
+use crate::openai::session::{check, check_modalities};
+use crate::openai::session_shape::{AUDIO_OUTPUT, MODALITIES, OUTPUT_TOKENS, PROMPT, REASONING, TOOL_CHOICE, TOOLS};
 use crate::openai::shape::{Shape, may, must};
 
 use std::time::Duration;
@@ -216,7 +215,7 @@ impl Brain {
         // The real answer holds the audio too; half a second of silence stands for it.
         for part in value["content"].as_array_mut().into_iter().flatten() {
             if part["type"] == "input_audio" || part["type"] == "output_audio" {
-                part["audio"] = data_encoding::BASE64.encode(&[0u8; 24_000]).into();
+                part["audio"] = data_encoding::BASE64.encode(&vec![0; 24_000]).into();
             }
         }
         self.emit("conversation.item.retrieved", json!({ "item": value }));

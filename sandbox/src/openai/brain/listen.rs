@@ -14,7 +14,7 @@ use crate::openai::vad::Turn;
 /// How much of an answer is recognised before the turn ends, at most.
 const HEARD_EARLY: f64 = 0.6;
 /// With turn detection off, a turn ends only when a client says so.
-const NO_TURNS: Duration = Duration::from_secs(3_600);
+const NO_TURNS: Duration = Duration::from_hours(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Listening {
@@ -189,7 +189,6 @@ impl Brain {
                 "type": "server_error",
                 "code": "transcription_failed",
                 "message": "Input transcription failed.",
-                "param": null,
             });
             let fields = json!({ "item_id": item, "content_index": 0, "error": error });
             self.emit("conversation.item.input_audio_transcription.failed", fields);

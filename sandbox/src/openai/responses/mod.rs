@@ -166,7 +166,7 @@ fn answer(request: &Value, fault: Option<&str>) -> Value {
         "This is a scripted answer of the sandbox.".to_owned()
     };
     match fault {
-        Some("garbage_text") => text = "I am sorry, here is the summary: {".to_owned(),
+        Some("garbage_text") => text = String::from("I am sorry, here is the summary: {"),
         Some("incomplete") => text.truncate(text.floor_char_boundary(text.len() / 2)),
         _ => {}
     }
