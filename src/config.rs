@@ -195,8 +195,13 @@ pub enum ConfigError {
 
 impl Config {
     /// Read and check. `overrides` is the environment, or a stand-in for it in tests.
-    pub fn load(file: Option<&Path>, role: Role, overrides: Option<std::collections::HashMap<String, String>>) -> Result<Self, ConfigError> {
-        let environment = Environment::with_prefix("INTERVIEW").prefix_separator("__").separator("__").try_parsing(true).source(overrides);
+    pub fn load(
+        file: Option<&Path>,
+        role: Role,
+        overrides: Option<std::collections::HashMap<String, String>>,
+    ) -> Result<Self, ConfigError> {
+        let environment =
+            Environment::with_prefix("INTERVIEW").prefix_separator("__").separator("__").try_parsing(true).source(overrides);
         let mut sources = Sources::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(path) = file {
             sources = sources.add_source(File::from(path).format(FileFormat::Toml));
@@ -209,7 +214,11 @@ impl Config {
     fn check(&self, role: Role) -> Result<(), ConfigError> {
         let not_allowed = |key, value: &str, allowed| Err(ConfigError::NotAllowed { key, value: format!("{value:?}"), allowed });
         let secret = |key, secret: &SecretString, allowed: &'static str| {
-            if secret.expose_secret().is_empty() { Err(ConfigError::NotAllowed { key, value: "(empty)".into(), allowed }) } else { Ok(()) }
+            if secret.expose_secret().is_empty() {
+                Err(ConfigError::NotAllowed { key, value: "(empty)".into(), allowed })
+            } else {
+                Ok(())
+            }
         };
         if role == Role::Migrate {
             return secret("database.admin_url", &self.database.admin_url, "postgres://owner:password@host:5432/database");
@@ -228,11 +237,19 @@ impl Config {
             return not_allowed("sandbox.fault_injection", "true", "true only with sandbox.enabled = true");
         }
         if self.interview.default_duration_s == 0 || self.interview.default_duration_s > self.interview.max_duration_s {
-            return not_allowed("interview.default_duration_s", &self.interview.default_duration_s.to_string(), "1 to interview.max_duration_s");
+            return not_allowed(
+                "interview.default_duration_s",
+                &self.interview.default_duration_s.to_string(),
+                "1 to interview.max_duration_s",
+            );
         }
         if role == Role::Gateway {
             secret("fly.api_token", &self.fly.api_token, "a deploy token of the session app")?;
-            for (key, value) in [("fly.session_app", &self.fly.session_app), ("fly.image", &self.fly.image), ("supabase.issuer", &self.supabase.issuer)] {
+            for (key, value) in [
+                ("fly.session_app", &self.fly.session_app),
+                ("fly.image", &self.fly.image),
+                ("supabase.issuer", &self.supabase.issuer),
+            ] {
                 if value.is_empty() {
                     return not_allowed(key, value, "a value");
                 }

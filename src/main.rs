@@ -86,14 +86,13 @@ fn migrate(file: Option<PathBuf>) -> Exit {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    let migrated = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| {
-            let work = interview_runtime::integrations::store::migrate(&config.database.admin_url);
-            runtime.block_on(work).map_err(|error| interview_runtime::error::chain(&error))
-        });
+    let migrated =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string()).and_then(
+            |runtime| {
+                let work = interview_runtime::integrations::store::migrate(&config.database.admin_url);
+                runtime.block_on(work).map_err(|error| interview_runtime::error::chain(&error))
+            },
+        );
     match migrated {
         Ok(()) => Exit::Done,
         Err(error) => {

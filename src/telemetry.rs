@@ -61,7 +61,10 @@ pub fn init(config: &config::Telemetry, identity: &Identity) -> Result<Telemetry
     let provider = if config.otlp_endpoint.is_empty() { None } else { Some(provider(&config.otlp_endpoint, identity)?) };
     let filter = EnvFilter::try_new(&config.log)?;
     let lines = match config.log_format {
-        config::LogFormat::Json => tracing_subscriber::fmt::layer().event_format(JsonLines { identity: identity.clone() }).with_writer(std::io::stderr).boxed(),
+        config::LogFormat::Json => tracing_subscriber::fmt::layer()
+            .event_format(JsonLines { identity: identity.clone() })
+            .with_writer(std::io::stderr)
+            .boxed(),
         config::LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
     };
     let traces = provider.as_ref().map(|provider| {
@@ -118,7 +121,8 @@ pub struct Trace {
 impl Trace {
     /// Work for this session joins the trace that asked for the interview.
     pub fn join(traceparent: Option<&str>, session: SessionId, tenant: TenantId) -> Self {
-        let carrier: HashMap<String, String> = traceparent.map(|value| ("traceparent".to_owned(), value.to_owned())).into_iter().collect();
+        let carrier: HashMap<String, String> =
+            traceparent.map(|value| ("traceparent".to_owned(), value.to_owned())).into_iter().collect();
         let root = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
         Self { root, session, tenant }
     }

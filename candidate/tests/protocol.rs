@@ -68,7 +68,8 @@ async fn speaks_the_protocol() {
         let (end, beats) = receive(&mut socket).await;
         assert_eq!((&end["type"], &end["reason"]), (&json!("end_session"), &json!("done")));
         assert!(beats >= 2, "{beats} heartbeats");
-        send(&mut socket, json!({"type": "error", "n": 3, "code": "not_now", "message": "no", "request_type": "end_session"})).await;
+        send(&mut socket, json!({"type": "error", "n": 3, "code": "not_now", "message": "no", "request_type": "end_session"}))
+            .await;
         let frame = CloseFrame { code: 4010.into(), reason: "over".into() };
         socket.close(Some(frame)).await.unwrap();
         while let Some(Ok(_)) = socket.next().await {}

@@ -242,6 +242,44 @@ async fn the_sideband_learns_nothing_when_the_peer_leaves() {
     stage.openai.shutdown().await;
 }
 
+/// ICE needs about a quarter of a minute to be sure, so this is not for every run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes 15 seconds"]
+async fn a_killed_browser_is_noticed_in_the_end() {
+    let stage = Stage::new().await;
+    let (peer, id) = stage.call().await;
+    let sideband = stage.sideband(&id).await;
+    peer.vanish().await;
+    let until = std::time::Instant::now() + PATIENCE;
+    while stage.openai.call(&id).unwrap().alive && std::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(stage.openai.call(&id).unwrap().end_reason, Some("peer_left"));
+    assert_eq!(stage.openai.call(&id).unwrap().sidebands, 1, "and still nobody told the sideband");
+    drop(sideband);
+    stage.openai.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seeded_call_goes_on_where_the_last_one_ended() {
+    let stage = Stage::new().await;
+    let (peer, id) = stage.call().await;
+    let mut sideband = stage.sideband(&id).await;
+    let first = InterviewScript::standard().questions[0].clone();
+    for (role, kind, text) in [("assistant", "output_text", first.question.text), ("user", "input_text", first.answer)] {
+        let item = json!({"type": "message", "role": role, "content": [{"type": kind, "text": text}]});
+        sideband.send(json!({"type": "conversation.item.create", "item": item})).await;
+        sideband.expect("conversation.item.done").await;
+    }
+    sideband.send(json!({"type": "response.create", "response": {"instructions": "Continue the interview."}})).await;
+    let said = sideband.expect("response.output_audio_transcript.done").await;
+    assert!(said["transcript"].as_str().unwrap().starts_with("Let us pick up"), "{said}");
+    sideband.expect("output_audio_buffer.stopped").await;
+    peer.speak(Duration::from_millis(400)).await.unwrap();
+    sideband.expect("response.function_call_arguments.done").await;
+    stage.openai.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_expire() {
     let stage = Stage::with(|options| options.longest_call = Duration::from_secs(3)).await;

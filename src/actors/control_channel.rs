@@ -7,13 +7,13 @@
 use super::TaskGuard;
 use super::journal::Journal;
 use super::session::SessionMsg;
-use crate::error::chain;
 use crate::backoff::Backoff;
 use crate::clock;
 use crate::config::Config;
 use crate::domain::protocol::{ServerEvent as BrowserEvent, Subsystem};
 use crate::domain::transcript::Entry;
 use crate::domain::voice::{Speaker, VoiceCommand, VoiceEvent};
+use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::{CallId, ReplyId};
 use crate::integrations::clients::Integrations;
@@ -37,12 +37,26 @@ pub struct ControlChannel;
 
 #[derive(Debug)]
 pub enum ControlChannelMsg {
-    Open { sdp: String, history: Vec<Entry>, replaces: Option<CallId>, cause: Context },
+    Open {
+        sdp: String,
+        history: Vec<Entry>,
+        replaces: Option<CallId>,
+        cause: Context,
+    },
     Opened(Result<(CallId, String), Refused>),
-    Heard { generation: u64, event: Box<ServerEvent>, permit: OwnedSemaphorePermit },
-    Line { generation: u64, state: Line },
+    Heard {
+        generation: u64,
+        event: Box<ServerEvent>,
+        permit: OwnedSemaphorePermit,
+    },
+    Line {
+        generation: u64,
+        state: Line,
+    },
     Command(VoiceCommand),
-    LetLastWordsOut { goodbye: Option<&'static str> },
+    LetLastWordsOut {
+        goodbye: Option<&'static str>,
+    },
     AwaitWords,
     HangUp,
     /// A call nobody hears any more.
@@ -159,7 +173,12 @@ impl Actor for ControlChannel {
         Ok(state)
     }
 
-    async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             ControlChannelMsg::Panic => panic!("injected fault"),
             ControlChannelMsg::Open { sdp, history, replaces, cause } => state.open(sdp, history, replaces, &cause, &myself),
@@ -217,7 +236,14 @@ impl ControlChannelState {
 
     // ---- opening and ending ----
 
-    fn open(&mut self, sdp: String, history: Vec<Entry>, replaces: Option<CallId>, cause: &Context, myself: &ActorRef<ControlChannelMsg>) {
+    fn open(
+        &mut self,
+        sdp: String,
+        history: Vec<Entry>,
+        replaces: Option<CallId>,
+        cause: &Context,
+        myself: &ActorRef<ControlChannelMsg>,
+    ) {
         self.forget_call();
         self.joined = None;
         if let Some(call) = replaces {
@@ -255,7 +281,11 @@ impl ControlChannelState {
     fn hang_up(&mut self, call: CallId) {
         self.hang_ups.retain(|hang_up| !hang_up.is_finished());
         let client = self.args.integrations.openai.clone();
-        let span = self.args.trace.adopt(tracing::info_span!("control_channel.hang_up", otel.kind = "client", error_code = tracing::field::Empty));
+        let span = self.args.trace.adopt(tracing::info_span!(
+            "control_channel.hang_up",
+            otel.kind = "client",
+            error_code = tracing::field::Empty
+        ));
         self.hang_ups.push(tokio::spawn(async move { hang_up(&client, &call).await }.instrument(span)));
     }
 
@@ -309,7 +339,10 @@ impl ControlChannelState {
                 self.tell(SessionMsg::CallGone);
                 self.check_words();
             }
-            Line::GivenUp => tracing::error!(error_code = "control_channel_given_up", "the sideband cannot be joined; the browser's word is all we have"),
+            Line::GivenUp => tracing::error!(
+                error_code = "control_channel_given_up",
+                "the sideband cannot be joined; the browser's word is all we have"
+            ),
         }
     }
 
@@ -333,7 +366,12 @@ impl ControlChannelState {
                 }
                 ErrorMeaning::NoActiveResponse => {}
                 ErrorMeaning::AccountBlocked | ErrorMeaning::Other => {
-                    tracing::warn!(error_code = "openai_event_refused", openai.code = error.error.code, openai.param = error.error.param, "the voice provider refused an event of ours");
+                    tracing::warn!(
+                        error_code = "openai_event_refused",
+                        openai.code = error.error.code,
+                        openai.param = error.error.param,
+                        "the voice provider refused an event of ours"
+                    );
                 }
             },
             _ => {}
@@ -373,7 +411,11 @@ impl ControlChannelState {
             VoiceEvent::ToolCalled { call, name, .. } => {
                 let known = name == END_INTERVIEW;
                 let output = if known { serde_json::json!({"ok": true}) } else { serde_json::json!({"error": "unknown tool"}) };
-                self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item: NewItem::function_output(call, &output) });
+                self.send(|event_id| ClientEvent::ItemCreate {
+                    event_id,
+                    previous_item_id: None,
+                    item: NewItem::function_output(call, &output),
+                });
                 if known {
                     self.tell(SessionMsg::InterviewerEnded);
                 }
@@ -405,7 +447,10 @@ impl ControlChannelState {
     fn notice_deafness(&mut self) {
         self.replies += 1;
         if self.replies >= DEAF_AFTER_REPLIES && !self.candidate_heard && !std::mem::replace(&mut self.deaf, true) {
-            tracing::warn!(error_code = "sideband_deaf", "the sideband carries no speech of the candidate, falling back to the browser's word");
+            tracing::warn!(
+                error_code = "sideband_deaf",
+                "the sideband carries no speech of the candidate, falling back to the browser's word"
+            );
             self.args.journal.set_heard(false);
             self.args.journal.tell(BrowserEvent::Degraded { what: Subsystem::Control });
         }
@@ -417,17 +462,24 @@ impl ControlChannelState {
         match command {
             VoiceCommand::AskOpening => self.create_response(purpose("opening")),
             VoiceCommand::ContinueThread => {
-                let note = "The line was interrupted and is back. Do not greet again. Continue the interview from where it stopped.";
+                let note =
+                    "The line was interrupted and is back. Do not greet again. Continue the interview from where it stopped.";
                 self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item: NewItem::system(note) });
                 self.create_response(purpose("thread"));
             }
             VoiceCommand::SayGoodbye { because } => {
-                let text = format!("The interview is at its end ({because}). Thank the candidate in one or two sentences, say what happens next in general terms, and say goodbye. Ask nothing more.");
+                let text = format!(
+                    "The interview is at its end ({because}). Thank the candidate in one or two sentences, say what happens next in general terms, and say goodbye. Ask nothing more."
+                );
                 self.create_response(ResponseParams { instructions: Some(text), ..purpose(GOODBYE) });
             }
             VoiceCommand::AnswerTool { call, output } => {
                 let output = serde_json::Value::String(output);
-                self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item: NewItem::function_output(call, &output) });
+                self.send(|event_id| ClientEvent::ItemCreate {
+                    event_id,
+                    previous_item_id: None,
+                    item: NewItem::function_output(call, &output),
+                });
             }
             VoiceCommand::Note { text } => {
                 self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item: NewItem::system(text) });
@@ -514,7 +566,10 @@ async fn open_call(client: &OpenAiClient, sdp: &str, setup: &SessionConfig, trac
     let mut tries = 0;
     loop {
         tries += 1;
-        let span = trace.adopt_under(tracing::info_span!("openai.realtime.calls.create", otel.kind = "client"), &Trace::context_of(&tracing::Span::current()));
+        let span = trace.adopt_under(
+            tracing::info_span!("openai.realtime.calls.create", otel.kind = "client"),
+            &Trace::context_of(&tracing::Span::current()),
+        );
         let error = match client.create_call(sdp, setup).instrument(span).await {
             Ok(created) => {
                 tracing::Span::current().record("tries", tries);
@@ -578,7 +633,11 @@ impl LineTask {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         let (mut joined_once, mut failures) = (false, 0);
         loop {
-            let span = self.trace.adopt(tracing::info_span!("control_channel.connect", otel.kind = "client", error_code = tracing::field::Empty));
+            let span = self.trace.adopt(tracing::info_span!(
+                "control_channel.connect",
+                otel.kind = "client",
+                error_code = tracing::field::Empty
+            ));
             let error = match self.client.connect_sideband(&self.call).instrument(span.clone()).await {
                 Ok(sideband) => {
                     drop(span);
@@ -613,7 +672,8 @@ impl LineTask {
     async fn converse(&self, sideband: Sideband, commands: &mut mpsc::Receiver<ClientEvent>) -> LineEnd {
         let (mut reader, mut writer) = sideband.split();
         // No session.created comes to a sideband: our own update tells when we are heard.
-        let update = ClientEvent::SessionUpdate { event_id: format!("rt-{}-0", self.generation), session: Box::new(self.update.clone()) };
+        let update =
+            ClientEvent::SessionUpdate { event_id: format!("rt-{}-0", self.generation), session: Box::new(self.update.clone()) };
         if writer.send(&update).await.is_err() {
             return LineEnd::Redial;
         }
@@ -638,10 +698,7 @@ impl LineTask {
                         return LineEnd::Redial;
                     }
                 },
-                command = commands.recv() => match command {
-                    Some(command) => if writer.send(&command).await.is_err() { return LineEnd::Redial },
-                    None => { let _ = writer.close().await; return LineEnd::Unheard }
-                },
+                command = commands.recv() => if let Some(command) = command { if writer.send(&command).await.is_err() { return LineEnd::Redial } } else { let _ = writer.close().await; return LineEnd::Unheard },
                 _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },
             }
         }

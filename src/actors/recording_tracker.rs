@@ -8,10 +8,10 @@ use super::TaskGuard;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use super::signaling_socket::RecordingReport;
-use crate::error::chain;
 use crate::backoff::Backoff;
 use crate::domain::protocol::ClientRecordingState;
 use crate::domain::record::{Record, RecordingRecord, RecordingState};
+use crate::error::chain;
 use crate::error::{Fault, FaultClass};
 use crate::integrations::clients::Integrations;
 use crate::integrations::store::session::{Recording, SessionStore};
@@ -30,7 +30,10 @@ pub enum RecordingTrackerMsg {
     FindRecording,
     Found(Recording),
     PollDue,
-    Polled { state: RecordingState, parts: i32 },
+    Polled {
+        state: RecordingState,
+        parts: i32,
+    },
     /// The interview is over: settle soon.
     Settle,
     /// Crash on purpose (sandbox only).
@@ -54,7 +57,7 @@ pub struct RecordingTrackerState {
     settling: bool,
     poll: Option<TaskGuard>,
     search: Option<TaskGuard>,
-    _ticker: Option<TaskGuard>,
+    ticker: Option<TaskGuard>,
 }
 
 /// While the interview waits for the last part.
@@ -67,16 +70,31 @@ impl Actor for RecordingTracker {
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         let ticker = args.recording.is_some().then(|| tick(args.poll_interval, myself));
-        Ok(RecordingTrackerState { args, state: RecordingState::Waiting, parts: 0, settling: false, poll: None, search: None, _ticker: ticker })
+        Ok(RecordingTrackerState {
+            args,
+            state: RecordingState::Waiting,
+            parts: 0,
+            settling: false,
+            poll: None,
+            search: None,
+            ticker,
+        })
     }
 
-    async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             RecordingTrackerMsg::Panic => panic!("injected fault"),
             RecordingTrackerMsg::Reported(report) => {
                 let parts = report.part.map_or(state.parts, |part| part.min(10_000) as i32).max(state.parts);
                 match report.state {
-                    ClientRecordingState::Recording | ClientRecordingState::PartStored => state.advance(RecordingState::Recording, parts),
+                    ClientRecordingState::Recording | ClientRecordingState::PartStored => {
+                        state.advance(RecordingState::Recording, parts)
+                    }
                     ClientRecordingState::Failed => state.advance(RecordingState::Failed, parts),
                     // Believed once the provider says so too.
                     ClientRecordingState::Finished => {
@@ -90,7 +108,7 @@ impl Actor for RecordingTracker {
                 state.search = None;
                 let _ = state.args.session.cast(SessionMsg::RecordingFound(recording.video.clone()));
                 state.args.recording = Some(recording);
-                state._ticker = Some(tick(state.args.poll_interval, myself));
+                state.ticker = Some(tick(state.args.poll_interval, myself));
             }
             RecordingTrackerMsg::PollDue => state.poll(&myself),
             RecordingTrackerMsg::Polled { state: known, parts } => {
@@ -103,7 +121,7 @@ impl Actor for RecordingTracker {
                     // Nothing was ever recorded: the provider has nothing to wait for.
                     state.settled();
                 } else {
-                    state._ticker = Some(tick(SETTLING_POLL, myself));
+                    state.ticker = Some(tick(SETTLING_POLL, myself));
                     state.settle_if_done();
                 }
             }
@@ -153,7 +171,7 @@ impl RecordingTrackerState {
 
     fn settled(&mut self) {
         self.settling = false;
-        self._ticker = None;
+        self.ticker = None;
         if let Some(token) = self.args.recording.as_mut().and_then(|recording| recording.upload_token.take()) {
             let (integrations, trace) = (self.args.integrations.clone(), self.args.trace.clone());
             let span = trace.adopt(tracing::info_span!("recording_tracker.delete_upload_token"));

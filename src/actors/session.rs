@@ -4,6 +4,7 @@
 //! [`super::tree::TREE`] when one ends, and never waits for the outside: whatever takes
 //! time is a child's or a timer's.
 
+use super::TaskGuard;
 use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
 use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
 use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
@@ -11,12 +12,11 @@ use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketA
 use super::summarizer::{Summarizer, SummarizerArgs};
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
-use super::TaskGuard;
 use crate::clock;
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};
 use crate::domain::protocol::{
-    ClientRecordingState, ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent, SessionReady, Subsystem,
-    SummaryState, close,
+    ClientRecordingState, ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent,
+    SessionReady, Subsystem, SummaryState, close,
 };
 use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::restart::Ended;
@@ -62,22 +62,45 @@ pub struct Attached {
 #[derive(Debug)]
 pub enum SessionMsg {
     // the browser's connection
-    Attach { reply: RpcReplyPort<Attached> },
-    Detached { connection: ConnectionId },
+    Attach {
+        reply: RpcReplyPort<Attached>,
+    },
+    Detached {
+        connection: ConnectionId,
+    },
     /// A frame was no message at all.
-    Refuse { message: String },
-    Offered { sdp: String, cause: Context },
+    Refuse {
+        message: String,
+    },
+    Offered {
+        sdp: String,
+        cause: Context,
+    },
     ConsentsStored(Vec<ConsentKind>),
     MediaReported(MediaState),
-    RecordingReported { state: ClientRecordingState, video: Option<VideoId>, part: Option<u32> },
-    RecordingUrlClaimed { url: String },
+    RecordingReported {
+        state: ClientRecordingState,
+        video: Option<VideoId>,
+        part: Option<u32>,
+    },
+    RecordingUrlClaimed {
+        url: String,
+    },
     RecordingFound(VideoId),
     EndRequested(EndReason),
     // the call
-    CallOpened { call: CallId, answer: String },
-    CallFailed { code: ErrorCode, fatal: bool },
+    CallOpened {
+        call: CallId,
+        answer: String,
+    },
+    CallFailed {
+        code: ErrorCode,
+        fatal: bool,
+    },
     CallGone,
-    ControlReady { expires_in: Option<Duration> },
+    ControlReady {
+        expires_in: Option<Duration>,
+    },
     ControlLost,
     InterviewerEnded,
     LastWordsOver,
@@ -88,11 +111,16 @@ pub enum SessionMsg {
     RecordingSettled,
     Summarized(Box<SummaryRecord>),
     // ourselves
-    TimerDue { timer: Timer, armed: u64 },
+    TimerDue {
+        timer: Timer,
+        armed: u64,
+    },
     TimeLeftDue,
     RestartDue(Child),
     Shutdown,
-    GetSnapshot { reply: RpcReplyPort<Snapshot> },
+    GetSnapshot {
+        reply: RpcReplyPort<Snapshot>,
+    },
     /// Crash a child on purpose (sandbox only).
     Crash(Option<Child>),
 }
@@ -194,7 +222,12 @@ impl Actor for Session {
         Ok(state)
     }
 
-    async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             SessionMsg::Attach { reply } => state.attach(reply, &myself).await,
             SessionMsg::Detached { connection } => state.detach(connection, &myself).await,
@@ -264,17 +297,30 @@ impl Actor for Session {
         Ok(())
     }
 
-    async fn handle_supervisor_evt(&self, myself: ActorRef<Self::Msg>, event: SupervisionEvent, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         let (id, ended, reason) = match &event {
             SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), Ended::Abnormally, error.to_string()),
             // A killed actor is reported as terminated, with this reason.
-            SupervisionEvent::ActorTerminated(cell, _, Some(reason)) if reason == "killed" => (cell.get_id(), Ended::Abnormally, reason.clone()),
-            SupervisionEvent::ActorTerminated(cell, _, reason) => (cell.get_id(), Ended::Normally, reason.clone().unwrap_or_default()),
+            SupervisionEvent::ActorTerminated(cell, _, Some(reason)) if reason == "killed" => {
+                (cell.get_id(), Ended::Abnormally, reason.clone())
+            }
+            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+                (cell.get_id(), Ended::Normally, reason.clone().unwrap_or_default())
+            }
             _ => return Ok(()),
         };
         if let Some((child, verdict)) = state.supervision.ended(id, ended) {
             if ended == Ended::Abnormally {
-                let span = state.trace.adopt(tracing::info_span!("session.child_failed", actor = child.name(), otel.status_code = "error"));
+                let span = state.trace.adopt(tracing::info_span!(
+                    "session.child_failed",
+                    actor = child.name(),
+                    otel.status_code = "error"
+                ));
                 span.in_scope(|| tracing::error!(error_code = "actor_crashed", actor = child.name(), reason, "child failed"));
             }
             state.follow(child, verdict, &myself).await;
@@ -395,9 +441,17 @@ impl SessionState {
 
     fn refuse_offer(&mut self) {
         self.offer = None;
-        let (code, message) =
-            if self.interview.phase().is_open() { ("offer_in_progress", "an offer is being answered already") } else { ("session_over", "the interview is over") };
-        self.journal.tell(ServerEvent::Error { code, message: message.to_owned(), retryable: false, request_type: Some("sdp_offer") });
+        let (code, message) = if self.interview.phase().is_open() {
+            ("offer_in_progress", "an offer is being answered already")
+        } else {
+            ("session_over", "the interview is over")
+        };
+        self.journal.tell(ServerEvent::Error {
+            code,
+            message: message.to_owned(),
+            retryable: false,
+            request_type: Some("sdp_offer"),
+        });
     }
 
     fn open_call(&mut self) {
@@ -496,7 +550,7 @@ impl SessionState {
     fn check_recording_url(&self, url: &str) {
         let claimed = crate::integrations::api_video::parse_recording_url(url);
         let ours = self.video.as_ref().map(VideoId::as_str);
-        if claimed.as_ref().map(|video| video.as_str()) != ours {
+        if claimed.as_ref().map(super::super::ids::VideoId::as_str) != ours {
             tracing::warn!(error_code = "recording_url_refused", "the browser named a recording that is not this interview's");
             self.journal.tell(ServerEvent::Error {
                 code: "recording_url_refused",
@@ -636,7 +690,11 @@ impl SessionState {
         if self.supervision.runs(child) || self.ended.is_none() {
             return;
         }
-        let span = self.trace.adopt(tracing::info_span!("session.restart_child", actor = child.name(), restart.count = self.supervision.restarts(child)));
+        let span = self.trace.adopt(tracing::info_span!(
+            "session.restart_child",
+            actor = child.name(),
+            restart.count = self.supervision.restarts(child)
+        ));
         tracing::info!(parent: &span, actor = child.name(), "restarting child");
         if let Err(error) = self.spawn(child, myself).await {
             tracing::error!(error_code = "actor_start_failed", actor = child.name(), %error, "child did not start");
@@ -693,7 +751,9 @@ impl SessionState {
         match child {
             None => panic!("injected fault"),
             Some(Child::TranscriptWriter) => drop(self.writer.as_ref().map(|writer| writer.cast(TranscriptWriterMsg::Panic))),
-            Some(Child::RecordingTracker) => drop(self.recording.as_ref().map(|tracker| tracker.cast(RecordingTrackerMsg::Panic))),
+            Some(Child::RecordingTracker) => {
+                drop(self.recording.as_ref().map(|tracker| tracker.cast(RecordingTrackerMsg::Panic)))
+            }
             Some(Child::ControlChannel) => self.to_control(ControlChannelMsg::Panic),
             Some(Child::SignalingSocket) => {
                 if let Some((_, announce)) = &self.socket

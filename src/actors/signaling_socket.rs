@@ -8,7 +8,10 @@ use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use crate::clock;
 use crate::domain::phase::EndReason;
-use crate::domain::protocol::{ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MediaState, MediaStats, QualityLevel, Refusal, ServerEvent, check_offer};
+use crate::domain::protocol::{
+    ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MediaState, MediaStats, QualityLevel, Refusal, ServerEvent,
+    check_offer,
+};
 use crate::domain::record::Record;
 use crate::domain::transcript::Witness;
 use crate::ids::ConnectionId;
@@ -53,12 +56,22 @@ impl Actor for SignalingSocket {
         Ok(SignalingSocketState { args, quality: QualityLevel::Good, integrity_events: 0 })
     }
 
-    async fn handle(&self, _: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             SignalingSocketMsg::Panic => panic!("injected fault"),
             SignalingSocketMsg::Received { message, permit } => {
                 let request_type = message.name();
-                let span = tracing::info_span!("signaling_socket.receive", otel.name = format!("ws.{request_type}"), otel.kind = "server", error_code = tracing::field::Empty);
+                let span = tracing::info_span!(
+                    "signaling_socket.receive",
+                    otel.name = format!("ws.{request_type}"),
+                    otel.kind = "server",
+                    error_code = tracing::field::Empty
+                );
                 let span = state.args.trace.adopt(span);
                 let _entered = span.enter();
                 if let Err(refusal) = state.receive(message) {
@@ -95,8 +108,13 @@ impl SignalingSocketState {
                 if seq.is_some_and(|seq| seq == 0 || seq > (1 << 53)) {
                     return Err(Refusal::invalid("seq must be an integer from 1 to 2^53".to_owned()));
                 }
-                let said: Vec<Witness> = entries.into_iter().map(crate::domain::protocol::ClientEntry::into_witness).collect::<Result<_, _>>()?;
-                journal.witness(said, seq).map_err(|full| Refusal { code: "outbox_full", message: full.to_string(), retryable: true })
+                let said: Vec<Witness> =
+                    entries.into_iter().map(crate::domain::protocol::ClientEntry::into_witness).collect::<Result<_, _>>()?;
+                journal.witness(said, seq).map_err(|full| Refusal {
+                    code: "outbox_full",
+                    message: full.to_string(),
+                    retryable: true,
+                })
             }
             ClientMessage::EndSession { recording_url, .. } => {
                 if let Some(url) = recording_url {
@@ -170,7 +188,11 @@ impl SignalingSocketState {
                 QualityLevel::Fair => (32_000, 250_000),
                 QualityLevel::Poor => (24_000, 100_000),
             };
-            self.args.journal.tell(ServerEvent::QualityAdvice { level, max_audio_bitrate_bps: audio, max_video_bitrate_bps: video });
+            self.args.journal.tell(ServerEvent::QualityAdvice {
+                level,
+                max_audio_bitrate_bps: audio,
+                max_video_bitrate_bps: video,
+            });
         }
     }
 

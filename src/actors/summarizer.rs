@@ -6,10 +6,10 @@
 
 use super::TaskGuard;
 use super::session::SessionMsg;
-use crate::error::chain;
 use crate::backoff::Backoff;
 use crate::domain::record::SummaryRecord;
 use crate::domain::summary::{self, Summary};
+use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::SessionId;
 use crate::integrations::clients::Integrations;
@@ -60,7 +60,12 @@ impl Actor for Summarizer {
 }
 
 async fn summarize(args: &SummarizerArgs) -> SummaryRecord {
-    let span = args.trace.adopt(tracing::info_span!("summarizer.summarize", gen_ai.request.model = args.model, tries = tracing::field::Empty, error_code = tracing::field::Empty));
+    let span = args.trace.adopt(tracing::info_span!(
+        "summarizer.summarize",
+        gen_ai.request.model = args.model,
+        tries = tracing::field::Empty,
+        error_code = tracing::field::Empty
+    ));
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(8));
     let mut tries = 0;
     let outcome = loop {
@@ -99,7 +104,14 @@ impl Failure {
 }
 
 async fn attempt(args: &SummarizerArgs) -> Result<Summary, Failure> {
-    let entries: Vec<_> = args.store.entries().await.map_err(|error| Failure::of(&error))?.into_iter().filter(|entry| entry.authoritative).collect();
+    let entries: Vec<_> = args
+        .store
+        .entries()
+        .await
+        .map_err(|error| Failure::of(&error))?
+        .into_iter()
+        .filter(|entry| entry.authoritative)
+        .collect();
     let claimed = &args.claimed;
     let request = ResponseRequest {
         model: args.model.clone(),
@@ -115,11 +127,17 @@ async fn attempt(args: &SummarizerArgs) -> Result<Summary, Failure> {
     match summary::check(answer.text.as_str(), &claimed.competencies, &entries) {
         Ok(checked) => {
             if checked.quotes_removed > 0 {
-                tracing::warn!(error_code = "summary_quote_unverified", removed = checked.quotes_removed, "removed quotes that were not said");
+                tracing::warn!(
+                    error_code = "summary_quote_unverified",
+                    removed = checked.quotes_removed,
+                    "removed quotes that were not said"
+                );
             }
             Ok(checked.summary)
         }
         // The answer is the candidate's data: only its shape is told.
-        Err(error) => Err(Failure { code: ErrorCode::SummaryInvalid.as_str(), told: error.to_string(), again: true, after: None }),
+        Err(error) => {
+            Err(Failure { code: ErrorCode::SummaryInvalid.as_str(), told: error.to_string(), again: true, after: None })
+        }
     }
 }

@@ -68,12 +68,21 @@ impl Actor for TranscriptWriter {
         Ok(TranscriptWriterState { args, backoff, degraded: false, refusals: 0, _waker: waker })
     }
 
-    async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             TranscriptWriterMsg::Panic => panic!("injected fault"),
             TranscriptWriterMsg::FlushDue => {
                 while let Some(batch) = state.args.journal.batch(state.args.batch_records) {
-                    let span = tracing::info_span!("transcript_writer.flush", batch.records = batch.records.len(), error_code = tracing::field::Empty);
+                    let span = tracing::info_span!(
+                        "transcript_writer.flush",
+                        batch.records = batch.records.len(),
+                        error_code = tracing::field::Empty
+                    );
                     let span = state.args.trace.adopt(span);
                     let stored = if batch.records.is_empty() {
                         Ok(())

@@ -207,7 +207,12 @@ mod tests {
                     verdict => break verdict,
                 }
             };
-            assert_eq!((restarts, given_up), (policy.intensity.restarts, Verdict::GiveUp(policy.exhausted)), "{:?}", policy.child);
+            assert_eq!(
+                (restarts, given_up),
+                (policy.intensity.restarts, Verdict::GiveUp(policy.exhausted)),
+                "{:?}",
+                policy.child
+            );
         }
     }
 

@@ -104,7 +104,9 @@ impl EndReason {
 impl std::str::FromStr for EndReason {
     type Err = UnknownName;
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        use EndReason::*;
+        use EndReason::{
+            CandidateAbsent, CandidateEnded, CandidateLeft, InterviewerEnded, RecruiterEnded, SetupFailed, TimeLimit,
+        };
         [CandidateEnded, InterviewerEnded, RecruiterEnded, TimeLimit, CandidateAbsent, CandidateLeft, SetupFailed]
             .into_iter()
             .find(|reason| reason.as_str() == name)
@@ -468,7 +470,6 @@ impl Interview {
         match timer {
             Timer::Absence if !self.connected => self.end_requested(EndReason::CandidateAbsent),
             Timer::Grace if !self.connected => self.end_requested(EndReason::CandidateLeft),
-            Timer::Absence | Timer::Grace => vec![],
             Timer::TimeLimit => self.end_requested(EndReason::TimeLimit),
             Timer::MediaAssumed => {
                 self.media = true;
@@ -477,9 +478,14 @@ impl Interview {
             Timer::LastWords if self.closing == Closing::LastWords => self.await_words(),
             Timer::AwaitedWords if self.closing == Closing::AwaitedWords => self.close_call(),
             Timer::RecordingSettling if self.closing == Closing::Recording => self.store_end(),
-            Timer::LastWords | Timer::AwaitedWords | Timer::RecordingSettling => vec![],
             Timer::RollOver if self.phase == Phase::Live => vec![Effect::AskForOffer { rollover: true }],
-            Timer::RollOver => vec![],
+            // What the timer was for has happened meanwhile.
+            Timer::Absence
+            | Timer::Grace
+            | Timer::LastWords
+            | Timer::AwaitedWords
+            | Timer::RecordingSettling
+            | Timer::RollOver => vec![],
         }
     }
 

@@ -355,7 +355,7 @@ mod tests {
             &long_line,
             &large,
         ] {
-            assert_eq!(check_offer(bad).map_err(|refusal| refusal.code), Err("sdp_invalid"), "{:.40}", bad);
+            assert_eq!(check_offer(bad).map_err(|refusal| refusal.code), Err("sdp_invalid"), "{bad:.40}");
         }
     }
 

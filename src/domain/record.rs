@@ -14,15 +14,28 @@ pub enum Record {
     Entry(Entry),
     /// The browser's messages up to this one are stored.
     ClientSeq(u64),
-    Phase { phase: Phase, end: Option<EndReason>, at: OffsetDateTime },
+    Phase {
+        phase: Phase,
+        end: Option<EndReason>,
+        at: OffsetDateTime,
+    },
     /// The chapter that is open now; none between chapters.
-    Call { call: Option<CallId>, segment: i32 },
+    Call {
+        call: Option<CallId>,
+        segment: i32,
+    },
     Greeted,
     Connected(bool),
-    Consent { kind: ConsentKind, policy_version: String },
+    Consent {
+        kind: ConsentKind,
+        policy_version: String,
+    },
     Recording(RecordingRecord),
     Summary(SummaryRecord),
-    Integrity { kind: String, at: OffsetDateTime },
+    Integrity {
+        kind: String,
+        at: OffsetDateTime,
+    },
 }
 
 impl Record {

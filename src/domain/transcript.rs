@@ -322,7 +322,7 @@ impl Transcript {
             let mut slot = Slot::new(key, witness.item_id.clone(), self.segment, position, witness.at);
             slot.seq = Some(seq);
             slot.speaker = Some(witness.speaker);
-            slot.text = entry.text.clone();
+            slot.text.clone_from(&entry.text);
             slot.source = Source::Browser;
             slot.authoritative = alone;
             // With an item id the truth may still come; without one this is all there is.

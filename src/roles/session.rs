@@ -7,13 +7,13 @@
 use super::{Exit, LINGER, stop_signal};
 use crate::actors::journal::Journal;
 use crate::actors::session::{Session, SessionArgs, SessionMsg, TreeEnd};
-use crate::error::chain;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::outbox::Limits;
 use crate::domain::phase::EndReason;
 use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
+use crate::error::chain;
 use crate::error::{Fault, FaultClass};
 use crate::http::session::{SessionHttp, router};
 use crate::ids::SessionId;
@@ -30,7 +30,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 /// How long a starting process waits for the database before it gives its place to a restart.
-const CLAIM_TIMEOUT: Duration = Duration::from_secs(60);
+const CLAIM_TIMEOUT: Duration = Duration::from_mins(1);
 /// Fresh trees within a process; above it the machine's restart policy takes over.
 const TREES: Intensity = Intensity { restarts: 3, period_s: 60 };
 
@@ -70,11 +70,29 @@ async fn boot(config: &Arc<Config>, session: SessionId) -> Result<Process, Exit>
     let listener = TcpListener::bind(config.http.bind).await.map_err(|error| misconfigured(&error))?;
     let (rows, claimed) = claim(&store, config, session).await?;
     let trace = Trace::join(claimed.traceparent.as_deref(), session, config.tenant.id);
-    let started = trace.adopt(tracing::info_span!("session.start", session.phase = claimed.phase.as_str(), session.epoch = rows.epoch().0));
-    started.in_scope(|| tracing::info!(phase = claimed.phase.as_str(), epoch = rows.epoch().0, entries = claimed.entries.len(), "session taken up"));
+    let started =
+        trace.adopt(tracing::info_span!("session.start", session.phase = claimed.phase.as_str(), session.epoch = rows.epoch().0));
+    started.in_scope(|| {
+        tracing::info!(
+            phase = claimed.phase.as_str(),
+            epoch = rows.epoch().0,
+            entries = claimed.entries.len(),
+            "session taken up"
+        )
+    });
     let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
     let journal = Journal::new(Transcript::restore(claimed.entries.clone()), claimed.acked_client_seq, limits);
-    Ok(Process { config: config.clone(), session, listener: Some(listener), store, rows, claimed: Arc::new(claimed), journal, integrations, trace })
+    Ok(Process {
+        config: config.clone(),
+        session,
+        listener: Some(listener),
+        store,
+        rows,
+        claimed: Arc::new(claimed),
+        journal,
+        integrations,
+        trace,
+    })
 }
 
 /// Take the session; the database may be away for a while.
@@ -213,7 +231,9 @@ impl Process {
         loop {
             match self.rows.reread().await {
                 Ok(fresh) => return Ok(Arc::new(fresh)),
-                Err(error) if error.class() == FaultClass::Transient && Instant::now() < deadline => tokio::time::sleep(backoff.next_delay()).await,
+                Err(error) if error.class() == FaultClass::Transient && Instant::now() < deadline => {
+                    tokio::time::sleep(backoff.next_delay()).await
+                }
                 Err(error) => {
                     tracing::error!(error_code = error.code().as_str(), error = %chain(&error), entries = old.entries.len(), "cannot read the session again");
                     return Err(Exit::Failed);
@@ -237,7 +257,11 @@ impl Process {
             }
         };
         if tokio::time::timeout(self.config.session.shutdown_timeout(), flush).await.is_err() {
-            tracing::error!(error_code = "last_flush_timed_out", records = self.journal.backlog().0, "the last flush did not finish in time");
+            tracing::error!(
+                error_code = "last_flush_timed_out",
+                records = self.journal.backlog().0,
+                "the last flush did not finish in time"
+            );
         }
     }
 }

@@ -21,7 +21,11 @@ fn root() -> PathBuf {
 fn code_of(layer: &str) -> Vec<(PathBuf, String)> {
     let path = root().join("src").join(layer);
     let mut files = Vec::new();
-    if path.is_dir() { sources(&path, &mut files) } else { files.push(path) }
+    if path.is_dir() {
+        sources(&path, &mut files)
+    } else {
+        files.push(path)
+    }
     files
         .into_iter()
         .map(|file| {
@@ -39,7 +43,21 @@ fn layers_import_only_what_stands_below_them() {
         ("error.rs", &["crate::", "tokio"]),
         ("clock.rs", &["crate::"]),
         ("backoff.rs", &["crate::"]),
-        ("domain", &["tokio", "ractor", "axum", "sqlx", "reqwest", "crate::actors", "crate::http", "crate::integrations", "crate::roles", "crate::config"]),
+        (
+            "domain",
+            &[
+                "tokio",
+                "ractor",
+                "axum",
+                "sqlx",
+                "reqwest",
+                "crate::actors",
+                "crate::http",
+                "crate::integrations",
+                "crate::roles",
+                "crate::config",
+            ],
+        ),
         ("integrations", &["ractor", "crate::actors", "crate::http::", "crate::roles"]),
         ("actors", &["axum", "crate::http", "crate::roles"]),
         ("http", &["crate::roles"]),
@@ -104,7 +122,8 @@ fn the_protocol_page_names_every_message() {
     };
     let names: Vec<String> = variants("ClientMessage").into_iter().chain(variants("ServerEvent")).collect();
     assert!(names.len() > 20, "the enums were not read: {names:?}");
-    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`")) && !page.contains(&format!("\"{name}\""))).collect();
+    let missing: Vec<_> =
+        names.iter().filter(|name| !page.contains(&format!("`{name}`")) && !page.contains(&format!("\"{name}\""))).collect();
     assert!(missing.is_empty(), "docs/PROTOCOL.md does not name {missing:?}");
 }
 

@@ -60,7 +60,10 @@ async fn a_child_that_does_not_stay_alive_ends_the_process_for_a_restart() {
         let before = runtime.restarts("transcript_writer").await;
         runtime.crash("transcript_writer").await;
         if before < 10 {
-            wait_for("the writer is back", || async { runtime.restarts("transcript_writer").await == before + 1 && runtime.runs("transcript_writer").await }).await;
+            wait_for("the writer is back", || async {
+                runtime.restarts("transcript_writer").await == before + 1 && runtime.runs("transcript_writer").await
+            })
+            .await;
         }
     }
     assert_eq!(runtime.exit().await, Exit::Failed);
@@ -83,7 +86,8 @@ async fn a_second_process_fences_the_first() {
     world.stop().await;
 }
 
-const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n";
+const OFFER: &str =
+    "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n";
 
 fn answer(status: u16, body: &str) -> Action {
     Action::Answer { status, headers: vec![("content-type".into(), "application/json".into())], body: body.into() }
@@ -97,7 +101,11 @@ async fn what_openai_refuses_is_told_and_leaves_the_interview_in_a_known_state()
         (answer(429, limited), "openai_rate_limited", true),
         (answer(500, "oops"), "openai_unavailable", true),
         (answer(201, "<html>garbage</html>"), "openai_answer_invalid", true),
-        (answer(401, r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#), "openai_unauthorized", false),
+        (
+            answer(401, r#"{"error":{"message":"no","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#),
+            "openai_unauthorized",
+            false,
+        ),
     ] {
         let session = world.new_session().await;
         let mut runtime = world.run(session).await;

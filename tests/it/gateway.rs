@@ -94,7 +94,18 @@ async fn without_a_recording_the_interview_is_held_and_without_a_machine_it_is_r
     assert!(made["video_token"].is_null() && made["warnings"].to_string().contains("recording"), "{made}");
     system.sandbox.faults().clear();
 
-    system.sandbox.faults().add(Fault::once("fly", "machines.create", Action::Answer { status: 422, headers: vec![], body: r#"{"error":"could not find a candidate host","status":"insufficient_capacity"}"#.into() }).times(9));
+    system.sandbox.faults().add(
+        Fault::once(
+            "fly",
+            "machines.create",
+            Action::Answer {
+                status: 422,
+                headers: vec![],
+                body: r#"{"error":"could not find a candidate host","status":"insufficient_capacity"}"#.into(),
+            },
+        )
+        .times(9),
+    );
     let (status, problem) = system.post(&recruiter, "/api/sessions", &order).await;
     assert_eq!((status, problem["code"].as_str()), (503, Some("machine_unavailable")), "{problem}");
     system.stop().await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const ANSWER: Duration = Duration::from_millis(900);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn new_session(system: &System, recruiter: &str) -> String {
     let order = json!({"candidate_id": "ca000000-0000-4000-8000-000000000011", "position_id": "b0000000-0000-4000-8000-000000000001", "settings": {"language": "en-US"}});
@@ -22,7 +22,10 @@ async fn new_session(system: &System, recruiter: &str) -> String {
 async fn connect(system: &System, candidate: &str, id: &str) -> Candidate {
     let info = system.join_info(candidate, id).await;
     let text = |name: &str| info[name].as_str().expect(name).to_owned();
-    let join = Join { consent_policy_version: Some(text("consent_policy_version")), ..Join::new(text("websocket_url"), text("websocket_ticket")) };
+    let join = Join {
+        consent_policy_version: Some(text("consent_policy_version")),
+        ..Join::new(text("websocket_url"), text("websocket_ticket"))
+    };
     let options = ConnectOptions { origin: Some(system.sandbox.urls().front.clone()), ..ConnectOptions::default() };
     Candidate::connect_with(&join, options).await.expect("the candidate connects")
 }
@@ -53,11 +56,17 @@ async fn an_interview_is_held_stored_summarized_and_its_machine_destroyed() {
     assert_eq!(view["summary"]["status"], "stored", "{view}");
     // Question, answer, question, answer, goodbye: in the order of the conversation.
     assert_eq!(speakers(&entries), ["ai", "candidate", "ai", "candidate", "ai"], "{entries:#?}");
-    assert!(entries.iter().all(|entry| entry["source"] == "sideband" && entry["text"].as_str().is_some_and(|text| !text.is_empty())), "{entries:#?}");
+    assert!(
+        entries.iter().all(|entry| entry["source"] == "sideband" && entry["text"].as_str().is_some_and(|text| !text.is_empty())),
+        "{entries:#?}"
+    );
 
     let (_, summary) = system.get(&recruiter, &format!("/api/sessions/{id}/summary")).await;
     let mut quotes = 0;
-    for judged in ["competencies", "strengths", "concerns"].iter().flat_map(|list| summary["content"][list].as_array().cloned().unwrap_or_default()) {
+    for judged in ["competencies", "strengths", "concerns"]
+        .iter()
+        .flat_map(|list| summary["content"][list].as_array().cloned().unwrap_or_default())
+    {
         for evidence in judged["evidence"].as_array().expect("a list") {
             let entry = entries.iter().find(|entry| entry["seq"] == evidence["entry"]).expect("the quoted entry exists");
             assert!(entry["text"].as_str().expect("text").contains(evidence["quote"].as_str().expect("a quote")), "{evidence}");
@@ -76,21 +85,38 @@ async fn an_interview_is_held_stored_summarized_and_its_machine_destroyed() {
 /// One trace, begun by the recruiter's request, holds the actors' work and the vendors' calls.
 async fn one_trace(system: &System, view: &Value, id: &str) {
     let trace = view["trace_id"].as_str().expect("a trace id").to_owned();
-    let wanted = ["ws.sdp_offer", "control_channel.open_call", "openai.realtime.calls.create", "control_channel.connect", "transcript_writer.flush", "summarizer.summarize", "control_channel.hang_up"];
+    let wanted = [
+        "ws.sdp_offer",
+        "control_channel.open_call",
+        "openai.realtime.calls.create",
+        "control_channel.connect",
+        "transcript_writer.flush",
+        "summarizer.summarize",
+        "control_channel.hang_up",
+    ];
     wait_for("the spans arrive", || async {
         let spans = system.sandbox.traces().of_trace(&trace);
         let known = |id: &str| id.is_empty() || spans.iter().any(|span| span.span_id == id);
-        wanted.iter().all(|name| spans.iter().any(|span| span.name == *name)) && spans.iter().all(|span| span.is_root() || known(&span.parent_span_id))
+        wanted.iter().all(|name| spans.iter().any(|span| span.name == *name))
+            && spans.iter().all(|span| span.is_root() || known(&span.parent_span_id))
     })
     .await;
     let spans = system.sandbox.traces().of_trace(&trace);
     let of_session = system.sandbox.traces().find(|span| span.attribute("session.id").is_some_and(|value| value == id));
-    let strays: Vec<_> = of_session.iter().filter(|span| span.trace_id != trace && !span.name.starts_with("http.")).map(|span| &span.name).collect();
+    let strays: Vec<_> = of_session
+        .iter()
+        .filter(|span| span.trace_id != trace && !span.name.starts_with("http."))
+        .map(|span| &span.name)
+        .collect();
     assert!(strays.is_empty(), "work of this session in another trace: {strays:?}");
     for span in &spans {
         assert!(span.attribute("tenant.id").is_some(), "{} has no tenant.id", span.name);
         assert!(span.attribute("session.id").is_some(), "{} has no session.id", span.name);
-        assert!(span.is_root() || spans.iter().any(|parent| parent.span_id == span.parent_span_id), "{} hangs in the air", span.name);
+        assert!(
+            span.is_root() || spans.iter().any(|parent| parent.span_id == span.parent_span_id),
+            "{} hangs in the air",
+            span.name
+        );
     }
     assert_eq!(spans.iter().filter(|span| span.is_root()).count(), 1, "one root");
 }
@@ -126,7 +152,7 @@ async fn a_killed_process_comes_back_on_its_machine_and_the_interview_goes_on_wi
     })
     .await;
     let (_, view) = system.get(&recruiter, &format!("/api/sessions/{id}")).await;
-    system.kill_machine(view["machine"]["id"].as_str().expect("a machine")).await;
+    system.kill_machine(view["machine"]["id"].as_str().expect("a machine"));
     candidate.wait_closed(PATIENCE).await.expect("the line is lost");
 
     // The page would do the same: a new ticket, a new socket, a new offer.
@@ -135,7 +161,10 @@ async fn a_killed_process_comes_back_on_its_machine_and_the_interview_goes_on_wi
         tokio::time::sleep(Duration::from_millis(300)).await;
         let info = system.join_info(&amara, &id).await;
         let text = |name: &str| info[name].as_str().expect(name).to_owned();
-        let join = Join { consent_policy_version: Some(text("consent_policy_version")), ..Join::new(text("websocket_url"), text("websocket_ticket")) };
+        let join = Join {
+            consent_policy_version: Some(text("consent_policy_version")),
+            ..Join::new(text("websocket_url"), text("websocket_ticket"))
+        };
         let options = ConnectOptions { origin: Some(system.sandbox.urls().front.clone()), ..ConnectOptions::default() };
         if let Ok(candidate) = Candidate::connect_with(&join, options).await {
             break candidate;
@@ -144,7 +173,13 @@ async fn a_killed_process_comes_back_on_its_machine_and_the_interview_goes_on_wi
     candidate.join().await.expect("joins again");
     candidate.attend(ANSWER, PATIENCE).await.expect("the interview goes on to its end");
     let (_, entries) = stored(&system, &recruiter, &id).await;
-    let greetings = entries.iter().filter(|entry| entry["speaker"] == "ai" && entry["text"].as_str().is_some_and(|text| text.contains("Welcome") || text.contains("Hello"))).count();
+    let greetings = entries
+        .iter()
+        .filter(|entry| {
+            entry["speaker"] == "ai"
+                && entry["text"].as_str().is_some_and(|text| text.contains("Welcome") || text.contains("Hello"))
+        })
+        .count();
     assert!(greetings <= 1, "greeted once: {entries:#?}");
     let segments: Vec<i64> = entries.iter().filter_map(|entry| entry["segment"].as_i64()).collect();
     assert!(segments.contains(&1) && segments.contains(&2) && segments.is_sorted(), "{segments:?}");

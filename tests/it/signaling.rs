@@ -112,7 +112,7 @@ async fn bad_input_gets_a_typed_error_and_loses_nothing() {
     ] {
         browser.send_text(frame.clone()).await;
         let error = browser.expect("error").await;
-        assert_eq!(error["code"], code, "{:.80}", frame);
+        assert_eq!(error["code"], code, "{frame:.80}");
     }
     let offer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n";
     browser.send(json!({"type": "sdp_offer", "sdp": offer})).await;
@@ -122,7 +122,10 @@ async fn bad_input_gets_a_typed_error_and_loses_nothing() {
     browser.send_text("x".repeat(1_000_000)).await;
     let code = browser.closed().await;
     assert!(code == 1009 || code == 1006, "{code}");
-    wait_for("the candidate is seen to be gone", || async { world.text(session, "candidate_connected").await.as_deref() == Some("false") }).await;
+    wait_for("the candidate is seen to be gone", || async {
+        world.text(session, "candidate_connected").await.as_deref() == Some("false")
+    })
+    .await;
     assert_eq!(world.rows(session).await.len(), 1);
     runtime.stop();
     assert_eq!(runtime.exit().await, Exit::Interrupted);

@@ -34,7 +34,12 @@ pub async fn open_by_host(State(http): State<SessionHttp>, headers: HeaderMap, u
     accept(http, &headers, upgrade)
 }
 
-pub async fn open(State(http): State<SessionHttp>, Path(session): Path<SessionId>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+pub async fn open(
+    State(http): State<SessionHttp>,
+    Path(session): Path<SessionId>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     if session != http.session_id {
         return StatusCode::NOT_FOUND.into_response();
     }
@@ -96,18 +101,22 @@ fn detach(http: &SessionHttp, connection: ConnectionId) {
     let _ = http.root.borrow().cast(SessionMsg::Detached { connection });
 }
 
-async fn authenticate(http: &SessionHttp, stream: &mut Stream, ticket: Option<String>, origin: Option<&str>) -> Result<(), (u16, &'static str)> {
-    let ticket = match ticket {
-        Some(ticket) => ticket,
-        None => {
-            let limit = Duration::from_millis(http.config.socket.authenticate_timeout_ms);
-            match timeout(limit, stream.next()).await {
-                Ok(Some(Ok(Message::Text(text)))) => match serde_json::from_str(text.as_str()) {
-                    Ok(ClientMessage::Authenticate { ticket, .. }) => ticket,
-                    _ => return Err((close::TICKET_REFUSED, "the first message must be authenticate")),
-                },
-                _ => return Err((close::TICKET_REFUSED, "no ticket in time")),
-            }
+async fn authenticate(
+    http: &SessionHttp,
+    stream: &mut Stream,
+    ticket: Option<String>,
+    origin: Option<&str>,
+) -> Result<(), (u16, &'static str)> {
+    let ticket = if let Some(ticket) = ticket {
+        ticket
+    } else {
+        let limit = Duration::from_millis(http.config.socket.authenticate_timeout_ms);
+        match timeout(limit, stream.next()).await {
+            Ok(Some(Ok(Message::Text(text)))) => match serde_json::from_str(text.as_str()) {
+                Ok(ClientMessage::Authenticate { ticket, .. }) => ticket,
+                _ => return Err((close::TICKET_REFUSED, "the first message must be authenticate")),
+            },
+            _ => return Err((close::TICKET_REFUSED, "no ticket in time")),
         }
     };
     match http.store.consume_ticket(&ticket, origin).await {
@@ -140,7 +149,11 @@ async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) ->
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(error))) => {
                 let text = error.to_string();
-                return if text.contains("too long") || text.contains("Space limit") { Some((close::TOO_BIG, "frame too big")) } else { None };
+                return if text.contains("too long") || text.contains("Space limit") {
+                    Some((close::TOO_BIG, "frame too big"))
+                } else {
+                    None
+                };
             }
         };
         if !bucket.take() {

@@ -2,8 +2,8 @@
 
 use super::events::{Item, ItemKind, ItemRole, ResponseStatus, ServerEvent};
 use super::session_config::{
-    AudioConfig, AudioInput, AudioOutput, Eagerness, Field, FunctionTool, Modality, NoiseReduction, SessionConfig, ToolChoice, Transcription, Truncation,
-    TurnDetection,
+    AudioConfig, AudioInput, AudioOutput, Eagerness, Field, FunctionTool, Modality, NoiseReduction, SessionConfig, ToolChoice,
+    Transcription, Truncation, TurnDetection,
 };
 use crate::domain::voice::{ItemContent, ReplyOutcome, Speaker, VoiceEvent};
 use serde_json::json;
@@ -42,7 +42,11 @@ impl CallSetup<'_> {
                     }),
                     noise_reduction: Field::Set(NoiseReduction::NearField),
                     // Low eagerness does not cut a candidate who thinks.
-                    turn_detection: Field::Set(TurnDetection::SemanticVad { eagerness: Eagerness::Low, create_response: true, interrupt_response: true }),
+                    turn_detection: Field::Set(TurnDetection::SemanticVad {
+                        eagerness: Eagerness::Low,
+                        create_response: true,
+                        interrupt_response: true,
+                    }),
                 }),
                 output: Some(AudioOutput { voice: Some(self.voice.to_owned()), speed: None }),
             }),
@@ -58,7 +62,9 @@ impl CallSetup<'_> {
 pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
     let one = |event| vec![event];
     match event {
-        ServerEvent::SessionUpdated(updated) => one(VoiceEvent::Ready { expires_at: updated.session.expires_at.map(|at| at as i64) }),
+        ServerEvent::SessionUpdated(updated) => {
+            one(VoiceEvent::Ready { expires_at: updated.session.expires_at.map(|at| at as i64) })
+        }
         ServerEvent::ItemAdded(added) => one(VoiceEvent::ItemPlaced {
             item: added.item.id.clone(),
             previous: added.previous_item_id.clone(),
@@ -70,9 +76,15 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
             content: ItemContent::Unknown,
         }),
         ServerEvent::ItemDeleted(deleted) => one(VoiceEvent::ItemDeleted { item: deleted.item_id.clone() }),
-        ServerEvent::ItemTruncated(cut) => one(VoiceEvent::ItemCut { item: cut.item_id.clone(), heard_ms: cut.audio_end_ms.unwrap_or(0) }),
-        ServerEvent::SpeechStarted(speech) => one(VoiceEvent::SpeechStarted { item: speech.item_id.clone(), start_ms: speech.audio_start_ms }),
-        ServerEvent::SpeechStopped(speech) => one(VoiceEvent::SpeechStopped { item: speech.item_id.clone(), end_ms: speech.audio_end_ms }),
+        ServerEvent::ItemTruncated(cut) => {
+            one(VoiceEvent::ItemCut { item: cut.item_id.clone(), heard_ms: cut.audio_end_ms.unwrap_or(0) })
+        }
+        ServerEvent::SpeechStarted(speech) => {
+            one(VoiceEvent::SpeechStarted { item: speech.item_id.clone(), start_ms: speech.audio_start_ms })
+        }
+        ServerEvent::SpeechStopped(speech) => {
+            one(VoiceEvent::SpeechStopped { item: speech.item_id.clone(), end_ms: speech.audio_end_ms })
+        }
         ServerEvent::InputTranscriptionDelta(words) => {
             one(VoiceEvent::CandidateWords { item: words.item_id.clone(), delta: words.delta.as_str().to_owned() })
         }
@@ -80,17 +92,24 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
             one(VoiceEvent::CandidateSettled { item: words.item_id.clone(), text: words.transcript.as_str().to_owned() })
         }
         ServerEvent::InputTranscriptionFailed(failed) => one(VoiceEvent::CandidateFailed { item: failed.item_id.clone() }),
-        ServerEvent::ResponseCreated(created) => {
-            one(VoiceEvent::ReplyStarted { reply: created.response.id.clone(), in_conversation: created.response.conversation_id.is_some() })
-        }
+        ServerEvent::ResponseCreated(created) => one(VoiceEvent::ReplyStarted {
+            reply: created.response.id.clone(),
+            in_conversation: created.response.conversation_id.is_some(),
+        }),
         ServerEvent::OutputItemAdded(output) => match (&output.response_id, output.item.kind) {
-            (Some(reply), ItemKind::Message) => {
-                one(VoiceEvent::ReplyItem { reply: reply.clone(), item: output.item.id.clone(), commentary: output.item.is_commentary() })
-            }
+            (Some(reply), ItemKind::Message) => one(VoiceEvent::ReplyItem {
+                reply: reply.clone(),
+                item: output.item.id.clone(),
+                commentary: output.item.is_commentary(),
+            }),
             _ => vec![],
         },
-        ServerEvent::OutputDelta(words) => one(VoiceEvent::ReplyWords { item: words.item_id.clone(), delta: words.delta.as_str().to_owned() }),
-        ServerEvent::OutputDone(words) => one(VoiceEvent::ReplySettled { item: words.item_id.clone(), text: words.transcript.as_str().to_owned() }),
+        ServerEvent::OutputDelta(words) => {
+            one(VoiceEvent::ReplyWords { item: words.item_id.clone(), delta: words.delta.as_str().to_owned() })
+        }
+        ServerEvent::OutputDone(words) => {
+            one(VoiceEvent::ReplySettled { item: words.item_id.clone(), text: words.transcript.as_str().to_owned() })
+        }
         ServerEvent::FunctionCallDone(call) => one(VoiceEvent::ToolCalled {
             call: call.call_id.clone(),
             name: call.name.clone().unwrap_or_default(),

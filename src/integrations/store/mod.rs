@@ -94,15 +94,20 @@ impl Fault for StoreError {
 /// What may work when tried again: the network, a restart, a lock; not: our SQL or our data.
 fn class_of(error: &sqlx::Error) -> FaultClass {
     match error {
-        sqlx::Error::Database(error) => match error.code().as_deref().map(|code| code.get(..2).unwrap_or(code).to_owned()).as_deref() {
-            // connection, rollback, resources, operator intervention, system; 25 = read-only after a failover
-            Some("08" | "25" | "40" | "53" | "57" | "58" | "55" | "XX") => FaultClass::Transient,
-            Some("22" | "23") => FaultClass::Rejected,
-            _ => FaultClass::Bug,
-        },
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-            FaultClass::Transient
+        sqlx::Error::Database(error) => {
+            match error.code().as_deref().map(|code| code.get(..2).unwrap_or(code).to_owned()).as_deref() {
+                // connection, rollback, resources, operator intervention, system; 25 = read-only after a failover
+                Some("08" | "25" | "40" | "53" | "57" | "58" | "55" | "XX") => FaultClass::Transient,
+                Some("22" | "23") => FaultClass::Rejected,
+                _ => FaultClass::Bug,
+            }
         }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => FaultClass::Transient,
         _ => FaultClass::Bug,
     }
 }
@@ -132,7 +137,7 @@ impl Store {
             .max_connections(options.max_connections)
             .min_connections(0)
             .acquire_timeout(options.connect_timeout)
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with(connect);
         Ok(Self { pool })
     }
@@ -164,7 +169,11 @@ impl Store {
 
 /// Apply the migrations as the owner. Safe to run again, and by several at once.
 pub async fn migrate(admin_url: &SecretString) -> Result<(), MigrateError> {
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(10)).connect(admin_url.expose_secret()).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect(admin_url.expose_secret())
+        .await?;
     sqlx::migrate!("./migrations").run(&pool).await?;
     pool.close().await;
     Ok(())

@@ -305,9 +305,16 @@ impl SessionStore {
                 call.as_ref().map(CallId::as_str),
                 segment,
             ),
-            Record::Greeted => sqlx::query!("update app.sessions set greeted = true where tenant_id = $1 and id = $2", tenant, session),
+            Record::Greeted => {
+                sqlx::query!("update app.sessions set greeted = true where tenant_id = $1 and id = $2", tenant, session)
+            }
             Record::Connected(connected) => {
-                sqlx::query!("update app.sessions set candidate_connected = $3 where tenant_id = $1 and id = $2", tenant, session, connected)
+                sqlx::query!(
+                    "update app.sessions set candidate_connected = $3 where tenant_id = $1 and id = $2",
+                    tenant,
+                    session,
+                    connected
+                )
             }
             Record::Consent { kind, policy_version } => sqlx::query!(
                 "insert into app.consents (tenant_id, session_id, kind, policy_version) values ($1, $2, $3, $4) on conflict do nothing",

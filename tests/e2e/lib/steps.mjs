@@ -30,7 +30,7 @@ export async function agree({ page }) {
 }
 
 export async function checkDevices({ page }, { camera = true } = {}) {
-  await page.getByRole('heading', { name: 'Check your sound' }).waitFor();
+  await page.getByTestId('start-interview').waitFor();
   await eventually('the meter hears the microphone', async () => {
     await page.evaluate(() => window.__say(300)).catch(() => undefined);
     return page.getByText('We can hear you').isVisible();

@@ -32,7 +32,6 @@ pub struct World {
     pub admin: PgPool,
     pub openai: OpenAi,
     pub faults: Faults,
-    pub ledger: Ledger,
     cluster: PrivateCluster,
     openai_url: String,
     runtime_url: String,
@@ -55,7 +54,7 @@ impl World {
         let admin = PgPool::connect(&admin_url).await.expect("a connection");
 
         let (ledger, faults) = (Ledger::default(), Faults::default());
-        let options = OpenAiOptions { ledger: ledger.clone(), faults: faults.clone(), script, ..OpenAiOptions::default() };
+        let options = OpenAiOptions { ledger, faults: faults.clone(), script, ..OpenAiOptions::default() };
         let openai = OpenAi::new(options);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -67,7 +66,6 @@ impl World {
             admin,
             openai,
             faults,
-            ledger,
             cluster,
             _data: data,
         }
@@ -179,12 +177,21 @@ impl Runtime {
     }
 
     pub async fn snapshot(&self) -> Option<serde_json::Value> {
-        let answer = reqwest::Client::new().get(format!("http://{}/debug/snapshot", self.address)).timeout(Duration::from_secs(2)).send().await.ok()?;
+        let answer = reqwest::Client::new()
+            .get(format!("http://{}/debug/snapshot", self.address))
+            .timeout(Duration::from_secs(2))
+            .send()
+            .await
+            .ok()?;
         answer.json().await.ok()
     }
 
     pub async fn crash(&self, child: &str) {
-        let answer = reqwest::Client::new().post(format!("http://{}/debug/crash/{child}", self.address)).send().await.expect("the process answers");
+        let answer = reqwest::Client::new()
+            .post(format!("http://{}/debug/crash/{child}", self.address))
+            .send()
+            .await
+            .expect("the process answers");
         assert!(answer.status().is_success(), "{}", answer.status());
     }
 
@@ -193,7 +200,9 @@ impl Runtime {
     }
 
     pub async fn runs(&self, child: &str) -> bool {
-        self.snapshot().await.is_some_and(|snapshot| snapshot["running"].as_array().is_some_and(|names| names.iter().any(|name| name == child)))
+        self.snapshot()
+            .await
+            .is_some_and(|snapshot| snapshot["running"].as_array().is_some_and(|names| names.iter().any(|name| name == child)))
     }
 
     /// As SIGTERM would.
@@ -206,7 +215,10 @@ impl Runtime {
     pub async fn exit(self) -> Exit {
         // Dropping the sender must not look like a signal.
         let _keep = self.stop;
-        tokio::time::timeout(Duration::from_secs(30), self.task).await.expect("the process ends in time").expect("the process does not panic")
+        tokio::time::timeout(Duration::from_secs(30), self.task)
+            .await
+            .expect("the process ends in time")
+            .expect("the process does not panic")
     }
 }
 

@@ -69,7 +69,8 @@ impl System {
     }
 
     pub async fn get(&self, token: &str, path: &str) -> (u16, Value) {
-        let answer = self.http.get(format!("{}{path}", self.sandbox.urls().front)).bearer_auth(token).send().await.expect("an answer");
+        let answer =
+            self.http.get(format!("{}{path}", self.sandbox.urls().front)).bearer_auth(token).send().await.expect("an answer");
         (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
     }
 
@@ -102,7 +103,8 @@ impl System {
 
     pub async fn join(&self, token: &str, session: &str) -> Browser {
         let info = self.join_info(token, session).await;
-        let (url, ticket) = (info["websocket_url"].as_str().expect("an address"), info["websocket_ticket"].as_str().expect("a ticket"));
+        let (url, ticket) =
+            (info["websocket_url"].as_str().expect("an address"), info["websocket_ticket"].as_str().expect("a ticket"));
         let origin = self.sandbox.urls().front.clone();
         let mut browser = Browser::connect_from(url, ticket, &origin).await.expect("the socket opens");
         browser.expect("session_ready").await;
@@ -117,7 +119,7 @@ impl System {
     }
 
     /// As if the machine's memory ran out.
-    pub async fn kill_machine(&self, machine: &str) {
+    pub fn kill_machine(&self, machine: &str) {
         let pid = self.sandbox.fly().machine(machine).and_then(|machine| machine.status().pid).expect("the machine runs");
         let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs");
         assert!(killed.success());
@@ -128,7 +130,12 @@ impl System {
         let token = self.sign_in("recruiter@demo.test").await;
         let (_, view) = self.get(&token, &format!("/api/sessions/{session}")).await;
         let machine = view["machine"]["id"].as_str().expect("a machine").to_owned();
-        let address = self.sandbox.fly().machine(&machine).and_then(|machine| machine.status().address).expect("the machine has an address");
+        let address = self
+            .sandbox
+            .fly()
+            .machine(&machine)
+            .and_then(|machine| machine.status().address)
+            .expect("the machine has an address");
         let answer = self.http.post(format!("http://{address}/debug/crash/{child}")).send().await.expect("the process answers");
         assert!(answer.status().is_success(), "{}", answer.status());
     }

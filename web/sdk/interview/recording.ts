@@ -17,7 +17,7 @@ export interface RecordingOptions {
   /** `false` when the link is down. */
   send: (message: ClientMessage) => boolean;
   createRecorder?: (options: RecorderOptions) => Recorder;
-  /** Where it is noted which videos this browser has begun: a recording cannot be continued after a reload. */
+  /** Where it is noted which videos this browser has sent something into, across reloads. */
   begunVideos?: Pick<Storage, 'getItem' | 'setItem'> | null;
 }
 
@@ -47,7 +47,8 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
   start(join: JoinInfo, audio: MediaStreamTrack, video: MediaStreamTrack | null): void {
     if (this.started || join.video_token === null || join.video_id === null) return;
     this.#videoId = join.video_id;
-    if (!this.#claim(join.video_id)) {
+    // What an earlier page sent cannot be continued: a recording is one stream of one MediaRecorder.
+    if (this.#options.begunVideos?.getItem(begunKey(join.video_id)) != null) {
       this.#fail('interrupted_by_reload');
       return;
     }
@@ -105,6 +106,7 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
       this.#report({ type: 'recording_state', state: 'recording', video_id: this.#videoId });
       this.#setStatus({ kind: 'recording', ...this.#bytes });
     });
+    recorder.on('claimed', () => this.#options.begunVideos?.setItem(begunKey(this.#videoId), '1'));
     recorder.on('part_stored', ({ part }) => {
       this.#report({ type: 'recording_state', state: 'part_stored', video_id: this.#videoId, part });
     });
@@ -126,17 +128,10 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     if (!this.#options.send(message) && this.#unsent.length < 100) this.#unsent.push(message);
   }
 
-  #claim(videoId: string): boolean {
-    const storage = this.#options.begunVideos;
-    if (!storage) return true;
-    const key = `interview-recording-begun:${videoId}`;
-    if (storage.getItem(key) !== null) return false;
-    storage.setItem(key, '1');
-    return true;
-  }
-
   #setStatus(status: RecordingStatus): void {
     this.#status = status;
     this.emit('status', status);
   }
 }
+
+const begunKey = (videoId: string) => `interview-recording-begun:${videoId}`;

@@ -14,6 +14,7 @@ export interface RecorderOptions extends UploaderOptions {
 
 export type RecorderEvents = {
   started: { mimeType: string };
+  claimed: null;
   part_stored: { part: number; bytes: number };
   progress: { sentBytes: number; recordedBytes: number };
   failed: string;
@@ -43,6 +44,7 @@ export class Recorder extends Emitter<RecorderEvents> {
       ...(options.video ? { videoBitsPerSecond: options.videoBitsPerSecond ?? 600_000 } : {}),
     });
     this.#uploader = new PartUploader(options);
+    this.#uploader.on('claimed', () => this.emit('claimed', null));
     this.#uploader.on('part_stored', (part) => this.emit('part_stored', part));
     this.#uploader.on('progress', (progress) => this.emit('progress', progress));
     this.#uploader.on('failed', (reason) => {

@@ -20,6 +20,8 @@ export type UploadFailure =
   | 'deadline';
 
 export type UploaderEvents = {
+  /** The first bytes leave this page: from now on the video belongs to this recording. */
+  claimed: null;
   part_stored: { part: number; bytes: number };
   progress: { sentBytes: number; recordedBytes: number };
   /** The upload cannot go on; the recording is lost from here. */
@@ -168,6 +170,7 @@ export class PartUploader extends Emitter<UploaderEvents> {
   async #sendOnce(part: Part): Promise<'stored' | 'again' | UploadFailure> {
     const retry = part.attempts > 0;
     part.attempts += 1;
+    if (part.number === 1 && !retry) this.emit('claimed', null);
     const form = new FormData();
     form.append('videoId', this.#options.videoId);
     form.append('file', part.blob, 'file');
