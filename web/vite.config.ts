@@ -13,6 +13,8 @@ export default defineConfig({
     sourcemap: true,
     // Nothing is inlined as a data: URL, so the page runs under a strict Content-Security-Policy.
     assetsInlineLimit: 0,
+    // The licences of everything that is bundled travel with the bundle.
+    license: { fileName: 'licenses.md' },
     modulePreload: { polyfill: false },
   },
   server: {

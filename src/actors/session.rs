@@ -391,6 +391,10 @@ impl SessionState {
     fn save_phase(&mut self, phase: Phase, myself: &ActorRef<SessionMsg>) {
         let end = self.interview.end();
         tracing::info!(phase = phase.as_str(), reason = end.map(EndReason::as_str), "phase changed");
+        if phase.is_terminal() {
+            // The line is closed with the process; nobody will be there to say so.
+            self.journal.record(Record::Connected(false));
+        }
         self.journal.record(Record::Phase { phase, end, at: clock::now() });
         self.journal.tell(ServerEvent::PhaseChanged { phase, reason: end });
         if phase == Phase::Live {

@@ -22,7 +22,7 @@ export class Spec {
   constructor(document) {
     this.document = document;
     toJsonSchema(document);
-    const options = { strict: false, allErrors: true, validateFormats: true, logger: false };
+    const options = { strict: false, allErrors: true, validateFormats: true, unicodeRegExp: false, logger: false };
     this.ajv = document.openapi.startsWith('3.0') ? new Ajv(options) : new Ajv2020(options);
     addFormats(this.ajv);
     // Widths that OpenAPI knows and JSON Schema does not.

@@ -160,7 +160,7 @@ async fn assign_address(State(fly): State<Fly>, Path(name): Path<String>, Json(b
     let mut state = lock(&fly.inner.state);
     let app = state.apps.get_mut(&name).ok_or_else(|| ApiError::not_found("app"))?;
     app.addresses.push((body.kind.clone(), address.clone()));
-    Ok((StatusCode::CREATED, Json(address_json(&body.kind, &address))).into_response())
+    Ok((StatusCode::OK, Json(address_json(&body.kind, &address))).into_response())
 }
 
 async fn list_addresses(State(fly): State<Fly>, Path(name): Path<String>) -> Answer {

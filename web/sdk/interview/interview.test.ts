@@ -1,0 +1,317 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { CallEvents, CallOptions, Call } from '../call/call';
+import type { VoiceEvent } from '../call/voice_events';
+import { Emitter } from '../emitter';
+import type { Mixer } from '../recorder/mixer';
+import type { Recorder, RecorderEvents } from '../recorder/recorder';
+import type { UploadOutcome } from '../recorder/uploader';
+import type { ConsentKind, JoinInfo } from '../types';
+import { Interview } from './interview';
+
+class FakeSocket {
+  readyState = 1;
+  sent: Record<string, unknown>[] = [];
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onclose: ((event: { code: number; reason: string }) => void) | null = null;
+  send(data: string): void {
+    this.sent.push(JSON.parse(data) as Record<string, unknown>);
+  }
+  close(): void {
+    this.readyState = 3;
+  }
+  receive(message: object): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+  drop(code: number): void {
+    this.readyState = 3;
+    this.onclose?.({ code, reason: '' });
+  }
+  of(type: string) {
+    return this.sent.filter((message) => message['type'] === type);
+  }
+}
+
+class FakeCall extends Emitter<CallEvents> {
+  state = 'connecting' as const;
+  alive = true;
+  constructor(readonly options: CallOptions) {
+    super();
+  }
+  async start(): Promise<void> {
+    await this.options.exchange(`offer`);
+  }
+  close(): void {
+    this.alive = false;
+    this.removeAllListeners();
+  }
+}
+
+class FakeRecorder extends Emitter<RecorderEvents> {
+  stopped = false;
+  outcome: UploadOutcome = { kind: 'stored', parts: 2 };
+  start(): void {
+    this.emit('started', { mimeType: 'video/webm' });
+  }
+  async stop(): Promise<UploadOutcome> {
+    this.stopped = true;
+    return this.outcome;
+  }
+}
+
+const JOIN = {
+  session_id: 's1',
+  websocket_url: 'wss://example.test/ws',
+  websocket_ticket: 't',
+  video_token: 'to1',
+  video_id: 'vi1',
+  video_upload_url: 'https://upload.test',
+  consent_policy_version: '7',
+} as JoinInfo;
+
+function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording'], begun: Map<string, string> = new Map()) {
+  const sockets: FakeSocket[] = [];
+  const calls: FakeCall[] = [];
+  const recorders: FakeRecorder[] = [];
+  const microphone = { enabled: true } as MediaStreamTrack;
+  const interview = new Interview({
+    sessionId: 's1',
+    join: async () => JOIN,
+    microphone,
+    consents,
+    begunVideos: {
+      getItem: (key) => begun.get(key) ?? null,
+      setItem: (key, value) => void begun.set(key, value),
+    },
+    openSocket: () => {
+      const socket = new FakeSocket();
+      sockets.push(socket);
+      return socket as unknown as WebSocket;
+    },
+    createCall: (options) => {
+      const call = new FakeCall(options);
+      calls.push(call);
+      return call as unknown as Call;
+    },
+    createMixer: () =>
+      ({
+        track: {},
+        resume: async () => undefined,
+        close: async () => undefined,
+        setMicrophone: () => undefined,
+        setRemote: () => undefined,
+        levels: () => ({ microphone: 0, remote: 0 }),
+      }) as unknown as Mixer,
+    createRecorder: () => {
+      const recorder = new FakeRecorder();
+      recorders.push(recorder);
+      return recorder as unknown as Recorder;
+    },
+  });
+  const socket = () => sockets.at(-1) as FakeSocket;
+  const call = () => calls.at(-1) as FakeCall;
+  const flush = () => vi.advanceTimersByTimeAsync(0);
+  const ready = async (overrides: object = {}) => {
+    socket().receive({
+      type: 'session_ready',
+      n: 1,
+      session_id: 's1',
+      phase: 'ready',
+      segment: 1,
+      acked_seq: 0,
+      heartbeat_interval_ms: 3_600_000,
+      required_consents: ['ai_evaluation', 'recording'],
+      given_consents: ['ai_evaluation', 'recording'],
+      time_left_s: 60,
+      greeted: false,
+      limits: { max_frame_bytes: 65_536, max_entries: 100 },
+      ...overrides,
+    });
+    await flush();
+  };
+  const answer = async () => {
+    socket().receive({ type: 'sdp_answer', n: 2, sdp: 'answer', segment: 1 });
+    await flush();
+    call().emit('state', 'connected');
+    await flush();
+  };
+  const live = async () => {
+    await interview.start();
+    await ready();
+    await answer();
+    expect(interview.state.kind).toBe('live');
+  };
+  return { interview, sockets, calls, recorders, microphone, socket, call, flush, ready, answer, live };
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('Interview', () => {
+  it('makes no offer before the consent is recorded', async () => {
+    const { interview, socket, calls, ready, flush } = setUp();
+    await interview.start();
+    await ready({ given_consents: [] });
+    expect(socket().of('consent')).toEqual([
+      { type: 'consent', kinds: ['ai_evaluation', 'recording'], policy_version: '7' },
+    ]);
+    expect(calls).toHaveLength(0);
+    socket().receive({ type: 'consent_recorded', n: 2, kinds: ['ai_evaluation', 'recording'] });
+    await flush();
+    expect(socket().of('sdp_offer')).toHaveLength(1);
+  });
+
+  it('does not start when a required consent is missing', async () => {
+    const { interview, calls, ready } = setUp(['ai_evaluation']);
+    await interview.start();
+    await ready({ given_consents: [] });
+    expect(interview.state).toMatchObject({ kind: 'failed', code: 'consent_refused' });
+    expect(calls).toHaveLength(0);
+  });
+
+  it('keeps the call when only the link to the runtime was lost', async () => {
+    const { live, sockets, socket, calls, call, ready, interview } = setUp();
+    await live();
+    socket().drop(1006);
+    await vi.advanceTimersByTimeAsync(600);
+    expect(sockets).toHaveLength(2);
+    await ready({ n: 9, phase: 'live', greeted: true });
+    expect(calls).toHaveLength(1);
+    expect(call().alive).toBe(true);
+    expect(interview.state.kind).toBe('live');
+  });
+
+  it('places a new call when the runtime asks for one, but not for a request that was met already', async () => {
+    const { live, socket, calls, answer, flush, interview } = setUp();
+    await live();
+    socket().receive({ type: 'media_renegotiate', n: 5, reason: 'rollover' });
+    await flush();
+    expect(calls).toHaveLength(2);
+    expect(calls[0]?.alive).toBe(false);
+    expect(interview.state.kind).toBe('reconnecting');
+    await answer();
+    expect(interview.state.kind).toBe('live');
+    socket().receive({ type: 'media_renegotiate', n: 5, reason: 'rollover' });
+    await flush();
+    expect(calls).toHaveLength(2);
+  });
+
+  it('replaces a call whose line has failed', async () => {
+    const { live, calls, call, answer, flush, interview, recorders } = setUp();
+    await live();
+    call().emit('lost', 'ice_failed');
+    await flush();
+    expect(calls).toHaveLength(2);
+    await answer();
+    expect(interview.state.kind).toBe('live');
+    expect(recorders).toHaveLength(1);
+  });
+
+  it('tries an offer again when the runtime says it may, and gives up when it may not', async () => {
+    const { interview, ready, calls, socket, flush } = setUp();
+    await interview.start();
+    await ready();
+    const refuse = (retryable: boolean) =>
+      socket().receive({ type: 'error', n: 3, code: 'upstream', message: 'no', retryable, request_type: 'sdp_offer' });
+    refuse(true);
+    await flush();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(calls).toHaveLength(2);
+    refuse(false);
+    await flush();
+    expect(interview.state).toMatchObject({ kind: 'failed', code: 'upstream' });
+  });
+
+  it('does not keep an offer waiting on a link that has gone, and makes it again on the next one', async () => {
+    const { interview, ready, calls, socket, answer } = setUp();
+    await interview.start();
+    await ready();
+    socket().drop(1006);
+    await vi.advanceTimersByTimeAsync(600);
+    await ready({ n: 4 });
+    expect(calls).toHaveLength(2);
+    await answer();
+    expect(interview.state.kind).toBe('live');
+  });
+
+  it('relays each settled line once', async () => {
+    const { live, socket, call, flush } = setUp();
+    await live();
+    const event: VoiceEvent = {
+      type: 'conversation.item.input_audio_transcription.completed',
+      item_id: 'u1',
+      transcript: 'I used Rust.',
+    };
+    call().emit('voice', event);
+    call().emit('voice', event);
+    await flush();
+    const updates = socket().of('transcript_update');
+    expect(updates).toHaveLength(1);
+    expect(updates[0]).toMatchObject({
+      seq: 1,
+      entries: [{ text: 'I used Rust.', speaker: 'candidate', id: 'u1', item_id: 'u1' }],
+    });
+  });
+
+  it('ends on the wish of the candidate, again after a reconnect, and reports the recording', async () => {
+    const { live, interview, socket, microphone, recorders, ready, flush } = setUp();
+    await live();
+    socket().drop(1006);
+    interview.end();
+    expect(microphone.enabled).toBe(false);
+    expect(recorders[0]?.stopped).toBe(true);
+    await vi.advanceTimersByTimeAsync(600);
+    await ready({ n: 9, phase: 'live' });
+    expect(socket().of('end_session')).toHaveLength(1);
+    expect(socket().of('recording_state')).toMatchObject([{ state: 'finished', video_id: 'vi1', part: 2 }]);
+    socket().receive({ type: 'session_ended', n: 10, reason: 'candidate_ended', transcript_entries: 4, summary: 'pending' });
+    await flush();
+    expect(interview.state).toEqual({ kind: 'ended', reason: 'candidate_ended', summary: 'pending' });
+  });
+
+  it('does not wait for ever for the end to be confirmed', async () => {
+    const { live, interview } = setUp();
+    await live();
+    interview.end();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(interview.state).toMatchObject({ kind: 'ended', reason: null });
+  });
+
+  it('lets the interviewer finish its goodbye before the recording stops', async () => {
+    const { live, interview, socket, call, recorders, flush } = setUp();
+    await live();
+    call().emit('voice', { type: 'output_audio_buffer.started', response_id: 'r1' });
+    socket().receive({ type: 'phase_changed', n: 5, phase: 'ending', reason: 'interviewer_ended' });
+    await flush();
+    expect(interview.state.kind).toBe('ending');
+    expect(recorders[0]?.stopped).toBe(false);
+    call().emit('voice', { type: 'output_audio_buffer.stopped', response_id: 'r1' });
+    await flush();
+    expect(recorders[0]?.stopped).toBe(true);
+  });
+
+  it('steps aside when the interview was opened elsewhere', async () => {
+    const { live, interview, socket, sockets, call } = setUp();
+    await live();
+    socket().drop(4001);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(interview.state.kind).toBe('superseded');
+    expect(call().alive).toBe(false);
+    expect(sockets).toHaveLength(1);
+  });
+
+  it('does not record into a video that an earlier page has filled', async () => {
+    const { live, recorders, socket, interview } = setUp(
+      undefined,
+      new Map([['interview-recording-begun:vi1', '1']]),
+    );
+    await live();
+    expect(recorders).toHaveLength(0);
+    expect(interview.recording).toEqual({ kind: 'failed', reason: 'interrupted_by_reload' });
+    expect(socket().of('recording_state')).toMatchObject([{ state: 'failed' }]);
+  });
+});
