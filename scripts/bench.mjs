@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 
-const BINARY = 'target/dist/interview-runtime';
+const BINARY = 'target/release/interview-runtime';
 const LOADGEN = process.env.LOADGEN; // the load generator's binary, if there is one
 const MINRS = process.env.MINRS; // the floor it is held against
 const PORT = 20_000 + Math.floor(Math.random() * 20_000);
@@ -70,16 +70,8 @@ try {
   const idle = started.at(-1);
   const status = readFileSync(`/proc/${idle.pid}/status`, 'utf8');
   console.log(`idle memory: ${/VmRSS:\s+(\d+) kB/.exec(status)[1] / 1024 | 0} MiB RSS, ${readFileSync(`/proc/${idle.pid}/smaps_rollup`, 'utf8').match(/Pss:\s+(\d+)/)[1] / 1024 | 0} MiB PSS`);
-  console.log(`binary: ${round(statSync(BINARY).size / 1e6)} MB`);
+  console.log(`release binary: ${round(statSync(BINARY).size / 1e6)} MB`);
 
-  if (LOADGEN && existsSync(LOADGEN)) {
-    const { websocket_ticket: ticket } = await api(`/api/sessions/${id}/ticket`, {});
-    const load = spawnSync(LOADGEN, ['--url', `ws://127.0.0.1:10014/ws/${id}`, '--conns', '1', '--entries', '2', '--text-len', '160', '--duration', '4', '--warmup', '1',
-      '--hello', JSON.stringify({ type: 'authenticate', ticket }), '--ready-contains', '"session_ready"', '--seq-key', 'seq', '--ack-seq-ptr', '/seq'], { encoding: 'utf8' });
-    console.log(`transcript_update to ack, 1 socket, fsync on: ${load.stdout.trim() || load.stderr.trim()}`);
-  } else {
-    console.log('notice: LOADGEN is not set, the acknowledgement figures are skipped');
-  }
 } finally {
   for (const child of started) child.kill('SIGKILL');
   const gone = new Promise((done) => sandbox.once('exit', done));
@@ -87,3 +79,33 @@ try {
   await gone;
   rmSync(data, { recursive: true, force: true });
 }
+
+// ---- the SDP hop, and acknowledgements of many sockets, beside their floors ----
+const bench = (process.env.BENCH_BINARY ?? '').trim();
+for (const sockets of [1, 50, 500]) {
+  const child = spawn(bench, [String(sockets)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const line = await new Promise((done, fail) => {
+    let text = '';
+    child.stdout.on('data', (chunk) => { text += chunk; if (text.includes('\n')) done(text); });
+    child.once('exit', (code) => fail(new Error(`the bench process ended with ${code}`)));
+  });
+  const { address, database_url: database, sdp_hop_median: hop } = JSON.parse(line);
+  if (sockets === 1) console.log(`SDP hop, median of ${hop.rounds}: ${hop.session_us} µs through the session, ${hop.bare_forwarder_us} µs through a bare axum and reqwest forwarder`);
+  if (LOADGEN && existsSync(LOADGEN)) {
+    const common = ['--conns', String(sockets), '--entries', '2', '--text-len', '160', '--duration', '4', '--warmup', '1'];
+    const ours = spawnSync(LOADGEN, [...common, '--url', `ws://${address}/s/{i}/ws`, '--hello', '{"type":"authenticate","ticket":"bench-{i}"}',
+      '--ready-contains', '"session_ready"', '--seq-key', 'seq', '--ack-seq-ptr', '/seq', '--label', `session ${sockets}`], { encoding: 'utf8' });
+    console.log(`${sockets} sockets, session: ${ours.stdout.trim() || ours.stderr.trim()}`);
+    if (MINRS && existsSync(MINRS)) {
+      const port = 10_100 + sockets;
+      const floor = spawn(MINRS, [], { env: { ...process.env, PORT: String(port), DATABASE_URL: database, MODE: 'batch', POOL: '10', THREADS: '1' }, stdio: 'ignore' });
+      const load = spawnSync(LOADGEN, [...common, '--url', `ws://127.0.0.1:${port}/ws?session={uuid}`, '--connect-retry-ms', '5000', '--ack-seq-ptr', '/seq', '--label', `minrs ${sockets}`], { encoding: 'utf8' });
+      console.log(`${sockets} sockets, floor: ${load.stdout.trim() || load.stderr.trim()}`);
+      floor.kill('SIGKILL');
+    }
+  }
+  const gone = new Promise((done) => child.once('exit', done));
+  child.stdin.end();
+  await gone;
+}
+if (!LOADGEN) console.log('notice: LOADGEN is not set, the acknowledgement figures are skipped');

@@ -191,6 +191,50 @@ pub enum ConfigError {
     Read(#[from] config::ConfigError),
     #[error("configuration key {key}: {value} is not allowed; allowed: {allowed}")]
     NotAllowed { key: &'static str, value: String, allowed: &'static str },
+    #[error("configuration key {key}: {value} is not understood ({why}); {about}")]
+    NotUnderstood { key: String, value: String, why: String, about: String },
+}
+
+/// Name the key, the value and what is allowed; the last from the comments of the defaults.
+fn explain(error: &config::ConfigError, sources: &config::Config) -> ConfigError {
+    let told = error.to_string();
+    let Some((why, key)) = told.split_once(" for key `").and_then(|(why, rest)| Some((why, rest.split('`').next()?))) else {
+        return ConfigError::NotUnderstood {
+            key: "(unknown)".into(),
+            value: String::new(),
+            why: told,
+            about: "see config/default.toml".into(),
+        };
+    };
+    let secret = ["api_key", "secret", "token", "url"].iter().any(|word| key.ends_with(word));
+    let value = if secret {
+        "the value".into()
+    } else {
+        sources.get_string(key).map_or_else(|_| "the value".into(), |value| format!("{value:?}"))
+    };
+    ConfigError::NotUnderstood { key: key.to_owned(), value, why: why.to_owned(), about: about(key) }
+}
+
+/// The comment and the default of a key in config/default.toml.
+fn about(key: &str) -> String {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut comment = Vec::new();
+    let mut inside = false;
+    for line in DEFAULTS.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            inside = header.trim_end_matches(']') == section;
+            comment.clear();
+        } else if let Some(text) = line.strip_prefix("# ") {
+            comment.push(text);
+        } else if inside && line.split('=').next().map(str::trim) == Some(name) {
+            let default = line.split_once('=').map_or("", |(_, default)| default.trim());
+            comment.push("default");
+            return format!("{} {default}", comment.join(" "));
+        } else {
+            comment.clear();
+        }
+    }
+    "there is no such key".to_owned()
 }
 
 impl Config {
@@ -206,7 +250,8 @@ impl Config {
         if let Some(path) = file {
             sources = sources.add_source(File::from(path).format(FileFormat::Toml));
         }
-        let config: Self = sources.add_source(environment).build()?.try_deserialize()?;
+        let sources = sources.add_source(environment).build()?;
+        let config: Self = sources.clone().try_deserialize().map_err(|error| explain(&error, &sources))?;
         config.check(role)?;
         Ok(config)
     }
@@ -362,7 +407,9 @@ mod tests {
     #[test]
     fn a_wrong_value_names_the_key_and_the_value() {
         for (key, value, told) in [
-            ("INTERVIEW__HTTP__BIND", "nowhere", "nowhere"),
+            ("INTERVIEW__HTTP__BIND", "nowhere", "\"nowhere\""),
+            ("INTERVIEW__HTTP__BIND", "nowhere", "Address and port to listen on"),
+            ("INTERVIEW__OPENAI__BASE_URL", "nowhere", "openai.base_url"),
             ("INTERVIEW__INTERVIEW__GRACE_S", "soon", "grace_s"),
             ("INTERVIEW__ROUTING__MODE", "pigeon", "pigeon"),
             ("INTERVIEW__DATABASE__URL", "postgres://a:hidden@h:6543/x", "port 6543"),

@@ -197,8 +197,13 @@ async fn a_whole_interview() {
     let last = sideband.events.last().unwrap();
     assert!(channel.contains(last), "the peer misses {last}");
     assert_eq!(stage.ledger.violations().len(), 0, "{:?}", stage.ledger.violations());
-    let sent = stage.ledger.find(|entry| entry.method == "WS");
-    assert_eq!(sent.len(), 3);
+    // The last of the three is written down when its answer is out, which may be just now.
+    let sent = || stage.ledger.find(|entry| entry.method == "WS").len();
+    let limit = tokio::time::Instant::now() + PATIENCE;
+    while sent() < 3 && tokio::time::Instant::now() < limit {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(sent(), 3);
     leave_evidence("interview", &channel, &stage.ledger);
     stage.openai.shutdown().await;
 }

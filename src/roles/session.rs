@@ -21,6 +21,7 @@ use crate::integrations::clients::{Integrations, store};
 use crate::integrations::store::session::{Claimed, SessionStore};
 use crate::integrations::store::{Store, StoreError};
 use crate::telemetry::Trace;
+use axum::serve::ListenerExt;
 use ractor::{Actor, ActorRef};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -267,6 +268,8 @@ impl Process {
 }
 
 async fn serve(listener: TcpListener, router: axum::Router, mut closed: watch::Receiver<bool>) {
+    // Small frames must not wait for each other.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let served = axum::serve(listener, router).with_graceful_shutdown(async move {
         let _ = closed.wait_for(|closed| *closed).await;
     });

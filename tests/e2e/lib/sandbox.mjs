@@ -11,6 +11,7 @@ async function get(path) {
 export const sandbox = {
   state: () => get('state'),
   violations: async () => (await get('violations')).items,
+  mail: async () => (await get('mail')).items,
   async inject(name) {
     const response = await fetch(`${BASE_URL}/sandbox/openai/inject`, {
       method: 'POST',

@@ -4,6 +4,8 @@ import { explain } from './explain';
 import { isOver } from './format';
 import { poll } from './poll';
 
+const RECORDING_EVERY_MS = 10_000;
+
 /** One interview as a recruiter follows it: its state and words live, then its summary and recording. */
 export class DetailModel {
   session = $state.raw<SessionView | null>(null);
@@ -17,6 +19,7 @@ export class DetailModel {
   #stopPolling: (() => void) | null = null;
   /** Whether the whole transcript was read after the interview had ended. */
   #complete = false;
+  #recordingReadAt = 0;
 
   constructor(sessionId: Uuid) {
     this.#sessionId = sessionId;
@@ -99,7 +102,8 @@ export class DetailModel {
         this.#complete = true;
       }
       const { recording, summary } = session;
-      if (isOver(session.phase) && recording.state !== this.recording?.state) {
+      if (isOver(session.phase) && this.#recordingIsDue(recording.state)) {
+        this.#recordingReadAt = Date.now();
         this.recording = await api.recording(this.#sessionId);
       }
       if (summary.status !== 'none' && summary.status !== this.summary?.status) {
@@ -110,6 +114,14 @@ export class DetailModel {
     } catch (error) {
       this.problem = explain(error);
     }
+  }
+
+  /** The provider prepares a video without telling us when it is done, so it is asked now and then. */
+  #recordingIsDue(state: string): boolean {
+    if (this.recording === null || this.recording.state === 'uploaded') {
+      return Date.now() - this.#recordingReadAt > RECORDING_EVERY_MS;
+    }
+    return this.recording.playback_url === null && state !== this.recording.state;
   }
 
   #upsert(entry: Entry): void {
