@@ -132,3 +132,23 @@ fn panics_unwind_in_every_profile() {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("the manifest is there");
     assert!(!manifest.contains("panic = \"abort\"") && !manifest.contains("panic=\"abort\""), "supervision needs unwinding");
 }
+
+/// `UPDATE_DOCS=1 cargo test --test it error_code` writes the page anew.
+#[test]
+fn the_error_code_page_is_current() {
+    use interview_runtime::error::ErrorCode;
+    let rows: String =
+        ErrorCode::ALL.iter().fold(String::new(), |page, code| page + &format!("| `{}` | {} |\n", code.as_str(), code.help().trim()));
+    let page = format!(
+        "# Error codes\n\nStable codes of problems, socket errors and log lines (`error_code`), and what to do.\nWritten from `src/error.rs` by a test; do not edit by hand.\n\n| code | cause, and what to do |\n|---|---|\n{rows}"
+    );
+    let path = root().join("docs/ERROR_CODES.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).expect("the page is written");
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        stored == page,
+        "docs/ERROR_CODES.md is not what src/error.rs says: run UPDATE_DOCS=1 cargo test --test it error_code"
+    );
+}
