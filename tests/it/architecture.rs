@@ -137,8 +137,9 @@ fn panics_unwind_in_every_profile() {
 #[test]
 fn the_error_code_page_is_current() {
     use interview_runtime::error::ErrorCode;
-    let rows: String =
-        ErrorCode::ALL.iter().fold(String::new(), |page, code| page + &format!("| `{}` | {} |\n", code.as_str(), code.help().trim()));
+    let rows: String = ErrorCode::ALL
+        .iter()
+        .fold(String::new(), |page, code| page + &format!("| `{}` | {} |\n", code.as_str(), code.help().trim()));
     let page = format!(
         "# Error codes\n\nStable codes of problems, socket errors and log lines (`error_code`), and what to do.\nWritten from `src/error.rs` by a test; do not edit by hand.\n\n| code | cause, and what to do |\n|---|---|\n{rows}"
     );
