@@ -33,6 +33,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+mod calls;
+mod line;
+
+use calls::{hang_up, open_call};
+use line::LineTask;
+
 pub struct ControlChannel;
 
 #[derive(Debug)]
@@ -559,148 +565,4 @@ fn instructions(claimed: &Claimed) -> String {
         competencies = competencies.join("\n"),
         guidance = claimed.guidance,
     )
-}
-
-async fn open_call(client: &OpenAiClient, sdp: &str, setup: &SessionConfig, trace: &Trace) -> Result<(CallId, String), Refused> {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        let span = trace.adopt_under(
-            tracing::info_span!("openai.realtime.calls.create", otel.kind = "client"),
-            &Trace::context_of(&tracing::Span::current()),
-        );
-        let error = match client.create_call(sdp, setup).instrument(span).await {
-            Ok(created) => {
-                tracing::Span::current().record("tries", tries);
-                return Ok((created.call_id, created.answer_sdp));
-            }
-            Err(error) => error,
-        };
-        if let Some(orphan) = error.orphan() {
-            hang_up(client, orphan).await;
-        }
-        let after = error.retry_after().unwrap_or_else(|| backoff.next_delay());
-        let again = error.class() == FaultClass::Transient && error.is_safe_to_repeat() && after < Duration::from_secs(5);
-        if !again || tries >= OPEN_TRIES {
-            tracing::Span::current().record("tries", tries);
-            tracing::Span::current().record("error_code", error.code().as_str());
-            tracing::error!(error_code = error.code().as_str(), error = %chain(&error), tries, "the call could not be opened");
-            // An offer that is refused is the browser's; a key that is refused is ours for good.
-            let fatal = matches!(error.code(), ErrorCode::OpenAiUnauthorized | ErrorCode::OpenAiQuotaExhausted);
-            return Err(Refused { code: error.code(), fatal });
-        }
-        tokio::time::sleep(after).await;
-    }
-}
-
-async fn hang_up(client: &OpenAiClient, call: &CallId) {
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
-    for _ in 0..3 {
-        match client.hang_up(call).await {
-            Ok(_) => return,
-            Err(error) if error.class() == FaultClass::Transient => tokio::time::sleep(backoff.next_delay()).await,
-            Err(error) => {
-                tracing::Span::current().record("error_code", error.code().as_str());
-                tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the call could not be hung up; the provider ends it when the browser is gone");
-                return;
-            }
-        }
-    }
-}
-
-/// Keeps the sideband open for as long as the call lives.
-struct LineTask {
-    client: OpenAiClient,
-    call: CallId,
-    generation: u64,
-    target: ActorRef<ControlChannelMsg>,
-    trace: Trace,
-    update: SessionConfig,
-    permits: Arc<Semaphore>,
-}
-
-enum LineEnd {
-    Redial,
-    Gone,
-    /// Nobody listens to us any more.
-    Unheard,
-}
-
-impl LineTask {
-    async fn run(self, mut commands: mpsc::Receiver<ClientEvent>) {
-        let born = Instant::now();
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-        let (mut joined_once, mut failures) = (false, 0);
-        loop {
-            let span = self.trace.adopt(tracing::info_span!(
-                "control_channel.connect",
-                otel.kind = "client",
-                error_code = tracing::field::Empty
-            ));
-            let error = match self.client.connect_sideband(&self.call).instrument(span.clone()).await {
-                Ok(sideband) => {
-                    drop(span);
-                    (joined_once, failures) = (true, 0);
-                    match self.converse(sideband, &mut commands).await {
-                        LineEnd::Redial => self.report(Line::Down),
-                        LineEnd::Gone => return self.report(Line::Gone),
-                        LineEnd::Unheard => return,
-                    }
-                    tokio::time::sleep(backoff.next_delay()).await;
-                    continue;
-                }
-                Err(error) => error,
-            };
-            span.record("error_code", error.code().as_str());
-            let fresh = !joined_once && born.elapsed() < FRESH_CALL;
-            failures += 1;
-            match &error {
-                ConnectSidebandError::CallGone { .. } if !fresh => return self.report(Line::Gone),
-                ConnectSidebandError::Unauthorized { .. } => return self.report(Line::GivenUp),
-                _ if failures > 30 => return self.report(Line::GivenUp),
-                _ => tracing::debug!(error_code = error.code().as_str(), failures, "the sideband did not open"),
-            }
-            tokio::time::sleep(error.retry_after().unwrap_or_else(|| backoff.next_delay())).await;
-        }
-    }
-
-    fn report(&self, state: Line) {
-        let _ = self.target.cast(ControlChannelMsg::Line { generation: self.generation, state });
-    }
-
-    async fn converse(&self, sideband: Sideband, commands: &mut mpsc::Receiver<ClientEvent>) -> LineEnd {
-        let (mut reader, mut writer) = sideband.split();
-        // No session.created comes to a sideband: our own update tells when we are heard.
-        let update =
-            ClientEvent::SessionUpdate { event_id: format!("rt-{}-0", self.generation), session: Box::new(self.update.clone()) };
-        if writer.send(&update).await.is_err() {
-            return LineEnd::Redial;
-        }
-        let mut pings = tokio::time::interval(PING_INTERVAL);
-        pings.tick().await;
-        loop {
-            tokio::select! {
-                inbound = reader.next() => match inbound {
-                    Ok(Inbound::Event(event)) => {
-                        let Ok(permit) = self.permits.clone().acquire_owned().await else { return LineEnd::Unheard };
-                        if self.target.cast(ControlChannelMsg::Heard { generation: self.generation, event: Box::new(event), permit }).is_err() {
-                            return LineEnd::Unheard;
-                        }
-                    }
-                    Ok(Inbound::Pong) => {}
-                    Ok(Inbound::Closed(closed)) => {
-                        tracing::info!(close.code = closed.code, "the sideband was closed");
-                        return if closed.meaning() == ClosedMeaning::Expired { LineEnd::Gone } else { LineEnd::Redial };
-                    }
-                    Err(error) => {
-                        tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the sideband broke");
-                        return LineEnd::Redial;
-                    }
-                },
-                command = commands.recv() => if let Some(command) = command { if writer.send(&command).await.is_err() { return LineEnd::Redial } } else { let _ = writer.close().await; return LineEnd::Unheard },
-                _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },
-            }
-        }
-    }
 }

@@ -1,0 +1,99 @@
+//! The sideband's connection: dialled, held, dialled again.
+
+use super::*;
+
+/// Keeps the sideband open for as long as the call lives.
+pub(super) struct LineTask {
+    pub(super) client: OpenAiClient,
+    pub(super) call: CallId,
+    pub(super) generation: u64,
+    pub(super) target: ActorRef<ControlChannelMsg>,
+    pub(super) trace: Trace,
+    pub(super) update: SessionConfig,
+    pub(super) permits: Arc<Semaphore>,
+}
+
+enum LineEnd {
+    Redial,
+    Gone,
+    /// Nobody listens to us any more.
+    Unheard,
+}
+
+impl LineTask {
+    pub(super) async fn run(self, mut commands: mpsc::Receiver<ClientEvent>) {
+        let born = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let (mut joined_once, mut failures) = (false, 0);
+        loop {
+            let span = self.trace.adopt(tracing::info_span!(
+                "control_channel.connect",
+                otel.kind = "client",
+                error_code = tracing::field::Empty
+            ));
+            let error = match self.client.connect_sideband(&self.call).instrument(span.clone()).await {
+                Ok(sideband) => {
+                    drop(span);
+                    (joined_once, failures) = (true, 0);
+                    match self.converse(sideband, &mut commands).await {
+                        LineEnd::Redial => self.report(Line::Down),
+                        LineEnd::Gone => return self.report(Line::Gone),
+                        LineEnd::Unheard => return,
+                    }
+                    tokio::time::sleep(backoff.next_delay()).await;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            span.record("error_code", error.code().as_str());
+            let fresh = !joined_once && born.elapsed() < FRESH_CALL;
+            failures += 1;
+            match &error {
+                ConnectSidebandError::CallGone { .. } if !fresh => return self.report(Line::Gone),
+                ConnectSidebandError::Unauthorized { .. } => return self.report(Line::GivenUp),
+                _ if failures > 30 => return self.report(Line::GivenUp),
+                _ => tracing::debug!(error_code = error.code().as_str(), failures, "the sideband did not open"),
+            }
+            tokio::time::sleep(error.retry_after().unwrap_or_else(|| backoff.next_delay())).await;
+        }
+    }
+
+    fn report(&self, state: Line) {
+        let _ = self.target.cast(ControlChannelMsg::Line { generation: self.generation, state });
+    }
+
+    async fn converse(&self, sideband: Sideband, commands: &mut mpsc::Receiver<ClientEvent>) -> LineEnd {
+        let (mut reader, mut writer) = sideband.split();
+        // No session.created comes to a sideband: our own update tells when we are heard.
+        let update =
+            ClientEvent::SessionUpdate { event_id: format!("rt-{}-0", self.generation), session: Box::new(self.update.clone()) };
+        if writer.send(&update).await.is_err() {
+            return LineEnd::Redial;
+        }
+        let mut pings = tokio::time::interval(PING_INTERVAL);
+        pings.tick().await;
+        loop {
+            tokio::select! {
+                inbound = reader.next() => match inbound {
+                    Ok(Inbound::Event(event)) => {
+                        let Ok(permit) = self.permits.clone().acquire_owned().await else { return LineEnd::Unheard };
+                        if self.target.cast(ControlChannelMsg::Heard { generation: self.generation, event: Box::new(event), permit }).is_err() {
+                            return LineEnd::Unheard;
+                        }
+                    }
+                    Ok(Inbound::Pong) => {}
+                    Ok(Inbound::Closed(closed)) => {
+                        tracing::info!(close.code = closed.code, "the sideband was closed");
+                        return if closed.meaning() == ClosedMeaning::Expired { LineEnd::Gone } else { LineEnd::Redial };
+                    }
+                    Err(error) => {
+                        tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the sideband broke");
+                        return LineEnd::Redial;
+                    }
+                },
+                command = commands.recv() => if let Some(command) = command { if writer.send(&command).await.is_err() { return LineEnd::Redial } } else { let _ = writer.close().await; return LineEnd::Unheard },
+                _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },
+            }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The session and the browser's connection; what it says of the recording.
+
+use super::*;
+
+impl SessionState {
+    pub(super) async fn attach(&mut self, reply: RpcReplyPort<Attached>, myself: &ActorRef<SessionMsg>) {
+        let (sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
+        let connection = self.journal.connect(sender);
+        if let Some(older) = self.supervision.forget(Child::SignalingSocket) {
+            older.stop(Some("superseded".to_owned()));
+        }
+        let (announce, socket) = watch::channel(None);
+        self.socket = Some((connection, announce));
+        if let Err(error) = self.spawn(Child::SignalingSocket, myself).await {
+            tracing::error!(error_code = "actor_start_failed", actor = "signaling_socket", %error, "child did not start");
+        }
+        self.journal.tell(ServerEvent::SessionReady(self.ready()));
+        self.journal.record(Record::Connected(true));
+        if let Some(recording) = &self.recording {
+            let _ = recording.cast(RecordingTrackerMsg::FindRecording);
+        }
+        if reply.send(Attached { connection, socket, outgoing }).is_err() {
+            // The browser is gone already; its HTTP task will not tell us.
+            return self.detach(connection, myself).await;
+        }
+        self.decide(Event::CandidateConnected, myself).await;
+    }
+
+    pub(super) async fn detach(&mut self, connection: ConnectionId, myself: &ActorRef<SessionMsg>) {
+        self.journal.disconnect(connection);
+        if self.socket.as_ref().is_some_and(|(current, _)| *current == connection) {
+            self.socket = None;
+            if let Some(cell) = self.supervision.forget(Child::SignalingSocket) {
+                cell.stop(Some("disconnected".to_owned()));
+            }
+            self.journal.record(Record::Connected(false));
+            self.decide(Event::CandidateDisconnected, myself).await;
+        }
+    }
+
+    pub(super) fn ready(&self) -> SessionReady {
+        SessionReady {
+            session_id: self.session,
+            phase: self.interview.phase(),
+            segment: self.segment,
+            acked_seq: self.journal.acked_client_seq(),
+            heartbeat_interval_ms: self.config.socket.heartbeat_interval_ms,
+            required_consents: self.claimed.required_consents.clone(),
+            given_consents: self.consents.clone(),
+            time_left_s: self.time_left_s(),
+            greeted: self.interview.greeted(),
+            limits: FrameLimits { max_frame_bytes: MAX_FRAME_BYTES, max_entries: MAX_ENTRIES },
+        }
+    }
+
+    pub(super) fn recording_reported(&self, reported: ClientRecordingState, video: Option<VideoId>, part: Option<u32>) {
+        // Another video's progress says nothing about ours.
+        if video.is_some() && video != self.video {
+            return;
+        }
+        if let Some(recording) = &self.recording {
+            let _ = recording.cast(RecordingTrackerMsg::Reported(RecordingReport { state: reported, part }));
+        }
+    }
+
+    /// The browser's claim is checked against our own video and never used.
+    pub(super) fn check_recording_url(&self, url: &str) {
+        let claimed = crate::integrations::api_video::parse_recording_url(url);
+        let ours = self.video.as_ref().map(VideoId::as_str);
+        if claimed.as_ref().map(VideoId::as_str) != ours {
+            tracing::warn!(error_code = "recording_url_refused", "the browser named a recording that is not this interview's");
+            self.journal.tell(ServerEvent::Error {
+                code: "recording_url_refused",
+                message: "recording_url is not this interview's recording; it was ignored".to_owned(),
+                retryable: false,
+                request_type: Some("end_session"),
+            });
+        }
+    }
+}

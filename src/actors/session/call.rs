@@ -1,0 +1,64 @@
+//! The session and its call: offers in, answers out.
+
+use super::*;
+
+impl SessionState {
+    pub(super) async fn offered(&mut self, sdp: String, cause: Context, myself: &ActorRef<SessionMsg>) {
+        if let Some(missing) = self.claimed.required_consents.iter().find(|kind| !self.consents.contains(kind)) {
+            self.journal.tell(ServerEvent::Error {
+                code: ErrorCode::ConsentRequired.as_str(),
+                message: format!("consent to {} is required before audio", missing.as_str()),
+                retryable: true,
+                request_type: Some("sdp_offer"),
+            });
+            return;
+        }
+        self.offer = Some((sdp, cause));
+        self.decide(Event::OfferArrived, myself).await;
+    }
+
+    pub(super) fn refuse_offer(&mut self) {
+        self.offer = None;
+        let (code, message) = if self.interview.phase().is_open() {
+            ("offer_in_progress", "an offer is being answered already")
+        } else {
+            ("session_over", "the interview is over")
+        };
+        self.journal.tell(ServerEvent::Error {
+            code,
+            message: message.to_owned(),
+            retryable: false,
+            request_type: Some("sdp_offer"),
+        });
+    }
+
+    pub(super) fn open_call(&mut self) {
+        let Some((sdp, cause)) = self.offer.take() else { return };
+        let replaces = self.call.take();
+        self.to_control(ControlChannelMsg::Open { sdp, history: self.journal.entries(), replaces, cause });
+    }
+
+    pub(super) async fn call_opened(&mut self, call: CallId, answer: String, myself: &ActorRef<SessionMsg>) {
+        self.segment += 1;
+        self.journal.open_segment(self.segment);
+        self.journal.record(Record::Call { call: Some(call.clone()), segment: self.segment });
+        self.call = Some(call);
+        self.journal.tell(ServerEvent::SdpAnswer { sdp: answer, segment: self.segment });
+        self.decide(Event::CallOpened, myself).await;
+    }
+
+    pub(super) fn call_over(&mut self) {
+        self.call = None;
+        self.journal.record(Record::Call { call: None, segment: self.segment });
+    }
+
+    pub(super) fn command(&self, command: VoiceCommand) {
+        self.to_control(ControlChannelMsg::Command(command));
+    }
+
+    pub(super) fn to_control(&self, message: ControlChannelMsg) {
+        if let Some(control) = &self.control {
+            let _ = control.cast(message);
+        }
+    }
+}

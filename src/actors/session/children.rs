@@ -1,0 +1,181 @@
+//! The session as supervisor: start, restart, give up, stop, by the table in `tree`.
+
+use super::*;
+
+impl SessionState {
+    pub(super) async fn spawn(&mut self, child: Child, myself: &ActorRef<SessionMsg>) -> Result<(), ActorProcessingErr> {
+        let cell: ActorCell = match child {
+            Child::TranscriptWriter => {
+                let args = TranscriptWriterArgs {
+                    journal: self.journal.clone(),
+                    store: self.store.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    batch_records: self.config.outbox.batch_records,
+                };
+                let (writer, _) = Actor::spawn_linked(None, TranscriptWriter, args, myself.get_cell()).await?;
+                self.writer.insert(writer).get_cell()
+            }
+            Child::RecordingTracker => {
+                let args = RecordingTrackerArgs {
+                    journal: self.journal.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    integrations: self.integrations.clone(),
+                    store: self.store.clone(),
+                    recording: self.claimed.recording.clone(),
+                    poll_interval: self.config.api_video.poll_interval(),
+                };
+                let (tracker, _) = Actor::spawn_linked(None, RecordingTracker, args, myself.get_cell()).await?;
+                self.recording.insert(tracker).get_cell()
+            }
+            Child::Summarizer => {
+                let args = SummarizerArgs {
+                    store: self.store.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    integrations: self.integrations.clone(),
+                    claimed: self.claimed.clone(),
+                    session_id: self.session,
+                    model: self.config.openai.summary_model.clone(),
+                };
+                Actor::spawn_linked(None, Summarizer, args, myself.get_cell()).await?.0.get_cell()
+            }
+            Child::ControlChannel => {
+                let args = ControlChannelArgs {
+                    journal: self.journal.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    integrations: self.integrations.clone(),
+                    claimed: self.claimed.clone(),
+                    config: self.config.clone(),
+                    attach: self.call.clone(),
+                };
+                let (control, _) = Actor::spawn_linked(None, ControlChannel, args, myself.get_cell()).await?;
+                self.control.insert(control).get_cell()
+            }
+            Child::SignalingSocket => {
+                let Some((connection, announce)) = &self.socket else { return Ok(()) };
+                let args = SignalingSocketArgs {
+                    connection: *connection,
+                    journal: self.journal.clone(),
+                    session: myself.clone(),
+                    trace: self.trace.clone(),
+                    consent_policy_version: self.claimed.consent_policy_version.clone(),
+                };
+                let (socket, _) = Actor::spawn_linked(None, SignalingSocket, args, myself.get_cell()).await?;
+                let cell = socket.get_cell();
+                announce.send_replace(Some(socket));
+                cell
+            }
+        };
+        self.supervision.started(child, cell);
+        Ok(())
+    }
+
+    pub(super) async fn follow(&mut self, child: Child, verdict: Verdict, myself: &ActorRef<SessionMsg>) {
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::RestartAfter(Duration::ZERO) => self.restart(child, myself).await,
+            Verdict::RestartAfter(delay) => {
+                myself.send_after(delay, move || SessionMsg::RestartDue(child));
+            }
+            Verdict::GiveUp(exhausted) => self.give_up(child, exhausted, myself).await,
+        }
+    }
+
+    pub(super) async fn restart(&mut self, child: Child, myself: &ActorRef<SessionMsg>) {
+        if self.supervision.runs(child) || self.ended.is_none() {
+            return;
+        }
+        let span = self.trace.adopt(tracing::info_span!(
+            "session.restart_child",
+            actor = child.name(),
+            restart.count = self.supervision.restarts(child)
+        ));
+        tracing::info!(parent: &span, actor = child.name(), "restarting child");
+        if let Err(error) = self.spawn(child, myself).await {
+            tracing::error!(error_code = "actor_start_failed", actor = child.name(), %error, "child did not start");
+            let verdict = self.supervision.judge(child, Ended::Abnormally);
+            // Boxed: giving up and restarting may follow each other.
+            Box::pin(self.follow(child, verdict, myself)).await;
+        }
+    }
+
+    pub(super) async fn give_up(&mut self, child: Child, exhausted: Exhausted, myself: &ActorRef<SessionMsg>) {
+        tracing::error!(error_code = "actor_exhausted", actor = child.name(), ?exhausted, "child does not stay alive");
+        match exhausted {
+            Exhausted::FailTree => self.end_tree(TreeEnd::Exhausted(child.name()), myself).await,
+            Exhausted::CloseSocket => self.journal.hang_line_up(close::TRY_LATER, "try again later"),
+            Exhausted::Degrade => match child {
+                Child::Summarizer => {
+                    let outcome = Err("summary_failed");
+                    self.summarized(SummaryRecord { outcome, model: self.config.openai.summary_model.clone() }, myself).await;
+                }
+                Child::RecordingTracker => {
+                    self.recording = None;
+                    self.journal.tell(ServerEvent::Degraded { what: Subsystem::Recording });
+                    self.decide(Event::RecordingSettled, myself).await;
+                }
+                _ => {
+                    self.control = None;
+                    self.journal.set_heard(false);
+                    self.journal.tell(ServerEvent::Degraded { what: Subsystem::Control });
+                    self.decide(Event::ControlLost, myself).await;
+                }
+            },
+        }
+    }
+
+    pub(super) async fn end_tree(&mut self, end: TreeEnd, myself: &ActorRef<SessionMsg>) {
+        let Some(ended) = self.ended.take() else { return };
+        self.timers.clear();
+        self.ticker = None;
+        let (code, reason) = match end {
+            TreeEnd::Finished(_) => (close::DONE, "the interview is over"),
+            TreeEnd::Fenced => (close::RESTART, "moved to another machine"),
+            TreeEnd::Interrupted | TreeEnd::Exhausted(_) => (close::RESTART, "restarting"),
+        };
+        if let (TreeEnd::Exhausted(_), Some(writer)) = (end, &self.writer) {
+            writer.stop(None);
+        }
+        self.supervision.stop_all().await;
+        self.journal.hang_line_up(code, reason);
+        let _ = ended.send(end);
+        myself.stop(None);
+    }
+
+    pub(super) fn crash(&self, child: Option<Child>) {
+        match child {
+            None => panic!("injected fault"),
+            Some(Child::TranscriptWriter) => drop(self.writer.as_ref().map(|writer| writer.cast(TranscriptWriterMsg::Panic))),
+            Some(Child::RecordingTracker) => {
+                drop(self.recording.as_ref().map(|tracker| tracker.cast(RecordingTrackerMsg::Panic)))
+            }
+            Some(Child::ControlChannel) => self.to_control(ControlChannelMsg::Panic),
+            Some(Child::SignalingSocket) => {
+                if let Some((_, announce)) = &self.socket
+                    && let Some(socket) = announce.borrow().as_ref()
+                {
+                    let _ = socket.cast(SignalingSocketMsg::Panic);
+                }
+            }
+            // It runs for one task only; the crash test of it is a model that breaks it.
+            Some(Child::Summarizer) => {}
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            phase: self.interview.phase(),
+            end: self.interview.end(),
+            segment: self.segment,
+            call: self.call.clone(),
+            connected: self.interview.connected(),
+            entries: self.journal.spoken(),
+            backlog_records: self.journal.backlog().0,
+            running: TREE.iter().map(|row| row.child).filter(|child| self.supervision.runs(*child)).map(Child::name).collect(),
+            restarts: TREE.iter().map(|row| (row.child.name(), self.supervision.restarts(row.child))).collect(),
+        }
+    }
+}
