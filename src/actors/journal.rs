@@ -113,6 +113,9 @@ impl Journal {
     pub fn set_heard(&self, heard: bool) {
         self.lock().heard = heard;
     }
+    pub fn is_heard(&self) -> bool {
+        self.lock().heard
+    }
     pub fn open_segment(&self, segment: i32) {
         self.lock().transcript.open_segment(segment);
     }

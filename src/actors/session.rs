@@ -138,6 +138,8 @@ pub struct Snapshot {
     pub segment: i32,
     pub call: Option<CallId>,
     pub connected: bool,
+    /// Our own line into the call is joined.
+    pub control_ready: bool,
     pub entries: usize,
     pub backlog_records: usize,
     pub running: Vec<&'static str>,

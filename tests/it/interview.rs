@@ -187,16 +187,29 @@ async fn a_killed_process_comes_back_on_its_machine_and_the_interview_goes_on_wi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_of_the_control_channel_during_the_call_costs_no_word() {
+async fn panics_between_two_turns_of_a_live_call_cost_no_word() {
     let system = System::start().await;
     let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
     let id = new_session(&system, &recruiter).await;
     let mut candidate = connect(&system, &amara, &id).await;
     candidate.join().await.expect("joins");
     candidate.answer(ANSWER).await.expect("answers once");
+    // The provider replays nothing: what is said while no sideband is joined is the browser's
+    // to tell. So the next question is waited for, and afterwards the sideband.
+    wait_for("question, answer and the next question are stored", || async {
+        let (_, view) = system.get(&recruiter, &format!("/api/sessions/{id}")).await;
+        view["transcript_entries"].as_u64().unwrap_or(0) >= 3
+    })
+    .await;
     for child in ["control_channel", "transcript_writer", "signaling_socket", "recording_tracker"] {
         system.crash(&id, child).await;
     }
+    wait_for("the sideband is joined again", || async {
+        let snapshot = system.session_snapshot(&id).await;
+        let back = snapshot["restarts"]["control_channel"] == 1 && snapshot["control_ready"] == true;
+        back && system.sandbox.openai().snapshot().calls.iter().any(|call| call.alive && call.sidebands == 1)
+    })
+    .await;
     candidate.attend(ANSWER, PATIENCE).await.expect("the interview goes on to its end");
     let (view, entries) = stored(&system, &recruiter, &id).await;
     assert_eq!(view["end_reason"], "interviewer_ended");

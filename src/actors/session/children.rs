@@ -172,6 +172,7 @@ impl SessionState {
             segment: self.segment,
             call: self.call.clone(),
             connected: self.interview.connected(),
+            control_ready: self.journal.is_heard(),
             entries: self.journal.spoken(),
             backlog_records: self.journal.backlog().0,
             running: TREE.iter().map(|row| row.child).filter(|child| self.supervision.runs(*child)).map(Child::name).collect(),

@@ -125,19 +125,24 @@ impl System {
         assert!(killed.success());
     }
 
-    /// Crash one actor of a session's process.
-    pub async fn crash(&self, session: &str, child: &str) {
+    async fn session_address(&self, session: &str) -> std::net::SocketAddr {
         let token = self.sign_in("recruiter@demo.test").await;
         let (_, view) = self.get(&token, &format!("/api/sessions/{session}")).await;
         let machine = view["machine"]["id"].as_str().expect("a machine").to_owned();
-        let address = self
-            .sandbox
-            .fly()
-            .machine(&machine)
-            .and_then(|machine| machine.status().address)
-            .expect("the machine has an address");
+        self.sandbox.fly().machine(&machine).and_then(|machine| machine.status().address).expect("the machine has an address")
+    }
+
+    /// Crash one actor of a session's process.
+    pub async fn crash(&self, session: &str, child: &str) {
+        let address = self.session_address(session).await;
         let answer = self.http.post(format!("http://{address}/debug/crash/{child}")).send().await.expect("the process answers");
         assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    pub async fn session_snapshot(&self, session: &str) -> Value {
+        let address = self.session_address(session).await;
+        let answer = self.http.get(format!("http://{address}/debug/snapshot")).send().await.expect("the process answers");
+        answer.json().await.unwrap_or(Value::Null)
     }
 
     pub async fn stop(self) {
