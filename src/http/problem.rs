@@ -1,6 +1,6 @@
 //! How a refused request is answered: `application/problem+json` (RFC 9457) with a stable code.
 
-use crate::error::{ErrorCode, Fault, FaultClass};
+use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::integrations::call_error::CallError;
 use crate::integrations::store::StoreError;
 use crate::integrations::supabase::JwtError;
@@ -11,7 +11,6 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use std::error::Error;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -152,18 +151,6 @@ pub async fn with_request_id(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
-}
-
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl From<StoreError> for ApiError {

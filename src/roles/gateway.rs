@@ -3,9 +3,9 @@
 
 use super::{Exit, LINGER, stop_signal};
 use crate::config::Config;
+use crate::error::chain;
 use crate::http::auth::Authority;
 use crate::http::gateway::{AppState, router};
-use crate::http::problem::chain;
 use crate::integrations::clients::{api_video, http_client, store};
 use crate::integrations::fly::{FlyClient, FlyOptions};
 use crate::integrations::store::gateway::GatewayStore;

@@ -2,8 +2,9 @@
 //! had, a video to record into. Both are asked for side by side.
 
 use super::AppState;
+use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
-use crate::http::problem::{ApiError, chain};
+use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, PositionId, SessionId, UserId};
 use crate::integrations::call_error::CallError;
 use crate::integrations::fly::{
