@@ -18,7 +18,7 @@ use interview_runtime::domain::transcript::Transcript;
 use interview_runtime::http::session::{SessionHttp, router};
 use interview_runtime::ids::SessionId;
 use interview_runtime::integrations::clients::{Integrations, store};
-use interview_runtime::integrations::store::session::SessionStore;
+use interview_runtime::integrations::outside::Sessions;
 use interview_runtime::telemetry::Trace;
 use interview_sandbox::postgres::{ClusterOptions, PrivateCluster};
 use ractor::Actor;
@@ -70,7 +70,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let mut kept = Vec::new();
     for index in 0..sessions {
         let session = new_session(&admin, index).await?;
-        let (rows, claimed) = SessionStore::claim(&store, config.tenant.id, session).await?;
+        let (rows, claimed) = store.claim(config.tenant.id, session).await?;
         let trace = Trace::join(None, session, config.tenant.id);
         let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
         let (ended, end) = oneshot::channel();

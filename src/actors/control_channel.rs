@@ -8,7 +8,6 @@ use super::TaskGuard;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
-use crate::clock;
 use crate::config::Config;
 use crate::domain::protocol::{ServerEvent as BrowserEvent, Subsystem};
 use crate::domain::transcript::Entry;
@@ -17,11 +16,11 @@ use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::{CallId, ReplyId};
 use crate::integrations::clients::Integrations;
-use crate::integrations::openai::OpenAiClient;
 use crate::integrations::openai::events::{ClientEvent, ErrorMeaning, NewItem, ResponseParams, ServerEvent};
 use crate::integrations::openai::session_config::SessionConfig;
-use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError, Inbound, Sideband};
+use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError, Inbound};
 use crate::integrations::openai::voice::{CallSetup, END_INTERVIEW, translate};
+use crate::integrations::outside::{self, VoiceProvider};
 use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
 use opentelemetry::Context;
@@ -256,7 +255,7 @@ impl ControlChannelState {
             self.hang_up(call);
         }
         self.history = history;
-        let client = self.args.integrations.openai.clone();
+        let voice = self.args.integrations.voice.clone();
         let setup = self.setup();
         let (target, trace) = (myself.clone(), self.args.trace.clone());
         let span = trace.adopt_under(
@@ -265,7 +264,7 @@ impl ControlChannelState {
         );
         self.opening = Some(TaskGuard::spawn(
             async move {
-                let opened = open_call(&client, &sdp, &setup, &trace).await;
+                let opened = open_call(&*voice, &sdp, &setup, &trace).await;
                 let _ = target.cast(ControlChannelMsg::Opened(opened));
             }
             .instrument(span),
@@ -286,13 +285,13 @@ impl ControlChannelState {
 
     fn hang_up(&mut self, call: CallId) {
         self.hang_ups.retain(|hang_up| !hang_up.is_finished());
-        let client = self.args.integrations.openai.clone();
+        let voice = self.args.integrations.voice.clone();
         let span = self.args.trace.adopt(tracing::info_span!(
             "control_channel.hang_up",
             otel.kind = "client",
             error_code = tracing::field::Empty
         ));
-        self.hang_ups.push(tokio::spawn(async move { hang_up(&client, &call).await }.instrument(span)));
+        self.hang_ups.push(tokio::spawn(async move { hang_up(&*voice, &call).await }.instrument(span)));
     }
 
     fn forget_call(&mut self) {
@@ -310,7 +309,7 @@ impl ControlChannelState {
         self.generation += 1;
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let line = LineTask {
-            client: self.args.integrations.openai.clone(),
+            voice: self.args.integrations.voice.clone(),
             call: call.clone(),
             generation: self.generation,
             target: myself.clone(),
@@ -390,7 +389,7 @@ impl ControlChannelState {
             }
         }
         for event in translate(event) {
-            self.args.journal.hear(&event, clock::now());
+            self.args.journal.hear(&event, self.args.integrations.clock.now());
             self.follow(event);
         }
         self.check_words();
@@ -444,7 +443,7 @@ impl ControlChannelState {
             self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item });
         }
         self.args.journal.set_heard(true);
-        let left = expires_at.map(|at| at - clock::now().unix_timestamp()).filter(|left| *left > 0);
+        let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
         self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
     }
 

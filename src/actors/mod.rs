@@ -27,6 +27,11 @@ impl TaskGuard {
     pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(tokio::spawn(task))
     }
+
+    /// Until it ends by itself.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.0).await;
+    }
 }
 
 impl Drop for TaskGuard {

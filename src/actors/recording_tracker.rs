@@ -14,7 +14,8 @@ use crate::domain::record::{Record, RecordingRecord, RecordingState};
 use crate::error::chain;
 use crate::error::{Fault, FaultClass};
 use crate::integrations::clients::Integrations;
-use crate::integrations::store::session::{Recording, SessionStore};
+use crate::integrations::outside::Rows;
+use crate::integrations::store::session::Recording;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub struct RecordingTrackerArgs {
     pub session: ActorRef<SessionMsg>,
     pub trace: Trace,
     pub integrations: Arc<Integrations>,
-    pub store: SessionStore,
+    pub store: Rows,
     pub recording: Option<Recording>,
     pub poll_interval: Duration,
 }
@@ -177,7 +178,7 @@ impl RecordingTrackerState {
             let span = trace.adopt(tracing::info_span!("recording_tracker.delete_upload_token"));
             self.poll = Some(TaskGuard::spawn(
                 async move {
-                    if let Err(error) = integrations.api_video.delete_upload_token(&token).await {
+                    if let Err(error) = integrations.video.delete_upload_token(&token).await {
                         tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "upload token was not deleted; it expires by itself");
                     }
                 }
@@ -216,7 +217,7 @@ impl RecordingTrackerState {
         let span = self.args.trace.adopt(tracing::info_span!("recording_tracker.poll", error_code = tracing::field::Empty));
         self.poll = Some(TaskGuard::spawn(
             async move {
-                let (state, parts) = match integrations.api_video.status(&video).await {
+                let (state, parts) = match integrations.video.status(&video).await {
                     Ok(status) => {
                         let state = if status.playable() {
                             RecordingState::Playable

@@ -12,7 +12,6 @@ use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketA
 use super::summarizer::{Summarizer, SummarizerArgs};
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
-use crate::clock;
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};
 use crate::domain::protocol::{
     ClientRecordingState, ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent,
@@ -24,7 +23,8 @@ use crate::domain::voice::VoiceCommand;
 use crate::error::ErrorCode;
 use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
 use crate::integrations::clients::Integrations;
-use crate::integrations::store::session::{Claimed, SessionStore};
+use crate::integrations::outside::Rows;
+use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
 use opentelemetry::Context;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -151,7 +151,7 @@ pub struct SessionArgs {
     pub session: SessionId,
     pub claimed: Arc<Claimed>,
     pub journal: Journal,
-    pub store: SessionStore,
+    pub store: Rows,
     pub integrations: Arc<Integrations>,
     pub config: Arc<crate::config::Config>,
     pub trace: Trace,
@@ -162,7 +162,7 @@ pub struct SessionState {
     session: SessionId,
     claimed: Arc<Claimed>,
     journal: Journal,
-    store: SessionStore,
+    store: Rows,
     integrations: Arc<Integrations>,
     config: Arc<crate::config::Config>,
     trace: Trace,
@@ -402,7 +402,7 @@ impl SessionState {
             // The line is closed with the process; nobody will be there to say so.
             self.journal.record(Record::Connected(false));
         }
-        self.journal.record(Record::Phase { phase, end, at: clock::now() });
+        self.journal.record(Record::Phase { phase, end, at: self.integrations.clock.now() });
         self.journal.tell(ServerEvent::PhaseChanged { phase, reason: end });
         if phase == Phase::Live {
             let target = myself.clone();

@@ -6,7 +6,7 @@
 
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
-use crate::clock;
+use crate::clock::Clock;
 use crate::domain::phase::EndReason;
 use crate::domain::protocol::{
     ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MediaState, MediaStats, QualityLevel, Refusal, ServerEvent,
@@ -35,6 +35,7 @@ pub struct SignalingSocketArgs {
     pub journal: Journal,
     pub session: ActorRef<SessionMsg>,
     pub trace: Trace,
+    pub clock: Clock,
     pub consent_policy_version: String,
 }
 
@@ -147,7 +148,7 @@ impl SignalingSocketState {
                     return Err(Refusal::invalid("kind must have 1 to 64 bytes".to_owned()));
                 }
                 if self.integrity_events <= MAX_INTEGRITY_EVENTS {
-                    journal.record(Record::Integrity { kind, at: at.unwrap_or_else(clock::now) });
+                    journal.record(Record::Integrity { kind, at: at.unwrap_or_else(|| self.args.clock.now()) });
                 }
                 Ok(())
             }

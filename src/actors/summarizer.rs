@@ -14,7 +14,8 @@ use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::SessionId;
 use crate::integrations::clients::Integrations;
 use crate::integrations::openai::responses::{ResponseRequest, safety_identifier};
-use crate::integrations::store::session::{Claimed, SessionStore};
+use crate::integrations::outside::Rows;
+use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub struct Summarizer;
 pub enum SummarizerMsg {}
 
 pub struct SummarizerArgs {
-    pub store: SessionStore,
+    pub store: Rows,
     pub session: ActorRef<SessionMsg>,
     pub trace: Trace,
     pub integrations: Arc<Integrations>,
@@ -123,7 +124,7 @@ async fn attempt(args: &SummarizerArgs) -> Result<Summary, Failure> {
         metadata: vec![("session_id".to_owned(), args.session_id.to_string())],
         safety_identifier: Some(safety_identifier(&claimed.candidate.to_string())),
     };
-    let answer = args.integrations.openai.create_response(&request).await.map_err(|error| Failure::of(&error))?;
+    let answer = args.integrations.summaries.ask(&request).await.map_err(|error| Failure::of(&error))?;
     match summary::check(answer.text.as_str(), &claimed.competencies, &entries) {
         Ok(checked) => {
             if checked.quotes_removed > 0 {

@@ -9,8 +9,8 @@ use super::session::SessionMsg;
 use crate::backoff::Backoff;
 use crate::domain::protocol::{ServerEvent, Subsystem};
 use crate::error::{Fault, FaultClass, chain};
+use crate::integrations::outside::Rows;
 use crate::integrations::store::StoreError;
-use crate::integrations::store::session::SessionStore;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub enum TranscriptWriterMsg {
 
 pub struct TranscriptWriterArgs {
     pub journal: Journal,
-    pub store: SessionStore,
+    pub store: Rows,
     pub session: ActorRef<SessionMsg>,
     pub trace: Trace,
     pub batch_records: usize,

@@ -17,7 +17,7 @@ const EXCERPT_BYTES: usize = 2 * 1024;
 pub struct BodyExcerpt(String);
 
 impl BodyExcerpt {
-    pub(crate) fn new(body: &[u8]) -> Self {
+    pub fn new(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT_BYTES)]);
         Self(redact_secrets(truncated(&text, EXCERPT_BYTES)))
     }
@@ -102,7 +102,7 @@ pub struct CallError {
 }
 
 impl CallError {
-    pub(crate) fn new(limits: CallLimits, kind: CallErrorKind) -> Self {
+    pub fn new(limits: CallLimits, kind: CallErrorKind) -> Self {
         let (class, code) = classify(limits.vendor, &kind);
         Self { vendor: limits.vendor, action: limits.action, kind: Box::new(kind), head: None, class, code }
     }
@@ -122,7 +122,7 @@ impl CallError {
         Self::new(limits, kind)
     }
 
-    pub(crate) fn with_head(mut self, head: Head) -> Self {
+    pub fn with_head(mut self, head: Head) -> Self {
         self.head = Some(Box::new(head));
         self
     }

@@ -1,16 +1,31 @@
 //! The clients of one process, built once from its configuration.
 
+use super::api_video::VideoStatus;
 use super::api_video::{ApiVideoClient, ApiVideoOptions};
+use super::call_error::CallError;
 use super::http_client::{HttpClient, HttpClientOptions};
+use super::openai::calls::{CallCreated, CreateCallError, HungUp};
+use super::openai::events::ClientEvent;
+use super::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest};
+use super::openai::session_config::SessionConfig;
+use super::openai::sideband::{ConnectSidebandError, Inbound, SidebandError, SidebandReader, SidebandWriter};
 use super::openai::{OpenAiClient, OpenAiOptions};
+use super::outside::{Line, LineReader, LineWriter, SummaryModel, VideoProvider, VoiceProvider};
 use super::store::{Store, StoreOptions};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::ids::{CallId, VideoId};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::sync::Arc;
 
 /// What a session's actors speak to the outside with.
 #[derive(Debug)]
 pub struct Integrations {
-    pub openai: OpenAiClient,
-    pub api_video: ApiVideoClient,
+    pub voice: Arc<dyn VoiceProvider>,
+    pub summaries: Arc<dyn SummaryModel>,
+    pub video: Arc<dyn VideoProvider>,
+    pub clock: Clock,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +71,64 @@ impl Integrations {
             response_deadline: config.openai.summary_timeout(),
             ..OpenAiOptions::new(config.openai.base_url.clone(), config.openai.api_key.clone())
         };
-        Ok(Self { openai: OpenAiClient::new(http.clone(), openai)?, api_video: api_video(config, http)? })
+        let openai = Arc::new(OpenAiClient::new(http.clone(), openai)?);
+        let video = Arc::new(api_video(config, http)?);
+        Ok(Self { voice: openai.clone(), summaries: openai, video, clock: Clock::system() })
+    }
+}
+
+#[async_trait]
+impl VoiceProvider for OpenAiClient {
+    async fn create_call(&self, sdp: &str, session: &SessionConfig) -> Result<CallCreated, CreateCallError> {
+        self.create_call(sdp, session).await
+    }
+
+    async fn hang_up(&self, call: &CallId) -> Result<HungUp, CallError> {
+        self.hang_up(call).await
+    }
+
+    async fn join(&self, call: &CallId) -> Result<Line, ConnectSidebandError> {
+        let (reader, writer) = self.connect_sideband(call).await?.split();
+        Ok((Box::new(reader), Box::new(writer)))
+    }
+}
+
+#[async_trait]
+impl LineReader for SidebandReader {
+    async fn next(&mut self) -> Result<Inbound, SidebandError> {
+        self.next().await
+    }
+}
+
+#[async_trait]
+impl LineWriter for SidebandWriter {
+    async fn send(&mut self, event: &ClientEvent) -> Result<(), SidebandError> {
+        self.send(event).await
+    }
+
+    async fn ping(&mut self) -> Result<(), SidebandError> {
+        self.ping().await
+    }
+
+    async fn close(&mut self) -> Result<(), SidebandError> {
+        self.close().await
+    }
+}
+
+#[async_trait]
+impl SummaryModel for OpenAiClient {
+    async fn ask(&self, request: &ResponseRequest) -> Result<ResponseOutcome, ResponseError> {
+        self.create_response(request).await
+    }
+}
+
+#[async_trait]
+impl VideoProvider for ApiVideoClient {
+    async fn status(&self, video: &VideoId) -> Result<VideoStatus, CallError> {
+        self.status(video).await
+    }
+
+    async fn delete_upload_token(&self, token: &SecretString) -> Result<(), CallError> {
+        self.delete_upload_token(token).await
     }
 }

@@ -9,6 +9,7 @@ pub mod clients;
 pub mod fly;
 pub mod http_client;
 pub mod openai;
+pub mod outside;
 pub mod store;
 pub mod supabase;
 

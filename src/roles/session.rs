@@ -5,6 +5,7 @@
 //! interview is over. It holds nothing that cannot be rebuilt from PostgreSQL.
 
 use super::{Exit, LINGER, stop_signal};
+use crate::actors::TaskGuard;
 use crate::actors::journal::Journal;
 use crate::actors::session::{Session, SessionArgs, SessionMsg, TreeEnd};
 use crate::backoff::Backoff;
@@ -17,11 +18,12 @@ use crate::error::chain;
 use crate::error::{Fault, FaultClass};
 use crate::http::session::{SessionHttp, router};
 use crate::ids::SessionId;
-use crate::integrations::clients::{Integrations, store};
-use crate::integrations::store::session::{Claimed, SessionStore};
-use crate::integrations::store::{Store, StoreError};
+use crate::integrations::clients::{BuildError, Integrations, store};
+use crate::integrations::outside::{Rows, Sessions};
+use crate::integrations::store::StoreError;
+use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use ractor::{Actor, ActorRef};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,13 +37,23 @@ const CLAIM_TIMEOUT: Duration = Duration::from_mins(1);
 /// Fresh trees within a process; above it the machine's restart policy takes over.
 const TREES: Intensity = Intensity { restarts: 3, period_s: 60 };
 
+/// What a process speaks to the outside with: real clients, or the models of the simulation.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    pub sessions: Arc<dyn Sessions>,
+    pub integrations: Arc<Integrations>,
+}
+
 /// Run the interview to its end, or until `stop`.
 pub async fn run(config: Config, session: SessionId, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
-    let config = Arc::new(config);
-    match boot(&config, session).await {
-        Ok(process) => process.run(stop).await,
-        Err(exit) => exit,
-    }
+    let (outside, listener) = match (outside(&config), TcpListener::bind(config.http.bind).await) {
+        (Ok(outside), Ok(listener)) => (outside, listener),
+        (Err(error), _) => return misconfigured(&error),
+        (_, Err(error)) => return misconfigured(&error),
+    };
+    // Small frames must not wait for each other.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    run_with(outside, listener, Arc::new(config), session, stop).await
 }
 
 /// As [`run`], stopped by SIGTERM and SIGINT.
@@ -49,27 +61,45 @@ pub async fn run_until_signal(config: Config, session: SessionId) -> Exit {
     run(config, session, stop_signal()).await
 }
 
+fn outside(config: &Config) -> Result<Outside, BuildError> {
+    Ok(Outside { integrations: Arc::new(Integrations::new(config)?), sessions: Arc::new(store(config)?) })
+}
+
+fn misconfigured(error: &dyn std::error::Error) -> Exit {
+    tracing::error!(error_code = "config_invalid", error = %chain(error), "cannot start");
+    Exit::Misconfigured
+}
+
+/// As [`run`], with what is outside and the listener given.
+pub async fn run_with<L>(
+    outside: Outside,
+    listener: L,
+    config: Arc<Config>,
+    session: SessionId,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Exit
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
+    match boot(outside, config, session).await {
+        Ok(process) => process.run(listener, stop).await,
+        Err(exit) => exit,
+    }
+}
+
 struct Process {
     config: Arc<Config>,
     session: SessionId,
-    listener: Option<TcpListener>,
-    store: Store,
-    rows: SessionStore,
+    outside: Outside,
+    rows: Rows,
     claimed: Arc<Claimed>,
     journal: Journal,
-    integrations: Arc<Integrations>,
     trace: Trace,
 }
 
-async fn boot(config: &Arc<Config>, session: SessionId) -> Result<Process, Exit> {
-    let misconfigured = |error: &dyn std::error::Error| {
-        tracing::error!(error_code = "config_invalid", error = %chain(error), "cannot start");
-        Exit::Misconfigured
-    };
-    let integrations = Arc::new(Integrations::new(config).map_err(|error| misconfigured(&error))?);
-    let store = store(config).map_err(|error| misconfigured(&error))?;
-    let listener = TcpListener::bind(config.http.bind).await.map_err(|error| misconfigured(&error))?;
-    let (rows, claimed) = claim(&store, config, session).await?;
+async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Result<Process, Exit> {
+    let (rows, claimed) = claim(&*outside.sessions, &config, session).await?;
     let trace = Trace::join(claimed.traceparent.as_deref(), session, config.tenant.id);
     let started =
         trace.adopt(tracing::info_span!("session.start", session.phase = claimed.phase.as_str(), session.epoch = rows.epoch().0));
@@ -83,25 +113,15 @@ async fn boot(config: &Arc<Config>, session: SessionId) -> Result<Process, Exit>
     });
     let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
     let journal = Journal::new(Transcript::restore(claimed.entries.clone()), claimed.acked_client_seq, limits);
-    Ok(Process {
-        config: config.clone(),
-        session,
-        listener: Some(listener),
-        store,
-        rows,
-        claimed: Arc::new(claimed),
-        journal,
-        integrations,
-        trace,
-    })
+    Ok(Process { config, session, outside, rows, claimed: Arc::new(claimed), journal, trace })
 }
 
 /// Take the session; the database may be away for a while.
-async fn claim(store: &Store, config: &Config, session: SessionId) -> Result<(SessionStore, Claimed), Exit> {
+async fn claim(sessions: &dyn Sessions, config: &Config, session: SessionId) -> Result<(Rows, Claimed), Exit> {
     let deadline = Instant::now() + CLAIM_TIMEOUT;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
-        match SessionStore::claim(store, config.tenant.id, session).await {
+        match sessions.claim(config.tenant.id, session).await {
             Ok(taken) => return Ok(taken),
             Err(error @ StoreError::NotFound) => {
                 // Nothing to do here, now or later: a machine for a session that was deleted.
@@ -121,7 +141,11 @@ async fn claim(store: &Store, config: &Config, session: SessionId) -> Result<(Se
 }
 
 impl Process {
-    async fn run(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
+    async fn run<L>(self, listener: L, stop: impl Future<Output = ()> + Send + 'static) -> Exit
+    where
+        L: Listener,
+        L::Addr: std::fmt::Debug,
+    {
         let ready = Arc::new(AtomicBool::new(true));
         let mut claimed = self.claimed.clone();
         let (mut root, mut ended) = match self.plant(&claimed).await {
@@ -137,11 +161,10 @@ impl Process {
             trace: self.trace.clone(),
             ready: ready.clone(),
         };
-        let Some(listener) = self.listener.take() else { return Exit::Failed };
         let (closing, closed) = watch::channel(false);
-        let server = tokio::spawn(serve(listener, router(http), closed));
+        let mut server = TaskGuard::spawn(serve(listener, router(http), closed));
         tracing::info!(address = %self.config.http.bind, "session process ready");
-        let heart = tokio::spawn(beat(self.rows.clone(), self.config.session.heartbeat_interval(), current));
+        let heart = TaskGuard::spawn(beat(self.rows.clone(), self.config.session.heartbeat_interval(), current));
 
         tokio::pin!(stop);
         let mut stopping = false;
@@ -192,11 +215,11 @@ impl Process {
             }
         };
         ready.store(false, Ordering::Relaxed);
-        heart.abort();
+        drop(heart);
         self.last_flush().await;
         let _ = closing.send(true);
-        let _ = tokio::time::timeout(LINGER, server).await;
-        let _ = tokio::time::timeout(LINGER, self.store.close()).await;
+        let _ = tokio::time::timeout(LINGER, server.ended()).await;
+        let _ = tokio::time::timeout(LINGER, self.outside.sessions.close()).await;
         exit
     }
 }
@@ -210,7 +233,7 @@ impl Process {
             claimed: claimed.clone(),
             journal: self.journal.clone(),
             store: self.rows.clone(),
-            integrations: self.integrations.clone(),
+            integrations: self.outside.integrations.clone(),
             config: self.config.clone(),
             trace: self.trace.clone(),
             ended: sender,
@@ -267,9 +290,11 @@ impl Process {
     }
 }
 
-async fn serve(listener: TcpListener, router: axum::Router, mut closed: watch::Receiver<bool>) {
-    // Small frames must not wait for each other.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+async fn serve<L>(listener: L, router: axum::Router, mut closed: watch::Receiver<bool>)
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     let served = axum::serve(listener, router).with_graceful_shutdown(async move {
         let _ = closed.wait_for(|closed| *closed).await;
     });
@@ -279,7 +304,7 @@ async fn serve(listener: TcpListener, router: axum::Router, mut closed: watch::R
 }
 
 /// Tell the database that we live; hear whether the session is still ours and wanted.
-async fn beat(rows: SessionStore, every: Duration, root: watch::Receiver<ActorRef<SessionMsg>>) {
+async fn beat(rows: Rows, every: Duration, root: watch::Receiver<ActorRef<SessionMsg>>) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) async fn open_call(
-    client: &OpenAiClient,
+    voice: &dyn VoiceProvider,
     sdp: &str,
     setup: &SessionConfig,
     trace: &Trace,
@@ -16,7 +16,7 @@ pub(super) async fn open_call(
             tracing::info_span!("openai.realtime.calls.create", otel.kind = "client"),
             &Trace::context_of(&tracing::Span::current()),
         );
-        let error = match client.create_call(sdp, setup).instrument(span).await {
+        let error = match voice.create_call(sdp, setup).instrument(span).await {
             Ok(created) => {
                 tracing::Span::current().record("tries", tries);
                 return Ok((created.call_id, created.answer_sdp));
@@ -24,7 +24,7 @@ pub(super) async fn open_call(
             Err(error) => error,
         };
         if let Some(orphan) = error.orphan() {
-            hang_up(client, orphan).await;
+            hang_up(voice, orphan).await;
         }
         let after = error.retry_after().unwrap_or_else(|| backoff.next_delay());
         let again = error.class() == FaultClass::Transient && error.is_safe_to_repeat() && after < Duration::from_secs(5);
@@ -40,10 +40,10 @@ pub(super) async fn open_call(
     }
 }
 
-pub(super) async fn hang_up(client: &OpenAiClient, call: &CallId) {
+pub(super) async fn hang_up(voice: &dyn VoiceProvider, call: &CallId) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
     for _ in 0..3 {
-        match client.hang_up(call).await {
+        match voice.hang_up(call).await {
             Ok(_) => return,
             Err(error) if error.class() == FaultClass::Transient => tokio::time::sleep(backoff.next_delay()).await,
             Err(error) => {

@@ -4,7 +4,7 @@ use super::*;
 
 /// Keeps the sideband open for as long as the call lives.
 pub(super) struct LineTask {
-    pub(super) client: OpenAiClient,
+    pub(super) voice: Arc<dyn VoiceProvider>,
     pub(super) call: CallId,
     pub(super) generation: u64,
     pub(super) target: ActorRef<ControlChannelMsg>,
@@ -31,11 +31,11 @@ impl LineTask {
                 otel.kind = "client",
                 error_code = tracing::field::Empty
             ));
-            let error = match self.client.connect_sideband(&self.call).instrument(span.clone()).await {
-                Ok(sideband) => {
+            let error = match self.voice.join(&self.call).instrument(span.clone()).await {
+                Ok(line) => {
                     drop(span);
                     (joined_once, failures) = (true, 0);
-                    match self.converse(sideband, &mut commands).await {
+                    match self.converse(line, &mut commands).await {
                         LineEnd::Redial => self.report(Line::Down),
                         LineEnd::Gone => return self.report(Line::Gone),
                         LineEnd::Unheard => return,
@@ -62,8 +62,7 @@ impl LineTask {
         let _ = self.target.cast(ControlChannelMsg::Line { generation: self.generation, state });
     }
 
-    async fn converse(&self, sideband: Sideband, commands: &mut mpsc::Receiver<ClientEvent>) -> LineEnd {
-        let (mut reader, mut writer) = sideband.split();
+    async fn converse(&self, (mut reader, mut writer): outside::Line, commands: &mut mpsc::Receiver<ClientEvent>) -> LineEnd {
         // No session.created comes to a sideband: our own update tells when we are heard.
         let update =
             ClientEvent::SessionUpdate { event_id: format!("rt-{}-0", self.generation), session: Box::new(self.update.clone()) };

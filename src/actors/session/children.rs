@@ -61,6 +61,7 @@ impl SessionState {
                     journal: self.journal.clone(),
                     session: myself.clone(),
                     trace: self.trace.clone(),
+                    clock: self.integrations.clock.clone(),
                     consent_policy_version: self.claimed.consent_policy_version.clone(),
                 };
                 let (socket, _) = Actor::spawn_linked(None, SignalingSocket, args, myself.get_cell()).await?;

@@ -23,7 +23,10 @@ impl SessionState {
 
     /// The agreed time counts from the first call, through crashes and reconnects.
     pub(super) fn arm_time_limit(&mut self, myself: &ActorRef<SessionMsg>) {
-        let elapsed = self.claimed.started_at.map_or(Duration::ZERO, |at| (clock::now() - at).try_into().unwrap_or_default());
+        let elapsed = self
+            .claimed
+            .started_at
+            .map_or(Duration::ZERO, |at| (self.integrations.clock.now() - at).try_into().unwrap_or_default());
         let left = self.duration().saturating_sub(elapsed);
         self.time_limit = Some(Instant::now() + left);
         self.arm(Timer::TimeLimit, left, myself);

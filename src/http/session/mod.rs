@@ -8,7 +8,7 @@ use crate::actors::tree::Child;
 use crate::config::Config;
 use crate::http::health;
 use crate::ids::SessionId;
-use crate::integrations::store::session::SessionStore;
+use crate::integrations::outside::Rows;
 use crate::telemetry::Trace;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -24,7 +24,7 @@ use tokio::sync::watch;
 pub struct SessionHttp {
     pub config: Arc<Config>,
     pub session_id: SessionId,
-    pub store: SessionStore,
+    pub store: Rows,
     /// The tree's root; replaced when the tree is started afresh.
     pub root: watch::Receiver<ActorRef<SessionMsg>>,
     pub trace: Trace,

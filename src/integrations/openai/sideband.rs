@@ -11,6 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message};
@@ -164,6 +165,8 @@ pub struct Sideband {
 pub struct SidebandReader {
     stream: SplitStream<Socket>,
     silence_deadline: Duration,
+    /// Kept between reads: one that is cancelled (to write, to ping) must not make a silent line look alive.
+    heard_at: Instant,
 }
 
 #[derive(Debug)]
@@ -191,7 +194,7 @@ impl OpenAiClient {
         let head = Head { status: response.status(), headers: response.headers().clone() };
         let (sink, stream) = socket.split();
         Ok(Sideband {
-            reader: SidebandReader { stream, silence_deadline: self.options.silence_deadline },
+            reader: SidebandReader { stream, silence_deadline: self.options.silence_deadline, heard_at: Instant::now() },
             writer: SidebandWriter { sink, write_deadline: self.options.write_deadline },
             request_id: head.request_id().map(str::to_owned),
         })
@@ -253,8 +256,8 @@ impl Sideband {
 impl SidebandReader {
     /// Safe to cancel. After `Closed` or an error the connection is spent.
     pub async fn next(&mut self) -> Result<Inbound, SidebandError> {
-        let deadline = tokio::time::Instant::now() + self.silence_deadline;
         loop {
+            let deadline = self.heard_at + self.silence_deadline;
             let message = match tokio::time::timeout_at(deadline, self.stream.next()).await {
                 Err(_) => return Err(SidebandError::Silent),
                 Ok(None) => return Ok(Inbound::Closed(closed(None))),
@@ -265,6 +268,7 @@ impl SidebandReader {
                 Ok(Some(Err(tungstenite::Error::Capacity(_)))) => return Err(SidebandError::TooLarge),
                 Ok(Some(Err(error))) => return Err(SidebandError::Lost(Box::new(error))),
             };
+            self.heard_at = Instant::now();
             match message {
                 Message::Text(text) => return Ok(Inbound::Event(ServerEvent::parse(&text))),
                 // The library answers pings while it reads.

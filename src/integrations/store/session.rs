@@ -8,10 +8,13 @@ use crate::domain::summary::{Competency, PROMPT_VERSION};
 use crate::domain::transcript::{Entry, Source, Status};
 use crate::domain::voice::Speaker;
 use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, ItemId, PositionId, SessionId, TenantId, UserId, VideoId};
+use crate::integrations::outside::{Rows, SessionRows, Sessions};
+use async_trait::async_trait;
 use aws_lc_rs::digest;
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::sync::Arc;
 use time::OffsetDateTime;
 
 /// One session's rows under one epoch.
@@ -116,21 +119,34 @@ impl SessionStore {
         tx.commit().await.during("take the session")?;
         Ok((Self { store: store.clone(), scope, tenant, session, epoch: Epoch(epoch) }, claimed))
     }
+}
 
-    /// Read everything again under the epoch we hold: for a fresh tree in the same process.
-    pub async fn reread(&self) -> Result<Claimed, StoreError> {
+#[async_trait]
+impl Sessions for Store {
+    async fn claim(&self, tenant: TenantId, session: SessionId) -> Result<(Rows, Claimed), StoreError> {
+        let (rows, claimed) = SessionStore::claim(self, tenant, session).await?;
+        Ok((Arc::new(rows), claimed))
+    }
+
+    async fn close(&self) {
+        self.close().await;
+    }
+}
+
+#[async_trait]
+impl SessionRows for SessionStore {
+    async fn reread(&self) -> Result<Claimed, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let claimed = read_claimed(&mut tx, self.tenant, self.session).await?;
         tx.commit().await.during("read the session")?;
         Ok(claimed)
     }
 
-    pub fn epoch(&self) -> Epoch {
+    fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Store records in order, all or none. Repeating a batch changes nothing.
-    pub async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
+    async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let client_seq = records.iter().filter_map(|r| if let Record::ClientSeq(seq) = r { Some(*seq) } else { None }).max();
         self.fence(&mut tx, client_seq).await?;
@@ -141,8 +157,7 @@ impl SessionStore {
         tx.commit().await.during("commit a batch")
     }
 
-    /// Alive, and still ours? Also learns whether someone asked for the end.
-    pub async fn heartbeat(&self) -> Result<Pulse, StoreError> {
+    async fn heartbeat(&self) -> Result<Pulse, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let row = sqlx::query!(
             "update app.sessions set heartbeat_at = now() where tenant_id = $1 and id = $2 and epoch = $3 returning end_requested_at",
@@ -158,8 +173,7 @@ impl SessionStore {
         Ok(Pulse { end_requested: row.end_requested_at.is_some() })
     }
 
-    /// Take a ticket once. `origin` is None for clients that are no browser.
-    pub async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
+    async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
         let hash = digest::digest(&digest::SHA256, ticket.as_bytes());
         let mut tx = self.store.begin(&self.scope).await?;
         let row = sqlx::query!(
@@ -195,21 +209,22 @@ impl SessionStore {
     }
 
     /// The gateway makes the recording's container while our machine boots: ask again later.
-    pub async fn recording(&self) -> Result<Option<Recording>, StoreError> {
+    async fn recording(&self) -> Result<Option<Recording>, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let recording = read_recording(&mut tx, self.tenant, self.session).await?;
         tx.commit().await.during("read the recording")?;
         Ok(recording)
     }
 
-    /// The stored transcript in order: what the summary is made from.
-    pub async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let entries = read_entries(&mut tx, self.tenant, self.session).await?;
         tx.commit().await.during("read the transcript")?;
         Ok(entries)
     }
+}
 
+impl SessionStore {
     async fn fence(&self, tx: &mut Transaction, client_seq: Option<u64>) -> Result<(), StoreError> {
         let held = sqlx::query!(
             "update app.sessions set acked_client_seq = greatest(acked_client_seq, $4) where tenant_id = $1 and id = $2 and epoch = $3",

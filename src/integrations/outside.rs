@@ -1,0 +1,89 @@
+//! What one interview needs of the outside, as traits.
+//!
+//! Actors and process hold these, not the clients: the clients of this folder are one
+//! implementation, the models of the simulation (docs/SIMULATION.md) another. Each promises
+//! what the whole folder does: one deadline for each call, no retry, no task of its own.
+
+use super::api_video::VideoStatus;
+use super::call_error::CallError;
+use super::openai::calls::{CallCreated, CreateCallError, HungUp};
+use super::openai::events::ClientEvent;
+use super::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest};
+use super::openai::session_config::SessionConfig;
+use super::openai::sideband::{ConnectSidebandError, Inbound, SidebandError};
+use super::store::StoreError;
+use super::store::session::{Claimed, Pulse, Recording, TicketRefusal};
+use crate::domain::record::Record;
+use crate::domain::transcript::Entry;
+use crate::ids::{CallId, Epoch, SessionId, TenantId, UserId, VideoId};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// Where a process takes its session from.
+#[async_trait]
+pub trait Sessions: Debug + Send + Sync {
+    /// Take the session: raises its epoch, so that whoever held it before can write no more.
+    async fn claim(&self, tenant: TenantId, session: SessionId) -> Result<(Rows, Claimed), StoreError>;
+    async fn close(&self);
+}
+
+/// One session's rows under the epoch that was taken.
+#[async_trait]
+pub trait SessionRows: Debug + Send + Sync {
+    fn epoch(&self) -> Epoch;
+    /// Read everything again: for a fresh tree in the same process.
+    async fn reread(&self) -> Result<Claimed, StoreError>;
+    /// Store records in order, all or none. Repeating a batch changes nothing.
+    async fn append(&self, records: &[Record]) -> Result<(), StoreError>;
+    /// Alive, and still ours? Also learns whether someone asked for the end.
+    async fn heartbeat(&self) -> Result<Pulse, StoreError>;
+    /// Take a ticket once. `origin` is None for clients that are no browser.
+    async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError>;
+    async fn recording(&self) -> Result<Option<Recording>, StoreError>;
+    /// The stored transcript in order.
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError>;
+}
+
+pub type Rows = Arc<dyn SessionRows>;
+
+/// Who carries the voice of the call.
+#[async_trait]
+pub trait VoiceProvider: Debug + Send + Sync {
+    /// Not safe to repeat without a look at [`CreateCallError::is_safe_to_repeat`].
+    async fn create_call(&self, sdp: &str, session: &SessionConfig) -> Result<CallCreated, CreateCallError>;
+    /// Safe to repeat.
+    async fn hang_up(&self, call: &CallId) -> Result<HungUp, CallError>;
+    /// Our own line into a call that lives.
+    async fn join(&self, call: &CallId) -> Result<Line, ConnectSidebandError>;
+}
+
+/// A line into a call, in two halves.
+pub type Line = (Box<dyn LineReader>, Box<dyn LineWriter>);
+
+#[async_trait]
+pub trait LineReader: Send {
+    /// Safe to cancel. After `Closed` or an error the line is spent.
+    async fn next(&mut self) -> Result<Inbound, SidebandError>;
+}
+
+#[async_trait]
+pub trait LineWriter: Send {
+    async fn send(&mut self, event: &ClientEvent) -> Result<(), SidebandError>;
+    async fn ping(&mut self) -> Result<(), SidebandError>;
+    async fn close(&mut self) -> Result<(), SidebandError>;
+}
+
+/// Who writes the summary.
+#[async_trait]
+pub trait SummaryModel: Debug + Send + Sync {
+    async fn ask(&self, request: &ResponseRequest) -> Result<ResponseOutcome, ResponseError>;
+}
+
+/// Who keeps the recording.
+#[async_trait]
+pub trait VideoProvider: Debug + Send + Sync {
+    async fn status(&self, video: &VideoId) -> Result<VideoStatus, CallError>;
+    async fn delete_upload_token(&self, token: &SecretString) -> Result<(), CallError>;
+}
