@@ -152,6 +152,7 @@ pub struct OutboxLimits {
 #[serde(deny_unknown_fields)]
 pub struct Session {
     pub heartbeat_interval_ms: u64,
+    pub claim_timeout_ms: u64,
     pub shutdown_timeout_ms: u64,
 }
 
@@ -372,6 +373,9 @@ impl Fly {
 impl Session {
     pub fn heartbeat_interval(&self) -> Duration {
         ms(self.heartbeat_interval_ms)
+    }
+    pub fn claim_timeout(&self) -> Duration {
+        ms(self.claim_timeout_ms)
     }
     pub fn shutdown_timeout(&self) -> Duration {
         ms(self.shutdown_timeout_ms)

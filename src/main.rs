@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 
 fn load(file: Option<PathBuf>, role: Role) -> Result<Config, Exit> {
     Config::load(file.as_deref(), role, None).map_err(|error| {
-        eprintln!("interview-runtime: {error}");
+        eprintln!("interview-runtime: config_invalid: {error}");
         Exit::Misconfigured
     })
 }

@@ -9,7 +9,7 @@ use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelM
 use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
 use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
 use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketArgs, SignalingSocketMsg};
-use super::summarizer::{Summarizer, SummarizerArgs};
+use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg};
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};

@@ -17,15 +17,26 @@ use crate::integrations::openai::responses::{ResponseRequest, safety_identifier}
 use crate::integrations::outside::Rows;
 use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
+use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tracing::Instrument;
 
 pub struct Summarizer;
 
 #[derive(Debug)]
-pub enum SummarizerMsg {}
+pub enum SummarizerMsg {
+    /// Crash on purpose (sandbox only): the work, not only its keeper.
+    Panic,
+}
+
+pub struct SummarizerState {
+    broken: Arc<Notify>,
+    _work: TaskGuard,
+}
 
 pub struct SummarizerArgs {
     pub store: Rows,
@@ -43,20 +54,39 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 impl Actor for Summarizer {
     type Msg = SummarizerMsg;
-    type State = TaskGuard;
+    type State = SummarizerState;
     type Arguments = SummarizerArgs;
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         // The work is a task so that the actor can be stopped at any moment; if it panics,
         // so that the tree hears of it, the actor is killed with it.
-        let session = args.session.clone();
-        let work = tokio::spawn(async move { summarize(&args).await });
-        Ok(TaskGuard::spawn(async move {
-            match work.await {
-                Ok(record) => drop(session.cast(SessionMsg::Summarized(Box::new(record)))),
+        let broken = Arc::new(Notify::new());
+        let fault = broken.clone();
+        let work = async move {
+            let work = async {
+                tokio::select! {
+                    record = summarize(&args) => record,
+                    () = fault.notified() => panic!("injected fault"),
+                }
+            };
+            match AssertUnwindSafe(work).catch_unwind().await {
+                Ok(record) => drop(args.session.cast(SessionMsg::Summarized(Box::new(record)))),
                 Err(_) => myself.kill(),
             }
-        }))
+        };
+        Ok(SummarizerState { broken, _work: TaskGuard::spawn(work) })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SummarizerMsg::Panic => state.broken.notify_one(),
+        }
+        Ok(())
     }
 }
 

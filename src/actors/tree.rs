@@ -136,8 +136,12 @@ impl Supervision {
         self.running.get(&id).map(|running| running.child)
     }
 
+    pub fn cell(&self, child: Child) -> Option<ActorCell> {
+        self.running.values().find(|running| running.child == child).map(|running| running.cell.clone())
+    }
+
     pub fn runs(&self, child: Child) -> bool {
-        self.running.values().any(|running| running.child == child)
+        self.cell(child).is_some()
     }
 
     /// A running child ended.

@@ -32,8 +32,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-/// How long a starting process waits for the database before it gives its place to a restart.
-const CLAIM_TIMEOUT: Duration = Duration::from_mins(1);
 /// Fresh trees within a process; above it the machine's restart policy takes over.
 const TREES: Intensity = Intensity { restarts: 3, period_s: 60 };
 
@@ -118,7 +116,7 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
 
 /// Take the session; the database may be away for a while.
 async fn claim(sessions: &dyn Sessions, config: &Config, session: SessionId) -> Result<(Rows, Claimed), Exit> {
-    let deadline = Instant::now() + CLAIM_TIMEOUT;
+    let deadline = Instant::now() + config.session.claim_timeout();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
         match sessions.claim(config.tenant.id, session).await {
@@ -250,7 +248,7 @@ impl Process {
     /// What the crashed root knew is partly in the journal only: store that, then read anew.
     async fn refresh(&self, old: &Claimed) -> Result<Arc<Claimed>, Exit> {
         self.last_flush().await;
-        let deadline = Instant::now() + CLAIM_TIMEOUT;
+        let deadline = Instant::now() + self.config.session.claim_timeout();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         loop {
             match self.rows.reread().await {

@@ -5,7 +5,7 @@ use crate::support::system::System;
 use crate::support::wait_for;
 use interview_candidate::{Candidate, ConnectOptions, Join};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ANSWER: Duration = Duration::from_millis(900);
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -157,7 +157,9 @@ async fn a_killed_process_comes_back_on_its_machine_and_the_interview_goes_on_wi
 
     // The page would do the same: a new ticket, a new socket, a new offer.
     candidate.vanish().await;
+    let limit = Instant::now() + PATIENCE;
     let mut candidate = loop {
+        assert!(Instant::now() < limit, "the process did not take the candidate back within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(300)).await;
         let info = system.join_info(&amara, &id).await;
         let text = |name: &str| info[name].as_str().expect(name).to_owned();

@@ -161,8 +161,11 @@ impl SessionState {
                     let _ = socket.cast(SignalingSocketMsg::Panic);
                 }
             }
-            // It runs for one task only; the crash test of it is a model that breaks it.
-            Some(Child::Summarizer) => {}
+            Some(Child::Summarizer) => {
+                if let Some(cell) = self.supervision.cell(Child::Summarizer) {
+                    let _ = ActorRef::<SummarizerMsg>::from(cell).cast(SummarizerMsg::Panic);
+                }
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 //! OpenAI on real HTTP, WebSocket and WebRTC.
 
 pub mod browser;
+pub mod process;
+pub mod proxy;
 pub mod system;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -114,9 +116,24 @@ impl World {
     }
 
     pub async fn run_with(&self, session: SessionId, overrides: &[(&str, &str)]) -> Runtime {
-        let port = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("bound");
+        let address = free_address();
+        let keys = self.keys(address, overrides);
+        let config = Config::load(None, Role::Session, Some(keys)).expect("a valid configuration");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(roles::session::run(config, session, async move {
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }));
+        let runtime = Runtime { address, session, task, stop: Some(stop) };
+        wait_for("the process listens", || async { runtime.snapshot().await.is_some() }).await;
+        runtime
+    }
+
+    /// The configuration of a session process that listens on `address`, as environment variables.
+    fn keys(&self, address: SocketAddr, overrides: &[(&str, &str)]) -> HashMap<String, String> {
         let mut keys: HashMap<String, String> = [
-            ("INTERVIEW__HTTP__BIND", port.to_string()),
+            ("INTERVIEW__HTTP__BIND", address.to_string()),
             ("INTERVIEW__TENANT__ID", TENANT.to_owned()),
             ("INTERVIEW__DATABASE__URL", self.runtime_url.clone()),
             ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef".to_owned()),
@@ -131,16 +148,17 @@ impl World {
         .map(|(key, value)| (key.to_owned(), value))
         .into();
         keys.extend(overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let config = Config::load(None, Role::Session, Some(keys)).expect("a valid configuration");
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(roles::session::run(config, session, async move {
-            if stopped.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }));
-        let runtime = Runtime { address: port, session, task, stop: Some(stop) };
-        wait_for("the process listens", || async { runtime.snapshot().await.is_some() }).await;
-        runtime
+        keys
+    }
+
+    /// PostgreSQL itself, for a proxy to stand before.
+    pub fn database_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.cluster.port()))
+    }
+
+    /// The runtime's database address, through a proxy.
+    pub fn database_through(&self, proxy: &proxy::Proxy) -> String {
+        self.runtime_url.replace(&self.database_address().to_string(), &proxy.address.to_string())
     }
 
     pub async fn rows(&self, session: SessionId) -> Vec<(i32, String, String, String)> {
@@ -220,6 +238,11 @@ impl Runtime {
             .expect("the process ends in time")
             .expect("the process does not panic")
     }
+}
+
+/// An address that nothing listens on now.
+pub fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }
 
 pub fn uuid(text: &str) -> Uuid {
