@@ -44,3 +44,17 @@ ensure_chromium() {
   DEBIAN_FRONTEND=noninteractive $as apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 chromium fonts-liberation >/dev/null
   CHROMIUM=$(command -v chromium); export CHROMIUM
 }
+
+# Erlang/OTP, whose supervisor decides whether ours is right (tests/it/otp.rs). Without it that
+# comparison is skipped, and says so.
+ensure_erlang() {
+  if command -v erlc >/dev/null 2>&1; then return; fi
+  if ! command -v apt-get >/dev/null 2>&1; then
+    printf 'NOTICE: no Erlang/OTP and no apt-get: the comparison with its supervisor will be SKIPPED\n' >&2; return
+  fi
+  say "erlang: installing from Debian's packages"
+  local as=""; [ "$(id -u)" = 0 ] || as=sudo
+  $as apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $as apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 erlang-base >/dev/null ||
+    printf 'NOTICE: Erlang/OTP could not be installed: the comparison with its supervisor will be SKIPPED\n' >&2
+}

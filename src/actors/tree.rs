@@ -105,6 +105,7 @@ struct Record {
 
 /// Who runs, and how often each had to be started again.
 pub struct Supervision {
+    table: &'static [Policy],
     running: HashMap<ActorId, Running>,
     records: HashMap<Child, Record>,
     born: Instant,
@@ -112,11 +113,16 @@ pub struct Supervision {
 
 impl Default for Supervision {
     fn default() -> Self {
-        Self { running: HashMap::new(), records: HashMap::new(), born: Instant::now() }
+        Self::following(&TREE)
     }
 }
 
 impl Supervision {
+    /// Supervision by another table than [`TREE`].
+    pub fn following(table: &'static [Policy]) -> Self {
+        Self { table, running: HashMap::new(), records: HashMap::new(), born: Instant::now() }
+    }
+
     /// A child started.
     pub fn started(&mut self, child: Child, cell: ActorCell) {
         self.running.insert(cell.get_id(), Running { child, cell });
@@ -152,17 +158,24 @@ impl Supervision {
 
     /// A child could not even start: no event tells of it, so the spawner does.
     pub fn judge(&mut self, child: Child, ended: Ended) -> Verdict {
-        let policy = child.policy();
+        self.judge_at(child, ended, self.born.elapsed().as_secs())
+    }
+
+    /// As [`Self::judge`], at `now_s` by a monotonic clock. The decisions are those of OTP's
+    /// `supervisor`, one for each child; `tests/it/otp.rs` compares them with the original.
+    pub fn judge_at(&mut self, child: Child, ended: Ended, now_s: u64) -> Verdict {
+        let policy = self.table.iter().find(|row| row.child == child).expect("every child has a row");
         if !policy.restart.wants(ended) {
             return Verdict::Nothing;
         }
-        let now_s = self.born.elapsed().as_secs();
         let record = self.records.entry(child).or_insert_with(|| Record {
             history: History::default(),
             backoff: Backoff::new(Duration::from_millis(10), Duration::from_secs(2)),
             restarts: 0,
         });
         if !record.history.admit(now_s, policy.intensity) {
+            // Who starts it once more, starts with a clean record.
+            record.history = History::default();
             return Verdict::GiveUp(policy.exhausted);
         }
         record.restarts += 1;
@@ -176,7 +189,7 @@ impl Supervision {
 
     /// Stop everyone in reverse start order: finish the queue within the budget, or be killed.
     pub async fn stop_all(&mut self) {
-        for policy in TREE.iter().rev() {
+        for policy in self.table.iter().rev() {
             while let Some(cell) = self.forget(policy.child) {
                 if cell.drain_and_wait(Some(policy.drain)).await.is_err() {
                     tracing::warn!(actor = policy.child.name(), "child did not stop in time, killing it");

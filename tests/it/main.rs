@@ -5,5 +5,6 @@ mod boot;
 mod faults;
 mod gateway;
 mod interview;
+mod otp;
 mod signaling;
 mod support;
