@@ -300,7 +300,7 @@ impl ControlChannelState {
         self.playing = None;
         self.candidate_heard = false;
         self.replies = 0;
-        self.args.journal.set_heard(false);
+        self.args.journal.line_lost(self.args.integrations.clock.now());
     }
 
     // ---- the sideband ----
@@ -328,7 +328,7 @@ impl ControlChannelState {
     }
 
     fn line_changed(&mut self, line: Line) {
-        self.args.journal.set_heard(false);
+        self.args.journal.line_lost(self.args.integrations.clock.now());
         match line {
             Line::Down => {
                 if let Some(joined) = &mut self.joined {
@@ -384,7 +384,7 @@ impl ControlChannelState {
         if event.is_candidate_speech() {
             self.candidate_heard = true;
             if std::mem::take(&mut self.deaf) {
-                self.args.journal.set_heard(true);
+                self.args.journal.line_back(self.args.integrations.clock.now());
                 self.args.journal.tell(BrowserEvent::Restored { what: Subsystem::Control });
             }
         }
@@ -442,7 +442,7 @@ impl ControlChannelState {
             };
             self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item });
         }
-        self.args.journal.set_heard(true);
+        self.args.journal.line_back(self.args.integrations.clock.now());
         let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
         self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
     }
@@ -456,7 +456,7 @@ impl ControlChannelState {
                 error_code = "sideband_deaf",
                 "the sideband carries no speech of the candidate, falling back to the browser's word"
             );
-            self.args.journal.set_heard(false);
+            self.args.journal.line_lost(self.args.integrations.clock.now());
             self.args.journal.tell(BrowserEvent::Degraded { what: Subsystem::Control });
         }
     }

@@ -51,8 +51,6 @@ struct Inner {
     line: Option<(ConnectionId, mpsc::Sender<Outgoing>)>,
     last_connection: u64,
     acked_client_seq: u64,
-    /// Whether our own control channel hears the call.
-    heard: bool,
 }
 
 impl Journal {
@@ -65,7 +63,6 @@ impl Journal {
             line: None,
             last_connection: 0,
             acked_client_seq,
-            heard: false,
         };
         Self { inner: Arc::new(Mutex::new(inner)), waiting: Arc::new(Notify::new()) }
     }
@@ -92,13 +89,12 @@ impl Journal {
     }
 
     /// Take in what the browser says was said. All of it or nothing.
-    pub fn witness(&self, said: Vec<Witness>, seq: Option<u64>) -> Result<(), OutboxFull> {
+    pub fn witness(&self, said: Vec<Witness>, seq: Option<u64>, now: OffsetDateTime) -> Result<(), OutboxFull> {
         let mut inner = self.lock();
         let bytes = said.iter().map(|witness| witness.text.len() + 512).sum();
         inner.outbox.admit(said.len() + 1, bytes)?;
-        let alone = !inner.heard;
         for witness in said {
-            if let Some(entry) = inner.transcript.witness(witness, alone) {
+            if let Some(entry) = inner.transcript.witness(witness, now) {
                 inner.record(Record::Entry(entry));
             }
         }
@@ -110,11 +106,18 @@ impl Journal {
         Ok(())
     }
 
-    pub fn set_heard(&self, heard: bool) {
-        self.lock().heard = heard;
+    /// Our own line into the call hears from now on.
+    pub fn line_back(&self, now: OffsetDateTime) {
+        self.lock().transcript.line_back(now);
+    }
+    /// What is said from now on, and what was unfinished, is the browser's to tell.
+    pub fn line_lost(&self, now: OffsetDateTime) {
+        let mut inner = self.lock();
+        let entries = inner.transcript.line_lost(now);
+        inner.take(entries, &self.waiting);
     }
     pub fn is_heard(&self) -> bool {
-        self.lock().heard
+        self.lock().transcript.is_heard()
     }
     pub fn open_segment(&self, segment: i32) {
         self.lock().transcript.open_segment(segment);

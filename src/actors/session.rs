@@ -330,6 +330,9 @@ impl Actor for Session {
                 ));
                 span.in_scope(|| tracing::error!(error_code = "actor_crashed", actor = child.name(), reason, "child failed"));
             }
+            if child == Child::ControlChannel {
+                state.journal.line_lost(state.integrations.clock.now());
+            }
             state.follow(child, verdict, &myself).await;
         }
         Ok(())

@@ -111,7 +111,7 @@ impl SignalingSocketState {
                 }
                 let said: Vec<Witness> =
                     entries.into_iter().map(crate::domain::protocol::ClientEntry::into_witness).collect::<Result<_, _>>()?;
-                journal.witness(said, seq).map_err(|full| Refusal {
+                journal.witness(said, seq, self.args.clock.now()).map_err(|full| Refusal {
                     code: "outbox_full",
                     message: full.to_string(),
                     retryable: true,

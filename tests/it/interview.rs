@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const ANSWER: Duration = Duration::from_millis(900);
 const PATIENCE: Duration = Duration::from_mins(1);
 
-async fn new_session(system: &System, recruiter: &str) -> String {
+pub async fn new_session(system: &System, recruiter: &str) -> String {
     let order = json!({"candidate_id": "ca000000-0000-4000-8000-000000000011", "position_id": "b0000000-0000-4000-8000-000000000001", "settings": {"language": "en-US"}});
     let (status, made) = system.post(recruiter, "/api/sessions", &order).await;
     assert_eq!(status, 201, "{made}");
@@ -19,7 +19,7 @@ async fn new_session(system: &System, recruiter: &str) -> String {
     id
 }
 
-async fn connect(system: &System, candidate: &str, id: &str) -> Candidate {
+pub async fn connect(system: &System, candidate: &str, id: &str) -> Candidate {
     let info = system.join_info(candidate, id).await;
     let text = |name: &str| info[name].as_str().expect(name).to_owned();
     let join = Join {
@@ -30,14 +30,14 @@ async fn connect(system: &System, candidate: &str, id: &str) -> Candidate {
     Candidate::connect_with(&join, options).await.expect("the candidate connects")
 }
 
-async fn stored(system: &System, recruiter: &str, id: &str) -> (Value, Vec<Value>) {
+pub async fn stored(system: &System, recruiter: &str, id: &str) -> (Value, Vec<Value>) {
     wait_for("the interview is stored", || async { system.phase(recruiter, id).await == "completed" }).await;
     let (_, view) = system.get(recruiter, &format!("/api/sessions/{id}")).await;
     let (_, transcript) = system.get(recruiter, &format!("/api/sessions/{id}/transcript")).await;
     (view, transcript["entries"].as_array().expect("entries").clone())
 }
 
-fn speakers(entries: &[Value]) -> Vec<&str> {
+pub fn speakers(entries: &[Value]) -> Vec<&str> {
     entries.iter().filter_map(|entry| entry["speaker"].as_str()).collect()
 }
 

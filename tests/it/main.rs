@@ -5,6 +5,7 @@ mod boot;
 mod faults;
 mod gateway;
 mod interview;
+mod line;
 mod otp;
 mod signaling;
 mod support;

@@ -120,7 +120,7 @@ impl SessionState {
                 }
                 _ => {
                     self.control = None;
-                    self.journal.set_heard(false);
+                    self.journal.line_lost(self.integrations.clock.now());
                     self.journal.tell(ServerEvent::Degraded { what: Subsystem::Control });
                     self.decide(Event::ControlLost, myself).await;
                 }

@@ -119,26 +119,35 @@ fn witness(key: &str, item_id: Option<&str>, text: &str) -> Witness {
     Witness { key: key.into(), item_id: item_id.map(item), speaker: Speaker::Candidate, text: text.into(), at: at() }
 }
 
+/// Long after our line joined the call.
+fn heard() -> (Transcript, OffsetDateTime) {
+    let mut transcript = Transcript::default();
+    transcript.line_back(at());
+    (transcript, at() + time::Duration::hours(1))
+}
+
 #[test]
 fn a_forged_word_of_the_browser_never_changes_what_was_heard() {
-    let mut transcript = Transcript::default();
+    let (mut transcript, now) = heard();
     for event in &turn(1, None) {
-        transcript.apply(event, at());
+        transcript.apply(event, now);
     }
-    let answer = transcript.witness(witness("c:1", Some("u1"), "I lied"), false).expect("answered with the truth");
+    let answer = transcript.witness(witness("c:1", Some("u1"), "I lied"), now).expect("answered with the truth");
     assert_eq!((answer.text.as_str(), answer.source), ("I said 1.", Source::Sideband));
-    let extra = transcript.witness(witness("c:2", None, "I am a genius"), false).expect("kept as a witness");
-    assert!(!extra.authoritative);
+    for (key, item) in [("c:2", None), ("c:3", Some("made-up"))] {
+        let extra = transcript.witness(witness(key, item, "I am a genius"), now).expect("kept as a witness");
+        assert!(!extra.authoritative);
+    }
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1."]);
 }
 
 #[test]
 fn a_witness_that_came_first_is_overwritten_by_the_truth() {
-    let mut transcript = Transcript::default();
-    let early = transcript.witness(witness("c:1", Some("u1"), "forged"), false).expect("kept");
+    let (mut transcript, now) = heard();
+    let early = transcript.witness(witness("c:1", Some("u1"), "forged"), now).expect("kept");
     assert_eq!((early.key.as_str(), early.authoritative), ("u1", false));
     let truth: Vec<Entry> =
-        turn(1, None).iter().flat_map(|event| transcript.apply(event, at())).filter(|e| e.key == "u1").collect();
+        turn(1, None).iter().flat_map(|event| transcript.apply(event, now)).filter(|e| e.key == "u1").collect();
     let last = truth.last().expect("the truth is told");
     assert_eq!((last.text.as_str(), last.seq, last.authoritative), ("I said 1.", early.seq, true));
     assert!(last.revision > early.revision);
@@ -147,20 +156,109 @@ fn a_witness_that_came_first_is_overwritten_by_the_truth() {
 #[test]
 fn alone_the_browser_is_believed_and_marked() {
     let mut transcript = Transcript::default();
-    let entry = transcript.witness(witness("c:1", None, "hello"), true).expect("kept");
+    let entry = transcript.witness(witness("c:1", None, "hello"), at()).expect("kept");
     assert!(entry.authoritative && entry.source == Source::Browser);
-    let again = transcript.witness(witness("c:1", None, "hello"), true).expect("told again");
+    let again = transcript.witness(witness("c:1", None, "hello"), at()).expect("told again");
     assert_eq!((again.seq, transcript.len()), (entry.seq, 1));
 }
 
 #[test]
 fn the_same_words_without_an_item_are_one_entry() {
-    let mut transcript = Transcript::default();
+    let (mut transcript, now) = heard();
     for event in &turn(1, None) {
-        transcript.apply(event, at());
+        transcript.apply(event, now);
     }
-    let told = transcript.witness(witness("h:1", None, "i said 1"), false).expect("merged");
+    let told = transcript.witness(witness("h:1", None, "i said 1"), now).expect("merged");
     assert_eq!(told.key, "u1");
+}
+
+/// The line breaks before the `cut`-th event of the second turn and is back before the third.
+/// The browser relays what its own copy of the call's events settled, now or late.
+fn with_a_gap(cut: usize, late: bool) -> Vec<String> {
+    let (mut transcript, now) = heard();
+    let relay = |transcript: &mut Transcript, now| {
+        for (id, speaker, text) in [("u2", Speaker::Candidate, "I said 2."), ("a2", Speaker::Ai, "answer 2.")] {
+            transcript.witness(Witness { speaker, at: now, ..witness(&format!("c:{id}"), Some(id), text) }, now);
+        }
+    };
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    for event in &turn(2, Some("a1"))[..cut] {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost(now);
+    if !late {
+        relay(&mut transcript, now);
+    }
+    transcript.line_back(now);
+    for event in &turn(3, Some("a2")) {
+        transcript.apply(event, now);
+    }
+    if late {
+        relay(&mut transcript, now);
+    }
+    transcript.close();
+    assert!(!transcript.awaits_words());
+    texts(&transcript)
+}
+
+#[test]
+fn what_was_said_while_the_line_was_away_is_the_browsers_to_tell_in_its_place() {
+    let whole = ["I said 1.", "answer 1.", "I said 2.", "answer 2.", "I said 3.", "answer 3."];
+    for cut in 0..turn(2, None).len() {
+        for late in [false, true] {
+            assert_eq!(with_a_gap(cut, late), whole, "line lost before event {cut}, browser late: {late}");
+        }
+    }
+}
+
+#[test]
+fn a_browser_that_was_away_longer_than_the_line_still_fills_the_gap() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost(now);
+    transcript.line_back(now + time::Duration::seconds(5));
+    for event in &turn(3, Some("a2")) {
+        transcript.apply(event, now + time::Duration::seconds(9));
+    }
+    let much_later = now + time::Duration::hours(24);
+    for (id, text) in [("u2", "I said 2."), ("a2", "answer 2.")] {
+        transcript.witness(Witness { at: now, ..witness(id, Some(id), text) }, much_later);
+    }
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2.", "I said 3.", "answer 3."]);
+    // Said at another time, it is no part of what was missed.
+    let forged = transcript.witness(Witness { at: much_later, ..witness("x", Some("x"), "I am a genius") }, much_later);
+    assert!(forged.is_some_and(|entry| !entry.authoritative));
+}
+
+#[test]
+fn a_word_that_contradicts_what_was_heard_of_it_does_not_replace_it() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None)[..2] {
+        transcript.apply(event, now);
+    }
+    transcript.witness(witness("c:1", Some("u1"), "We built it together"), now);
+    assert!(transcript.line_lost(now).is_empty());
+    let closed = transcript.close();
+    assert_eq!((closed[0].text.as_str(), closed[0].status, closed[0].source), ("I said 1", Status::Partial, Source::Sideband));
+    // The same words, told to their end, do.
+    let told = transcript.witness(witness("c:2", Some("u1"), "I said 1 and a half."), now).expect("told");
+    assert_eq!((told.text.as_str(), told.source), ("I said 1", Source::Sideband), "the first word of a witness counts");
+}
+
+#[test]
+fn words_that_were_cut_by_the_end_of_a_call_are_completed_by_the_browser() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None)[..2] {
+        transcript.apply(event, now);
+    }
+    let cut = transcript.close();
+    let told = transcript.witness(witness("c:1", Some("u1"), "I said 1, and more."), now).expect("told");
+    assert_eq!((told.text.as_str(), told.status, told.source), ("I said 1, and more.", Status::Final, Source::Browser));
+    assert!(told.revision > cut[0].revision && told.seq == cut[0].seq);
 }
 
 proptest! {

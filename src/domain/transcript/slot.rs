@@ -1,0 +1,136 @@
+//! One item of the conversation, from the first sign of it to its settled words.
+
+use super::entry::{Entry, Source, Status};
+use crate::domain::voice::Speaker;
+use crate::ids::{ItemId, ReplyId};
+use time::OffsetDateTime;
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Set once the slot is first told to the outside; see [`Entry::seq`].
+    pub(super) seq: Option<i32>,
+    pub(super) key: String,
+    pub(super) item: Option<ItemId>,
+    pub(super) segment: i32,
+    pub(super) position: i64,
+    pub(super) revision: i32,
+    pub(super) speaker: Option<Speaker>,
+    pub(super) silent: bool,
+    pub(super) text: String,
+    /// None while words may still come.
+    pub(super) settled: Option<Status>,
+    pub(super) source: Source,
+    pub(super) authoritative: bool,
+    pub(super) reply: Option<ReplyId>,
+    /// Told by the provider; an estimate of the heard text needs the length as well.
+    pub(super) heard_ms: Option<u64>,
+    pub(super) audio_ms: Option<u64>,
+    pub(super) commentary: bool,
+    pub(super) started_ms: Option<i64>,
+    pub(super) ended_ms: Option<i64>,
+    /// What the browser says was said, while the words are not settled.
+    pub(super) witness: Option<String>,
+    /// The line broke before it was settled: the truth may never come.
+    pub(super) orphaned: bool,
+    /// Stands behind an item that nobody has told us of yet.
+    pub(super) awaits: Option<ItemId>,
+    pub(super) at: OffsetDateTime,
+}
+
+impl Slot {
+    pub(super) fn new(key: String, item: Option<ItemId>, segment: i32, position: i64, at: OffsetDateTime) -> Self {
+        Self {
+            seq: None,
+            key,
+            item,
+            segment,
+            position,
+            revision: 0,
+            speaker: None,
+            silent: false,
+            text: String::new(),
+            settled: None,
+            source: Source::Sideband,
+            authoritative: true,
+            reply: None,
+            heard_ms: None,
+            audio_ms: None,
+            commentary: false,
+            started_ms: None,
+            ended_ms: None,
+            witness: None,
+            orphaned: false,
+            awaits: None,
+            at,
+        }
+    }
+
+    /// As stored by an earlier process.
+    pub(super) fn restore(entry: Entry) -> Self {
+        Self {
+            seq: Some(entry.seq),
+            revision: entry.revision,
+            speaker: Some(entry.speaker),
+            text: entry.text,
+            settled: Some(entry.status),
+            source: entry.source,
+            authoritative: entry.authoritative,
+            heard_ms: entry.heard_ms.map(|ms| ms.max(0) as u64),
+            commentary: entry.commentary,
+            started_ms: entry.started_ms,
+            ended_ms: entry.ended_ms,
+            ..Self::new(entry.key, entry.item_id, entry.segment, entry.position, entry.at)
+        }
+    }
+
+    /// Someone spoke, and the words may still come.
+    pub(super) fn is_open(&self) -> bool {
+        self.settled.is_none() && !self.silent && self.speaker.is_some()
+    }
+
+    pub(super) fn add_words(&mut self, delta: &str) {
+        if self.settled.is_none() {
+            self.text.push_str(delta);
+        }
+    }
+
+    pub(super) fn entry(&self) -> Option<Entry> {
+        self.as_settled(self.settled?)
+    }
+
+    /// The entry that it would be with this status.
+    pub(super) fn as_settled(&self, status: Status) -> Option<Entry> {
+        let (seq, speaker) = (self.seq?, self.speaker?);
+        Some(Entry {
+            seq,
+            key: self.key.clone(),
+            item_id: self.item.clone(),
+            segment: self.segment,
+            position: self.position,
+            revision: self.revision,
+            speaker,
+            text: self.text.clone(),
+            source: self.source,
+            authoritative: self.authoritative,
+            status,
+            interrupted: self.heard_ms.is_some(),
+            heard_ms: self.heard_ms.map(|ms| ms.min(i32::MAX as u64) as i32),
+            heard_text: self.heard_text(),
+            commentary: self.commentary,
+            started_ms: self.started_ms,
+            ended_ms: self.ended_ms,
+            at: self.at,
+        })
+    }
+
+    /// The share of the text that corresponds to the share of the audio, cut at a word.
+    fn heard_text(&self) -> Option<String> {
+        let (heard, audio) = (self.heard_ms?, self.audio_ms?);
+        if heard >= audio {
+            return Some(self.text.clone());
+        }
+        let wanted = self.text.chars().count() as u64 * heard / audio.max(1);
+        let cut: String = self.text.chars().take(wanted as usize).collect();
+        Some(cut.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words).to_owned())
+    }
+}

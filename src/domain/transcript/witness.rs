@@ -1,0 +1,200 @@
+//! The second witness: what the browser says was said.
+//!
+//! What our own line into the call heard is never changed by it. What the line was not
+//! there to hear is the browser's to tell: while the line is away, items that it left
+//! unfinished, and items that the conversation's own chain names and we never saw.
+
+use super::entry::{Entry, Source, Status, Witness};
+use super::slot::Slot;
+use super::{STRIDE, Transcript};
+use crate::ids::ItemId;
+use std::collections::VecDeque;
+use time::{Duration, OffsetDateTime};
+
+/// Browsers relay in batches and their clocks differ from ours.
+const SLACK: Duration = Duration::seconds(30);
+/// Older gaps are forgotten; a line that breaks more often is given up.
+const REMEMBERED_GAPS: usize = 64;
+
+/// When our line into the call was away.
+#[derive(Debug)]
+pub(super) struct Gaps {
+    since: Option<OffsetDateTime>,
+    past: VecDeque<(OffsetDateTime, OffsetDateTime)>,
+}
+
+impl Default for Gaps {
+    /// Before the first call there is no line; a restored transcript knows not for how long.
+    fn default() -> Self {
+        Self { since: Some(OffsetDateTime::UNIX_EPOCH), past: VecDeque::new() }
+    }
+}
+
+impl Gaps {
+    fn open(&mut self, now: OffsetDateTime) {
+        self.since.get_or_insert(now);
+    }
+
+    fn close(&mut self, now: OffsetDateTime, missed: bool) {
+        if let Some(since) = self.since.take()
+            && missed
+        {
+            self.past.push_back((since, now));
+            if self.past.len() > REMEMBERED_GAPS {
+                self.past.pop_front();
+            }
+        }
+    }
+
+    /// Whether something said at `at`, and told us now, may have been said in a gap. A client's
+    /// time is not to be trusted, but it can claim nothing except that it spoke in one.
+    fn cover(&self, at: OffsetDateTime, now: OffsetDateTime) -> bool {
+        self.past.iter().any(|(from, to)| now <= *to + SLACK || (*from - SLACK <= at && at <= *to + SLACK))
+    }
+}
+
+impl Transcript {
+    /// Our line into the call broke: the words of what is unfinished may never come.
+    pub fn line_lost(&mut self, now: OffsetDateTime) -> Vec<Entry> {
+        self.gaps.open(now);
+        let told: Vec<usize> = (0..self.slots.len())
+            .filter(|index| {
+                let slot = &mut self.slots[*index];
+                slot.orphaned |= slot.settled.is_none() && !slot.silent;
+                slot.orphaned && slot.witness.is_some()
+            })
+            .collect();
+        told.into_iter().filter_map(|index| self.believe_witness(index)).collect()
+    }
+
+    pub fn line_back(&mut self, now: OffsetDateTime) {
+        // Nothing was said before the first call: that was no gap.
+        let missed = !self.slots.is_empty();
+        self.gaps.close(now, missed);
+    }
+
+    /// Whether our own line hears the call now.
+    pub fn is_heard(&self) -> bool {
+        self.gaps.since.is_none()
+    }
+
+    /// Take in the browser's word. Returns the entry to store: the acknowledgement means that
+    /// its row is there, so a repetition yields it again.
+    pub fn witness(&mut self, witness: Witness, now: OffsetDateTime) -> Option<Entry> {
+        if let Some(index) = witness.item_id.as_ref().and_then(|item| self.index_of(item)) {
+            return self.witness_of_item(index, witness);
+        }
+        if let Some(known) = self.slots.iter().find(|slot| slot.key == witness.key) {
+            return known.entry();
+        }
+        if let Some(same) = self.slots.iter().rev().take(16).find(|slot| is_the_same(slot, &witness)) {
+            return same.entry();
+        }
+        // Without an item there is nothing that later words could be held against.
+        let authoritative = !self.is_heard() || witness.item_id.is_some() && self.gaps.cover(witness.at, now);
+        Some(self.insert_witness(witness, authoritative))
+    }
+
+    /// Of an item that we know ourselves.
+    fn witness_of_item(&mut self, index: usize, witness: Witness) -> Option<Entry> {
+        let away = !self.is_heard();
+        let slot = &mut self.slots[index];
+        match slot.settled {
+            Some(Status::Missing | Status::Partial) if slot.source == Source::Sideband => {}
+            Some(_) => return slot.entry(),
+            None if slot.silent => return None,
+            None => {}
+        }
+        slot.speaker.get_or_insert(witness.speaker);
+        slot.witness.get_or_insert(witness.text);
+        if (away || slot.orphaned || slot.settled.is_some())
+            && let Some(entry) = self.believe_witness(index)
+        {
+            return Some(entry);
+        }
+        if self.slots[index].settled.is_some() {
+            return self.slots[index].entry();
+        }
+        // Kept beside, to be overwritten by the truth under the same key.
+        let seq = self.number_slot(index);
+        let slot = &self.slots[index];
+        Some(Entry {
+            seq,
+            text: slot.witness.as_deref().unwrap_or_default().trim().to_owned(),
+            source: Source::Browser,
+            authoritative: false,
+            status: Status::Final,
+            ..slot.as_settled(Status::Final)?
+        })
+    }
+
+    /// Settle the slot by the browser's word, if it agrees with what we heard ourselves.
+    pub(super) fn believe_witness(&mut self, index: usize) -> Option<Entry> {
+        let slot = &mut self.slots[index];
+        let words = slot.witness.as_deref()?.trim();
+        if words.is_empty() || !begins_with(words, &slot.text) {
+            return None;
+        }
+        slot.text = words.to_owned();
+        slot.settled = Some(Status::Final);
+        slot.source = Source::Browser;
+        self.revise_at(index)
+    }
+
+    /// Of an item that we never saw. It stands before the first item whose predecessor is
+    /// missing, else at the end: browsers tell in the order of the conversation.
+    fn insert_witness(&mut self, witness: Witness, authoritative: bool) -> Entry {
+        let awaiting = self.slots.iter().position(|slot| slot.awaits.is_some());
+        let named = awaiting.is_some_and(|index| self.slots[index].awaits == witness.item_id);
+        if named && let Some(index) = awaiting {
+            self.slots[index].awaits = None;
+        }
+        let (index, position) = match awaiting {
+            Some(index) => (index, self.position_before(index)),
+            None => (self.slots.len(), self.end_position()),
+        };
+        let key = witness.item_id.as_ref().map_or(witness.key, |item| item.0.clone());
+        let segment = awaiting.map_or(self.segment, |index| self.slots[index].segment);
+        let mut slot = Slot::new(key, witness.item_id, segment, position, witness.at);
+        slot.speaker = Some(witness.speaker);
+        witness.text.trim().clone_into(&mut slot.text);
+        slot.source = Source::Browser;
+        slot.authoritative = authoritative || named;
+        slot.settled = Some(Status::Final);
+        self.slots.insert(index, slot);
+        self.number_slot(index);
+        self.slots[index].as_settled(Status::Final).expect("it has a number and a speaker")
+    }
+
+    fn position_before(&self, index: usize) -> i64 {
+        let next = self.slots[index].position;
+        let before = index.checked_sub(1).map_or(next - 2 * STRIDE, |index| self.slots[index].position);
+        before + (next - before) / 2
+    }
+
+    pub(super) fn index_of(&self, item: &ItemId) -> Option<usize> {
+        // What is spoken of is nearly always recent.
+        self.slots.iter().rposition(|slot| slot.item.as_ref() == Some(item))
+    }
+}
+
+fn is_the_same(slot: &Slot, witness: &Witness) -> bool {
+    witness.item_id.is_none()
+        && slot.settled.is_some()
+        && slot.source == Source::Sideband
+        && slot.speaker == Some(witness.speaker)
+        && words(&slot.text).eq(words(&witness.text))
+}
+
+fn begins_with(told: &str, heard: &str) -> bool {
+    let mut told = words(told);
+    let mut heard: Vec<String> = words(heard).collect();
+    // The last word may have been cut in the middle.
+    let cut = heard.pop();
+    heard.into_iter().all(|word| told.next() == Some(word))
+        && cut.is_none_or(|cut| told.next().is_some_and(|word| word.starts_with(&cut)))
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}

@@ -1,0 +1,67 @@
+//! Our own line into the call breaks while people speak.
+
+use crate::interview::{connect, new_session, speakers, stored};
+use crate::support::system::System;
+use crate::support::wait_for;
+use interview_candidate::Candidate;
+use interview_sandbox::faults::{Action, Fault};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const ANSWER: Duration = Duration::from_millis(900);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a page relays of its own copy of the call's events.
+fn said(candidate: &Candidate) -> Vec<Value> {
+    let events = candidate.peer().map(interview_candidate::WebRtcPeer::events).unwrap_or_default();
+    let entry = |event: &Value, speaker: &str| json!({"text": event["transcript"], "speaker": speaker, "item_id": event["item_id"], "id": event["item_id"], "timestamp": "2026-01-01T00:00:00Z"});
+    let mut entries = Vec::new();
+    for event in &events {
+        match event["type"].as_str() {
+            Some("conversation.item.input_audio_transcription.completed") => entries.push(entry(event, "candidate")),
+            Some("response.output_audio_transcript.done") => entries.push(entry(event, "ai")),
+            _ => {}
+        }
+    }
+    // In the order of the conversation: the candidate's words become final late.
+    let order: Vec<Value> = events
+        .iter()
+        .filter(|event| event["type"] == "conversation.item.added")
+        .map(|event| event["item"]["id"].clone())
+        .collect();
+    entries.sort_by_key(|entry| order.iter().position(|id| *id == entry["item_id"]));
+    entries
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_that_nobody_of_ours_heard_is_told_by_the_browser_and_stands_in_its_place() {
+    let system = System::start().await;
+    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
+    let id = new_session(&system, &recruiter).await;
+    let mut candidate = connect(&system, &amara, &id).await;
+    candidate.join().await.expect("joins");
+    wait_for("the first question is stored", || async {
+        system.get(&recruiter, &format!("/api/sessions/{id}")).await.1["transcript_entries"].as_u64() == Some(1)
+    })
+    .await;
+
+    // The line breaks and stays away for one whole turn of both.
+    let away = Action::Answer { status: 503, headers: vec![], body: String::new() };
+    system.sandbox.faults().add(Fault::once("openai", "realtime.sideband", away).times(1_000));
+    system.crash(&id, "control_channel").await;
+    candidate.answer(ANSWER).await.expect("answers");
+    wait_for("answer and next question are spoken", || async { said(&candidate).len() == 3 }).await;
+    system.sandbox.faults().clear();
+    wait_for("the line is back", || async { system.session_snapshot(&id).await["control_ready"] == true }).await;
+    // The browser tells late, when the line hears again.
+    candidate.transcript_update(json!(said(&candidate))).await.expect("relays");
+    candidate.expect_within("transcript_ack", PATIENCE).await.expect("is stored");
+
+    candidate.attend(ANSWER, PATIENCE).await.expect("the interview goes on to its end");
+    let (_, entries) = stored(&system, &recruiter, &id).await;
+    assert_eq!(speakers(&entries), ["ai", "candidate", "ai", "candidate", "ai"], "{entries:#?}");
+    let sources: Vec<&str> = entries.iter().filter_map(|entry| entry["source"].as_str()).collect();
+    assert_eq!(sources, ["sideband", "browser", "browser", "sideband", "sideband"], "{entries:#?}");
+    assert!(entries.iter().all(|entry| entry["status"] == "final"), "{entries:#?}");
+    system.stop().await;
+}
