@@ -19,11 +19,12 @@ export { Emitter, type Unsubscribe } from './emitter';
 export { InterviewApi, type InterviewApiOptions, type ObserveHandlers, type SessionEvent } from './http/api';
 export { ApiError, NetworkError, isRetryable, type Problem } from './http/errors';
 export { Interview, type InterviewEvents, type InterviewOptions } from './interview/interview';
-export { isFinal, missingConsents, type FailureCode, type InterviewState } from './interview/machine';
+export { isFinal, missingConsents, type CallEnd, type FailureCode, type InterviewState } from './interview/machine';
 export type { RecordingStatus } from './interview/recording';
 export { Mixer, loudness, type Levels } from './recorder/mixer';
 export { chooseMimeType } from './recorder/mime';
 export { Recorder, type RecorderEvents, type RecorderOptions } from './recorder/recorder';
+export { IndexedDbRecordingVault, type Leftover, type RecordingVault } from './recorder/recording_vault';
 export {
   PartUploader,
   type UploadFailure,

@@ -76,6 +76,8 @@ export interface JoinInfo {
   expires_at: Timestamp;
   video_token: string | null;
   video_id: string | null;
+  /** Which take of the recording the video is for, from 1. */
+  video_segment?: number | null;
   video_upload_url: string;
   required_consents: ConsentKind[];
   consent_policy_version: string;
@@ -85,6 +87,17 @@ export interface JoinInfo {
     competencies: Competency[];
   };
   warnings: string[];
+}
+
+/**
+ * What a page knows of the recording when it asks for a ticket. A video that was begun cannot be continued
+ * by another recorder, so the answer names a new one when it must.
+ */
+export interface RecordingWish {
+  /** This page is recording into this video and will go on doing so. */
+  continues?: string;
+  /** Videos that were begun and are not recorded into any more. */
+  left?: string[];
 }
 
 export interface SessionView {
@@ -161,6 +174,16 @@ export interface SummaryView {
 export interface RecordingView {
   state: string;
   provider: string | null;
+  video_id: string | null;
+  parts: number;
+  playback_url: string | null;
+  /** Every take that something was recorded into, in order; most interviews have one. */
+  segments?: RecordingSegment[];
+}
+
+export interface RecordingSegment {
+  segment: number;
+  state: string;
   video_id: string | null;
   parts: number;
   playback_url: string | null;

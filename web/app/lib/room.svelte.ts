@@ -1,5 +1,6 @@
 import {
   IndexedDbEntryStore,
+  IndexedDbRecordingVault,
   Interview,
   type CaptionsState,
   type ConnectionState,
@@ -11,6 +12,7 @@ import {
 } from '../../sdk';
 import { account } from './account.svelte';
 
+const MOVED_IS_NEWS_MS = 5_000;
 const SILENCE: Levels = { microphone: 0, remote: 0 };
 
 /** What the room shows, as Svelte state; the work is done by the SDK's `Interview`. */
@@ -23,6 +25,8 @@ export class Room {
     aiThinking: false,
   });
   link = $state.raw<ConnectionState>({ kind: 'idle' });
+  /** Whether the interview came back in another process than the one it was lost in. */
+  moved = $state(false);
   recording = $state.raw<RecordingStatus>({ kind: 'off' });
   degraded = $state.raw<ReadonlySet<string>>(new Set());
   remoteStream = $state.raw<MediaStream | null>(null);
@@ -46,15 +50,20 @@ export class Room {
   ): Promise<void> {
     const sdk = new Interview({
       sessionId: join.session_id,
-      join: (signal) => account.api.ticket(join.session_id, signal),
+      join: (signal, recording) => account.api.ticket(join.session_id, signal, recording),
       microphone,
       camera,
       consents,
       store: new IndexedDbEntryStore(),
-      begunVideos: localStorage,
+      vault: new IndexedDbRecordingVault(),
     });
     this.#sdk = sdk;
-    sdk.on('state', (state) => (this.interview = state));
+    sdk.on('state', (state) => {
+      this.interview = state;
+      // The link is back before the call is; who comes back hears of the move, and then it is old news.
+      if (state.kind === 'live') setTimeout(() => (this.moved = false), MOVED_IS_NEWS_MS);
+    });
+    sdk.on('resumed', ({ moved }) => (this.moved = moved));
     sdk.on('captions', (captions) => (this.captions = captions));
     sdk.on('link', (link) => (this.link = link));
     sdk.on('recording', (recording) => (this.recording = recording));

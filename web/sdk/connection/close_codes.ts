@@ -2,6 +2,8 @@
 export type CloseAction =
   /** Get a new ticket and connect again, with backoff. */
   | 'reconnect'
+  /** The other side is being replaced and is back in a moment: come back at once, each client a little apart. */
+  | 'reconnect_at_once'
   /** The ticket was refused: get a new one and try once more at once; a second refusal is final. */
   | 'new_ticket_once'
   /** Never connect again. */
@@ -17,27 +19,52 @@ export type StopReason =
   | 'session_over'
   | 'refused';
 
-const STOP_REASONS: Readonly<Record<number, StopReason>> = {
+/** The table of docs/PROTOCOL.md. */
+const TABLE: Readonly<Record<number, Exclude<CloseAction, 'stop'> | StopReason>> = {
   1000: 'done',
+  1001: 'reconnect',
+  // What this client sends is no text, or no protocol at all: sending it again would not help.
+  1002: 'policy',
+  1003: 'policy',
+  1006: 'reconnect',
+  1007: 'policy',
   1008: 'policy',
   1009: 'too_big',
+  1011: 'reconnect',
+  1012: 'reconnect_at_once',
+  1013: 'reconnect',
   4001: 'superseded',
-  4003: 'ticket_refused',
+  4003: 'new_ticket_once',
   4008: 'consent_refused',
   4010: 'session_over',
 };
 
 /**
- * 1001 going away, 1005/1006 no close frame, 1011 server error, 1012 restart and 1013 try later all mean
- * "the interview still exists, come back". An unknown code below 4000 is treated the same; an unknown
- * application code (4000 and up) is a refusal this client does not understand, so it does not insist.
+ * A code below 4000 that is not in the table says nothing about the interview, so the client comes back; an
+ * unknown application code (4000 and up) is a refusal this client does not understand, so it does not insist.
  */
 export function closeAction(code: number): CloseAction {
-  if (code === 4003) return 'new_ticket_once';
-  if (code in STOP_REASONS || code >= 4000) return 'stop';
-  return 'reconnect';
+  const known = TABLE[code] ?? (code >= 4000 ? 'refused' : 'reconnect');
+  switch (known) {
+    case 'reconnect':
+    case 'reconnect_at_once':
+    case 'new_ticket_once':
+      return known;
+    default:
+      return 'stop';
+  }
 }
 
 export function stopReason(code: number): StopReason {
-  return STOP_REASONS[code] ?? 'refused';
+  const known = TABLE[code];
+  switch (known) {
+    case undefined:
+    case 'reconnect':
+    case 'reconnect_at_once':
+      return 'refused';
+    case 'new_ticket_once':
+      return 'ticket_refused';
+    default:
+      return known;
+  }
 }

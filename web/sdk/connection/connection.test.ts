@@ -4,6 +4,7 @@ import { ApiError, NetworkError } from '../http/errors';
 import type { JoinInfo, RelayedEntry } from '../types';
 import { InterviewConnection, splitEntries, type ConnectionState } from './connection';
 import { IndexedDbEntryStore, MemoryEntryStore, type EntryStore } from './entry_store';
+import { MAX_PENDING, Outbox } from './outbox';
 
 class FakeSocket {
   readyState = 0;
@@ -97,7 +98,7 @@ function setUp(options: { store?: EntryStore; join?: () => Promise<JoinInfo> } =
 const flush = () => vi.advanceTimersByTimeAsync(0);
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date', 'performance'] });
 });
 
 afterEach(() => {
@@ -259,6 +260,99 @@ describe('InterviewConnection', () => {
     expect(sockets[0]?.closedByClient).toBe(true);
   });
 
+  it('asks a doubted link at once, keeps it when it answers, and gives it up when it does not', async () => {
+    const { connection, sockets, last } = setUp();
+    await connection.open();
+    last().ready({ heartbeat_interval_ms: 3_600_000 });
+    connection.probe();
+    expect(last().of('heartbeat')).toHaveLength(1);
+    last().receive({ type: 'heartbeat_ack' });
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(sockets).toHaveLength(1);
+    connection.probe();
+    connection.probe();
+    expect(last().of('heartbeat')).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(4_600);
+    expect(sockets).toHaveLength(2);
+    expect(sockets[0]?.closedByClient).toBe(true);
+  });
+
+  it('comes back at once after a restart, but not again and again', async () => {
+    const { connection, sockets, last, states } = setUp();
+    await connection.open();
+    last().ready();
+    await vi.advanceTimersByTimeAsync(6_000);
+    last().drop(1012);
+    expect(states.at(-1)).toMatchObject({ kind: 'waiting', delayMs: 400 });
+    await vi.advanceTimersByTimeAsync(400);
+    expect(sockets).toHaveLength(2);
+    last().drop(1012);
+    expect(states.at(-1)).toMatchObject({ kind: 'waiting', delayMs: 500 });
+    await vi.advanceTimersByTimeAsync(500);
+    last().ready();
+    last().drop(1012);
+    expect(states.at(-1)).toMatchObject({ kind: 'waiting', delayMs: 1_000 });
+  });
+
+  it.each([1000, 1002, 1003, 1007, 1008, 1009, 4001, 4008, 4010, 4999])('never comes back after %i', async (code) => {
+    const { connection, sockets, last } = setUp();
+    await connection.open();
+    last().ready();
+    last().drop(code);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(sockets).toHaveLength(1);
+    expect(connection.state).toMatchObject({ kind: 'closed', code });
+  });
+
+  it.each([1001, 1005, 1006, 1011, 1012, 1013])('comes back after %i with a ticket of its own', async (code) => {
+    const { connection, sockets, last } = setUp();
+    await connection.open();
+    last().ready();
+    last().drop(code);
+    expect(sockets).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(sockets).toHaveLength(2);
+    expect(last().protocols[1]).toBe('ticket.t2');
+  });
+
+  it.each([1_000, 120_000, 600_000, 86_400_000])('stores what it kept after %i ms without a network', async (awayMs) => {
+    let network = true;
+    const { connection, last } = setUp({
+      join: async () => {
+        if (!network) throw new NetworkError('unreachable');
+        return { websocket_url: 'wss://example.test', websocket_ticket: 't' } as JoinInfo;
+      },
+    });
+    await connection.open();
+    last().ready();
+    network = false;
+    last().drop(1006);
+    connection.relay([entry('said meanwhile')]);
+    await vi.advanceTimersByTimeAsync(awayMs);
+    network = true;
+    await vi.advanceTimersByTimeAsync(15_000);
+    last().ready({ n: 2 });
+    expect(last().of('transcript_update')).toMatchObject([{ seq: 1, entries: [{ text: 'said meanwhile' }] }]);
+    last().receive({ type: 'transcript_ack', n: 3, seq: 1 });
+    expect(connection.unacknowledged).toBe(0);
+    connection.close();
+  });
+
+  it('says so when the outbox is full, and keeps what it had', async () => {
+    const { connection, last } = setUp();
+    const lost: number[] = [];
+    connection.on('overflow', ({ entries }) => lost.push(entries));
+    await connection.open();
+    last().ready();
+    for (let index = 0; index < MAX_PENDING; index += 1) expect(connection.relay([entry(`${index}`)])).toBe(true);
+    expect(connection.relay([entry('one too many')])).toBe(false);
+    expect(lost).toEqual([1]);
+    expect(connection.unacknowledged).toBe(MAX_PENDING);
+    last().receive({ type: 'transcript_ack', n: 2, seq: 1 });
+    expect(connection.relay([entry('fits again')])).toBe(true);
+    expect(last().of('transcript_update').at(-1)?.['seq']).toBe(MAX_PENDING + 1);
+  });
+
   it('stays away when a newer window took over', async () => {
     const { connection, sockets, last } = setUp();
     await connection.open();
@@ -321,6 +415,18 @@ describe('InterviewConnection', () => {
     last().onmessage?.({ data: 'no json' });
     last().receive({ type: 'news_from_the_future', n: 5 });
     expect(connection.state.kind).toBe('ready');
+  });
+});
+
+describe('Outbox', () => {
+  it('is bounded in bytes as well', () => {
+    const outbox = new Outbox({ sessionId: 's1', maxBytes: 3_000 });
+    const long = entry('x'.repeat(600));
+    expect(outbox.add([long])).not.toBeNull();
+    expect(outbox.add([long])).not.toBeNull();
+    expect(outbox.add([long])).toBeNull();
+    outbox.acknowledge(1);
+    expect(outbox.add([long])).toMatchObject({ seq: 3 });
   });
 });
 

@@ -28,6 +28,10 @@ export type ConnectionEvents = {
   state: ConnectionState;
   /** Entries cannot be kept across a reload any more (private window, full disk). */
   store_failure: unknown;
+  /** The link is back. `moved`: with a process that does not know this connection's past. */
+  resumed: { moved: boolean };
+  /** The outbox is full: these entries are not kept. What the runtime itself has heard is not concerned. */
+  overflow: { entries: number };
 } & ServerEvents;
 
 export interface ConnectionOptions {
@@ -42,10 +46,18 @@ export interface ConnectionOptions {
   ackTimeoutMs?: number;
   /** From opening the socket to `session_ready`. */
   readyTimeoutMs?: number;
+  /** How long a link that is doubted may take to answer. */
+  probeTimeoutMs?: number;
 }
 
 /** UTF-8 bytes that JSON needs around the entries of a `transcript_update`. */
 const ENVELOPE_BYTES = 256;
+
+/** A link that stood for so long was a good one. */
+const STEADY_MS = 5_000;
+
+/** Clients of one restarting machine come back within this time, each at its own moment. */
+const RESTART_SPREAD_MS = 400;
 
 /** The close code this side uses to leave; any code a browser lets a page send will do. */
 const NORMAL_CLOSURE = 1000;
@@ -57,7 +69,7 @@ const NORMAL_CLOSURE = 1000;
  * acknowledged. It does not know what the messages mean; `Interview` does.
  */
 export class InterviewConnection extends Emitter<ConnectionEvents> {
-  readonly #options: Required<Omit<ConnectionOptions, 'store' | 'random'>>;
+  readonly #options: Required<Omit<ConnectionOptions, 'store'>>;
   readonly #outbox: Outbox;
   readonly #backoff: Backoff;
   readonly #link: LinkWatch;
@@ -71,6 +83,8 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   #latestEvent = 0;
   #limits = { max_frame_bytes: 64 * 1024, max_entries: 50 };
   #ticketRefusals = 0;
+  #restarts = 0;
+  #readyAt: number | null = null;
 
   constructor(options: ConnectionOptions) {
     super();
@@ -79,6 +93,8 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       backoff: { baseMs: 500, capMs: 15_000 },
       ackTimeoutMs: 10_000,
       readyTimeoutMs: 15_000,
+      probeTimeoutMs: 4_000,
+      random: Math.random,
       ...options,
     };
     this.#outbox = new Outbox({
@@ -88,7 +104,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     });
     this.#backoff = new Backoff({
       ...this.#options.backoff,
-      ...(options.random ? { random: options.random } : {}),
+      random: this.#options.random,
     });
     this.#link = new LinkWatch({
       sendHeartbeat: () => this.send({ type: 'heartbeat' }),
@@ -145,11 +161,19 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     let kept = true;
     for (const batch of splitEntries(entries, this.#limits)) {
       const update = this.#outbox.add(batch);
-      if (update === null) kept = false;
+      if (update === null) {
+        kept = false;
+        this.emit('overflow', { entries: batch.length });
+      }
       else if (this.#state.kind === 'ready') this.send({ type: 'transcript_update', ...update });
     }
     this.#armAckTimer();
     return kept;
+  }
+
+  /** Something beside this link has failed: makes sure within seconds that the link still carries. */
+  probe(): void {
+    if (this.#state.kind === 'ready') this.#link.probe(this.#options.probeTimeoutMs);
   }
 
   /** Resolves when the entries handed over so far are in the store that survives a reload. */
@@ -158,6 +182,8 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   }
 
   readonly #onOnline = () => {
+    // A link that stood before the network changed may be dead without a word.
+    this.probe();
     if (this.#state.kind !== 'waiting') return;
     clearTimeout(this.#timers.retry);
     void this.#connect();
@@ -220,16 +246,17 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   #onReady(ready: { n?: number } & ServerEvents['session_ready']): void {
     clearTimeout(this.#timers.ready);
     this.#ticketRefusals = 0;
-    this.#backoff.reset();
+    this.#readyAt = performance.now();
     this.#limits = { ...this.#limits, ...ready.limits };
     this.#link.start(ready.heartbeat_interval_ms);
     this.#outbox.synchronise(ready.acked_seq);
     // A server that lost its memory counts from one again: then everything it has is news.
-    if (ready.n !== undefined) {
-      if (ready.n <= this.#lastEvent) this.#lastEvent = 0;
-      this.#latestEvent = ready.n;
-    }
+    const moved = ready.n !== undefined && ready.n <= this.#lastEvent;
+    const resumed = this.#latestEvent > 0;
+    if (moved) this.#lastEvent = 0;
+    if (ready.n !== undefined) this.#latestEvent = ready.n;
     this.#setState({ kind: 'ready' });
+    if (resumed) this.emit('resumed', { moved });
     if (this.#lastEvent > 0 || ready.greeted) this.send({ type: 'resume', last_event: this.#lastEvent });
     this.#resendPending();
   }
@@ -247,9 +274,21 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
 
   #onClose(code: number, detail: string): void {
     this.#forgetSocket();
+    // A link that fell at once was no success: whoever comes back to it has to wait longer each time.
+    if (this.#readyAt !== null && performance.now() - this.#readyAt > STEADY_MS) {
+      this.#backoff.reset();
+      this.#restarts = 0;
+    }
+    this.#readyAt = null;
     switch (closeAction(code)) {
       case 'reconnect':
         this.#retryLater(null);
+        break;
+      case 'reconnect_at_once':
+        // A second restart in a row is no restart any more, but a crash loop.
+        if (this.#restarts > 0) this.#retryLater(null);
+        else this.#retryIn(this.#options.random() * RESTART_SPREAD_MS);
+        this.#restarts += 1;
         break;
       case 'new_ticket_once':
         this.#ticketRefusals += 1;
@@ -269,7 +308,10 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   }
 
   #retryLater(retryAfterMs: number | null): void {
-    const delayMs = Math.max(this.#backoff.next(), Math.min(retryAfterMs ?? 0, 60_000));
+    this.#retryIn(Math.max(this.#backoff.next(), Math.min(retryAfterMs ?? 0, 60_000)));
+  }
+
+  #retryIn(delayMs: number): void {
     this.#setState({ kind: 'waiting', attempt: this.#backoff.attempt, delayMs });
     this.#timers.retry = setTimeout(() => void this.#connect(), delayMs);
   }

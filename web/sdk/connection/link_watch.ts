@@ -15,6 +15,7 @@ export class LinkWatch {
   readonly #options: LinkWatchOptions;
   #interval: ReturnType<typeof setInterval> | undefined;
   #unanswered = 0;
+  #probe: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: LinkWatchOptions) {
     this.#options = options;
@@ -27,18 +28,36 @@ export class LinkWatch {
 
   onFrame(): void {
     this.#unanswered = 0;
+    this.#endProbe();
+  }
+
+  /** Something else has failed, or the network has changed: asks now, and does not wait for the next beat. */
+  probe(withinMs: number): void {
+    if (this.#interval === undefined || this.#probe !== undefined) return;
+    this.#probe = setTimeout(() => this.#die(), withinMs);
+    this.#options.sendHeartbeat();
   }
 
   stop(): void {
     clearInterval(this.#interval);
     this.#interval = undefined;
     this.#unanswered = 0;
+    this.#endProbe();
+  }
+
+  #endProbe(): void {
+    clearTimeout(this.#probe);
+    this.#probe = undefined;
+  }
+
+  #die(): void {
+    this.stop();
+    this.#options.onDead();
   }
 
   #beat(): void {
     if (this.#unanswered >= MISSED_HEARTBEATS) {
-      this.stop();
-      this.#options.onDead();
+      this.#die();
       return;
     }
     this.#unanswered += 1;

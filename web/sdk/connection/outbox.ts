@@ -2,11 +2,15 @@ import type { RelayedEntry, Uuid } from '../types';
 import { MemoryEntryStore, type EntryStore, type PendingUpdate } from './entry_store';
 
 /** More unacknowledged updates than any interview can produce; a bound all the same. */
-const MAX_PENDING = 2_000;
+export const MAX_PENDING = 2_000;
+/** As much as a browser keeps without asking the user. */
+export const MAX_PENDING_BYTES = 4 * 1024 * 1024;
 
 export interface OutboxOptions {
   sessionId: Uuid;
   store?: EntryStore;
+  maxPending?: number;
+  maxBytes?: number;
   /** Told once when entries can no longer be kept across a reload (storage forbidden or full). */
   onStoreFailure?: (error: unknown) => void;
 }
@@ -19,16 +23,21 @@ export interface OutboxOptions {
 export class Outbox {
   readonly #sessionId: Uuid;
   readonly #onStoreFailure: (error: unknown) => void;
+  readonly #maxPending: number;
+  readonly #maxBytes: number;
   #store: EntryStore;
   #pending: PendingUpdate[] = [];
   #nextSeq = 1;
   #acked = 0;
+  #bytes = 0;
   /** Store writes run one after the other, so that a late `put` cannot revive an acknowledged update. */
   #writes: Promise<void> = Promise.resolve();
 
   constructor(options: OutboxOptions) {
     this.#sessionId = options.sessionId;
     this.#store = options.store ?? new MemoryEntryStore();
+    this.#maxPending = options.maxPending ?? MAX_PENDING;
+    this.#maxBytes = options.maxBytes ?? MAX_PENDING_BYTES;
     this.#onStoreFailure = options.onStoreFailure ?? (() => undefined);
   }
 
@@ -48,6 +57,7 @@ export class Outbox {
       this.#fallBack(error);
     }
     this.#nextSeq = (this.#pending.at(-1)?.seq ?? 0) + 1;
+    this.#bytes = sizeOf(this.#pending);
   }
 
   /**
@@ -67,10 +77,15 @@ export class Outbox {
     this.#nextSeq = ackedSeq + this.#pending.length + 1;
   }
 
-  /** Adds an update; `null` when the outbox is full. */
+  /**
+   * Adds an update; `null` when the outbox is full. Then the new update is the one that is not taken: what
+   * is here already was promised to be kept, and a gap in the middle could not be told from a whole.
+   */
   add(entries: RelayedEntry[]): PendingUpdate | null {
-    if (this.#pending.length >= MAX_PENDING) return null;
     const update = { seq: this.#nextSeq, entries };
+    const bytes = sizeOf([update]);
+    if (this.#pending.length >= this.#maxPending || this.#bytes + bytes > this.#maxBytes) return null;
+    this.#bytes += bytes;
     this.#nextSeq += 1;
     this.#pending.push(update);
     this.#write(() => this.#store.put(this.#sessionId, update));
@@ -81,6 +96,7 @@ export class Outbox {
     if (seq <= this.#acked && (this.#pending[0]?.seq ?? Infinity) > seq) return;
     this.#acked = Math.max(this.#acked, seq);
     this.#pending = this.#pending.filter((update) => update.seq > seq);
+    this.#bytes = sizeOf(this.#pending);
     this.#write(() => this.#store.acknowledge(this.#sessionId, seq));
   }
 
@@ -99,3 +115,6 @@ export class Outbox {
     this.#onStoreFailure(error);
   }
 }
+
+const sizeOf = (updates: readonly PendingUpdate[]) =>
+  updates.reduce((sum, { entries }) => sum + entries.reduce((all, entry) => all + 2 * entry.text.length + 200, 0), 0);

@@ -10,6 +10,7 @@ import type {
   Page,
   PositionWithCompetencies,
   RecordingView,
+  RecordingWish,
   SessionView,
   SummaryView,
   Uuid,
@@ -87,8 +88,12 @@ export class InterviewApi {
   }
 
   /** A fresh single-use ticket: for joining, and for every reconnect. */
-  ticket(sessionId: Uuid, signal?: AbortSignal): Promise<JoinInfo> {
-    return this.#json(`${sessionPath(sessionId)}/ticket`, { method: 'POST', signal });
+  ticket(sessionId: Uuid, signal?: AbortSignal, recording?: RecordingWish): Promise<JoinInfo> {
+    return this.#json(`${sessionPath(sessionId)}/ticket`, {
+      method: 'POST',
+      signal,
+      ...(recording ? { body: { recording } } : {}),
+    });
   }
 
   sessions(page: { limit?: number; cursor?: string | null } = {}): Promise<Page<SessionView>> {

@@ -4,6 +4,7 @@ import type { VoiceEvent } from '../call/voice_events';
 import { Emitter } from '../emitter';
 import { sleep, withDeadline } from '../time';
 import type { MediaState, MediaStats } from '../types';
+import type { CallEnd } from './machine';
 
 /** The runtime refused an offer. */
 export class OfferRefused extends Error {
@@ -25,7 +26,7 @@ export class LinkLost extends Error {
 export type CallLineEvents = {
   connected: null;
   /** The call is gone and a new one is being placed. */
-  lost: null;
+  lost: CallEnd;
   /** No call could be placed; nothing more is tried. */
   failed: { code: string; message: string };
   media: { state: MediaState; stats?: MediaStats };
@@ -76,8 +77,8 @@ export class CallLine extends Emitter<CallLineEvents> {
   }
 
   /** Drops the call there is and places a new one. */
-  async replace(): Promise<void> {
-    if (this.#call) this.#drop();
+  async replace(why: CallEnd): Promise<void> {
+    if (this.#call) this.#drop(why);
     await this.#place();
   }
 
@@ -92,10 +93,10 @@ export class CallLine extends Emitter<CallLineEvents> {
     this.#call = null;
   }
 
-  #drop(): void {
+  #drop(why: CallEnd): void {
     this.#call?.close();
     this.#call = null;
-    this.emit('lost', null);
+    this.emit('lost', why);
   }
 
   async #place(): Promise<void> {
@@ -168,7 +169,7 @@ export class CallLine extends Emitter<CallLineEvents> {
   async #onLost(call: Call, graceMs: number): Promise<void> {
     await sleep(graceMs, this.#abort.signal).catch(() => undefined);
     if (this.#abort.signal.aborted || this.#call !== call) return;
-    this.#drop();
+    this.#drop('lost');
     await this.#place();
   }
 }

@@ -68,7 +68,7 @@ const JOIN = {
   consent_policy_version: '7',
 } as JoinInfo;
 
-function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording'], begun: Map<string, string> = new Map()) {
+function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
   const sockets: FakeSocket[] = [];
   const calls: FakeCall[] = [];
   const recorders: FakeRecorder[] = [];
@@ -78,10 +78,6 @@ function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording'], begun: 
     join: async () => JOIN,
     microphone,
     consents,
-    begunVideos: {
-      getItem: (key) => begun.get(key) ?? null,
-      setItem: (key, value) => void begun.set(key, value),
-    },
     openSocket: () => {
       const socket = new FakeSocket();
       sockets.push(socket);
@@ -304,14 +300,38 @@ describe('Interview', () => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('does not record into a video that an earlier page has filled', async () => {
-    const { live, recorders, socket, interview } = setUp(
-      undefined,
-      new Map([['interview-recording-begun:vi1', '1']]),
-    );
+  it('makes sure of the link when the voice is lost, because a dead link says nothing', async () => {
+    const { live, call, socket, sockets, flush } = setUp();
     await live();
-    expect(recorders).toHaveLength(0);
-    expect(interview.recording).toEqual({ kind: 'failed', reason: 'interrupted_by_reload' });
-    expect(socket().of('recording_state')).toMatchObject([{ state: 'failed' }]);
+    const dead = socket();
+    call().emit('lost', 'ice_failed');
+    await flush();
+    expect(dead.of('heartbeat')).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(4_600);
+    expect(sockets).toHaveLength(2);
+  });
+
+  it('lets whoever speaks finish before a planned change of calls', async () => {
+    const { live, socket, calls, call, flush, interview } = setUp();
+    await live();
+    call().emit('voice', { type: 'output_audio_buffer.started', response_id: 'r1' });
+    socket().receive({ type: 'media_renegotiate', n: 5, reason: 'rollover' });
+    await flush();
+    expect(calls).toHaveLength(1);
+    call().emit('voice', { type: 'output_audio_buffer.stopped', response_id: 'r1' });
+    await flush();
+    expect(calls).toHaveLength(2);
+    expect(interview.state).toMatchObject({ kind: 'reconnecting', why: 'rollover' });
+  });
+
+  it('does not wait for a pause for ever', async () => {
+    const { live, socket, calls, call } = setUp();
+    await live();
+    call().emit('voice', { type: 'input_audio_buffer.speech_started', item_id: 'u1' } as VoiceEvent);
+    socket().receive({ type: 'media_renegotiate', n: 5, reason: 'rollover' });
+    await vi.advanceTimersByTimeAsync(19_000);
+    expect(calls).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1_500);
+    expect(calls).toHaveLength(2);
   });
 });

@@ -7,7 +7,8 @@ import { Emitter } from '../emitter';
 import { Mixer, type Levels } from '../recorder/mixer';
 import type { Recorder, RecorderOptions } from '../recorder/recorder';
 import { withDeadline } from '../time';
-import type { ConsentKind, JoinInfo, RelayedEntry, ServerEvents, Uuid } from '../types';
+import type { RecordingVault } from '../recorder/recording_vault';
+import type { ConsentKind, JoinInfo, RecordingWish, RelayedEntry, ServerEvents, Uuid } from '../types';
 import { CallLine, LinkLost, OfferRefused } from './call_line';
 import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './machine';
 import { Recording, type RecordingStatus } from './recording';
@@ -17,6 +18,8 @@ export type InterviewEvents = {
   captions: CaptionsState;
   /** The link to the runtime (not the voice): is it up? */
   link: ConnectionState;
+  /** The link is back; `moved`: the interview goes on in another process than before. */
+  resumed: { moved: boolean };
   recording: RecordingStatus;
   /** `performance.now()` at which the interview's time is up. */
   deadline: number;
@@ -27,13 +30,15 @@ export type InterviewEvents = {
 
 export interface InterviewOptions {
   sessionId: Uuid;
-  join: ConnectionOptions['join'];
+  /** Gets a fresh ticket. `recording` tells the server which video this page can use. */
+  join: (signal: AbortSignal, recording: RecordingWish) => Promise<JoinInfo>;
   microphone: MediaStreamTrack;
   camera?: MediaStreamTrack | null;
   /** What the candidate agreed to. */
   consents: ConsentKind[];
   store?: EntryStore;
-  begunVideos?: Pick<Storage, 'getItem' | 'setItem'> | null;
+  /** Where what was recorded survives a reload. */
+  vault?: RecordingVault;
   /** Seams for tests. */
   openSocket?: ConnectionOptions['openSocket'];
   createCall?: (options: CallOptions) => Call;
@@ -48,6 +53,9 @@ const END_TIMEOUT_MS = 30_000;
 const UPLOAD_TIMEOUT_MS = 120_000;
 /** The interviewer may finish its sentence before the recording stops. */
 const GOODBYE_TIMEOUT_MS = 12_000;
+
+/** The provider's limit is minutes away when a change of calls is asked for. */
+const ROLLOVER_TIMEOUT_MS = 20_000;
 
 /**
  * One interview from the candidate's side: ties the socket, the voice call, the captions and the recording
@@ -78,7 +86,7 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#microphone = options.microphone;
     this.#connection = new InterviewConnection({
       sessionId: options.sessionId,
-      join: options.join,
+      join: async (signal) => options.join(signal, await this.#recording.wish()),
       ...(options.store ? { store: options.store } : {}),
       ...(options.openSocket ? { openSocket: options.openSocket } : {}),
     });
@@ -88,9 +96,11 @@ export class Interview extends Emitter<InterviewEvents> {
       ...(options.createCall ? { createCall: options.createCall } : {}),
     });
     this.#recording = new Recording({
+      sessionId: options.sessionId,
       send: (message) => this.#connection.send(message),
+      join: options.join,
+      vault: options.vault ?? null,
       ...(options.createRecorder ? { createRecorder: options.createRecorder } : {}),
-      begunVideos: options.begunVideos ?? null,
     });
     this.#mixer = options.createMixer?.() ?? new Mixer();
     this.#wireConnection();
@@ -198,6 +208,7 @@ export class Interview extends Emitter<InterviewEvents> {
   #wireConnection(): void {
     const connection = this.#connection;
     connection.on('state', (state) => this.#onLink(state));
+    connection.on('resumed', (resumed) => this.emit('resumed', resumed));
     connection.on('session_ready', (ready) => void this.#onReady(ready));
     connection.on('consent_recorded', () => void this.#onConsented());
     connection.on('sdp_answer', ({ sdp }) => {
@@ -215,11 +226,7 @@ export class Interview extends Emitter<InterviewEvents> {
     connection.on('phase_changed', ({ phase }) => {
       if (phase === 'ending' || phase === 'summarizing') void this.#onRuntimeEnding();
     });
-    connection.on('media_renegotiate', ({ n }) => {
-      // A replayed request that is older than the call there is has been met by that call.
-      const met = n !== undefined && n <= this.#callSince;
-      if (!met && this.#state.kind !== 'ending') void this.#line.replace();
-    });
+    connection.on('media_renegotiate', ({ n, reason }) => void this.#renegotiate(n, reason));
     connection.on('quality_advice', ({ max_audio_bitrate_bps: limit }) => {
       if (limit > 0) void this.#line.call?.limitAudioBitrate(limit).catch(() => undefined);
     });
@@ -239,7 +246,11 @@ export class Interview extends Emitter<InterviewEvents> {
       this.#queueCaptions();
     });
     line.on('connected', () => this.#onCallConnected());
-    line.on('lost', () => this.#dispatch({ type: 'call_lost', at: performance.now() }));
+    line.on('lost', (why) => {
+      this.#dispatch({ type: 'call_lost', at: performance.now(), why });
+      // What took the voice away has often taken the link as well, and a dead link says nothing.
+      if (why === 'lost') this.#connection.probe();
+    });
     line.on('failed', ({ code, message }) => {
       // While the interview is ending, a call that cannot be placed again is of no interest.
       if (this.#state.kind !== 'ending') this.#dispatch({ type: 'failed', code, message });
@@ -298,6 +309,8 @@ export class Interview extends Emitter<InterviewEvents> {
     }
     if (missingConsents(this.#options.consents, ready.given_consents).length === 0) this.#onConsented();
     else this.#sendConsent();
+    // A video that was not to be had at first may be there now.
+    this.#record();
   }
 
   #sendConsent(): void {
@@ -315,28 +328,48 @@ export class Interview extends Emitter<InterviewEvents> {
 
   #onCallConnected(): void {
     this.#dispatch({ type: 'call_connected' });
-    if (this.join && this.#options.consents.includes('recording')) {
+    this.#record();
+  }
+
+  #record(): void {
+    if (this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
       this.#recording.start(this.join, this.#mixer.track, this.#options.camera ?? null);
     }
+  }
+
+  async #renegotiate(n: number | undefined, reason: string): Promise<void> {
+    // A replayed request that is older than the call there is has been met by that call.
+    const met = () => n !== undefined && n <= this.#callSince;
+    if (met()) return;
+    // A planned change of calls cuts nobody short.
+    if (reason === 'rollover') await this.#untilQuiet(ROLLOVER_TIMEOUT_MS);
+    if (met() || this.#state.kind === 'ending' || isFinal(this.#state)) return;
+    await this.#line.replace(reason === 'rollover' ? 'rollover' : 'lost');
   }
 
   async #onRuntimeEnding(): Promise<void> {
     if (isFinal(this.#state)) return;
     this.#dispatch({ type: 'runtime_ending' });
-    await this.#untilQuiet();
+    await this.#untilQuiet(GOODBYE_TIMEOUT_MS);
     await this.#recording.finish(UPLOAD_TIMEOUT_MS);
   }
 
-  /** Resolves when the interviewer has stopped speaking, so that its goodbye is on the recording. */
-  async #untilQuiet(): Promise<void> {
-    if (!this.#captions.state.aiSpeaking) return;
+  /** Nobody speaks, and no answer is on its way. */
+  get #quiet(): boolean {
+    const { aiSpeaking, aiThinking, candidateSpeaking } = this.#captions.state;
+    return !aiSpeaking && !aiThinking && !candidateSpeaking;
+  }
+
+  /** Resolves when nobody speaks: what is being said can be heard to its end. */
+  async #untilQuiet(timeoutMs: number): Promise<void> {
+    if (this.#quiet) return;
     const quiet = new Promise<void>((resolve) => this.#quietWaiters.push(resolve));
-    await withDeadline(quiet, GOODBYE_TIMEOUT_MS, 'the end of the goodbye').catch(() => undefined);
+    await withDeadline(quiet, timeoutMs, 'a pause in the conversation').catch(() => undefined);
   }
 
   #onVoice(event: VoiceEvent): void {
     for (const key of this.#captions.apply(event)) this.#relay(key);
-    if (!this.#captions.state.aiSpeaking) {
+    if (this.#quiet) {
       for (const resolve of this.#quietWaiters.splice(0)) resolve();
     }
     this.#queueCaptions();

@@ -7,7 +7,7 @@ const run = (...inputs: InterviewInput[]) =>
 const START: InterviewInput = { type: 'start' };
 const READY: InterviewInput = { type: 'ready' };
 const CONNECTED: InterviewInput = { type: 'call_connected' };
-const LOST: InterviewInput = { type: 'call_lost', at: 1 };
+const LOST: InterviewInput = { type: 'call_lost', why: 'lost', at: 1 };
 const ENDED: InterviewInput = { type: 'ended', reason: 'candidate_ended', summary: 'pending' };
 
 describe('the states of an interview', () => {

@@ -7,6 +7,9 @@ export type FailureCode =
   | 'end_unconfirmed'
   | (string & {});
 
+/** Why a call is replaced: it broke, or it reached the provider's limit and the next one takes over as planned. */
+export type CallEnd = 'lost' | 'rollover';
+
 /** Where an interview is, from the candidate's page. */
 export type InterviewState =
   | { kind: 'idle' }
@@ -16,7 +19,7 @@ export type InterviewState =
   | { kind: 'calling' }
   | { kind: 'live' }
   /** The voice line is gone and is being built again. The interview waits. */
-  | { kind: 'reconnecting'; since: number }
+  | { kind: 'reconnecting'; since: number; why: CallEnd }
   | { kind: 'ending' }
   | { kind: 'ended'; reason: EndReason | null; summary: string | null }
   /** The same interview was opened somewhere else. */
@@ -27,7 +30,7 @@ export type InterviewInput =
   | { type: 'start' }
   | { type: 'ready' }
   | { type: 'call_connected' }
-  | { type: 'call_lost'; at: number }
+  | { type: 'call_lost'; at: number; why: CallEnd }
   | { type: 'end_requested' }
   | { type: 'runtime_ending' }
   | { type: 'ended'; reason: EndReason | null; summary: string | null }
@@ -49,7 +52,7 @@ export function transition(state: InterviewState, input: InterviewInput): Interv
     case 'call_connected':
       return state.kind === 'calling' || state.kind === 'reconnecting' ? { kind: 'live' } : state;
     case 'call_lost':
-      return state.kind === 'live' ? { kind: 'reconnecting', since: input.at } : state;
+      return state.kind === 'live' ? { kind: 'reconnecting', since: input.at, why: input.why } : state;
     case 'end_requested':
     case 'runtime_ending':
       return state.kind === 'idle' || state.kind === 'ending' ? state : { kind: 'ending' };

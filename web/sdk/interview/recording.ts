@@ -1,97 +1,113 @@
+import { Backoff } from '../backoff';
 import { Emitter } from '../emitter';
 import { Recorder, type RecorderOptions } from '../recorder/recorder';
-import type { ClientMessage, JoinInfo } from '../types';
+import type { RecordingVault } from '../recorder/recording_vault';
+import { PartUploader, type UploadOutcome, type UploaderOptions } from '../recorder/uploader';
+import { sleep, withDeadline } from '../time';
+import type { ClientMessage, JoinInfo, RecordingWish, Uuid } from '../types';
+
+interface Bytes {
+  sentBytes: number;
+  recordedBytes: number;
+}
 
 export type RecordingStatus =
   /** Not part of this interview, or not consented to. */
   | { kind: 'off' }
-  | { kind: 'recording'; sentBytes: number; recordedBytes: number }
+  /** `take` counts from 1; a reload or a failure in the middle begins the next one. */
+  | ({ kind: 'recording'; take: number } & Bytes)
+  /** It broke; the next take is being prepared. */
+  | { kind: 'interrupted' }
   /** Stopped; the last part is on its way. */
-  | { kind: 'uploading'; sentBytes: number; recordedBytes: number }
+  | ({ kind: 'uploading' } & Bytes)
   | { kind: 'stored' }
   /** All parts were sent, the last answer was lost; the server finds out by itself. */
   | { kind: 'unconfirmed' }
   | { kind: 'failed'; reason: string };
 
 export interface RecordingOptions {
+  sessionId: Uuid;
   /** `false` when the link is down. */
   send: (message: ClientMessage) => boolean;
+  /** Gets a video to record into. */
+  join: (signal: AbortSignal, wish: RecordingWish) => Promise<JoinInfo>;
+  /** Where recorded sound and picture survive a reload. */
+  vault?: RecordingVault | null;
   createRecorder?: (options: RecorderOptions) => Recorder;
-  /** Where it is noted which videos this browser has sent something into, across reloads. */
-  begunVideos?: Pick<Storage, 'getItem' | 'setItem'> | null;
+  createUploader?: (options: UploaderOptions) => PartUploader;
+  /** Keeps two pages from sending the same leftover at the same time. */
+  locks?: Pick<LockManager, 'request'> | null;
 }
 
-/** The recording of one interview: starts it once, reports it to the runtime, finishes it once. */
+/** One MediaRecorder and the one video it fills. */
+interface Take {
+  videoId: string;
+  recorder: Recorder;
+  release: () => void;
+}
+
+/** How often a broken recording is begun again. */
+const MAX_REGAINS = 3;
+/** How long a page that comes back may take to send what an earlier one has left. */
+const LEFTOVER_TIMEOUT_MS = 120_000;
+
+/**
+ * The recording of one interview. A video takes one stream of one MediaRecorder, so a recording that was
+ * interrupted, by a reload or by a failure, goes on in another video: the next take. What the earlier one
+ * left unsent is sent from the vault.
+ */
 export class Recording extends Emitter<{ status: RecordingStatus }> {
   readonly #options: RecordingOptions;
-  #recorder: Recorder | null = null;
-  #videoId = '';
+  readonly #vault: RecordingVault | null;
+  readonly #locks: Pick<LockManager, 'request'> | null;
+  readonly #backoff = new Backoff({ baseMs: 1_000, capMs: 15_000 });
+  readonly #abort = new AbortController();
+  #media: { audio: MediaStreamTrack; video: MediaStreamTrack | null } | null = null;
+  #take: Take | null = null;
+  /** Videos that were begun, by this page or an earlier one, and cannot be gone on with. */
+  readonly #spent = new Set<string>();
+  #regains = 0;
+  #vaultWork: Promise<unknown> = Promise.resolve();
+  #leftovers: Promise<void> = Promise.resolve();
+  #finishing: Promise<void> | null = null;
   #status: RecordingStatus = { kind: 'off' };
   /** Reports that could not be sent while the link was down, in order. */
   #unsent: ClientMessage[] = [];
-  #bytes = { sentBytes: 0, recordedBytes: 0 };
+  #bytes: Bytes = { sentBytes: 0, recordedBytes: 0 };
 
   constructor(options: RecordingOptions) {
     super();
     this.#options = options;
+    this.#vault = options.vault ?? null;
+    this.#locks = options.locks === undefined ? (globalThis.navigator?.locks ?? null) : options.locks;
   }
 
   get status(): RecordingStatus {
     return this.#status;
   }
 
-  get started(): boolean {
-    return this.#status.kind !== 'off';
+  /** What a request for a ticket must say, so that the answer names the right video. */
+  async wish(): Promise<RecordingWish> {
+    if (this.#take) return { continues: this.#take.videoId };
+    const kept = await this.#keep((vault) => vault.unfinished(this.#options.sessionId));
+    for (const videoId of kept ?? []) this.#spent.add(videoId);
+    const left = [...this.#spent];
+    return left.length > 0 ? { left } : {};
   }
 
   start(join: JoinInfo, audio: MediaStreamTrack, video: MediaStreamTrack | null): void {
-    if (this.started || join.video_token === null || join.video_id === null) return;
-    this.#videoId = join.video_id;
-    // What an earlier page sent cannot be continued: a recording is one stream of one MediaRecorder.
-    if (this.#options.begunVideos?.getItem(begunKey(join.video_id)) != null) {
-      this.#fail('interrupted_by_reload');
-      return;
-    }
-    const create = this.#options.createRecorder ?? ((options) => new Recorder(options));
-    try {
-      this.#recorder = create({
-        audio,
-        video,
-        uploadUrl: join.video_upload_url,
-        token: join.video_token,
-        videoId: join.video_id,
-      });
-      this.#wire(this.#recorder);
-      this.#recorder.start();
-    } catch (error) {
-      this.#fail(error instanceof Error ? error.message : 'recorder_error');
-    }
+    if (this.#status.kind !== 'off' || this.#finishing) return;
+    if (join.video_token === null || join.video_id === null) return;
+    if (this.#spent.has(join.video_id)) return this.#fail('no_other_video');
+    this.#media = { audio, video };
+    this.#begin(join);
+    this.#sendLeftovers(join);
   }
 
   /** Finishes the recording; never rejects and settles within the deadline. */
-  async finish(deadlineMs: number): Promise<void> {
-    const recorder = this.#recorder;
-    if (!recorder || this.#status.kind !== 'recording') return;
-    this.#setStatus({ kind: 'uploading', ...this.#bytes });
-    const outcome = await recorder.stop(deadlineMs);
-    switch (outcome.kind) {
-      case 'stored':
-      case 'unconfirmed':
-        // The runtime asks the provider either way; a lost answer is no failure of the recording.
-        this.#report({
-          type: 'recording_state',
-          state: 'finished',
-          video_id: this.#videoId,
-          part: outcome.parts,
-        });
-        this.#setStatus({ kind: outcome.kind });
-        break;
-      case 'empty':
-        this.#fail('nothing_recorded');
-        break;
-      case 'failed':
-        this.#fail(outcome.reason);
-    }
+  finish(deadlineMs: number): Promise<void> {
+    this.#finishing ??= this.#finish(deadlineMs);
+    return this.#finishing;
   }
 
   /** Sends what could not be sent while the link was down. */
@@ -101,26 +117,163 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     for (const message of unsent) this.#report(message);
   }
 
-  #wire(recorder: Recorder): void {
+  async #finish(deadlineMs: number): Promise<void> {
+    this.#abort.abort();
+    const take = this.#take;
+    const leftovers = withDeadline(this.#leftovers, deadlineMs, 'the rest of an earlier take').catch(() => undefined);
+    if (take) {
+      this.#setStatus({ kind: 'uploading', ...this.#bytes });
+      const outcome = await take.recorder.stop(deadlineMs);
+      this.#take = null;
+      await this.#settle(take.videoId, outcome);
+      await leftovers;
+      take.release();
+      if (outcome.kind === 'stored' || outcome.kind === 'unconfirmed') this.#setStatus({ kind: outcome.kind });
+      else this.#fail(outcome.kind === 'failed' ? outcome.reason : 'nothing_recorded');
+      return;
+    }
+    await leftovers;
+    if (this.#status.kind === 'interrupted') this.#fail('interrupted');
+  }
+
+  #begin(join: JoinInfo): void {
+    const { video_id: videoId, video_token: token, video_upload_url: uploadUrl } = join;
+    if (!this.#media || videoId === null || token === null) return;
+    const create = this.#options.createRecorder ?? ((options) => new Recorder(options));
+    try {
+      const recorder = create({ ...this.#media, uploadUrl, token, videoId });
+      const take = { videoId, recorder, release: this.#hold(videoId) };
+      this.#take = take;
+      this.#bytes = { sentBytes: 0, recordedBytes: 0 };
+      this.#wire(take, join.video_segment ?? 1);
+      recorder.start();
+    } catch (error) {
+      // This browser cannot record; asking for another video would not change that.
+      this.#fail(error instanceof Error ? error.message : 'recorder_error');
+    }
+  }
+
+  #wire(take: Take, number: number): void {
+    const { recorder, videoId } = take;
     recorder.on('started', () => {
-      this.#report({ type: 'recording_state', state: 'recording', video_id: this.#videoId });
-      this.#setStatus({ kind: 'recording', ...this.#bytes });
+      this.#report({ type: 'recording_state', state: 'recording', video_id: videoId });
+      this.#setStatus({ kind: 'recording', take: number, ...this.#bytes });
     });
-    recorder.on('claimed', () => this.#options.begunVideos?.setItem(begunKey(this.#videoId), '1'));
-    recorder.on('part_stored', ({ part }) => {
-      this.#report({ type: 'recording_state', state: 'part_stored', video_id: this.#videoId, part });
+    recorder.on('slice', (slice) => {
+      void this.#keep((vault) => vault.put(this.#options.sessionId, videoId, slice));
+    });
+    recorder.on('part_stored', ({ part, slices }) => {
+      void this.#keep((vault) => vault.partStored(videoId, part, slices));
+      this.#report({ type: 'recording_state', state: 'part_stored', video_id: videoId, part });
     });
     recorder.on('progress', (bytes) => {
       this.#bytes = bytes;
-      const { kind } = this.#status;
-      if (kind === 'recording' || kind === 'uploading') this.#setStatus({ kind, ...bytes });
+      if (this.#take !== take) return;
+      if (this.#status.kind === 'recording') this.#setStatus({ ...this.#status, ...bytes });
+      if (this.#status.kind === 'uploading') this.#setStatus({ kind: 'uploading', ...bytes });
     });
-    recorder.on('failed', (reason) => this.#fail(reason));
+    recorder.on('failed', (reason) => void this.#onBroken(take, reason));
+  }
+
+  /** What became of a video, told to the runtime and to the vault. */
+  async #settle(videoId: string, outcome: UploadOutcome): Promise<void> {
+    if (outcome.kind === 'stored' || outcome.kind === 'unconfirmed') {
+      // The runtime asks the provider either way; a lost answer is no failure of the recording.
+      this.#report({ type: 'recording_state', state: 'finished', video_id: videoId, part: outcome.parts });
+    } else {
+      this.#report({ type: 'recording_state', state: 'failed', video_id: videoId });
+    }
+    // What ran out of time may still be sent by a page that comes back.
+    const again = outcome.kind === 'failed' && outcome.reason === 'deadline';
+    if (!again) await this.#keep((vault) => vault.forget(videoId));
+  }
+
+  async #onBroken(take: Take, reason: string): Promise<void> {
+    if (this.#take !== take || this.#finishing) return;
+    this.#take = null;
+    this.#spent.add(take.videoId);
+    this.#report({ type: 'recording_state', state: 'failed', video_id: take.videoId });
+    take.release();
+    void take.recorder.stop(0);
+    if (this.#regains >= MAX_REGAINS) return this.#fail(reason);
+    this.#regains += 1;
+    this.#setStatus({ kind: 'interrupted' });
+    const join = await this.#nextVideo();
+    if (this.#abort.signal.aborted) return undefined;
+    if (!join) return this.#fail(reason);
+    this.#begin(join);
+    this.#sendLeftovers(join);
+    return undefined;
+  }
+
+  /** Asks for another video until there is one; `null` when there will be none. */
+  async #nextVideo(): Promise<JoinInfo | null> {
+    this.#backoff.reset();
+    for (let tries = 0; tries < 10; tries += 1) {
+      try {
+        await sleep(this.#backoff.next(), this.#abort.signal);
+        const join = await this.#options.join(this.#abort.signal, await this.wish());
+        if (join.video_id !== null && !this.#spent.has(join.video_id)) return join;
+      } catch {
+        if (this.#abort.signal.aborted) return null;
+      }
+    }
+    return null;
+  }
+
+  #sendLeftovers(join: JoinInfo): void {
+    this.#leftovers = this.#leftovers.then(async () => {
+      const videos = await this.#keep((vault) => vault.unfinished(this.#options.sessionId));
+      for (const videoId of videos ?? []) {
+        if (videoId !== this.#take?.videoId) await this.#sendLeftover(videoId, join).catch(() => undefined);
+      }
+    });
+  }
+
+  /** With this page's own token: it opens every video of the project, the earlier one may be gone. */
+  async #sendLeftover(videoId: string, join: JoinInfo): Promise<void> {
+    const send = async () => {
+      // Read when the page that recorded it is gone for certain: it may have sent everything itself.
+      const leftover = await this.#keep((vault) => vault.leftover(videoId));
+      if (!leftover || join.video_token === null) return;
+      const create = this.#options.createUploader ?? ((options) => new PartUploader(options));
+      const uploader = create({
+        uploadUrl: join.video_upload_url,
+        token: join.video_token,
+        videoId,
+        storedParts: leftover.storedParts,
+        resumed: true,
+      });
+      uploader.on('part_stored', ({ part, slices }) => {
+        void this.#keep((vault) => vault.partStored(videoId, part, slices));
+      });
+      for (const slice of leftover.slices) uploader.push(slice);
+      await this.#settle(videoId, await uploader.finish(LEFTOVER_TIMEOUT_MS));
+    };
+    await (this.#locks ? this.#locks.request(lockName(videoId), send) : send());
+  }
+
+  /** Holds the video's lock until released or until the page is gone. */
+  #hold(videoId: string): () => void {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    this.#locks?.request(lockName(videoId), () => held).catch(() => undefined);
+    return release;
+  }
+
+  /**
+   * One piece of work at a time, so that nothing is kept of a video that was forgotten. The vault is a
+   * safety net: a browser that forbids it records all the same.
+   */
+  #keep<T>(work: (vault: RecordingVault) => Promise<T>): Promise<T | undefined> {
+    const vault = this.#vault;
+    const done = this.#vaultWork.then(() => (vault ? work(vault) : undefined)).catch(() => undefined);
+    this.#vaultWork = done;
+    return done;
   }
 
   #fail(reason: string): void {
     if (this.#status.kind === 'failed') return;
-    this.#report({ type: 'recording_state', state: 'failed', video_id: this.#videoId });
     this.#setStatus({ kind: 'failed', reason });
   }
 
@@ -134,4 +287,4 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
   }
 }
 
-const begunKey = (videoId: string) => `interview-recording-begun:${videoId}`;
+const lockName = (videoId: string) => `interview-recording:${videoId}`;

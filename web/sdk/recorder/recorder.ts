@@ -14,8 +14,8 @@ export interface RecorderOptions extends UploaderOptions {
 
 export type RecorderEvents = {
   started: { mimeType: string };
-  claimed: null;
-  part_stored: { part: number; bytes: number };
+  slice: Blob;
+  part_stored: { part: number; bytes: number; slices: number };
   progress: { sentBytes: number; recordedBytes: number };
   failed: string;
 };
@@ -37,21 +37,24 @@ export class Recorder extends Emitter<RecorderEvents> {
     const mimeType = chooseMimeType(Boolean(options.video));
     if (mimeType === null) throw new Error('this browser can record neither WebM nor MP4');
     const tracks = options.video ? [options.audio, options.video] : [options.audio];
-    this.#timesliceMs = options.timesliceMs ?? 5_000;
+    // What is not handed out yet is all that a reload can lose.
+    this.#timesliceMs = options.timesliceMs ?? 2_000;
     this.#media = new MediaRecorder(new MediaStream(tracks), {
       mimeType,
       audioBitsPerSecond: options.audioBitsPerSecond ?? 64_000,
       ...(options.video ? { videoBitsPerSecond: options.videoBitsPerSecond ?? 600_000 } : {}),
     });
     this.#uploader = new PartUploader(options);
-    this.#uploader.on('claimed', () => this.emit('claimed', null));
     this.#uploader.on('part_stored', (part) => this.emit('part_stored', part));
     this.#uploader.on('progress', (progress) => this.emit('progress', progress));
     this.#uploader.on('failed', (reason) => {
       if (this.#media.state !== 'inactive') this.#media.stop();
       this.emit('failed', reason);
     });
-    this.#media.ondataavailable = (event) => this.#uploader.push(event.data);
+    this.#media.ondataavailable = (event) => {
+      if (event.data.size > 0) this.emit('slice', event.data);
+      this.#uploader.push(event.data);
+    };
     this.#media.onerror = () => this.emit('failed', 'recorder_error');
     this.#stopped = new Promise((resolve) => {
       this.#media.onstop = () => resolve();

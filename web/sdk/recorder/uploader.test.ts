@@ -19,7 +19,7 @@ const ALREADY_SENT = JSON.stringify({
 
 type Answer = number | 'lost' | 'never' | { status: number; body: string };
 
-function setUp(answers: Answer[] = [], options: { maxBufferedBytes?: number } = {}) {
+function setUp(answers: Answer[] = [], options: { maxBufferedBytes?: number; storedParts?: number; resumed?: boolean } = {}) {
   const sent: Sent[] = [];
   const failures: UploadFailure[] = [];
   const uploader = new PartUploader({
@@ -134,6 +134,22 @@ describe('PartUploader', () => {
     uploader.push(slice(10));
     expect(await uploader.finish(5_000)).toEqual({ kind: 'failed', reason: 'video_in_use', parts: 0 });
     expect(failures).toEqual(['video_in_use']);
+  });
+
+  it('goes on where an earlier page stopped, and takes what that page had sent for sent', async () => {
+    const { uploader, sent } = setUp([{ status: 400, body: ALREADY_SENT }, 201], { storedParts: 2, resumed: true });
+    const parts: object[] = [];
+    uploader.on('part_stored', (part) => parts.push(part));
+    for (const bytes of [60, 60, 20]) uploader.push(slice(bytes));
+    expect(await uploader.finish(5_000)).toEqual({ kind: 'stored', parts: 4 });
+    expect(sent.map(({ range, bytes }) => [range, bytes])).toEqual([
+      ['part 3/*', 120],
+      ['part 4/4', 20],
+    ]);
+    expect(parts).toEqual([
+      { part: 3, bytes: 120, slices: 2 },
+      { part: 4, bytes: 20, slices: 1 },
+    ]);
   });
 
   it.each([400, 401, 404, 413])('gives up at once after %i', async (status) => {

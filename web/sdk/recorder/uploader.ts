@@ -20,9 +20,8 @@ export type UploadFailure =
   | 'deadline';
 
 export type UploaderEvents = {
-  /** The first bytes leave this page: from now on the video belongs to this recording. */
-  claimed: null;
-  part_stored: { part: number; bytes: number };
+  /** `slices`: how many of the slices that were pushed this part is made of. */
+  part_stored: { part: number; bytes: number; slices: number };
   progress: { sentBytes: number; recordedBytes: number };
   /** The upload cannot go on; the recording is lost from here. */
   failed: UploadFailure;
@@ -36,6 +35,10 @@ export interface UploaderOptions {
   /** The provider refuses smaller parts, except the last one. */
   minPartBytes?: number;
   maxBufferedBytes?: number;
+  /** Parts of an earlier page that the provider has; what is pushed here goes on behind them. */
+  storedParts?: number;
+  /** What is pushed was recorded by an earlier page, and may have been sent by it. */
+  resumed?: boolean;
   fetch?: typeof fetch;
   backoff?: Backoff;
   /** Deadline of one attempt to send one part of `bytes`. */
@@ -45,6 +48,7 @@ export interface UploaderOptions {
 interface Part {
   number: number;
   blob: Blob;
+  slices: number;
   last: boolean;
   attempts: number;
 }
@@ -78,10 +82,14 @@ export class PartUploader extends Emitter<UploaderEvents> {
     this.#options = {
       minPartBytes: 5 * 1024 * 1024,
       maxBufferedBytes: 256 * 1024 * 1024,
+      storedParts: 0,
+      resumed: false,
       fetch: globalThis.fetch.bind(globalThis),
       attemptTimeoutMs: defaultAttemptTimeout,
       ...options,
     };
+    this.#storedParts = this.#options.storedParts;
+    this.#nextPart = this.#storedParts + 1;
     this.#backoff = options.backoff ?? new Backoff({ baseMs: 1_000, capMs: 30_000 });
   }
 
@@ -131,7 +139,7 @@ export class PartUploader extends Emitter<UploaderEvents> {
 
   #enqueue(last: boolean): void {
     const blob = new Blob(this.#slices);
-    this.#queue.push({ number: this.#nextPart, blob, last, attempts: 0 });
+    this.#queue.push({ number: this.#nextPart, blob, slices: this.#slices.length, last, attempts: 0 });
     this.#nextPart += 1;
     this.#queuedBytes += blob.size;
     this.#slices = [];
@@ -149,7 +157,7 @@ export class PartUploader extends Emitter<UploaderEvents> {
       this.#queuedBytes -= part.blob.size;
       this.#sentBytes += part.blob.size;
       this.#storedParts += 1;
-      this.emit('part_stored', { part: part.number, bytes: part.blob.size });
+      this.emit('part_stored', { part: part.number, bytes: part.blob.size, slices: part.slices });
       this.#reportProgress();
     }
   }
@@ -168,9 +176,9 @@ export class PartUploader extends Emitter<UploaderEvents> {
   }
 
   async #sendOnce(part: Part): Promise<'stored' | 'again' | UploadFailure> {
-    const retry = part.attempts > 0;
+    // The page that was here before may have sent this very part without hearing the answer.
+    const repeated = part.attempts > 0 || this.#options.resumed;
     part.attempts += 1;
-    if (part.number === 1 && !retry) this.emit('claimed', null);
     const form = new FormData();
     form.append('videoId', this.#options.videoId);
     form.append('file', part.blob, 'file');
@@ -190,7 +198,7 @@ export class PartUploader extends Emitter<UploaderEvents> {
     } catch {
       return 'again';
     }
-    return judge(response.status, body, retry);
+    return judge(response.status, body, repeated);
   }
 
   #fail(reason: UploadFailure): void {
@@ -213,9 +221,9 @@ export class PartUploader extends Emitter<UploaderEvents> {
  * a first attempt it means something else: another recording (a page that was reloaded) owns this video,
  * and ours would be mixed into it.
  */
-function judge(status: number, body: string, retry: boolean): 'stored' | 'again' | UploadFailure {
+function judge(status: number, body: string, repeated: boolean): 'stored' | 'again' | UploadFailure {
   if (status >= 200 && status < 300) return 'stored';
-  if (status === 400 && body.includes(ALREADY_SENT)) return retry ? 'stored' : 'video_in_use';
+  if (status === 400 && body.includes(ALREADY_SENT)) return repeated ? 'stored' : 'video_in_use';
   if (status >= 500 || status === 408 || status === 425 || status === 429) return 'again';
   return 'refused';
 }

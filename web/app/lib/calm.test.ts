@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest';
+import type { ConnectionState, InterviewState, RecordingStatus } from '../../sdk';
+import { PATIENCE_MS, linkNotice, recordingNotice, recordingWord, whenBack, whileSilent } from './calm';
+
+const lost: InterviewState = { kind: 'reconnecting', since: 0, why: 'lost' };
+const rollover: InterviewState = { kind: 'reconnecting', since: 0, why: 'rollover' };
+const ready: ConnectionState = { kind: 'ready' };
+const waiting: ConnectionState = { kind: 'waiting', attempt: 1, delayMs: 500 };
+const bytes = { sentBytes: 0, recordedBytes: 0 };
+
+describe('the words of the room', () => {
+  it('tell a lost call from a lost connection and from a planned change', () => {
+    const titles = [whileSilent(lost, ready, 0), whileSilent(lost, waiting, 0), whileSilent(rollover, ready, 0)].map(
+      ({ title }) => title,
+    );
+    expect(new Set(titles).size).toBe(3);
+  });
+
+  it('give advice only when waiting has not helped', () => {
+    expect(whileSilent(lost, waiting, 0).text).toContain('nothing you need to do');
+    expect(whileSilent(lost, waiting, PATIENCE_MS).text).toContain('check your internet connection');
+  });
+
+  it('say that nothing was lost when the machine was replaced', () => {
+    expect(whenBack(true).text).toContain('Nothing was lost');
+    expect(whenBack(false).text).not.toContain('machine');
+  });
+
+  it('mention the link only while it is away', () => {
+    expect(linkNotice(ready)).toBeNull();
+    expect(linkNotice({ kind: 'idle' })).toBeNull();
+    expect(linkNotice(waiting)).toContain('kept on this device');
+    expect(linkNotice({ kind: 'connecting', attempt: 2 })).not.toBeNull();
+  });
+
+  it('say when the recording was lost and when it is back, and nothing when all is well', () => {
+    const first: RecordingStatus = { kind: 'recording', take: 1, ...bytes };
+    const again: RecordingStatus = { kind: 'recording', take: 2, ...bytes };
+    expect(recordingNotice(first)).toBeNull();
+    expect(recordingNotice(again)).toContain('goes on');
+    expect(recordingNotice({ kind: 'interrupted' })).toContain('begun again');
+    expect(recordingNotice({ kind: 'failed', reason: 'x' })).toContain('words of your interview are kept');
+    expect([first, again].map(recordingWord)).toEqual(['Recording', 'Recording again']);
+  });
+});

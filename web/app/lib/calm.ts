@@ -1,0 +1,78 @@
+import type { ConnectionState, InterviewState, RecordingStatus } from '../../sdk';
+
+/** What the room says when something is not as it should be: what happens, what is safe, what to do. */
+export interface Words {
+  title: string;
+  text: string;
+}
+
+/** After this long, waiting alone is no good advice any more. */
+export const PATIENCE_MS = 20_000;
+
+/** Over the whole room: nobody can be heard at the moment. */
+export function whileSilent(interview: InterviewState, link: ConnectionState, silentMs: number): Words {
+  if (interview.kind === 'reconnecting' && interview.why === 'rollover') {
+    return {
+      title: 'One moment',
+      text: 'The call is being renewed, as every long call is. The interviewer knows where you stopped.',
+    };
+  }
+  if (link.kind === 'ready') {
+    return {
+      title: 'The line was lost',
+      text: 'We are getting it back; there is nothing you need to do. What you said is safe, and the interviewer knows where you stopped.',
+    };
+  }
+  return {
+    title: 'The connection was lost',
+    text:
+      silentMs < PATIENCE_MS
+        ? 'We are getting it back; there is nothing you need to do. What you said is kept, and your interview waits for you.'
+        : 'Please check your internet connection. We keep trying, and your interview waits for you: what you said is kept. You may also reload this page.',
+  };
+}
+
+export function whenBack(moved: boolean): Words {
+  return {
+    title: 'You are back',
+    text: moved
+      ? 'Your interview was moved to another of our machines. Nothing was lost; it goes on where it stopped.'
+      : 'The interview goes on where it stopped.',
+  };
+}
+
+/** Beside the conversation, which goes on. */
+export function linkNotice(link: ConnectionState): string | null {
+  return link.kind === 'ready' || link.kind === 'idle' || link.kind === 'closed'
+    ? null
+    : 'The connection to our service is interrupted, your call is not. Please go on: what is said is kept on this device until the connection is back.';
+}
+
+export const LINK_BACK = 'The connection is back. Nothing was lost.';
+
+/** One notice per change of the recording that a candidate should hear of. */
+export function recordingNotice(recording: RecordingStatus): string | null {
+  switch (recording.kind) {
+    case 'interrupted':
+      return 'The recording was interrupted and is being begun again. Please go on.';
+    case 'recording':
+      return recording.take > 1 ? 'The recording goes on. What was recorded before is kept.' : null;
+    case 'failed':
+      return 'We cannot record any more. Please go on: the words of your interview are kept, and these are what is assessed.';
+    default:
+      return null;
+  }
+}
+
+export function recordingWord(recording: RecordingStatus): string {
+  switch (recording.kind) {
+    case 'recording':
+      return recording.take > 1 ? 'Recording again' : 'Recording';
+    case 'interrupted':
+      return 'Getting the recording back';
+    case 'failed':
+      return 'Not recording';
+    default:
+      return 'Recording stopped';
+  }
+}
