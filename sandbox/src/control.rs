@@ -40,6 +40,7 @@ pub(crate) fn router(control: Control) -> Router {
         .route("/violations", get(violations))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/openai/inject", post(inject))
+        .route("/fly/lose", post(lose_machine))
         .route("/state", get(state))
         .route("/traces", get(traces).delete(clear_traces))
         .with_state(control)
@@ -120,6 +121,16 @@ struct Injection {
 async fn inject(State(control): State<Control>, Json(body): Json<Injection>) -> Json<Value> {
     let calls = control.openai.inject(&body.name, body.call_id.as_deref());
     Json(json!({ "calls": calls }))
+}
+
+#[derive(Deserialize)]
+struct Loss {
+    machine_id: String,
+}
+
+/// The host of a machine is gone, and the machine with it: no signal, no restart.
+async fn lose_machine(State(control): State<Control>, Json(body): Json<Loss>) -> StatusCode {
+    if control.fly.lose(&body.machine_id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }
 
 async fn state(State(control): State<Control>) -> Json<Value> {

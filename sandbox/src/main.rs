@@ -65,6 +65,9 @@ struct Serve {
     /// The UDP port of WebRTC; any free one by default.
     #[arg(long, default_value_t = 0)]
     udp_port: u16,
+    /// The longest duration of a call in seconds (an hour at the vendor).
+    #[arg(long)]
+    longest_call_s: Option<u64>,
     /// Do not enforce the vendors' rate limits.
     #[arg(long)]
     no_rate_limits: bool,
@@ -118,6 +121,9 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
     options.fast = arguments.fast;
     options.questions = arguments.questions;
     options.udp_port = arguments.udp_port;
+    if let Some(seconds) = arguments.longest_call_s {
+        options.longest_call = std::time::Duration::from_secs(seconds);
+    }
     options.min_part_bytes = arguments.min_part_bytes;
     options.rate_limits = !arguments.no_rate_limits;
     if arguments.fast {

@@ -1,23 +1,26 @@
 //! RecordingTracker: what the recording provider has, and what the browser says of it.
 //!
-//! The provider's status is the truth; the browser's reports make it visible sooner. The
-//! upload token is deleted when nothing more is to come. Encoding is not waited for: it is
-//! minutes of work for a machine that should be gone.
+//! `domain::recording` decides, this actor asks and performs. Upload tokens are deleted when
+//! nothing more is to come. Encoding is not waited for: it is minutes of work for a machine
+//! that should be gone.
 
 use super::TaskGuard;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use super::signaling_socket::RecordingReport;
 use crate::backoff::Backoff;
-use crate::domain::protocol::ClientRecordingState;
 use crate::domain::record::{Record, RecordingRecord, RecordingState};
+use crate::domain::recording::Takes;
 use crate::error::chain;
 use crate::error::{Fault, FaultClass};
+use crate::ids::VideoId;
 use crate::integrations::clients::Integrations;
 use crate::integrations::outside::Rows;
 use crate::integrations::store::session::Recording;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use secrecy::SecretString;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
@@ -29,16 +32,24 @@ pub enum RecordingTrackerMsg {
     Reported(RecordingReport),
     /// The candidate is here: whatever the gateway got from the provider is in the database now.
     FindRecording,
-    Found(Recording),
+    Found(Vec<Recording>),
     PollDue,
-    Polled {
-        state: RecordingState,
-        parts: i32,
+    Polled(Vec<Seen>),
+    /// The interview is over: settle soon. `patient`: the browser is there and may still be sending.
+    Settle {
+        patient: bool,
     },
-    /// The interview is over: settle soon.
-    Settle,
+    PatienceOver,
     /// Crash on purpose (sandbox only).
     Panic,
+}
+
+/// What the provider has of one take.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    video: VideoId,
+    state: RecordingState,
+    parts: i32,
 }
 
 pub struct RecordingTrackerArgs {
@@ -47,39 +58,53 @@ pub struct RecordingTrackerArgs {
     pub trace: Trace,
     pub integrations: Arc<Integrations>,
     pub store: Rows,
-    pub recording: Option<Recording>,
+    pub recordings: Vec<Recording>,
     pub poll_interval: Duration,
+    /// How long the browser is given for the takes before its newest one.
+    pub patience: Duration,
 }
 
 pub struct RecordingTrackerState {
     args: RecordingTrackerArgs,
-    state: RecordingState,
-    parts: i32,
+    takes: Takes,
+    tokens: HashMap<VideoId, SecretString>,
+    /// Reports of a take that the database was not asked about yet.
+    early: Vec<RecordingReport>,
     settling: bool,
     poll: Option<TaskGuard>,
     search: Option<TaskGuard>,
     ticker: Option<TaskGuard>,
+    patience: Option<TaskGuard>,
+    cleanup: Option<TaskGuard>,
 }
 
 /// While the interview waits for the last part.
 const SETTLING_POLL: Duration = Duration::from_millis(750);
+/// A browser names one take; more unknown ones are somebody's game.
+const MAX_EARLY_REPORTS: usize = 16;
 
 impl Actor for RecordingTracker {
     type Msg = RecordingTrackerMsg;
     type State = RecordingTrackerState;
     type Arguments = RecordingTrackerArgs;
 
-    async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
-        let ticker = args.recording.is_some().then(|| tick(args.poll_interval, myself));
-        Ok(RecordingTrackerState {
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, mut args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+        let ticker = Some(tick(args.poll_interval, myself));
+        let recordings = std::mem::take(&mut args.recordings);
+        let mut state = RecordingTrackerState {
             args,
-            state: RecordingState::Waiting,
-            parts: 0,
+            takes: Takes::new(Vec::new()),
+            tokens: HashMap::new(),
+            early: Vec::new(),
             settling: false,
             poll: None,
             search: None,
             ticker,
-        })
+            patience: None,
+            cleanup: None,
+        };
+        state.learn(recordings);
+        Ok(state)
     }
 
     async fn handle(
@@ -90,42 +115,42 @@ impl Actor for RecordingTracker {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RecordingTrackerMsg::Panic => panic!("injected fault"),
-            RecordingTrackerMsg::Reported(report) => {
-                let parts = report.part.map_or(state.parts, |part| part.min(10_000) as i32).max(state.parts);
-                match report.state {
-                    ClientRecordingState::Recording | ClientRecordingState::PartStored => {
-                        state.advance(RecordingState::Recording, parts)
-                    }
-                    ClientRecordingState::Failed => state.advance(RecordingState::Failed, parts),
-                    // Believed once the provider says so too.
-                    ClientRecordingState::Finished => {
-                        state.advance(RecordingState::Recording, parts);
-                        state.poll(&myself);
+            RecordingTrackerMsg::Reported(report) => state.reported(report, &myself),
+            RecordingTrackerMsg::FindRecording => state.find(&myself),
+            RecordingTrackerMsg::Found(recordings) => {
+                state.search = None;
+                if state.learn(recordings) {
+                    let _ = state.args.session.cast(SessionMsg::RecordingsFound(state.takes.videos()));
+                }
+                for report in std::mem::take(&mut state.early) {
+                    if report.video.as_ref().is_none_or(|video| state.takes.knows(video)) {
+                        state.reported(report, &myself);
                     }
                 }
-            }
-            RecordingTrackerMsg::FindRecording => state.find(&myself),
-            RecordingTrackerMsg::Found(recording) => {
-                state.search = None;
-                let _ = state.args.session.cast(SessionMsg::RecordingFound(recording.video.clone()));
-                state.args.recording = Some(recording);
-                state.ticker = Some(tick(state.args.poll_interval, myself));
             }
             RecordingTrackerMsg::PollDue => state.poll(&myself),
-            RecordingTrackerMsg::Polled { state: known, parts } => {
+            RecordingTrackerMsg::Polled(seen) => {
                 state.poll = None;
-                state.advance(known, parts.max(state.parts));
-            }
-            RecordingTrackerMsg::Settle => {
-                state.settling = true;
-                if state.args.recording.is_none() || state.state == RecordingState::Waiting && state.parts == 0 {
-                    // Nothing was ever recorded: the provider has nothing to wait for.
-                    state.settled();
-                } else {
-                    state.ticker = Some(tick(SETTLING_POLL, myself));
-                    state.settle_if_done();
+                for Seen { video, state: known, parts } in seen {
+                    let change = state.takes.seen(&video, known, parts);
+                    state.store(change);
                 }
+                state.settle_if_done();
             }
+            RecordingTrackerMsg::Settle { patient } => {
+                state.settling = true;
+                state.takes.settle(patient);
+                state.ticker = Some(tick(SETTLING_POLL, myself.clone()));
+                if patient {
+                    let after = state.args.patience;
+                    state.patience = Some(TaskGuard::spawn(async move {
+                        tokio::time::sleep(after).await;
+                        let _ = myself.cast(RecordingTrackerMsg::PatienceOver);
+                    }));
+                }
+                state.settle_if_done();
+            }
+            RecordingTrackerMsg::PatienceOver => state.takes.lose_patience(),
         }
         Ok(())
     }
@@ -146,99 +171,138 @@ fn tick(every: Duration, target: ActorRef<RecordingTrackerMsg>) -> TaskGuard {
 }
 
 impl RecordingTrackerState {
-    /// Forward only: a late report of a part does not undo an upload.
-    fn advance(&mut self, to: RecordingState, parts: i32) {
-        let rank = |state: RecordingState| match state {
-            RecordingState::Waiting => 0,
-            RecordingState::Recording => 1,
-            RecordingState::Failed | RecordingState::Declined => 2,
-            RecordingState::Uploaded => 3,
-            RecordingState::Playable => 4,
+    fn learn(&mut self, recordings: Vec<Recording>) -> bool {
+        let mut known = Vec::with_capacity(recordings.len());
+        for recording in recordings {
+            if let Some(token) = recording.upload_token {
+                self.tokens.insert(recording.take.video.clone(), token);
+            }
+            known.push(recording.take);
+        }
+        self.takes.learn(known)
+    }
+
+    fn reported(&mut self, report: RecordingReport, myself: &ActorRef<RecordingTrackerMsg>) {
+        let unknown = match &report.video {
+            Some(video) => !self.takes.knows(video),
+            None => self.takes.is_empty(),
         };
-        let to = if rank(to) > rank(self.state) { to } else { self.state };
-        if to != self.state || parts != self.parts {
-            self.state = to;
-            self.parts = parts;
-            self.args.journal.record(Record::Recording(RecordingRecord { state: to, parts, failure: None }));
+        if unknown {
+            if self.early.len() < MAX_EARLY_REPORTS {
+                self.early.push(report);
+                self.find(myself);
+            }
+            return;
+        }
+        let change = self.takes.reported(report.video.as_ref(), report.state, report.part);
+        self.store(change);
+        if report.state == crate::domain::protocol::ClientRecordingState::Finished {
+            self.poll(myself);
         }
         self.settle_if_done();
     }
 
-    fn settle_if_done(&mut self) {
-        if self.settling && self.state.is_settled() {
-            self.settled();
+    fn store(&self, change: Option<RecordingRecord>) {
+        if let Some(change) = change {
+            self.args.journal.record(Record::Recording(change));
         }
     }
 
-    fn settled(&mut self) {
-        self.settling = false;
-        self.ticker = None;
-        if let Some(token) = self.args.recording.as_mut().and_then(|recording| recording.upload_token.take()) {
-            let (integrations, trace) = (self.args.integrations.clone(), self.args.trace.clone());
-            let span = trace.adopt(tracing::info_span!("recording_tracker.delete_upload_token"));
-            self.poll = Some(TaskGuard::spawn(
-                async move {
+    fn settle_if_done(&mut self) {
+        if self.settling && self.takes.is_settled() {
+            self.settling = false;
+            self.ticker = None;
+            self.patience = None;
+            self.delete_tokens();
+            let _ = self.args.session.cast(SessionMsg::RecordingSettled);
+        }
+    }
+
+    fn delete_tokens(&mut self) {
+        let tokens: Vec<SecretString> = self.tokens.drain().map(|(_, token)| token).collect();
+        let integrations = self.args.integrations.clone();
+        let span = self.args.trace.adopt(tracing::info_span!("recording_tracker.delete_upload_token"));
+        self.cleanup = Some(TaskGuard::spawn(
+            async move {
+                for token in tokens {
                     if let Err(error) = integrations.video.delete_upload_token(&token).await {
                         tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "upload token was not deleted; it expires by itself");
                     }
                 }
-                .instrument(span),
-            ));
-        }
-        let _ = self.args.session.cast(SessionMsg::RecordingSettled);
-    }
-
-    fn find(&mut self, myself: &ActorRef<RecordingTrackerMsg>) {
-        if self.args.recording.is_some() || self.search.is_some() {
-            return;
-        }
-        let (store, target) = (self.args.store.clone(), myself.clone());
-        self.search = Some(TaskGuard::spawn(async move {
-            let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
-            for _ in 0..10 {
-                match store.recording().await {
-                    Ok(Some(recording)) => return drop(target.cast(RecordingTrackerMsg::Found(recording))),
-                    Ok(None) => {}
-                    Err(error) => tracing::debug!(error_code = error.code().as_str(), "recording not read"),
-                }
-                tokio::time::sleep(backoff.next_delay()).await;
-            }
-        }));
-    }
-
-    /// One question at a time; an answer that never comes is cut by the client's deadline.
-    fn poll(&mut self, myself: &ActorRef<RecordingTrackerMsg>) {
-        let Some(video) = self.args.recording.as_ref().map(|recording| recording.video.clone()) else { return };
-        if self.poll.is_some() || (self.state == RecordingState::Waiting && !self.settling) {
-            return;
-        }
-        let (integrations, target, parts) = (self.args.integrations.clone(), myself.clone(), self.parts);
-        let known = self.state;
-        let span = self.args.trace.adopt(tracing::info_span!("recording_tracker.poll", error_code = tracing::field::Empty));
-        self.poll = Some(TaskGuard::spawn(
-            async move {
-                let (state, parts) = match integrations.video.status(&video).await {
-                    Ok(status) => {
-                        let state = if status.playable() {
-                            RecordingState::Playable
-                        } else if status.uploaded() {
-                            RecordingState::Uploaded
-                        } else {
-                            known
-                        };
-                        (state, status.parts() as i32)
-                    }
-                    Err(error) => {
-                        tracing::Span::current().record("error_code", error.code().as_str());
-                        if error.class() != FaultClass::Transient {
-                            tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "recording status is not to be had");
-                        }
-                        (known, parts)
-                    }
-                };
-                let _ = target.cast(RecordingTrackerMsg::Polled { state, parts });
             }
             .instrument(span),
         ));
+    }
+
+    /// A page that comes (back) may have got a new take from the gateway.
+    fn find(&mut self, myself: &ActorRef<RecordingTrackerMsg>) {
+        if self.search.is_some() {
+            return;
+        }
+        let (store, target) = (self.args.store.clone(), myself.clone());
+        // The gateway makes the first take while our machine boots; later ones are there before the page is.
+        let first = self.takes.is_empty();
+        self.search = Some(TaskGuard::spawn(async move {
+            let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+            let mut found = Vec::new();
+            for _ in 0..10 {
+                match store.recordings().await {
+                    Ok(recordings) if !recordings.is_empty() || !first => {
+                        found = recordings;
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(error_code = error.code().as_str(), "recordings not read"),
+                }
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+            let _ = target.cast(RecordingTrackerMsg::Found(found));
+        }));
+    }
+
+    /// One round of questions at a time; an answer that never comes is cut by the client's deadline.
+    fn poll(&mut self, myself: &ActorRef<RecordingTrackerMsg>) {
+        let (ask, close) = (self.takes.to_ask(), self.takes.to_close());
+        if self.poll.is_some() || ask.is_empty() {
+            return;
+        }
+        let (integrations, target) = (self.args.integrations.clone(), myself.clone());
+        let span = self.args.trace.adopt(tracing::info_span!("recording_tracker.poll", error_code = tracing::field::Empty));
+        self.poll = Some(TaskGuard::spawn(
+            async move {
+                for (video, part) in close {
+                    match integrations.video.close_upload(&video, part).await {
+                        Ok(()) => tracing::info!(%video, part, "an interrupted take was closed with what had arrived"),
+                        Err(error) => complain(&error, "an interrupted take could not be closed"),
+                    }
+                }
+                let mut seen = Vec::with_capacity(ask.len());
+                for video in ask {
+                    match integrations.video.status(&video).await {
+                        Ok(status) => {
+                            let state = if status.playable() {
+                                RecordingState::Playable
+                            } else if status.uploaded() {
+                                RecordingState::Uploaded
+                            } else {
+                                RecordingState::Recording
+                            };
+                            seen.push(Seen { video, state, parts: i32::try_from(status.parts()).unwrap_or(i32::MAX) });
+                        }
+                        Err(error) => complain(&error, "recording status is not to be had"),
+                    }
+                }
+                let _ = target.cast(RecordingTrackerMsg::Polled(seen));
+            }
+            .instrument(span),
+        ));
+    }
+}
+
+/// The next round asks again; only what will not change by itself is worth a line.
+fn complain(error: &crate::integrations::call_error::CallError, what: &'static str) {
+    tracing::Span::current().record("error_code", error.code().as_str());
+    if error.class() != FaultClass::Transient {
+        tracing::warn!(error_code = error.code().as_str(), error = %chain(error), "{what}");
     }
 }

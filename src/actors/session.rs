@@ -91,7 +91,8 @@ pub enum SessionMsg {
     RecordingUrlClaimed {
         url: String,
     },
-    RecordingFound(VideoId),
+    /// All containers that are known, in the order of their takes.
+    RecordingsFound(Vec<VideoId>),
     EndRequested(EndReason),
     // the call
     CallOpened {
@@ -177,7 +178,7 @@ pub struct SessionState {
     consents: Vec<ConsentKind>,
     offer: Option<(String, Context)>,
     call: Option<CallId>,
-    video: Option<VideoId>,
+    videos: Vec<VideoId>,
     segment: i32,
     /// When the agreed time is over; known once the interview is live.
     time_limit: Option<Instant>,
@@ -198,7 +199,7 @@ impl Actor for Session {
             interview: Interview::new(Resumed { phase: claimed.phase, end: claimed.end, greeted: claimed.greeted }),
             consents: claimed.given_consents.clone(),
             call: claimed.call.clone(),
-            video: claimed.recording.as_ref().map(|recording| recording.video.clone()),
+            videos: claimed.recordings.iter().map(|recording| recording.take.video.clone()).collect(),
             segment: claimed.segment,
             claimed,
             journal: args.journal,
@@ -252,7 +253,7 @@ impl Actor for Session {
             // The browser's own ICE may still recover.
             SessionMsg::MediaReported(MediaState::Connecting | MediaState::Disconnected) => {}
             SessionMsg::RecordingReported { state: reported, video, part } => state.recording_reported(reported, video, part),
-            SessionMsg::RecordingFound(video) => state.video = Some(video),
+            SessionMsg::RecordingsFound(videos) => state.videos = videos,
             SessionMsg::RecordingUrlClaimed { url } => state.check_recording_url(&url),
             SessionMsg::EndRequested(reason) => state.decide(Event::EndRequested(reason), &myself).await,
             SessionMsg::CallOpened { call, answer } => state.call_opened(call, answer, &myself).await,
@@ -379,7 +380,7 @@ impl SessionState {
             }
             Effect::SettleRecording => {
                 if let Some(recording) = &self.recording {
-                    let _ = recording.cast(RecordingTrackerMsg::Settle);
+                    let _ = recording.cast(RecordingTrackerMsg::Settle { patient: self.interview.connected() });
                 }
             }
             Effect::AwaitStored => self.journal.when_stored(Receipt::AllStored),

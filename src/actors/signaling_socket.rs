@@ -14,7 +14,7 @@ use crate::domain::protocol::{
 };
 use crate::domain::record::Record;
 use crate::domain::transcript::Witness;
-use crate::ids::ConnectionId;
+use crate::ids::{ConnectionId, VideoId};
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
@@ -206,6 +206,7 @@ impl SignalingSocketState {
 /// What the browser says of its recording, as the session hears it.
 #[derive(Clone, Debug)]
 pub struct RecordingReport {
+    pub video: Option<VideoId>,
     pub state: ClientRecordingState,
     pub part: Option<u32>,
 }

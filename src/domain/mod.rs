@@ -5,7 +5,8 @@
 //! What is said arrives as [`voice::VoiceEvent`]s, which [`transcript`] turns into entries in
 //! the order of the conversation. Everything that must be stored waits in the [`outbox`]
 //! until the database has it. [`summary`] turns the stored transcript into a judged summary
-//! in which every quote can be found. [`protocol`] is what the browser and we say to each other.
+//! in which every quote can be found. [`recording`] follows what the browser records beside
+//! it, take by take. [`protocol`] is what the browser and we say to each other.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values.
 
@@ -13,6 +14,7 @@ pub mod outbox;
 pub mod phase;
 pub mod protocol;
 pub mod record;
+pub mod recording;
 pub mod restart;
 pub mod summary;
 pub mod transcript;

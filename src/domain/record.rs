@@ -4,7 +4,7 @@ use super::phase::{EndReason, Phase};
 use super::protocol::ConsentKind;
 use super::summary::Summary;
 use super::transcript::Entry;
-use crate::ids::CallId;
+use crate::ids::{CallId, VideoId};
 use time::OffsetDateTime;
 
 /// One durable fact. All of them pass through the outbox, so that the database sees them in
@@ -51,6 +51,7 @@ impl Record {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordingRecord {
+    pub video: VideoId,
     pub state: RecordingState,
     pub parts: i32,
     pub failure: Option<String>,
@@ -76,6 +77,12 @@ impl RecordingState {
             Self::Failed => "failed",
             Self::Declined => "declined",
         }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Waiting, Self::Recording, Self::Uploaded, Self::Playable, Self::Failed, Self::Declined]
+            .into_iter()
+            .find(|state| state.as_str() == name)
     }
 
     /// Whether nothing more is to be expected from the browser.

@@ -128,6 +128,10 @@ impl VideoProvider for ApiVideoClient {
         self.status(video).await
     }
 
+    async fn close_upload(&self, video: &VideoId, part: u32) -> Result<(), CallError> {
+        self.close_upload(video, part).await
+    }
+
     async fn delete_upload_token(&self, token: &SecretString) -> Result<(), CallError> {
         self.delete_upload_token(token).await
     }

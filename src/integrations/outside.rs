@@ -41,7 +41,8 @@ pub trait SessionRows: Debug + Send + Sync {
     async fn heartbeat(&self) -> Result<Pulse, StoreError>;
     /// Take a ticket once. `origin` is None for clients that are no browser.
     async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError>;
-    async fn recording(&self) -> Result<Option<Recording>, StoreError>;
+    /// The takes of the recording; the gateway makes them.
+    async fn recordings(&self) -> Result<Vec<Recording>, StoreError>;
     /// The stored transcript in order.
     async fn entries(&self) -> Result<Vec<Entry>, StoreError>;
 }
@@ -85,5 +86,7 @@ pub trait SummaryModel: Debug + Send + Sync {
 #[async_trait]
 pub trait VideoProvider: Debug + Send + Sync {
     async fn status(&self, video: &VideoId) -> Result<VideoStatus, CallError>;
+    /// End an upload whose sender is gone with `part`, so that what has arrived can be watched.
+    async fn close_upload(&self, video: &VideoId, part: u32) -> Result<(), CallError>;
     async fn delete_upload_token(&self, token: &SecretString) -> Result<(), CallError>;
 }

@@ -9,3 +9,4 @@ mod line;
 mod otp;
 mod signaling;
 mod support;
+mod takes;

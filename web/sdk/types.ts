@@ -77,7 +77,7 @@ export interface JoinInfo {
   video_token: string | null;
   video_id: string | null;
   /** Which take of the recording the video is for, from 1. */
-  video_segment?: number | null;
+  video_segment: number | null;
   video_upload_url: string;
   required_consents: ConsentKind[];
   consent_policy_version: string;
@@ -178,7 +178,7 @@ export interface RecordingView {
   parts: number;
   playback_url: string | null;
   /** Every take that something was recorded into, in order; most interviews have one. */
-  segments?: RecordingSegment[];
+  segments: RecordingSegment[];
 }
 
 export interface RecordingSegment {

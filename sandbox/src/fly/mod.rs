@@ -359,6 +359,11 @@ impl Fly {
         json!({ "apps": apps, "machines": machines })
     }
 
+    /// A machine is lost with its host: killed, not restarted, gone. False when there is none.
+    pub fn lose(&self, id: &str) -> bool {
+        self.machine(id).is_some_and(|machine| machine.order(Order::Destroy))
+    }
+
     /// Stops every machine: SIGTERM, up to `grace`, then kill. No process is left.
     pub async fn stop(&self, grace: Duration) {
         self.inner.stop.cancel();

@@ -54,20 +54,15 @@ impl SessionState {
     }
 
     pub(super) fn recording_reported(&self, reported: ClientRecordingState, video: Option<VideoId>, part: Option<u32>) {
-        // Another video's progress says nothing about ours.
-        if video.is_some() && video != self.video {
-            return;
-        }
         if let Some(recording) = &self.recording {
-            let _ = recording.cast(RecordingTrackerMsg::Reported(RecordingReport { state: reported, part }));
+            let _ = recording.cast(RecordingTrackerMsg::Reported(RecordingReport { video, state: reported, part }));
         }
     }
 
-    /// The browser's claim is checked against our own video and never used.
+    /// The browser's claim is checked against our own videos and never used.
     pub(super) fn check_recording_url(&self, url: &str) {
         let claimed = crate::integrations::api_video::parse_recording_url(url);
-        let ours = self.video.as_ref().map(VideoId::as_str);
-        if claimed.as_ref().map(VideoId::as_str) != ours {
+        if claimed.is_none_or(|claimed| !self.videos.contains(&claimed)) {
             tracing::warn!(error_code = "recording_url_refused", "the browser named a recording that is not this interview's");
             self.journal.tell(ServerEvent::Error {
                 code: "recording_url_refused",

@@ -19,7 +19,10 @@ impl SessionState {
 
     pub(super) fn refuse_offer(&mut self) {
         self.offer = None;
-        let (code, message) = if self.interview.phase().is_open() {
+        // The offer being answered may be one that a lost connection has delivered late: the
+        // browser makes its next one when that is done.
+        let open = self.interview.phase().is_open();
+        let (code, message) = if open {
             ("offer_in_progress", "an offer is being answered already")
         } else {
             ("session_over", "the interview is over")
@@ -27,7 +30,7 @@ impl SessionState {
         self.journal.tell(ServerEvent::Error {
             code,
             message: message.to_owned(),
-            retryable: false,
+            retryable: open,
             request_type: Some("sdp_offer"),
         });
     }

@@ -23,8 +23,10 @@ impl SessionState {
                     trace: self.trace.clone(),
                     integrations: self.integrations.clone(),
                     store: self.store.clone(),
-                    recording: self.claimed.recording.clone(),
+                    recordings: self.claimed.recordings.clone(),
                     poll_interval: self.config.api_video.poll_interval(),
+                    // The rest of the time is for closing what did not come.
+                    patience: self.length_of(Timer::RecordingSettling).mul_f32(0.6),
                 };
                 let (tracker, _) = Actor::spawn_linked(None, RecordingTracker, args, myself.get_cell()).await?;
                 self.recording.insert(tracker).get_cell()

@@ -8,6 +8,7 @@ mod sessions;
 mod settings;
 mod setup;
 mod static_files;
+mod takes;
 mod tickets;
 mod transcript_text;
 mod view;

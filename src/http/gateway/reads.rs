@@ -1,16 +1,19 @@
 //! What an interview left behind: transcript, summary, recording. Each look is audited.
 
+use super::takes::UPLOAD_SLACK;
 use super::transcript_text::{plain_text, web_vtt};
 use super::view::summary_status;
 use super::{AppState, session_id};
+use crate::clock;
+use crate::domain::record::RecordingState;
 use crate::domain::transcript::Entry;
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault};
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
-use crate::ids::{SessionId, VideoId};
+use crate::ids::VideoId;
 use crate::integrations::Redacted;
-use crate::integrations::store::gateway::RecordingRow;
+use crate::integrations::store::gateway::{RecordingRow, SessionRow};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -105,10 +108,23 @@ pub(super) async fn summary(
     }))
 }
 
+/// The recording as a whole, and its takes. Most interviews have one; a reload in the middle
+/// begins another.
 #[derive(Serialize)]
 pub(super) struct RecordingBody {
-    state: String,
+    state: &'static str,
     provider: String,
+    /// Of the first take that can be watched, or else of the first.
+    video_id: Option<String>,
+    parts: i32,
+    playback_url: Option<Redacted>,
+    segments: Vec<TakeBody>,
+}
+
+#[derive(Clone, Serialize)]
+pub(super) struct TakeBody {
+    segment: i32,
+    state: &'static str,
     video_id: Option<String>,
     parts: i32,
     /// Good for one viewer, once: never stored.
@@ -123,37 +139,120 @@ pub(super) async fn recording(
 ) -> Result<Json<RecordingBody>, ApiError> {
     let id = session_id(&id)?;
     let session = state.visible(&person, id).await?;
-    let not_found = || ApiError::not_found(ErrorCode::RecordingNotFound, "there is no recording for this session");
-    let row = session.recording.ok_or_else(not_found)?;
-    let shown = playable(&state, id, &row).await?;
-    let mut playback_url = None;
-    if let Some(video) = &shown {
+    let rows = state.store.recordings(&person.scope(), id).await?;
+    let provider = rows.first().map(|row| row.provider.clone());
+    let provider =
+        provider.ok_or_else(|| ApiError::not_found(ErrorCode::RecordingNotFound, "there is no recording for this session"))?;
+    let mut takes = Vec::with_capacity(rows.len());
+    for row in rows {
+        takes.push(seen_take(&state, &session, row).await?);
+    }
+    // A container that nothing was recorded into is no take of the recording.
+    let held: Vec<SeenTake> = takes.iter().filter(|take| take.holds_something()).cloned().collect();
+    let shown = if held.is_empty() { takes.split_off(takes.len() - 1) } else { held };
+    if shown.iter().any(|take| take.state == RecordingState::Playable) {
         // Audited first: no address leaves without a line.
         state.store.audit(person.user, "recording_viewed", id).await?;
-        let playback = state.api_video.playback(video).await?;
-        playback_url = playback.mp4_url.or(playback.player_url);
     }
-    let settled = if shown.is_some() { "playable".to_owned() } else { row.state };
-    Ok(Json(RecordingBody { state: settled, provider: row.provider, video_id: row.video_id, parts: row.parts, playback_url }))
+    let whole = state_of_all(&shown);
+    let mut segments = Vec::with_capacity(shown.len());
+    for take in shown {
+        segments.push(take.into_body(&state).await?);
+    }
+    let first = segments.iter().find(|take| take.playback_url.is_some()).or(segments.first()).cloned();
+    Ok(Json(RecordingBody {
+        state: whole.as_str(),
+        provider,
+        video_id: first.as_ref().and_then(|take| take.video_id.clone()),
+        parts: segments.iter().map(|take| take.parts).sum(),
+        playback_url: first.and_then(|take| take.playback_url),
+        segments,
+    }))
 }
 
-/// The video, if it can be watched. The session's machine does not wait for the encoding, so
-/// who looks first after it asks the provider and keeps the answer.
-async fn playable(state: &AppState, id: SessionId, row: &RecordingRow) -> Result<Option<VideoId>, ApiError> {
-    let Some(video) = row.video_id.as_deref().map(VideoId::from) else { return Ok(None) };
-    match row.state.as_str() {
-        "playable" => Ok(Some(video)),
-        "uploaded" => match state.api_video.status(&video).await {
-            Ok(status) if status.playable() => {
-                state.store.recording_playable(id, video.as_str()).await?;
-                Ok(Some(video))
-            }
-            Ok(_) => Ok(None),
-            Err(error) => {
-                tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "cannot ask whether the recording is playable");
-                Ok(None)
-            }
-        },
-        _ => Ok(None),
+#[derive(Clone)]
+struct SeenTake {
+    segment: i32,
+    video: Option<VideoId>,
+    state: RecordingState,
+    parts: i32,
+}
+
+impl SeenTake {
+    fn holds_something(&self) -> bool {
+        self.parts > 0 || matches!(self.state, RecordingState::Recording | RecordingState::Uploaded | RecordingState::Playable)
+    }
+
+    async fn into_body(self, state: &AppState) -> Result<TakeBody, ApiError> {
+        let mut playback_url = None;
+        if self.state == RecordingState::Playable
+            && let Some(video) = &self.video
+        {
+            let playback = state.api_video.playback(video).await?;
+            playback_url = playback.mp4_url.or(playback.player_url);
+        }
+        let video_id = self.video.map(|video| video.0);
+        Ok(TakeBody { segment: self.segment, state: self.state.as_str(), video_id, parts: self.parts, playback_url })
+    }
+}
+
+/// As far as its least finished take, of those that hold something.
+fn state_of_all(takes: &[SeenTake]) -> RecordingState {
+    let any = |state| takes.iter().any(|take| take.state == state);
+    [RecordingState::Recording, RecordingState::Uploaded, RecordingState::Playable]
+        .into_iter()
+        .find(|state| any(*state))
+        .or(takes.last().map(|take| take.state))
+        .unwrap_or(RecordingState::Waiting)
+}
+
+/// One take, as the provider has it now. The session's machine waits neither for the encoding
+/// nor for a last part that comes late, so who looks first after it asks the provider, keeps
+/// the answer, and closes what nobody will go on with.
+async fn seen_take(state: &AppState, session: &SessionRow, row: RecordingRow) -> Result<SeenTake, ApiError> {
+    let known = RecordingState::named(&row.state).unwrap_or(RecordingState::Failed);
+    let mut take = SeenTake { segment: row.segment, video: row.video_id.map(VideoId), state: known, parts: row.parts };
+    let Some(video) = take.video.clone() else { return Ok(take) };
+    let over = session.phase.is_terminal();
+    if !(take.state == RecordingState::Uploaded || over && take.holds_something() && take.state != RecordingState::Playable) {
+        return Ok(take);
+    }
+    let status = match state.api_video.status(&video).await {
+        Ok(status) => status,
+        Err(error) => {
+            tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "cannot ask what became of the recording");
+            return Ok(take);
+        }
+    };
+    take.parts = take.parts.max(i32::try_from(status.parts()).unwrap_or(i32::MAX));
+    if status.playable() || status.uploaded() {
+        take.state = if status.playable() { RecordingState::Playable } else { RecordingState::Uploaded };
+        state.store.recording_seen(session.id, video.as_str(), take.state, take.parts).await?;
+    } else if status.parts() > 0 && over && session.ended_at.is_some_and(|at| clock::now() - at > UPLOAD_SLACK) {
+        // Its upload token is dead: what is there now is all that will ever come.
+        if let Err(error) = state.api_video.close_upload(&video, status.parts() + 1).await {
+            tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "an interrupted take could not be closed");
+        }
+    }
+    Ok(take)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recording_is_as_far_as_its_least_finished_take() {
+        use RecordingState::{Failed, Playable, Recording, Uploaded, Waiting};
+        let all = |states: &[RecordingState]| {
+            let takes: Vec<SeenTake> =
+                states.iter().map(|state| SeenTake { segment: 1, video: None, state: *state, parts: 0 }).collect();
+            state_of_all(&takes)
+        };
+        assert_eq!(all(&[Playable, Recording]), Recording);
+        assert_eq!(all(&[Playable, Uploaded]), Uploaded);
+        assert_eq!(all(&[Failed, Playable]), Playable);
+        assert_eq!(all(&[Failed]), Failed);
+        assert_eq!(all(&[Waiting]), Waiting);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::settings::Wishes;
 use super::setup::Setup;
+use super::takes::RecordingWish;
 use super::tickets::{JoinInfo, join_info};
 use super::view::{Page, SessionView, read_cursor, write_cursor};
 use super::{AppState, session_id};
@@ -80,7 +81,7 @@ pub(super) async fn create(
     if needs_setup {
         prepare(&state, setup).await?;
     }
-    let join = join_info(&state, &person, setup.session, &headers, settings.warnings).await?;
+    let join = join_info(&state, &person, setup.session, &headers, &RecordingWish::default(), settings.warnings).await?;
     Ok((status, Json(join)))
 }
 

@@ -2,6 +2,7 @@
 //! had, a video to record into. Both are asked for side by side.
 
 use super::AppState;
+use super::takes::{UPLOAD_SLACK, prepare};
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::http::problem::ApiError;
@@ -11,9 +12,7 @@ use crate::integrations::fly::{
     CreateOutcome, Guest, Init, Machine, MachineConfig, MachineSpec, Restart, RestartPolicy, Service, StateGroup, StopConfig,
 };
 use crate::integrations::store::StoreError;
-use crate::integrations::store::gateway::PreparedRecording;
 use axum::http::StatusCode;
-use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,8 +22,6 @@ const CREATE_ATTEMPTS: u32 = 2;
 /// Lists lag behind creations by about this much.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The last part of a recording may come late.
-const UPLOAD_SLACK: Duration = Duration::from_hours(1);
 const MANAGED_BY: &str = "interview-runtime";
 
 /// A session whose surroundings are to be made.
@@ -76,21 +73,8 @@ impl Setup {
         }
         let interview = &state.config.interview;
         let ttl = Duration::from_secs(interview.absence_timeout_s + self.max_duration_s) + UPLOAD_SLACK;
-        // Ids only: names have no place at another company.
-        let metadata = [("session_id", self.session.to_string()), ("tenant_id", state.store.tenant().to_string())];
-        let title = format!("Interview {}", self.session);
-        let (video, token) =
-            tokio::join!(state.api_video.create_video(&title, &metadata), state.api_video.create_upload_token(ttl));
-        let prepared = match (video, token) {
-            (Ok(video), Ok(token)) => {
-                PreparedRecording::Waiting { video_id: video.video_id.0, upload_token: token.token.expose_secret().to_owned() }
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "no recording for this interview");
-                PreparedRecording::Failed { code: error.code().as_str() }
-            }
-        };
-        state.store.insert_recording(self.session, &prepared).await
+        let prepared = prepare(state, self.session, ttl).await;
+        state.store.insert_recording(self.session, 1, &prepared).await.map(drop)
     }
 
     /// Create the machine, or adopt the one an earlier try has made.

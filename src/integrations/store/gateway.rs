@@ -8,7 +8,8 @@ mod writes;
 
 use super::{Scope, Store, StoreError};
 use crate::domain::phase::{EndReason, Phase};
-use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, UserId};
+use crate::domain::record::RecordingState;
+use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, UserId, VideoId};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -69,6 +70,7 @@ pub struct SessionRow {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordingRow {
+    pub segment: i32,
     pub state: String,
     pub provider: String,
     /// None when no recording could be prepared.
@@ -124,9 +126,28 @@ pub struct JoinRow {
     pub required_consents: Vec<String>,
     pub consent_policy_version: String,
     pub position: PositionRow,
-    pub video_id: Option<String>,
+    /// The newest one; None when none was ever prepared.
+    pub take: Option<OfferedTake>,
+}
+
+/// The newest take of a recording, as a page may get it.
+#[derive(Clone, Debug)]
+pub struct OfferedTake {
+    pub segment: i32,
+    /// None when no container could be had.
+    pub video: Option<VideoId>,
     pub upload_token: Option<String>,
-    pub recording_failed: bool,
+    pub state: RecordingState,
+    pub parts: i32,
+}
+
+impl OfferedTake {
+    /// One that was refused, has failed or is whole takes no more parts.
+    pub fn takes_parts(&self) -> bool {
+        matches!(self.state, RecordingState::Waiting | RecordingState::Recording)
+            && self.video.is_some()
+            && self.upload_token.is_some()
+    }
 }
 
 /// Where a session's WebSocket belongs.

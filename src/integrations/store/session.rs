@@ -3,7 +3,8 @@
 use super::{During, Scope, Store, StoreError, Transaction};
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::protocol::ConsentKind;
-use crate::domain::record::{Record, RecordingRecord, SummaryRecord};
+use crate::domain::record::{Record, RecordingRecord, RecordingState, SummaryRecord};
+use crate::domain::recording::KnownTake;
 use crate::domain::summary::{Competency, PROMPT_VERSION};
 use crate::domain::transcript::{Entry, Source, Status};
 use crate::domain::voice::Speaker;
@@ -48,18 +49,18 @@ pub struct Claimed {
     pub required_consents: Vec<ConsentKind>,
     pub consent_policy_version: String,
     pub given_consents: Vec<ConsentKind>,
-    /// None: there is none, or the gateway has not got it from the provider yet.
-    pub recording: Option<Recording>,
+    /// Empty: there is none, or the gateway has not got it from the provider yet.
+    pub recordings: Vec<Recording>,
     pub traceparent: Option<String>,
     pub started_at: Option<OffsetDateTime>,
     pub deadline_at: OffsetDateTime,
     pub entries: Vec<Entry>,
 }
 
-/// The recording's container at the provider.
+/// One take of the recording.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    pub video: VideoId,
+    pub take: KnownTake,
     pub upload_token: Option<SecretString>,
 }
 
@@ -209,11 +210,11 @@ impl SessionRows for SessionStore {
     }
 
     /// The gateway makes the recording's container while our machine boots: ask again later.
-    async fn recording(&self) -> Result<Option<Recording>, StoreError> {
+    async fn recordings(&self) -> Result<Vec<Recording>, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
-        let recording = read_recording(&mut tx, self.tenant, self.session).await?;
-        tx.commit().await.during("read the recording")?;
-        Ok(recording)
+        let recordings = read_recordings(&mut tx, self.tenant, self.session).await?;
+        tx.commit().await.during("read the recordings")?;
+        Ok(recordings)
     }
 
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
@@ -356,13 +357,13 @@ impl SessionStore {
         sqlx::query!(
             r#"update app.recordings set state = $3, parts = greatest(parts, $4), failure = coalesce($5, failure), updated_at = now(),
                  upload_token = case when $3 in ('uploaded','playable','failed','declined') then null else upload_token end
-               where tenant_id = $1 and session_id = $2
-                 and segment = (select max(segment) from app.recordings where tenant_id = $1 and session_id = $2)"#,
+               where tenant_id = $1 and session_id = $2 and video_id = $6"#,
             self.tenant.0,
             self.session.0,
             recording.state.as_str(),
             recording.parts,
             recording.failure,
+            recording.video.as_str(),
         )
         .execute(&mut **tx)
         .await
@@ -441,7 +442,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
     .fetch_all(&mut **tx)
     .await
     .during("read the consents")?;
-    let recording = read_recording(tx, tenant, session).await?;
+    let recordings = read_recordings(tx, tenant, session).await?;
     let entries = read_entries(tx, tenant, session).await?;
     Ok(Claimed {
         phase: parse(&row.phase)?,
@@ -462,7 +463,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
         required_consents: context.required_consents.iter().map(|kind| name(kind)).collect::<Result<_, _>>()?,
         consent_policy_version: context.consent_policy_version,
         given_consents: given.iter().map(|kind| name(kind)).collect::<Result<_, _>>()?,
-        recording,
+        recordings,
         traceparent: row.traceparent,
         started_at: row.started_at,
         deadline_at: row.deadline_at,
@@ -470,16 +471,27 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
     })
 }
 
-async fn read_recording(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Option<Recording>, StoreError> {
-    let row = sqlx::query!(
-        "select video_id, upload_token from app.recordings where tenant_id = $1 and session_id = $2 and state <> 'failed' order by segment desc limit 1",
+async fn read_recordings(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Recording>, StoreError> {
+    // A failed one without parts never had a container, or nothing in it: its id may be a placeholder.
+    sqlx::query!(
+        "select segment, video_id, upload_token, state, parts from app.recordings
+         where tenant_id = $1 and session_id = $2 and (state <> 'failed' or parts > 0) order by segment",
         tenant.0,
         session.0,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_all(&mut **tx)
     .await
-    .during("read the recording")?;
-    Ok(row.map(|row| Recording { video: VideoId(row.video_id), upload_token: row.upload_token.map(SecretString::from) }))
+    .during("read the recordings")?
+    .into_iter()
+    .map(|row| {
+        let state = RecordingState::named(&row.state)
+            .ok_or_else(|| StoreError::Corrupt(format!("unknown state of a recording: {}", row.state)))?;
+        Ok(Recording {
+            take: KnownTake { segment: row.segment, video: VideoId(row.video_id), state, parts: row.parts },
+            upload_token: row.upload_token.map(SecretString::from),
+        })
+    })
+    .collect()
 }
 
 async fn read_entries(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Entry>, StoreError> {

@@ -118,7 +118,8 @@ export class DetailModel {
 
   /** The provider prepares a video without telling us when it is done, so it is asked now and then. */
   #recordingIsDue(state: string): boolean {
-    if (this.recording === null || this.recording.state === 'uploaded') {
+    // A last part may come after the interview's machine has gone.
+    if (this.recording === null || ['uploaded', 'recording'].includes(this.recording.state)) {
       return Date.now() - this.#recordingReadAt > RECORDING_EVERY_MS;
     }
     return this.recording.playback_url === null && state !== this.recording.state;

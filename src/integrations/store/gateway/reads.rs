@@ -2,12 +2,13 @@
 
 use super::super::{During, Scope, StoreError, Transaction};
 use super::{
-    CandidateRow, CompetencyRow, GatewayStore, JoinRow, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow,
-    phase,
+    CandidateRow, CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow,
+    SummaryRow, phase,
 };
+use crate::domain::record::RecordingState;
 use crate::domain::transcript::{Entry, Source, Status};
 use crate::domain::voice::Speaker;
-use crate::ids::{CandidateId, CompetencyId, ItemId, MachineId, PositionId, SessionId, UserId};
+use crate::ids::{CandidateId, CompetencyId, ItemId, MachineId, PositionId, SessionId, UserId, VideoId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -35,6 +36,7 @@ struct RawSession {
     recording_provider: Option<String>,
     video_id: Option<String>,
     parts: Option<i32>,
+    recording_segment: Option<i32>,
     summary_status: Option<String>,
     transcript_entries: i64,
 }
@@ -61,6 +63,7 @@ impl TryFrom<RawSession> for SessionRow {
             attempt: raw.attempt,
             traceparent: raw.traceparent,
             recording: raw.recording_state.zip(raw.recording_provider).map(|(state, provider)| RecordingRow {
+                segment: raw.recording_segment.unwrap_or(1),
                 state,
                 provider,
                 video_id: raw.video_id,
@@ -70,6 +73,10 @@ impl TryFrom<RawSession> for SessionRow {
             transcript_entries: raw.transcript_entries,
         })
     }
+}
+
+fn recording_state(name: &str) -> Result<RecordingState, StoreError> {
+    RecordingState::named(name).ok_or_else(|| StoreError::Corrupt(format!("unknown state of a recording: {name}")))
 }
 
 fn name<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
@@ -223,12 +230,10 @@ impl GatewayStore {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let Some(row) = sqlx::query!(
             r#"select s.phase, s.deadline_at, s.position_id, p.title, p.description, t.name as company, t.required_consents,
-                      t.consent_policy_version, r.state as "recording_state?", r.video_id as "video_id?", r.upload_token
+                      t.consent_policy_version
                from app.sessions s
                join app.tenants t on t.id = s.tenant_id
                join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
-               left join lateral (select * from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
-                                  order by r.segment desc limit 1) r on true
                where s.tenant_id = $1 and s.id = $2"#,
             self.tenant.0,
             id.0,
@@ -247,10 +252,8 @@ impl GatewayStore {
         .fetch_all(&mut *tx)
         .await
         .during("read the competencies")?;
+        let take = self.select_newest_take(&mut tx, id).await?;
         tx.commit().await.during("read what is needed to join")?;
-        // A recording that was refused or has failed takes no more parts.
-        let takes_parts = matches!(row.recording_state.as_deref(), Some("waiting" | "recording"));
-        let usable = takes_parts && row.upload_token.is_some();
         Ok(Some(JoinRow {
             phase: phase(&row.phase)?,
             deadline_at: row.deadline_at,
@@ -266,10 +269,65 @@ impl GatewayStore {
                     .map(|row| CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description })
                     .collect(),
             },
-            video_id: row.video_id.filter(|_| usable),
-            upload_token: row.upload_token.filter(|_| usable),
-            recording_failed: row.recording_state.as_deref() == Some("failed"),
+            take,
         }))
+    }
+
+    /// The take that a page may be offered.
+    pub async fn newest_take(&self, id: SessionId) -> Result<Option<OfferedTake>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let take = self.select_newest_take(&mut tx, id).await?;
+        tx.commit().await.during("read the newest take")?;
+        Ok(take)
+    }
+
+    async fn select_newest_take(&self, tx: &mut Transaction, id: SessionId) -> Result<Option<OfferedTake>, StoreError> {
+        let row = sqlx::query!(
+            "select segment, video_id, upload_token, state, parts from app.recordings
+             where tenant_id = $1 and session_id = $2 order by segment desc limit 1",
+            self.tenant.0,
+            id.0,
+        )
+        .fetch_optional(&mut **tx)
+        .await
+        .during("read the newest take")?;
+        row.map(|row| {
+            // Without a container its id is a placeholder.
+            let placeholder = row.video_id == id.to_string();
+            Ok(OfferedTake {
+                segment: row.segment,
+                video: (!placeholder).then_some(VideoId(row.video_id)),
+                upload_token: row.upload_token,
+                state: recording_state(&row.state)?,
+                parts: row.parts,
+            })
+        })
+        .transpose()
+    }
+
+    /// All takes of a recording in order; empty when the session is not there for this person.
+    pub async fn recordings(&self, person: &Scope, id: SessionId) -> Result<Vec<RecordingRow>, StoreError> {
+        let mut tx = self.store.begin(person).await?;
+        let rows = sqlx::query!(
+            "select segment, state, provider, video_id, parts from app.recordings
+             where tenant_id = $1 and session_id = $2 order by segment",
+            self.tenant.0,
+            id.0,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("read the recordings")?;
+        tx.commit().await.during("read the recordings")?;
+        Ok(rows
+            .into_iter()
+            .map(|row| RecordingRow {
+                segment: row.segment,
+                video_id: (row.video_id != id.to_string()).then_some(row.video_id),
+                state: row.state,
+                provider: row.provider,
+                parts: row.parts,
+            })
+            .collect())
     }
 
     /// Where a session's WebSocket belongs. Asked before anyone has signed in: the session's
@@ -303,14 +361,14 @@ impl GatewayStore {
         after: Option<PageKey>,
         limit: i64,
     ) -> Result<Vec<SessionRow>, StoreError> {
-        // A failed recording without an upload token never had a video: its id is a placeholder.
+        // Of several takes the newest that holds something; where no video could be had, its id is a placeholder.
         sqlx::query_as!(
             RawSession,
             r#"select s.id, s.phase, s.end_reason, s.candidate_id, c.name as candidate_name, s.position_id, p.title as position_title,
                  s.created_at, s.started_at, s.ended_at, s.deadline_at, s.candidate_connected, s.machine_id, s.machine_region,
                  s.attempt, s.traceparent,
                  r.state as "recording_state?", r.provider as "recording_provider?", r.parts as "parts?",
-                 case when r.state = 'failed' and r.upload_token is null then null else r.video_id end as video_id,
+                 r.segment as "recording_segment?", nullif(r.video_id, s.id::text) as video_id,
                  (select m.status from app.summaries m where m.tenant_id = s.tenant_id and m.session_id = s.id
                   order by m.version desc limit 1) as summary_status,
                  (select count(*) from app.transcript_entries e
@@ -319,7 +377,7 @@ impl GatewayStore {
                join app.candidates c on c.tenant_id = s.tenant_id and c.id = s.candidate_id
                join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
                left join lateral (select * from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
-                                  order by r.segment desc limit 1) r on true
+                                  order by r.parts = 0 and r.state in ('waiting', 'failed'), r.segment desc limit 1) r on true
                where s.tenant_id = $1
                  and ($2::uuid is null or s.id = $2)
                  and ($3::timestamptz is null or (s.created_at, s.id) < ($3, $4::uuid))

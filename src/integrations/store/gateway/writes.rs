@@ -5,6 +5,7 @@ use super::{
     GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER, SETUP_FAILED, phase,
 };
 use crate::domain::phase::Phase;
+use crate::domain::record::RecordingState;
 use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
 use serde_json::{Value, json};
 
@@ -67,8 +68,13 @@ impl GatewayStore {
         })
     }
 
-    /// Keep what was prepared for the recording. Who comes second changes nothing.
-    pub async fn insert_recording(&self, session: SessionId, prepared: &PreparedRecording) -> Result<(), StoreError> {
+    /// Keep what was prepared for one take of the recording. False: who comes second changes nothing.
+    pub async fn insert_recording(
+        &self,
+        session: SessionId,
+        segment: i32,
+        prepared: &PreparedRecording,
+    ) -> Result<bool, StoreError> {
         let placeholder = session.to_string();
         let (video_id, token, state, failure) = match prepared {
             PreparedRecording::Waiting { video_id, upload_token } => {
@@ -77,9 +83,9 @@ impl GatewayStore {
             PreparedRecording::Failed { code } => (placeholder.as_str(), None, "failed", Some(*code)),
         };
         let mut tx = self.store.begin(&self.own_scope()).await?;
-        sqlx::query!(
+        let inserted = sqlx::query!(
             "insert into app.recordings (tenant_id, session_id, segment, provider, video_id, upload_token, state, failure)
-             values ($1, $2, 1, $3, $4, $5, $6, $7) on conflict do nothing",
+             values ($1, $2, $8, $3, $4, $5, $6, $7) on conflict do nothing",
             self.tenant.0,
             session.0,
             RECORDING_PROVIDER,
@@ -87,27 +93,37 @@ impl GatewayStore {
             token,
             state,
             failure,
+            segment,
         )
         .execute(&mut *tx)
         .await
         .during("store the recording's video")?;
-        tx.commit().await.during("store the recording's video")
+        tx.commit().await.during("store the recording's video")?;
+        Ok(inserted.rows_affected() > 0)
     }
 
-    /// The recording can be watched now.
-    pub async fn recording_playable(&self, session: SessionId, video_id: &str) -> Result<(), StoreError> {
+    /// What the provider says of a take after the session's process has gone.
+    pub async fn recording_seen(
+        &self,
+        session: SessionId,
+        video_id: &str,
+        state: RecordingState,
+        parts: i32,
+    ) -> Result<(), StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         sqlx::query!(
-            "update app.recordings set state = 'playable', updated_at = now()
-             where tenant_id = $1 and session_id = $2 and video_id = $3 and state = 'uploaded'",
+            "update app.recordings set state = $4, parts = greatest(parts, $5), upload_token = null, updated_at = now()
+             where tenant_id = $1 and session_id = $2 and video_id = $3 and state in ('waiting', 'recording', 'uploaded')",
             self.tenant.0,
             session.0,
             video_id,
+            state.as_str(),
+            parts,
         )
         .execute(&mut *tx)
         .await
-        .during("mark a recording as playable")?;
-        tx.commit().await.during("mark a recording as playable")
+        .during("store what became of a recording")?;
+        tx.commit().await.during("store what became of a recording")
     }
 
     /// Remember the session's machine.

@@ -1,0 +1,207 @@
+//! The recording of one interview, take by take, decided purely.
+//!
+//! A container at the provider holds one stream of one recorder. A page that is reloaded, or
+//! whose recorder breaks, goes on in the next one: the next take. What the provider has of a
+//! take is the truth; what the browser says makes it visible sooner. At the end each take is
+//! waited for, or closed with what has arrived of it.
+
+use super::protocol::ClientRecordingState;
+use super::record::{RecordingRecord, RecordingState};
+use crate::ids::VideoId;
+
+/// One container, as the database knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownTake {
+    pub segment: i32,
+    pub video: VideoId,
+    pub state: RecordingState,
+    pub parts: i32,
+}
+
+#[derive(Clone, Debug)]
+struct Take {
+    known: KnownTake,
+    /// The browser cannot go on with it.
+    broken: bool,
+    /// The provider was asked since the end began.
+    asked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settling {
+    No,
+    /// The browser is there and may still be sending.
+    Patient,
+    /// The same, but it had time enough for all takes but the one it recorded last.
+    NewestOnly,
+    /// Nobody is there to send anything.
+    Impatient,
+}
+
+#[derive(Clone, Debug)]
+pub struct Takes {
+    takes: Vec<Take>,
+    settling: Settling,
+}
+
+impl Takes {
+    pub fn new(known: Vec<KnownTake>) -> Self {
+        let mut takes = Self { takes: Vec::new(), settling: Settling::No };
+        takes.learn(known);
+        takes
+    }
+
+    /// Rows that the gateway has made since. True when one was new.
+    pub fn learn(&mut self, known: Vec<KnownTake>) -> bool {
+        let before = self.takes.len();
+        for known in known {
+            if self.find(&known.video).is_none() {
+                self.takes.push(Take { known, broken: false, asked: false });
+            }
+        }
+        self.takes.sort_by_key(|take| take.known.segment);
+        self.takes.len() > before
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.takes.is_empty()
+    }
+
+    pub fn videos(&self) -> Vec<VideoId> {
+        self.takes.iter().map(|take| take.known.video.clone()).collect()
+    }
+
+    pub fn knows(&self, video: &VideoId) -> bool {
+        self.find(video).is_some()
+    }
+
+    fn find(&self, video: &VideoId) -> Option<usize> {
+        self.takes.iter().position(|take| take.known.video == *video)
+    }
+
+    /// What the browser says. Without a name it speaks of the newest take.
+    pub fn reported(
+        &mut self,
+        video: Option<&VideoId>,
+        state: ClientRecordingState,
+        part: Option<u32>,
+    ) -> Option<RecordingRecord> {
+        let index = match video {
+            Some(video) => self.find(video)?,
+            None => self.takes.len().checked_sub(1)?,
+        };
+        // `Finished` and `Failed` are believed once the provider has been asked too.
+        if state == ClientRecordingState::Failed {
+            self.takes[index].broken = true;
+        }
+        let parts = part.map_or(0, |part| i32::try_from(part.min(10_000)).unwrap_or(0));
+        self.advance(index, RecordingState::Recording, parts)
+    }
+
+    /// What the provider says.
+    pub fn seen(&mut self, video: &VideoId, state: RecordingState, parts: i32) -> Option<RecordingRecord> {
+        let index = self.find(video)?;
+        self.takes[index].asked |= self.settling != Settling::No;
+        let change = self.advance(index, state, parts);
+        if self.settling == Settling::No || !self.is_lost(index) {
+            return change;
+        }
+        // Begun, given up, and nothing of it has arrived.
+        self.takes[index].known.state = RecordingState::Failed;
+        Some(self.record(index, Some("nothing_received")))
+    }
+
+    /// The interview is over. `patient`: the browser is there and may still be sending.
+    pub fn settle(&mut self, patient: bool) {
+        self.settling = if patient { Settling::Patient } else { Settling::Impatient };
+    }
+
+    /// The browser had its time. Only its newest take may still come in, even after us.
+    pub fn lose_patience(&mut self) {
+        if self.settling == Settling::Patient {
+            self.settling = Settling::NewestOnly;
+        }
+    }
+
+    /// Whom to ask the provider about.
+    pub fn to_ask(&self) -> Vec<VideoId> {
+        self.takes.iter().filter(|take| take.is_awaited()).map(|take| take.known.video.clone()).collect()
+    }
+
+    /// Takes that nobody will go on with, to be closed with what has arrived of them, and
+    /// the number of the part that closes each.
+    pub fn to_close(&self) -> Vec<(VideoId, u32)> {
+        let given_up = |index: &usize| self.is_given_up(*index) && self.takes[*index].known.parts > 0;
+        (0..self.takes.len())
+            .filter(given_up)
+            .map(|index| {
+                let known = &self.takes[index].known;
+                (known.video.clone(), u32::try_from(known.parts).unwrap_or(0) + 1)
+            })
+            .collect()
+    }
+
+    /// Whether nothing more is to be waited for.
+    pub fn is_settled(&self) -> bool {
+        self.settling != Settling::No && !self.takes.iter().any(Take::is_awaited)
+    }
+
+    fn is_given_up(&self, index: usize) -> bool {
+        let take = &self.takes[index];
+        let hopeless = match self.settling {
+            Settling::No | Settling::Patient => take.broken,
+            Settling::NewestOnly => take.broken || self.takes[index + 1..].iter().any(Take::is_begun),
+            Settling::Impatient => true,
+        };
+        hopeless && take.is_awaited() && take.asked
+    }
+
+    fn is_lost(&self, index: usize) -> bool {
+        self.is_given_up(index) && self.takes[index].known.parts == 0
+    }
+
+    /// Forward only: a late report of a part does not undo an upload.
+    fn advance(&mut self, index: usize, to: RecordingState, parts: i32) -> Option<RecordingRecord> {
+        let rank = |state: RecordingState| match state {
+            RecordingState::Waiting => 0,
+            RecordingState::Recording => 1,
+            RecordingState::Failed | RecordingState::Declined => 2,
+            RecordingState::Uploaded => 3,
+            RecordingState::Playable => 4,
+        };
+        let known = &mut self.takes[index].known;
+        let to = if rank(to) > rank(known.state) { to } else { known.state };
+        let parts = parts.max(known.parts);
+        if (to, parts) == (known.state, known.parts) {
+            return None;
+        }
+        (known.state, known.parts) = (to, parts);
+        Some(self.record(index, None))
+    }
+
+    fn record(&self, index: usize, failure: Option<&str>) -> RecordingRecord {
+        let known = &self.takes[index].known;
+        RecordingRecord {
+            video: known.video.clone(),
+            state: known.state,
+            parts: known.parts,
+            failure: failure.map(str::to_owned),
+        }
+    }
+}
+
+impl Take {
+    /// Something was recorded into it.
+    fn is_begun(&self) -> bool {
+        self.known.state != RecordingState::Waiting || self.known.parts > 0
+    }
+
+    /// Something was recorded into it and not all of it is known to be there.
+    fn is_awaited(&self) -> bool {
+        self.is_begun() && !self.known.state.is_settled()
+    }
+}
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+use super::*;
+
+fn video(n: i32) -> VideoId {
+    VideoId(format!("vi{n}"))
+}
+
+fn waiting(segment: i32) -> KnownTake {
+    KnownTake { segment, video: video(segment), state: RecordingState::Waiting, parts: 0 }
+}
+
+fn recording(takes: &mut Takes, n: i32) {
+    takes.reported(Some(&video(n)), ClientRecordingState::Recording, None);
+}
+
+#[test]
+fn a_take_that_was_never_begun_is_not_waited_for() {
+    let mut takes = Takes::new(vec![waiting(1)]);
+    takes.settle(true);
+    assert!(takes.is_settled());
+    let mut none = Takes::new(Vec::new());
+    none.settle(false);
+    assert!(none.is_settled());
+}
+
+#[test]
+fn reports_follow_the_video_they_name_and_the_newest_take_without_a_name() {
+    let mut takes = Takes::new(vec![waiting(1)]);
+    recording(&mut takes, 1);
+    assert!(takes.learn(vec![waiting(1), waiting(2)]), "the second is new");
+    assert!(!takes.learn(vec![waiting(2)]));
+    let record = takes.reported(Some(&video(1)), ClientRecordingState::PartStored, Some(3)).expect("a change");
+    assert_eq!((record.video, record.parts), (video(1), 3));
+    let record = takes.reported(None, ClientRecordingState::Recording, None).expect("a change");
+    assert_eq!(record.video, video(2));
+    assert_eq!(takes.reported(Some(&video(9)), ClientRecordingState::Recording, None), None, "not ours");
+    assert_eq!(takes.to_ask(), [video(1), video(2)]);
+}
+
+#[test]
+fn a_take_moves_forward_only() {
+    let mut takes = Takes::new(vec![waiting(1)]);
+    recording(&mut takes, 1);
+    assert_eq!(takes.seen(&video(1), RecordingState::Playable, 2).expect("a change").state, RecordingState::Playable);
+    assert_eq!(takes.reported(Some(&video(1)), ClientRecordingState::PartStored, Some(1)), None);
+    assert_eq!(takes.seen(&video(1), RecordingState::Recording, 1), None);
+    assert!(takes.to_ask().is_empty());
+}
+
+#[test]
+fn while_the_browser_sends_its_takes_are_waited_for_and_broken_ones_are_closed() {
+    let mut takes = Takes::new(vec![waiting(1), waiting(2)]);
+    recording(&mut takes, 1);
+    recording(&mut takes, 2);
+    takes.reported(Some(&video(1)), ClientRecordingState::Failed, None);
+    takes.settle(true);
+    assert!(takes.to_close().is_empty(), "the provider knows better what has arrived");
+    takes.seen(&video(1), RecordingState::Recording, 4);
+    takes.seen(&video(2), RecordingState::Recording, 1);
+    assert_eq!(takes.to_close(), [(video(1), 5)]);
+    takes.seen(&video(1), RecordingState::Uploaded, 5);
+    assert!(!takes.is_settled());
+    takes.seen(&video(2), RecordingState::Uploaded, 2);
+    assert!(takes.is_settled());
+}
+
+#[test]
+fn without_a_browser_every_take_is_closed_with_what_has_arrived() {
+    let mut takes = Takes::new(vec![waiting(1), waiting(2), waiting(3)]);
+    recording(&mut takes, 1);
+    recording(&mut takes, 2);
+    takes.settle(false);
+    takes.seen(&video(1), RecordingState::Recording, 2);
+    let lost = takes.seen(&video(2), RecordingState::Recording, 0).expect("given up");
+    assert_eq!((lost.state, lost.failure.as_deref()), (RecordingState::Failed, Some("nothing_received")));
+    assert_eq!(takes.to_close(), [(video(1), 3)]);
+    takes.seen(&video(1), RecordingState::Uploaded, 3);
+    assert!(takes.is_settled());
+}
+
+#[test]
+fn patience_ends_for_earlier_takes_first() {
+    let mut takes = Takes::new(vec![waiting(1), waiting(2)]);
+    for n in 1..=2 {
+        recording(&mut takes, n);
+    }
+    takes.settle(true);
+    for n in 1..=2 {
+        takes.seen(&video(n), RecordingState::Recording, 1);
+    }
+    assert!(takes.to_close().is_empty());
+    takes.lose_patience();
+    assert_eq!(takes.to_close(), [(video(1), 2)], "the newest may still be on its way");
+}
+
+#[test]
+fn a_restarted_tracker_knows_what_was_stored() {
+    let known = KnownTake { segment: 1, video: video(1), state: RecordingState::Recording, parts: 2 };
+    let takes = Takes::new(vec![known]);
+    assert_eq!(takes.to_ask(), [video(1)]);
+}
