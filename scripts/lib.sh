@@ -58,3 +58,16 @@ ensure_erlang() {
   DEBIAN_FRONTEND=noninteractive $as apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 erlang-base >/dev/null ||
     printf 'NOTICE: Erlang/OTP could not be installed: the comparison with its supervisor will be SKIPPED\n' >&2
 }
+
+# The Autobahn test suite as one Python package (tests/it/autobahn.rs), at one version: its
+# verdicts are ours to explain. Without it those cases are skipped, and say so.
+ensure_kosoku() {
+  if [ -n "${KOSOKU:-}" ]; then return; fi
+  local venv=$ROOT/target/kosoku
+  if [ ! -x "$venv/bin/kosoku" ]; then
+    if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check kosoku==0.1.0; } >/dev/null 2>&1; then
+      printf 'NOTICE: kosoku could not be installed (python3 with venv is needed): the Autobahn cases will be SKIPPED\n' >&2; return
+    fi
+  fi
+  export KOSOKU=$venv/bin/kosoku
+}

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod gateway;
 pub mod health;
+pub mod linger;
 pub mod problem;
 pub mod replay_state;
 pub mod session;

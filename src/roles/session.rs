@@ -16,6 +16,7 @@ use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
 use crate::error::chain;
 use crate::error::{Fault, FaultClass};
+use crate::http::linger::Lingering;
 use crate::http::session::{SessionHttp, router};
 use crate::ids::SessionId;
 use crate::integrations::clients::{BuildError, Integrations, store};
@@ -23,7 +24,7 @@ use crate::integrations::outside::{Rows, Sessions};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
-use axum::serve::{Listener, ListenerExt};
+use axum::serve::Listener;
 use ractor::{Actor, ActorRef};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,9 +50,7 @@ pub async fn run(config: Config, session: SessionId, stop: impl Future<Output = 
         (Err(error), _) => return misconfigured(&error),
         (_, Err(error)) => return misconfigured(&error),
     };
-    // Small frames must not wait for each other.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    run_with(outside, listener, Arc::new(config), session, stop).await
+    run_with(outside, Lingering(listener), Arc::new(config), session, stop).await
 }
 
 /// As [`run`], stopped by SIGTERM and SIGINT.

@@ -1,6 +1,7 @@
 //! One integration binary; a file for each subject.
 
 mod architecture;
+mod autobahn;
 mod boot;
 mod faults;
 mod gateway;

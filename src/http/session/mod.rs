@@ -1,6 +1,7 @@
 //! What a session process serves: its one WebSocket, its health, and, in the sandbox only,
 //! ways to break it on purpose.
 
+pub mod frames;
 pub mod socket;
 
 use crate::actors::session::{SessionMsg, Snapshot};

@@ -5,6 +5,7 @@
 //! slower than it is told is cut off and resumes.
 
 use super::SessionHttp;
+use super::frames::{Farewell, Sink, Stream, hear, limited, part, say};
 use crate::actors::journal::Outgoing;
 use crate::actors::session::{Attached, SessionMsg, SocketRef};
 use crate::actors::signaling_socket::SignalingSocketMsg;
@@ -12,12 +13,11 @@ use crate::domain::protocol::{ClientMessage, MAX_FRAME_BYTES, SUBPROTOCOL, Serve
 use crate::http::replay_state;
 use crate::ids::{ConnectionId, SessionId};
 use crate::integrations::store::session::TicketRefusal;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,6 @@ use tokio::time::{Instant, timeout};
 /// Messages of one browser that may wait for the actor.
 const WAITING_MESSAGES: usize = 64;
 const TICKET_PREFIX: &str = "ticket.";
-/// A browser that does not take its bytes for this long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub async fn open_by_host(State(http): State<SessionHttp>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
     accept(http, &headers, upgrade)
@@ -64,37 +62,26 @@ fn accept(http: SessionHttp, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> 
     }
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let ticket = offered.split(',').map(str::trim).find_map(|name| name.strip_prefix(TICKET_PREFIX)).map(str::to_owned);
-    upgrade
-        .protocols([SUBPROTOCOL])
-        .max_frame_size(MAX_FRAME_BYTES)
-        .max_message_size(MAX_FRAME_BYTES)
-        .read_buffer_size(4 * 1024)
-        .write_buffer_size(0)
-        .on_upgrade(move |socket| serve(http, socket, ticket, origin))
+    limited(upgrade, MAX_FRAME_BYTES).protocols([SUBPROTOCOL]).on_upgrade(move |socket| serve(http, socket, ticket, origin))
 }
-
-type Sink = SplitSink<WebSocket, Message>;
-type Stream = SplitStream<WebSocket>;
 
 async fn serve(http: SessionHttp, socket: WebSocket, ticket: Option<String>, origin: Option<String>) {
     let (mut sink, mut stream) = socket.split();
-    if let Err((code, reason)) = authenticate(&http, &mut stream, ticket, origin.as_deref()).await {
-        tracing::info!(close.code = code, reason, "a connection was refused");
-        return close_with(&mut sink, code, reason).await;
+    if let Err(farewell) = authenticate(&http, &mut stream, ticket, origin.as_deref()).await {
+        tracing::info!(?farewell, "a connection was refused");
+        return part(sink, stream, farewell).await;
     }
     let root = http.root.borrow().clone();
     let Ok(Attached { connection, socket, outgoing }) = ractor::call_t!(root, |reply| SessionMsg::Attach { reply }, 5_000) else {
-        return close_with(&mut sink, close::TRY_LATER, "the interview is restarting").await;
+        return part(sink, stream, Farewell::Ours(close::TRY_LATER, "the interview is restarting")).await;
     };
     // Whichever ends first ends the other: the socket is one thing.
-    let failed = tokio::select! {
-        end = read(&http, &mut stream, socket) => end,
-        () = write(&http, &mut sink, outgoing) => None,
+    let farewell = tokio::select! {
+        farewell = read(&http, &mut stream, socket) => farewell,
+        farewell = write(&http, &mut sink, outgoing) => farewell,
     };
-    if let Some((code, reason)) = failed {
-        close_with(&mut sink, code, reason).await;
-    }
     detach(&http, connection);
+    part(sink, stream, farewell).await;
 }
 
 fn detach(http: &SessionHttp, connection: ConnectionId) {
@@ -106,66 +93,58 @@ async fn authenticate(
     stream: &mut Stream,
     ticket: Option<String>,
     origin: Option<&str>,
-) -> Result<(), (u16, &'static str)> {
+) -> Result<(), Farewell> {
+    let refused = |why| Err(Farewell::Ours(close::TICKET_REFUSED, why));
     let ticket = if let Some(ticket) = ticket {
         ticket
     } else {
         let limit = Duration::from_millis(http.config.socket.authenticate_timeout_ms);
-        match timeout(limit, stream.next()).await {
-            Ok(Some(Ok(Message::Text(text)))) => match serde_json::from_str(text.as_str()) {
+        match timeout(limit, hear(stream, limit)).await {
+            Ok(Ok(Message::Text(text))) => match serde_json::from_str(text.as_str()) {
                 Ok(ClientMessage::Authenticate { ticket, .. }) => ticket,
-                _ => return Err((close::TICKET_REFUSED, "the first message must be authenticate")),
+                _ => return refused("the first message must be authenticate"),
             },
-            _ => return Err((close::TICKET_REFUSED, "no ticket in time")),
+            Ok(Ok(_)) => return refused("the first message must be authenticate"),
+            Err(_) | Ok(Err(Farewell::Ours(close::GOING_AWAY, _))) => return refused("no ticket in time"),
+            Ok(Err(farewell)) => return Err(farewell),
         }
     };
     match http.store.consume_ticket(&ticket, origin).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(refusal)) => Err((
-            close::TICKET_REFUSED,
-            match refusal {
-                TicketRefusal::Unknown => "ticket unknown",
-                TicketRefusal::Expired => "ticket expired",
-                TicketRefusal::Consumed => "ticket used before",
-                TicketRefusal::WrongOrigin => "ticket of another origin",
-            },
-        )),
+        Ok(Err(refusal)) => refused(match refusal {
+            TicketRefusal::Unknown => "ticket unknown",
+            TicketRefusal::Expired => "ticket expired",
+            TicketRefusal::Consumed => "ticket used before",
+            TicketRefusal::WrongOrigin => "ticket of another origin",
+        }),
         Err(error) => {
             tracing::error!(error_code = crate::error::Fault::code(&error).as_str(), error = %crate::error::chain(&error), "cannot check a ticket");
-            Err((close::TRY_LATER, "tickets cannot be checked now"))
+            Err(Farewell::Ours(close::TRY_LATER, "tickets cannot be checked now"))
         }
     }
 }
 
-/// Reads until the connection ends. Some: we end it, and why.
-async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) -> Option<(u16, &'static str)> {
+/// Reads until the connection ends.
+async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) -> Farewell {
     let dead_after = Duration::from_millis(http.config.socket.dead_after_ms);
     let permits = Arc::new(Semaphore::new(WAITING_MESSAGES));
     let mut bucket = Bucket::new(http.config.socket.frames_per_s, http.config.socket.frames_burst);
+    let restarting = Farewell::Ours(close::TRY_LATER, "restarting");
     loop {
-        let message = match timeout(dead_after, stream.next()).await {
-            Err(_) => return Some((close::GOING_AWAY, "nothing heard for too long")),
-            Ok(None) => return None,
-            Ok(Some(Ok(message))) => message,
-            Ok(Some(Err(error))) => {
-                let text = error.to_string();
-                return if text.contains("too long") || text.contains("Space limit") {
-                    Some((close::TOO_BIG, "frame too big"))
-                } else {
-                    None
-                };
-            }
+        let message = match hear(stream, dead_after).await {
+            Ok(message) => message,
+            Err(farewell) => return farewell,
         };
         if !bucket.take() {
-            return Some((close::POLICY, "too many frames"));
+            return Farewell::Ours(close::POLICY, "too many frames");
         }
         let text = match message {
             Message::Text(text) => text,
-            Message::Binary(_) => return Some((1003, "text frames only")),
-            Message::Close(_) => return None,
+            Message::Binary(_) => return Farewell::Ours(1003, "text frames only"),
+            Message::Close(_) => return Farewell::Theirs,
             Message::Ping(_) | Message::Pong(_) => continue,
         };
-        let Ok(permit) = permits.clone().acquire_owned().await else { return None };
+        let Ok(permit) = permits.clone().acquire_owned().await else { return restarting };
         let message: ClientMessage = match serde_json::from_str(text.as_str()) {
             Ok(message) => message,
             Err(error) => {
@@ -181,12 +160,12 @@ async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) ->
                 Some(listener) => match listener.cast(waiting) {
                     Ok(()) => None,
                     Err(ractor::MessagingErr::SendErr(waiting)) => Some(waiting),
-                    Err(_) => return Some((close::TRY_LATER, "restarting")),
+                    Err(_) => return restarting,
                 },
                 None => Some(waiting),
             };
             if returned.is_some() && !matches!(timeout(Duration::from_secs(5), socket.changed()).await, Ok(Ok(()))) {
-                return Some((close::TRY_LATER, "restarting"));
+                return restarting;
             }
             message = returned;
         }
@@ -203,7 +182,7 @@ fn refuse(http: &SessionHttp, error: &serde_json::Error) {
     let _ = http.root.borrow().cast(SessionMsg::Refuse { message });
 }
 
-async fn write(http: &SessionHttp, sink: &mut Sink, mut outgoing: mpsc::Receiver<Outgoing>) {
+async fn write(http: &SessionHttp, sink: &mut Sink, mut outgoing: mpsc::Receiver<Outgoing>) -> Farewell {
     #[derive(Serialize)]
     struct Frame<'a> {
         #[serde(flatten)]
@@ -223,21 +202,16 @@ async fn write(http: &SessionHttp, sink: &mut Sink, mut outgoing: mpsc::Receiver
                         Err(error) => { tracing::error!(error_code = "event_unserializable", %error, "an event could not be written"); continue }
                     }
                 }
-                Some(Outgoing::Close { code, reason }) => return close_with(sink, code, reason).await,
+                Some(Outgoing::Close { code, reason }) => return Farewell::Ours(code, reason),
                 // The journal let go of this line: the browser read too slowly.
-                None => return close_with(sink, close::TRY_LATER, "too slow").await,
+                None => return Farewell::Ours(close::TRY_LATER, "too slow"),
             },
             _ = pings.tick() => Message::Ping(bytes::Bytes::new()),
         };
-        if !matches!(timeout(WRITE_TIMEOUT, sink.send(message)).await, Ok(Ok(()))) {
-            return;
+        if !say(sink, message).await {
+            return Farewell::Lost;
         }
     }
-}
-
-async fn close_with(sink: &mut Sink, code: u16, reason: &'static str) {
-    let frame = CloseFrame { code, reason: reason.into() };
-    let _ = timeout(WRITE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
 }
 
 /// A token bucket: so many frames a second on average, so many at once.

@@ -30,6 +30,8 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 const BUFFER_BYTES: usize = 8 * 1024;
 const MAX_WRITE_BUFFER_BYTES: usize = 1024 * 1024;
 const MAX_REASON_BYTES: usize = 123;
+/// What the other side has to hang up after its goodbye and our answer.
+const PARTING: Duration = Duration::from_millis(300);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -167,6 +169,8 @@ pub struct SidebandReader {
     silence_deadline: Duration,
     /// Kept between reads: one that is cancelled (to write, to ping) must not make a silent line look alive.
     heard_at: Instant,
+    /// The other side's goodbye. Our answer to it leaves while we go on reading.
+    goodbye: Option<Closed>,
 }
 
 #[derive(Debug)]
@@ -175,16 +179,20 @@ pub struct SidebandWriter {
     write_deadline: Duration,
 }
 
+/// The frame layer of the connection; `scripts/autobahn` holds it against the Autobahn suite.
+pub fn frame_settings(max_message_bytes: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        .max_message_size(Some(max_message_bytes))
+        .max_frame_size(Some(max_message_bytes))
+}
+
 impl OpenAiClient {
     pub async fn connect_sideband(&self, call_id: &CallId) -> Result<Sideband, ConnectSidebandError> {
         let request = self.sideband_request(call_id).map_err(|e| ConnectSidebandError::Connect(Box::new(e)))?;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(BUFFER_BYTES)
-            .write_buffer_size(0)
-            .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
-        let connect = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
+        let connect = tokio_tungstenite::connect_async_with_config(request, Some(frame_settings(MAX_MESSAGE_BYTES)), true);
         let (socket, response) = match tokio::time::timeout(self.options.handshake_deadline, connect).await {
             Ok(Ok(connected)) => connected,
             Ok(Err(tungstenite::Error::Http(response))) => return Err(refusal(*response)),
@@ -194,7 +202,12 @@ impl OpenAiClient {
         let head = Head { status: response.status(), headers: response.headers().clone() };
         let (sink, stream) = socket.split();
         Ok(Sideband {
-            reader: SidebandReader { stream, silence_deadline: self.options.silence_deadline, heard_at: Instant::now() },
+            reader: SidebandReader {
+                stream,
+                silence_deadline: self.options.silence_deadline,
+                heard_at: Instant::now(),
+                goodbye: None,
+            },
             writer: SidebandWriter { sink, write_deadline: self.options.write_deadline },
             request_id: head.request_id().map(str::to_owned),
         })
@@ -257,6 +270,10 @@ impl SidebandReader {
     /// Safe to cancel. After `Closed` or an error the connection is spent.
     pub async fn next(&mut self) -> Result<Inbound, SidebandError> {
         loop {
+            if self.goodbye.is_some() {
+                let _ = tokio::time::timeout(PARTING, async { while let Some(Ok(_)) = self.stream.next().await {} }).await;
+                return Ok(Inbound::Closed(self.goodbye.take().unwrap_or_else(|| closed(None))));
+            }
             let deadline = self.heard_at + self.silence_deadline;
             let message = match tokio::time::timeout_at(deadline, self.stream.next()).await {
                 Err(_) => return Err(SidebandError::Silent),
@@ -273,7 +290,7 @@ impl SidebandReader {
                 Message::Text(text) => return Ok(Inbound::Event(ServerEvent::parse(&text))),
                 // The library answers pings while it reads.
                 Message::Pong(_) | Message::Ping(_) => return Ok(Inbound::Pong),
-                Message::Close(frame) => return Ok(Inbound::Closed(closed(frame))),
+                Message::Close(frame) => self.goodbye = Some(closed(frame)),
                 // The protocol has no binary frames.
                 Message::Binary(_) | Message::Frame(_) => {}
             }
