@@ -77,7 +77,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         let args = SessionArgs {
             session,
             claimed: Arc::new(claimed),
-            journal: Journal::new(Transcript::restore(vec![]), 0, limits),
+            journal: Journal::new(Transcript::restore(vec![]), 0, limits, 0),
             store: rows.clone(),
             integrations: integrations.clone(),
             config: config.clone(),

@@ -99,3 +99,11 @@ pub struct ConnectionId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Epoch(pub i32);
+
+impl Epoch {
+    /// The number before a process's first event. Numbers rise across processes, so a browser
+    /// that resumes on a new one is understood; they stay below 2^53 for 2^21 epochs.
+    pub fn events_before(self) -> u64 {
+        u64::from(self.0.unsigned_abs()) << 32
+    }
+}

@@ -14,10 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc};
 
-/// Events kept for a browser that comes back.
-const REPLAYED_EVENTS: usize = 512;
+/// Events kept for a browser that comes back. What it missed must fit into its queue at once.
+const REPLAYED_EVENTS: usize = 256;
 /// Events on their way to one browser; a browser that reads slower is cut off.
-pub const OUTGOING_QUEUE: usize = 512;
+pub const OUTGOING_QUEUE: usize = 2 * REPLAYED_EVENTS;
 
 /// To the task that writes the browser's socket.
 #[derive(Clone, Debug)]
@@ -48,18 +48,22 @@ struct Inner {
     outbox: Outbox<Record, Receipt>,
     events: VecDeque<(u64, Arc<ServerEvent>)>,
     last_n: u64,
+    /// Events up to this one are not kept any more, or were an earlier process's.
+    forgotten_n: u64,
     line: Option<(ConnectionId, mpsc::Sender<Outgoing>)>,
     last_connection: u64,
     acked_client_seq: u64,
 }
 
 impl Journal {
-    pub fn new(transcript: Transcript, acked_client_seq: u64, limits: Limits) -> Self {
+    /// `last_n`: the highest event number that an earlier process may have used.
+    pub fn new(transcript: Transcript, acked_client_seq: u64, limits: Limits, last_n: u64) -> Self {
         let inner = Inner {
             transcript,
             outbox: Outbox::new(limits),
             events: VecDeque::new(),
-            last_n: 0,
+            last_n,
+            forgotten_n: last_n,
             line: None,
             last_connection: 0,
             acked_client_seq,
@@ -201,8 +205,19 @@ impl Journal {
     pub fn replay(&self, last_n: u64) {
         let mut inner = self.lock();
         let missed: Vec<_> = inner.events.iter().filter(|(n, _)| *n > last_n).cloned().collect();
+        let all_kept = last_n >= inner.forgotten_n;
         for (n, event) in missed {
-            inner.send(Outgoing::Event { n, event });
+            if all_kept || !matches!(*event, ServerEvent::TranscriptEntry { .. }) {
+                inner.send(Outgoing::Event { n, event });
+            }
+        }
+        if !all_kept {
+            // What an earlier process told, or more than we keep: the words are what counts, and
+            // they are all here. The rest of the state is in `session_ready`.
+            let entries = inner.transcript.entries();
+            for entry in &entries[entries.len().saturating_sub(REPLAYED_EVENTS / 2)..] {
+                inner.tell(ServerEvent::TranscriptEntry { entry: entry.clone() });
+            }
         }
     }
 
@@ -238,8 +253,10 @@ impl Inner {
         let (n, event) = (self.last_n, Arc::new(event));
         if event.replayable() {
             self.events.push_back((n, event.clone()));
-            if self.events.len() > REPLAYED_EVENTS {
-                self.events.pop_front();
+            if self.events.len() > REPLAYED_EVENTS
+                && let Some((n, _)) = self.events.pop_front()
+            {
+                self.forgotten_n = n;
             }
         }
         self.send(Outgoing::Event { n, event });
@@ -251,5 +268,73 @@ impl Inner {
         if gone {
             self.line = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::voice::Speaker;
+
+    const EARLIER: u64 = 1 << 32;
+
+    fn journal(last_n: u64) -> Journal {
+        Journal::new(Transcript::default(), 0, Limits { records: 10_000, bytes: 1 << 24 }, last_n)
+    }
+
+    fn say(journal: &Journal, n: u64) {
+        let (key, text, at) = (format!("c:{n}"), format!("word {n}"), OffsetDateTime::UNIX_EPOCH);
+        let said = Witness { key, item_id: None, speaker: Speaker::Candidate, text, at };
+        journal.witness(vec![said], Some(n), at).expect("there is room");
+    }
+
+    /// What a new connection hears when it resumes after `last_n`.
+    fn resumed(journal: &Journal, last_n: u64) -> Vec<(u64, String)> {
+        let (outgoing, mut events) = mpsc::channel(OUTGOING_QUEUE);
+        journal.connect(outgoing);
+        journal.replay(last_n);
+        std::iter::from_fn(|| events.try_recv().ok())
+            .filter_map(|outgoing| match outgoing {
+                Outgoing::Event { n, event } => Some((n, serde_json::to_string(&*event).expect("an event is JSON"))),
+                Outgoing::Close { .. } => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_browser_of_an_earlier_process_hears_every_word_again_in_order() {
+        let journal = journal(EARLIER);
+        for n in 1..=20 {
+            say(&journal, n);
+        }
+        let heard = resumed(&journal, EARLIER - 3);
+        assert_eq!(heard.len(), 20);
+        assert!(heard.is_sorted_by_key(|(n, _)| *n) && heard[0].0 > EARLIER, "{heard:?}");
+        assert!(heard.iter().zip(1..).all(|((_, event), n)| event.contains(&format!("\"word {n}\""))), "{heard:?}");
+    }
+
+    #[test]
+    fn a_browser_that_missed_little_hears_just_that() {
+        let journal = journal(EARLIER);
+        for _ in 0..5 {
+            journal.tell(ServerEvent::Restored { what: crate::domain::protocol::Subsystem::Storage });
+        }
+        let numbers: Vec<u64> = resumed(&journal, EARLIER + 2).into_iter().map(|(n, _)| n).collect();
+        assert_eq!(numbers, [EARLIER + 3, EARLIER + 4, EARLIER + 5]);
+    }
+
+    #[test]
+    fn however_much_was_missed_a_resume_never_overflows_the_line() {
+        let journal = journal(0);
+        for n in 1..=2_000 {
+            say(&journal, n);
+            journal.tell(ServerEvent::Degraded { what: crate::domain::protocol::Subsystem::Storage });
+        }
+        let heard = resumed(&journal, 1);
+        assert!(
+            heard.len() <= OUTGOING_QUEUE && heard.last().is_some_and(|(_, event)| event.contains("word 2000")),
+            "{}",
+            heard.len()
+        );
     }
 }

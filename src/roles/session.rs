@@ -109,7 +109,12 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
         )
     });
     let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
-    let journal = Journal::new(Transcript::restore(claimed.entries.clone()), claimed.acked_client_seq, limits);
+    let journal = Journal::new(
+        Transcript::restore(claimed.entries.clone()),
+        claimed.acked_client_seq,
+        limits,
+        rows.epoch().events_before(),
+    );
     Ok(Process { config, session, outside, rows, claimed: Arc::new(claimed), journal, trace })
 }
 

@@ -1,9 +1,11 @@
 //! Our own line into the call breaks while people speak.
 
 use crate::interview::{connect, new_session, speakers, stored};
+use crate::support::browser::Browser;
 use crate::support::system::System;
-use crate::support::wait_for;
+use crate::support::{World, wait_for};
 use interview_candidate::Candidate;
+use interview_runtime::roles::Exit;
 use interview_sandbox::faults::{Action, Fault};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -64,4 +66,33 @@ async fn a_turn_that_nobody_of_ours_heard_is_told_by_the_browser_and_stands_in_i
     assert_eq!(sources, ["sideband", "browser", "browser", "sideband", "sideband"], "{entries:#?}");
     assert!(entries.iter().all(|entry| entry["status"] == "final"), "{entries:#?}");
     system.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_that_comes_back_to_a_new_process_hears_what_it_missed_under_rising_numbers() {
+    let world = World::start().await;
+    let session = world.new_session().await;
+    let mut runtime = world.run(session).await;
+    let mut browser = Browser::connect(&runtime.websocket_url(), &world.ticket(session).await).await.expect("connects");
+    let first = browser.expect("session_ready").await["n"].as_u64().expect("a number");
+    browser.say(1, &["one", "two"]).await;
+    let seen = browser.expect("transcript_ack").await["n"].as_u64().expect("a number");
+    assert!(seen > first);
+    runtime.stop();
+    assert_eq!(runtime.exit().await, Exit::Interrupted);
+
+    let mut runtime = world.run(session).await;
+    let mut browser = Browser::connect(&runtime.websocket_url(), &world.ticket(session).await).await.expect("connects again");
+    let mut last = browser.expect("session_ready").await["n"].as_u64().expect("a number");
+    assert!(last > seen, "{last} after {seen}");
+    browser.send(json!({"type": "resume", "last_event": seen})).await;
+    for text in ["one", "two"] {
+        let event = browser.expect("transcript_entry").await;
+        let n = event["n"].as_u64().expect("a number");
+        assert!(n > last && event["entry"]["text"] == text, "{event}");
+        last = n;
+    }
+    runtime.stop();
+    runtime.exit().await;
+    world.stop().await;
 }

@@ -27,6 +27,8 @@ use tokio::time::{Instant, timeout};
 /// Messages of one browser that may wait for the actor.
 const WAITING_MESSAGES: usize = 64;
 const TICKET_PREFIX: &str = "ticket.";
+/// How long a new connection waits for the tree.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub async fn open_by_host(State(http): State<SessionHttp>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
     accept(http, &headers, upgrade)
@@ -71,8 +73,7 @@ async fn serve(http: SessionHttp, socket: WebSocket, ticket: Option<String>, ori
         tracing::info!(?farewell, "a connection was refused");
         return part(sink, stream, farewell).await;
     }
-    let root = http.root.borrow().clone();
-    let Ok(Attached { connection, socket, outgoing }) = ractor::call_t!(root, |reply| SessionMsg::Attach { reply }, 5_000) else {
+    let Some(Attached { connection, socket, outgoing }) = attach(&http).await else {
         return part(sink, stream, Farewell::Ours(close::TRY_LATER, "the interview is restarting")).await;
     };
     // Whichever ends first ends the other: the socket is one thing.
@@ -82,6 +83,23 @@ async fn serve(http: SessionHttp, socket: WebSocket, ticket: Option<String>, ori
     };
     detach(&http, connection);
     part(sink, stream, farewell).await;
+}
+
+/// The tree may be between two lives: its next root is waited for.
+async fn attach(http: &SessionHttp) -> Option<Attached> {
+    let mut roots = http.root.clone();
+    timeout(ATTACH_TIMEOUT, async {
+        loop {
+            let root = roots.borrow_and_update().clone();
+            match ractor::call!(root, |reply| SessionMsg::Attach { reply }) {
+                Ok(attached) => return Some(attached),
+                Err(_) => roots.changed().await.ok()?,
+            }
+        }
+    })
+    .await
+    .ok()
+    .flatten()
 }
 
 fn detach(http: &SessionHttp, connection: ConnectionId) {
