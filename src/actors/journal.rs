@@ -222,9 +222,7 @@ impl Journal {
     }
 
     pub fn hang_line_up(&self, code: u16, reason: &'static str) {
-        let mut inner = self.lock();
-        inner.send(Outgoing::Close { code, reason });
-        inner.line = None;
+        self.lock().send(Outgoing::Close { code, reason });
     }
 }
 
@@ -262,12 +260,22 @@ impl Inner {
         self.send(Outgoing::Event { n, event });
     }
 
-    /// A browser that does not read is cut off: it resumes and loses nothing.
+    /// A browser that does not read is cut off: it resumes and loses nothing. The last place of
+    /// its queue is kept for the farewell, so that it always learns why.
     fn send(&mut self, outgoing: Outgoing) {
-        let gone = self.line.as_ref().is_some_and(|(_, line)| line.try_send(outgoing).is_err());
-        if gone {
-            self.line = None;
-        }
+        let Some((_, line)) = &self.line else { return };
+        let farewell = match outgoing {
+            Outgoing::Event { .. } if line.capacity() > 1 => {
+                if line.try_send(outgoing).is_err() {
+                    self.line = None;
+                }
+                return;
+            }
+            Outgoing::Event { .. } => Outgoing::Close { code: close::TRY_LATER, reason: "too slow" },
+            Outgoing::Close { .. } => outgoing,
+        };
+        let _ = line.try_send(farewell);
+        self.line = None;
     }
 }
 
@@ -321,6 +329,28 @@ mod tests {
         }
         let numbers: Vec<u64> = resumed(&journal, EARLIER + 2).into_iter().map(|(n, _)| n).collect();
         assert_eq!(numbers, [EARLIER + 3, EARLIER + 4, EARLIER + 5]);
+    }
+
+    #[test]
+    fn a_browser_that_does_not_read_is_cut_off_and_always_learns_why() {
+        let last_word = |end: fn(&Journal)| {
+            let (journal, (outgoing, mut events)) = (journal(0), mpsc::channel(OUTGOING_QUEUE));
+            journal.connect(outgoing);
+            for _ in 0..OUTGOING_QUEUE - 1 {
+                journal.tell(ServerEvent::TimeLeft { seconds: 1 });
+            }
+            end(&journal);
+            match std::iter::from_fn(|| events.try_recv().ok()).last() {
+                Some(Outgoing::Close { code, .. }) => code,
+                event => panic!("no farewell but {event:?}"),
+            }
+        };
+        let superseded = |journal: &Journal| {
+            journal.connect(mpsc::channel(OUTGOING_QUEUE).0);
+        };
+        assert_eq!(last_word(superseded), close::SUPERSEDED);
+        assert_eq!(last_word(|journal| journal.tell(ServerEvent::TimeLeft { seconds: 0 })), close::TRY_LATER);
+        assert_eq!(last_word(|journal| journal.hang_line_up(close::DONE, "done")), close::DONE);
     }
 
     #[test]
