@@ -307,8 +307,7 @@ impl ControlChannelState {
 
     fn join(&mut self, call: CallId, myself: &ActorRef<ControlChannelMsg>) {
         self.generation += 1;
-        // All of the chapters before are told at once.
-        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS + self.history.len());
+        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let line = LineTask {
             voice: self.args.integrations.voice.clone(),
             call: call.clone(),

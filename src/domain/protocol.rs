@@ -226,6 +226,8 @@ impl ServerEvent {
 #[derive(Clone, Debug, Serialize)]
 pub struct SessionReady {
     pub session_id: SessionId,
+    /// Rises with each process that takes the interview up.
+    pub process: i32,
     pub phase: Phase,
     pub segment: i32,
     pub acked_seq: u64,

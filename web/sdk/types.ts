@@ -227,6 +227,8 @@ export type ClientMessage =
 export interface ServerEvents {
   session_ready: {
     session_id: Uuid;
+    /** Rises with each process that takes the interview up. */
+    process?: number;
     phase: Phase;
     segment: number;
     acked_seq: number;

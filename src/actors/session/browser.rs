@@ -41,6 +41,7 @@ impl SessionState {
     pub(super) fn ready(&self) -> SessionReady {
         SessionReady {
             session_id: self.session,
+            process: self.store.epoch().0,
             phase: self.interview.phase(),
             segment: self.segment,
             acked_seq: self.journal.acked_client_seq(),

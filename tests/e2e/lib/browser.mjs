@@ -1,6 +1,7 @@
 // One headless Chromium for the whole run, one context per person.
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { fakeMicrophone } from './fake_microphone.mjs';
@@ -27,11 +28,34 @@ const FLAGS = [
 export const WIDE = { width: 1440, height: 900 };
 export const NARROW = { width: 390, height: 844 };
 
-export function launch() {
+/** With `through`, everything this browser asks of the sandbox goes through that local port. */
+export function launch({ through } = {}) {
+  const { host } = new URL(BASE_URL);
+  const detour = through ? [`--host-resolver-rules=MAP ${host} 127.0.0.1:${through}`] : [];
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
-    args: FLAGS,
+    args: [...FLAGS, ...detour],
+  });
+}
+
+const people = new Set();
+
+/** A test that leaves a picture of every window behind when it fails. */
+export function scene(name, options, play) {
+  return test(name, options, async (t) => {
+    people.clear();
+    try {
+      await play(t);
+    } catch (error) {
+      await mkdir(OUT, { recursive: true });
+      for (const { name: who, context } of people) {
+        for (const [index, page] of context.pages().entries()) {
+          await page.screenshot({ path: join(OUT, `failed-${who}-${index}.png`), ...STILL }).catch(() => undefined);
+        }
+      }
+      throw error;
+    }
   });
 }
 
@@ -46,6 +70,7 @@ export async function person(browser, name, { viewport = WIDE, colorScheme = 'li
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   const complaints = [];
+  people.add({ name, context });
   page.on('pageerror', (error) => complaints.push(`${name}: ${error.message}`));
   page.on('console', (message) => {
     if (/Content Security Policy|Uncaught/.test(message.text())) complaints.push(`${name}: ${message.text()}`);

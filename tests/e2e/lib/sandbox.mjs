@@ -8,17 +8,25 @@ async function get(path) {
 }
 
 /** The sandbox's own books: what the vendors would have seen. */
+async function post(path, body) {
+  const response = await fetch(`${BASE_URL}/sandbox/${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: AbortSignal.timeout(10_000),
+  });
+  assert.ok(response.ok, `POST /sandbox/${path}: ${response.status}`);
+  return response;
+}
+
 export const sandbox = {
   state: () => get('state'),
   violations: async () => (await get('violations')).items,
   mail: async () => (await get('mail')).items,
-  async inject(name) {
-    const response = await fetch(`${BASE_URL}/sandbox/openai/inject`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ name }),
-    });
-    assert.equal(response.status, 200, `inject ${name}`);
-    return (await response.json()).calls;
+  /** Trouble in a call that is running, or in all of them. */
+  async inject(name, callId) {
+    return (await (await post('openai/inject', { name, call_id: callId })).json()).calls;
   },
+  /** The machine's host is gone, and the machine with it. */
+  loseMachine: (machineId) => post('fly/lose', { machine_id: machineId }),
 };

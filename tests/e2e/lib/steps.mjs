@@ -69,3 +69,51 @@ export async function answer(candidate, ms = 1_600) {
     async () => (await finished(candidate)) || (await settled(candidate, 'candidate')) > before,
   );
 }
+
+export const roomUrl = (sessionId) => `${BASE_URL}/#/room/${sessionId}`;
+
+export const live = ({ page }) =>
+  page.locator('[data-testid="room"][data-state="live"]').waitFor({ timeout: 60_000 });
+
+/** A recruiter who is signed in invites someone. */
+export async function invite(recruiter, candidateName) {
+  await recruiter.page.goto(`${BASE_URL}/#/console`);
+  const sessionId = await createInterview(recruiter, candidateName);
+  await recruiter.page.getByTestId('done').click();
+  return sessionId;
+}
+
+/** From signing in to the live call. */
+export async function enter(candidate, email, sessionId) {
+  await signIn(candidate, email);
+  await candidate.page.getByRole('heading', { name: 'Your interviews' }).waitFor();
+  await candidate.page.goto(roomUrl(sessionId));
+  await agree(candidate);
+  await checkDevices(candidate, { camera: false });
+  await candidate.page.getByTestId('start-interview').click();
+  await live(candidate);
+}
+
+/** Back into an interview that has begun, without agreeing a second time. */
+export async function comeBack(candidate) {
+  await candidate.page.getByRole('heading', { name: 'Welcome back' }).waitFor();
+  await checkDevices(candidate, { camera: false });
+  await candidate.page.getByTestId('start-interview').click();
+  await live(candidate);
+}
+
+/** One question, one answer. */
+export async function oneTurn(candidate, said) {
+  assert.equal(await interviewerHasSpoken(candidate, said, 90_000), 'your turn');
+  const now = await settled(candidate, 'ai');
+  await answer(candidate);
+  return now;
+}
+
+/** The candidate ends it. */
+export async function end(candidate) {
+  await candidate.page.getByTestId('end').click();
+  await candidate.page.getByTestId('confirm-end').click();
+  await candidate.page.locator('[data-testid="finished"][data-state="ended"]').waitFor({ timeout: 60_000 });
+  await candidate.page.locator('[data-testid="upload"][data-recording="stored"]').waitFor({ timeout: 60_000 });
+}

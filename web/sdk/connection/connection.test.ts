@@ -236,6 +236,22 @@ describe('InterviewConnection', () => {
     expect(first.last().of('resume')).toEqual([{ type: 'resume', last_event: 0 }]);
   });
 
+  it('tells whether the interview goes on in another process', async () => {
+    const { connection, last } = setUp();
+    const resumed: boolean[] = [];
+    connection.on('resumed', ({ moved }) => resumed.push(moved));
+    await connection.open();
+    last().ready({ process: 1 });
+    expect(resumed).toEqual([]);
+    last().drop(1006);
+    await vi.advanceTimersByTimeAsync(500);
+    last().ready({ process: 1, n: 4 });
+    last().drop(1006);
+    await vi.advanceTimersByTimeAsync(1_000);
+    last().ready({ process: 2, n: 9 });
+    expect(resumed).toEqual([false, true]);
+  });
+
   it('notices a dead link by unanswered heartbeats and does not wait for a close event', async () => {
     const { connection, sockets, last } = setUp();
     await connection.open();

@@ -85,6 +85,8 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   #ticketRefusals = 0;
   #restarts = 0;
   #readyAt: number | null = null;
+  /** Which of the interview's processes this was connected to. */
+  #process: number | null = null;
 
   constructor(options: ConnectionOptions) {
     super();
@@ -250,13 +252,15 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     this.#limits = { ...this.#limits, ...ready.limits };
     this.#link.start(ready.heartbeat_interval_ms);
     this.#outbox.synchronise(ready.acked_seq);
-    // A server that lost its memory counts from one again: then everything it has is news.
-    const moved = ready.n !== undefined && ready.n <= this.#lastEvent;
-    const resumed = this.#latestEvent > 0;
-    if (moved) this.#lastEvent = 0;
-    if (ready.n !== undefined) this.#latestEvent = ready.n;
+    if (ready.n !== undefined) {
+      // A server that has lost its memory counts from one again: then everything it has is news.
+      if (ready.n <= this.#lastEvent) this.#lastEvent = 0;
+      this.#latestEvent = ready.n;
+    }
+    const before = this.#process;
+    this.#process = ready.process ?? 0;
     this.#setState({ kind: 'ready' });
-    if (resumed) this.emit('resumed', { moved });
+    if (before !== null) this.emit('resumed', { moved: before !== this.#process });
     if (this.#lastEvent > 0 || ready.greeted) this.send({ type: 'resume', last_event: this.#lastEvent });
     this.#resendPending();
   }

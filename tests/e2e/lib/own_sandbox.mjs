@@ -1,0 +1,59 @@
+// A sandbox of its own, for a test that needs one with other settings.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { eventually } from './wait.mjs';
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const place = (variable, fallback) => process.env[variable] ?? join(ROOT, fallback);
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export async function startSandbox(flags) {
+  const data = await mkdtemp(join(tmpdir(), 'interview-sandbox-'));
+  const port = await freePort();
+  const url = `http://localhost:${port}`;
+  const log = createWriteStream(`${data}.log`);
+  const child = spawn(
+    place('SANDBOX_BIN', 'target/debug/interview-sandbox'),
+    [
+      'serve',
+      ...['--port', port, '--data-dir', data],
+      ...['--runtime', place('RUNTIME_BIN', 'target/debug/interview-runtime')],
+      ...['--web-dir', place('WEB_DIST', 'web/dist'), '--seed', join(ROOT, 'config/sandbox_seed.sql')],
+      ...flags,
+    ].map(String),
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  child.stdout.pipe(log);
+  child.stderr.pipe(log);
+  await eventually(
+    'the sandbox starts',
+    async () => {
+      assert.equal(child.exitCode, null, `see ${data}.log`);
+      return (await fetch(`${url}/healthz`)).ok;
+    },
+    { timeoutMs: 60_000 },
+  );
+  return {
+    url,
+    async stop() {
+      child.kill('SIGTERM');
+      if (child.exitCode === null) await once(child, 'exit');
+      await rm(data, { recursive: true, force: true });
+    },
+  };
+}
