@@ -287,6 +287,12 @@ error_codes! {
     TranscriptRecordSetAside = "transcript_record_set_aside",
     /// More entries wait for the database than we may hold. The browser keeps the rest until the database is back.
     OutboxFull = "outbox_full",
+    /// A browser used the number of a transcript update again for other words. The first words stay; compare the client's outbox.
+    SeqConflict = "seq_conflict",
+    /// A browser is too far ahead of an update that never came. It is told which one is missing.
+    SeqGap = "seq_gap",
+    /// A browser told more than is said in any interview. Nothing more of it is taken.
+    TranscriptFull = "transcript_full",
     /// PostgreSQL could not be reached. It is retried; check the database and its connection limit.
     DatabaseUnavailable = "database_unavailable",
     /// PostgreSQL did not answer within our deadline.

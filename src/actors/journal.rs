@@ -3,13 +3,15 @@
 //! Owned by the process and shared by the children. Locked for moments only, never across
 //! an await.
 
-use crate::domain::outbox::{Batch, Limits, Outbox, OutboxFull};
-use crate::domain::protocol::{ConsentKind, ServerEvent, close};
+use crate::domain::outbox::{Batch, Limits, Outbox};
+use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, close};
 use crate::domain::record::Record;
 use crate::domain::transcript::{Entry, Transcript, Witness};
+use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::VoiceEvent;
 use crate::ids::ConnectionId;
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc};
@@ -18,6 +20,10 @@ use tokio::sync::{Notify, mpsc};
 const REPLAYED_EVENTS: usize = 256;
 /// Events on their way to one browser; a browser that reads slower is cut off.
 pub const OUTGOING_QUEUE: usize = 2 * REPLAYED_EVENTS;
+
+/// What one browser may tell in one interview: some twenty times of what two people can say.
+const MAX_WITNESSED_ENTRIES: usize = 10_000;
+const MAX_WITNESSED_BYTES: usize = 2 * 1024 * 1024;
 
 /// To the task that writes the browser's socket.
 #[derive(Clone, Debug)]
@@ -52,7 +58,15 @@ struct Inner {
     forgotten_n: u64,
     line: Option<(ConnectionId, mpsc::Sender<Outgoing>)>,
     last_connection: u64,
+    updates: Updates,
+    /// What the browser may forget: all up to this one is committed.
     acked_client_seq: u64,
+    /// On its way to the database.
+    recorded_seq: u64,
+    /// The latest acknowledgement that waits for the database.
+    promised_seq: Option<u64>,
+    /// What the browser has told in all; bounded, for it may be anyone's program.
+    witnessed: (usize, usize),
 }
 
 impl Journal {
@@ -66,7 +80,11 @@ impl Journal {
             forgotten_n: last_n,
             line: None,
             last_connection: 0,
+            updates: Updates::after(acked_client_seq),
             acked_client_seq,
+            recorded_seq: acked_client_seq,
+            promised_seq: None,
+            witnessed: (0, 0),
         };
         Self { inner: Arc::new(Mutex::new(inner)), waiting: Arc::new(Notify::new()) }
     }
@@ -92,20 +110,29 @@ impl Journal {
         inner.take(entries, &self.waiting)
     }
 
-    /// Take in what the browser says was said. All of it or nothing.
-    pub fn witness(&self, said: Vec<Witness>, seq: Option<u64>, now: OffsetDateTime) -> Result<(), OutboxFull> {
+    /// Take in what the browser says was said. All of it or nothing; a repeat is acknowledged
+    /// again, and a number that comes with other words changes nothing.
+    pub fn witness(&self, said: Vec<Witness>, seq: Option<u64>, now: OffsetDateTime) -> Result<(), Refusal> {
         let mut inner = self.lock();
-        let bytes = said.iter().map(|witness| witness.text.len() + 512).sum();
-        inner.outbox.admit(said.len() + 1, bytes)?;
-        for witness in said {
-            if let Some(entry) = inner.transcript.witness(witness, now) {
-                inner.record(Record::Entry(entry));
-            }
+        let seq = seq.unwrap_or(inner.updates.next());
+        let words = digest(&said);
+        match inner.updates.judge(seq, words) {
+            Arrival::New | Arrival::Old => inner.take_words(said, now)?,
+            Arrival::Repeat => {}
+            Arrival::Conflict => return Err(Refusal::seq_conflict(seq)),
+            Arrival::TooFarAhead => return Err(Refusal::seq_gap(inner.updates.next())),
         }
-        let seq = seq.unwrap_or(inner.acked_client_seq + 1);
-        inner.acked_client_seq = inner.acked_client_seq.max(seq);
-        inner.record(Record::ClientSeq(seq));
-        inner.outbox.push_receipt(Receipt::ClientSeq(seq));
+        inner.updates.take(seq, words);
+        let complete = inner.updates.complete();
+        if complete > inner.recorded_seq {
+            inner.recorded_seq = complete;
+            inner.record(Record::ClientSeq(complete));
+        }
+        // One acknowledgement is enough for however many repeats.
+        if inner.promised_seq != Some(complete) {
+            inner.promised_seq = Some(complete);
+            inner.outbox.push_receipt(Receipt::ClientSeq(complete));
+        }
         self.waiting.notify_one();
         Ok(())
     }
@@ -135,6 +162,7 @@ impl Journal {
     pub fn awaits_words(&self) -> bool {
         self.lock().transcript.awaits_words()
     }
+    /// All of the browser's updates up to this one are committed.
     pub fn acked_client_seq(&self) -> u64 {
         self.lock().acked_client_seq
     }
@@ -159,7 +187,15 @@ impl Journal {
         self.lock().outbox.batch(max)
     }
     pub fn stored(&self, up_to: u64) -> Vec<Receipt> {
-        self.lock().outbox.stored(up_to)
+        let mut inner = self.lock();
+        let receipts = inner.outbox.stored(up_to);
+        for receipt in &receipts {
+            if let Receipt::ClientSeq(seq) = receipt {
+                inner.acked_client_seq = inner.acked_client_seq.max(*seq);
+                inner.promised_seq = inner.promised_seq.filter(|promised| promised != seq);
+            }
+        }
+        receipts
     }
     /// Take out a record that the database will never take.
     pub fn discard_first(&self) -> Option<Record> {
@@ -227,6 +263,25 @@ impl Journal {
 }
 
 impl Inner {
+    fn take_words(&mut self, said: Vec<Witness>, now: OffsetDateTime) -> Result<(), Refusal> {
+        let bytes: usize = said.iter().map(|witness| witness.text.len()).sum();
+        if self.outbox.admit(said.len() + 1, bytes + said.len() * 512).is_err() {
+            return Err(Refusal { code: "outbox_full", message: "too much waits to be stored".to_owned(), retryable: true });
+        }
+        let (entries, all_bytes) = (self.witnessed.0 + said.len(), self.witnessed.1 + bytes);
+        if entries > MAX_WITNESSED_ENTRIES || all_bytes > MAX_WITNESSED_BYTES {
+            let message = "more was told than is said in any interview".to_owned();
+            return Err(Refusal { code: "transcript_full", message, retryable: false });
+        }
+        self.witnessed = (entries, all_bytes);
+        for witness in said {
+            if let Some(entry) = self.transcript.witness(witness, now) {
+                self.record(Record::Entry(entry));
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, entries: Vec<Entry>, waiting: &Notify) -> usize {
         let taken = entries.len();
         for entry in entries {
@@ -277,6 +332,15 @@ impl Inner {
         let _ = line.try_send(farewell);
         self.line = None;
     }
+}
+
+/// Enough to notice that the same number came with other words.
+fn digest(said: &[Witness]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for witness in said {
+        (&witness.key, witness.item_id.as_ref().map(|id| &id.0), witness.speaker.as_str(), &witness.text).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::domain::transcript::Witness;
 use crate::ids::{ConnectionId, VideoId};
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub struct SignalingSocket;
@@ -111,11 +112,11 @@ impl SignalingSocketState {
                 }
                 let said: Vec<Witness> =
                     entries.into_iter().map(crate::domain::protocol::ClientEntry::into_witness).collect::<Result<_, _>>()?;
-                journal.witness(said, seq, self.args.clock.now()).map_err(|full| Refusal {
-                    code: "outbox_full",
-                    message: full.to_string(),
-                    retryable: true,
-                })
+                let taken = journal.witness(said, seq, self.args.clock.now());
+                if taken.as_ref().is_err_and(|refusal| refusal.code == "seq_conflict") {
+                    self.note("transcript_seq_conflict".to_owned(), None);
+                }
+                taken
             }
             ClientMessage::EndSession { recording_url, .. } => {
                 if let Some(url) = recording_url {
@@ -143,13 +144,10 @@ impl SignalingSocketState {
                 Ok(())
             }
             ClientMessage::IntegrityEvent { kind, at } => {
-                self.integrity_events += 1;
                 if kind.is_empty() || kind.len() > 64 || kind.contains('\0') {
                     return Err(Refusal::invalid("kind must have 1 to 64 bytes".to_owned()));
                 }
-                if self.integrity_events <= MAX_INTEGRITY_EVENTS {
-                    journal.record(Record::Integrity { kind, at: at.unwrap_or_else(|| self.args.clock.now()) });
-                }
+                self.note(kind, at);
                 Ok(())
             }
             // The connection lives on its own ticket; a fresh token changes nothing here.
@@ -158,6 +156,13 @@ impl SignalingSocketState {
                 journal.tell(ServerEvent::HeartbeatAck {});
                 Ok(())
             }
+        }
+    }
+
+    fn note(&mut self, kind: String, at: Option<OffsetDateTime>) {
+        self.integrity_events += 1;
+        if self.integrity_events <= MAX_INTEGRITY_EVENTS {
+            self.args.journal.record(Record::Integrity { kind, at: at.unwrap_or_else(|| self.args.clock.now()) });
         }
     }
 

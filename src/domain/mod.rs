@@ -18,4 +18,5 @@ pub mod recording;
 pub mod restart;
 pub mod summary;
 pub mod transcript;
+pub mod updates;
 pub mod voice;

@@ -302,6 +302,15 @@ impl Refusal {
     pub fn invalid(message: String) -> Self {
         Self { code: "message_invalid", message, retryable: false }
     }
+
+    pub fn seq_conflict(seq: u64) -> Self {
+        let message = format!("transcript_update {seq} came before with other words; those stay");
+        Self { code: "seq_conflict", message, retryable: false }
+    }
+
+    pub fn seq_gap(missing: u64) -> Self {
+        Self { code: "seq_gap", message: format!("transcript_update {missing} is missing"), retryable: true }
+    }
 }
 
 /// What must hold of an offer before it is forwarded byte for byte. Nothing is rewritten:

@@ -3,6 +3,7 @@
 mod architecture;
 mod autobahn;
 mod boot;
+mod bounds;
 mod faults;
 mod gateway;
 mod interview;
