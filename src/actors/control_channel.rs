@@ -173,7 +173,7 @@ impl Actor for ControlChannel {
             deaf: false,
         };
         if let Some(call) = attach {
-            state.join(call, &myself);
+            state.join(call, false, &myself);
         }
         Ok(state)
     }
@@ -190,7 +190,7 @@ impl Actor for ControlChannel {
             ControlChannelMsg::Opened(Ok((call, answer))) => {
                 state.opening = None;
                 state.tell(SessionMsg::CallOpened { call: call.clone(), answer });
-                state.join(call, &myself);
+                state.join(call, true, &myself);
             }
             ControlChannelMsg::Opened(Err(Refused { code, fatal })) => {
                 state.opening = None;
@@ -305,7 +305,7 @@ impl ControlChannelState {
 
     // ---- the sideband ----
 
-    fn join(&mut self, call: CallId, myself: &ActorRef<ControlChannelMsg>) {
+    fn join(&mut self, call: CallId, fresh: bool, myself: &ActorRef<ControlChannelMsg>) {
         self.generation += 1;
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
         let line = LineTask {
@@ -316,6 +316,7 @@ impl ControlChannelState {
             trace: self.args.trace.clone(),
             update: SessionConfig { instructions: Some(instructions(&self.args.claimed)), ..SessionConfig::default() },
             permits: Arc::new(Semaphore::new(WAITING_EVENTS)),
+            fresh,
         };
         self.joined = Some(Joined {
             call,

@@ -9,6 +9,7 @@ mod gateway;
 mod interview;
 mod line;
 mod otp;
+mod provider;
 mod signaling;
 mod support;
 mod takes;

@@ -11,6 +11,8 @@ pub(super) struct LineTask {
     pub(super) trace: Trace,
     pub(super) update: SessionConfig,
     pub(super) permits: Arc<Semaphore>,
+    /// Just opened: it may not be known yet where we ask for it.
+    pub(super) fresh: bool,
 }
 
 enum LineEnd {
@@ -46,7 +48,7 @@ impl LineTask {
                 Err(error) => error,
             };
             span.record("error_code", error.code().as_str());
-            let fresh = !joined_once && born.elapsed() < FRESH_CALL;
+            let fresh = self.fresh && !joined_once && born.elapsed() < FRESH_CALL;
             failures += 1;
             match &error {
                 ConnectSidebandError::CallGone { .. } if !fresh => return self.report(Line::Gone),

@@ -34,6 +34,7 @@ pub struct World {
     pub admin: PgPool,
     pub openai: OpenAi,
     pub faults: Faults,
+    pub ledger: Ledger,
     cluster: PrivateCluster,
     openai_url: String,
     runtime_url: String,
@@ -56,7 +57,7 @@ impl World {
         let admin = PgPool::connect(&admin_url).await.expect("a connection");
 
         let (ledger, faults) = (Ledger::default(), Faults::default());
-        let options = OpenAiOptions { ledger, faults: faults.clone(), script, ..OpenAiOptions::default() };
+        let options = OpenAiOptions { ledger: ledger.clone(), faults: faults.clone(), script, ..OpenAiOptions::default() };
         let openai = OpenAi::new(options);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
@@ -68,6 +69,7 @@ impl World {
             admin,
             openai,
             faults,
+            ledger,
             cluster,
             _data: data,
         }
