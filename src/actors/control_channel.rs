@@ -307,7 +307,8 @@ impl ControlChannelState {
 
     fn join(&mut self, call: CallId, fresh: bool, myself: &ActorRef<ControlChannelMsg>) {
         self.generation += 1;
-        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS);
+        // All of the chapters before are told at once.
+        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS + self.history.len());
         let line = LineTask {
             voice: self.args.integrations.voice.clone(),
             call: call.clone(),

@@ -3,8 +3,8 @@
 use crate::interview::{connect, new_session, speakers, stored};
 use crate::support::browser::Browser;
 use crate::support::system::System;
-use crate::support::{World, wait_for};
-use interview_candidate::Candidate;
+use crate::support::{ORIGIN, World, wait_for};
+use interview_candidate::{Candidate, ConnectOptions, Join};
 use interview_runtime::roles::Exit;
 use interview_sandbox::faults::{Action, Fault};
 use serde_json::{Value, json};
@@ -92,6 +92,39 @@ async fn a_browser_that_comes_back_to_a_new_process_hears_what_it_missed_under_r
         assert!(n > last && event["entry"]["text"] == text, "{event}");
         last = n;
     }
+    runtime.stop();
+    runtime.exit().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_call_is_told_the_whole_conversation_however_long_it_was() {
+    let world = World::start().await;
+    let session = world.new_session().await;
+    let mut runtime = world.run(session).await;
+    let mut browser = Browser::join(&runtime.websocket_url(), &world.ticket(session).await).await;
+    let said: Vec<String> = (0..180).map(|n| format!("sentence {n}")).collect();
+    for (seq, texts) in (1..).zip(said.chunks(90)) {
+        browser.say(seq, &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        browser.expect("transcript_ack").await;
+    }
+    drop(browser);
+
+    let join = Join {
+        consent_policy_version: Some("2026-11".to_owned()),
+        ..Join::new(runtime.websocket_url(), world.ticket(session).await)
+    };
+    let options = ConnectOptions { origin: Some(ORIGIN.to_owned()), ..Default::default() };
+    let mut candidate = Candidate::connect_with(&join, options).await.expect("connects");
+    candidate.join().await.expect("joins");
+    let told = || {
+        let items = world.openai.snapshot().calls.into_iter().next_back().map(|call| call.items).unwrap_or_default();
+        let text = |item: &Value| item["content"][0]["text"].as_str().map(str::to_owned);
+        items.iter().filter_map(text).filter(|text| text.starts_with("sentence")).collect::<Vec<_>>()
+    };
+    wait_for("the call knows the conversation", || async { told().len() >= said.len() }).await;
+    assert_eq!(told(), said);
+    candidate.vanish().await;
     runtime.stop();
     runtime.exit().await;
     world.stop().await;
