@@ -21,6 +21,7 @@ pub struct Config {
     pub api_video: ApiVideo,
     pub supabase: Supabase,
     pub fly: Fly,
+    pub keeper: Keeper,
     pub routing: Routing,
     pub interview: Interview,
     pub socket: Socket,
@@ -78,6 +79,7 @@ pub struct ApiVideo {
     pub base_url: Url,
     pub upload_url: Url,
     pub api_key: SecretString,
+    pub webhook_secret: SecretString,
     timeout_ms: u64,
     poll_interval_ms: u64,
 }
@@ -101,6 +103,24 @@ pub struct Fly {
     pub region: String,
     pub memory_mb: u32,
     timeout_ms: u64,
+    pub requests_per_s: f64,
+    pub burst: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keeper {
+    interval_ms: u64,
+    lost_after_ms: u64,
+    stuck_after_ms: u64,
+    end_within_ms: u64,
+    pub max_attempts: u32,
+    orphan_interval_ms: u64,
+    orphan_grace_ms: u64,
+    recording_check_ms: u64,
+    pub recording_checks: u32,
+    summary_retry_ms: u64,
+    pub summary_tries: i32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -160,7 +180,6 @@ pub struct Session {
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
     pub otlp_endpoint: String,
-    pub metrics_interval_ms: u64,
     pub log: String,
     pub log_format: LogFormat,
 }
@@ -290,17 +309,15 @@ impl Config {
                 "1 to interview.max_duration_s",
             );
         }
-        if self.telemetry.otlp_endpoint.contains("/v1/") {
-            return not_allowed(
-                "telemetry.otlp_endpoint",
-                &self.telemetry.otlp_endpoint,
-                "the collector's base, e.g. http://localhost:4318 (/v1/traces and /v1/metrics are appended)",
-            );
-        }
-        if self.telemetry.metrics_interval_ms < 100 {
-            return not_allowed("telemetry.metrics_interval_ms", &self.telemetry.metrics_interval_ms.to_string(), "100 or more");
-        }
         if role == Role::Gateway {
+            let keeper = &self.keeper;
+            if keeper.lost_after() <= self.session.heartbeat_interval() * 2 || keeper.stuck_after() < keeper.lost_after() {
+                return not_allowed(
+                    "keeper.lost_after_ms",
+                    &keeper.lost_after_ms.to_string(),
+                    "more than two of session.heartbeat_interval_ms, and no more than keeper.stuck_after_ms",
+                );
+            }
             secret("fly.api_token", &self.fly.api_token, "a deploy token of the session app")?;
             for (key, value) in [
                 ("fly.session_app", &self.fly.session_app),
@@ -347,16 +364,6 @@ impl Http {
         format!("{base}/ws/{session}")
     }
 }
-impl Telemetry {
-    /// Where a signal goes: `traces` or `metrics`.
-    pub fn signal(&self, name: &str) -> String {
-        format!("{}/v1/{name}", self.otlp_endpoint.trim_end_matches('/'))
-    }
-    pub fn metrics_interval(&self) -> Duration {
-        ms(self.metrics_interval_ms)
-    }
-}
-
 impl Database {
     pub fn connect_timeout(&self) -> Duration {
         ms(self.connect_timeout_ms)
@@ -389,6 +396,32 @@ impl Supabase {
 impl Fly {
     pub fn timeout(&self) -> Duration {
         ms(self.timeout_ms)
+    }
+}
+impl Keeper {
+    pub fn interval(&self) -> Duration {
+        ms(self.interval_ms)
+    }
+    pub fn lost_after(&self) -> Duration {
+        ms(self.lost_after_ms)
+    }
+    pub fn stuck_after(&self) -> Duration {
+        ms(self.stuck_after_ms)
+    }
+    pub fn end_within(&self) -> Duration {
+        ms(self.end_within_ms)
+    }
+    pub fn orphan_interval(&self) -> Duration {
+        ms(self.orphan_interval_ms)
+    }
+    pub fn orphan_grace(&self) -> Duration {
+        ms(self.orphan_grace_ms)
+    }
+    pub fn recording_check(&self) -> Duration {
+        ms(self.recording_check_ms)
+    }
+    pub fn summary_retry(&self) -> Duration {
+        ms(self.summary_retry_ms)
     }
 }
 impl Session {

@@ -304,6 +304,32 @@ error_codes! {
     /// A migration failed. Read the statement named in the log; nothing was half applied.
     MigrationFailed = "migration_failed",
 
+    // --- The gateway's keepers ---
+    /// A session's machine is lost: gone, failed, out of reach or silent. The next attempt's machine is being made; look at Fly's status if it repeats.
+    MachineLost = "machine_lost",
+    /// A session had no machine, as its request was cut off. It gets one now.
+    MachineMissing = "machine_missing",
+    /// No machine could be had for a session. It is tried again with the next passes, until the session's deadline.
+    MachineUnavailable = "machine_unavailable",
+    /// A session lost as many machines as it may. It failed; what was stored stays. Look for the cause in its process's lines.
+    SessionGivenUp = "session_given_up",
+    /// A session ran past its deadline. It was asked to end, or ended without its process.
+    SessionOverdue = "session_overdue",
+    /// A machine that no session needs was destroyed. Normal after a loss; look for its cause if it repeats.
+    MachineOrphaned = "machine_orphaned",
+    /// A keeper could not finish a session now. It is tried again with the next passes.
+    SessionUnfinished = "session_unfinished",
+    /// The work of a keeper's pass failed. Its next pass tries again; the error beside it names the cause.
+    KeeperPassFailed = "keeper_pass_failed",
+    /// A keeper's pass panicked. The next one starts afresh; read the panic before this line.
+    KeeperPassCrashed = "keeper_pass_crashed",
+    /// A keeper's pass took too long and was cut. What it held is free again when its leases end.
+    KeeperPassTimedOut = "keeper_pass_timed_out",
+    /// A recording did not become playable within the looks it is given. Look at the provider's page of the video.
+    RecordingAbandoned = "recording_abandoned",
+    /// A webhook came without a valid signature. Refused; check api_video.webhook_secret, else look for forgery.
+    WebhookRefused = "webhook_refused",
+
     // --- The process itself ---
     /// A configuration value is missing or not usable. The log names the key.
     ConfigInvalid = "config_invalid",

@@ -132,8 +132,7 @@ pub(crate) fn settings(sandbox: &Sandbox) -> BTreeMap<String, String> {
         ("FLY__BASE_URL", &urls.fly),
         ("FLY__SESSION_APP", SESSION_APP),
         ("FLY__IMAGE", IMAGE),
-        ("TELEMETRY__OTLP_ENDPOINT", &urls.otlp),
-        ("TELEMETRY__METRICS_INTERVAL_MS", "1000"),
+        ("TELEMETRY__OTLP_ENDPOINT", &urls.otlp_traces),
         ("HTTP__PUBLIC_URL", &urls.front),
         ("HTTP__ALLOWED_ORIGINS", &urls.front),
         ("ROUTING__SECRET", &sandbox.routing_secret),
@@ -195,6 +194,9 @@ async fn create_apps(sandbox: &Sandbox) -> Result<(), SandboxError> {
     let sessions = settings(sandbox);
     let mut gateway = sessions.clone();
     gateway.insert("INTERVIEW__FLY__API_TOKEN".into(), token);
+    if !sandbox.options.rate_limits {
+        gateway.insert("INTERVIEW__FLY__REQUESTS_PER_S".into(), "1000".into());
+    }
     if let Some(web_dir) = &sandbox.options.web_dir {
         let absolute = std::path::absolute(web_dir).unwrap_or_else(|_| web_dir.clone());
         gateway.insert("INTERVIEW__HTTP__WEB_DIR".into(), absolute.display().to_string());

@@ -63,10 +63,7 @@ pub enum ControlChannelMsg {
         goodbye: Option<&'static str>,
     },
     AwaitWords,
-    /// End the call; the session is told when that is done.
-    HangUp {
-        call: Option<CallId>,
-    },
+    HangUp,
     /// A call nobody hears any more.
     HangUpStray(CallId),
     /// Crash on purpose (sandbox only).
@@ -216,11 +213,10 @@ impl Actor for ControlChannel {
                 state.awaiting_words = true;
                 state.check_words();
             }
-            ControlChannelMsg::HangUp { call } => {
+            ControlChannelMsg::HangUp => {
                 state.opening = None;
-                let joined = state.joined.take().map(|joined| joined.call);
-                if let Some(call) = call.or(joined) {
-                    state.hang_up(call);
+                if let Some(joined) = state.joined.take() {
+                    state.hang_up(joined.call);
                 }
                 state.forget_call();
             }
@@ -295,12 +291,7 @@ impl ControlChannelState {
             otel.kind = "client",
             error_code = tracing::field::Empty
         ));
-        let session = self.args.session.clone();
-        let task = async move {
-            let ended = hang_up(&*voice, &call).await;
-            let _ = session.cast(SessionMsg::HungUp { call, ended });
-        };
-        self.hang_ups.push(tokio::spawn(task.instrument(span)));
+        self.hang_ups.push(tokio::spawn(async move { hang_up(&*voice, &call).await }.instrument(span)));
     }
 
     fn forget_call(&mut self) {

@@ -1,4 +1,4 @@
-//! The actors of one interview.
+//! The actors of one interview; and, in [`gateway`], the keepers of all of them.
 //!
 //! [`tree`] is the supervisor tree as data; [`session`] is its root. Children do not know
 //! each other: they cast facts to the session, and share the [`journal`], which is owned by
@@ -8,6 +8,7 @@
 //! `session::Session::spawn`.
 
 pub mod control_channel;
+pub mod gateway;
 pub mod journal;
 pub mod recording_tracker;
 pub mod session;

@@ -9,7 +9,7 @@ use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelM
 use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
 use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
 use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketArgs, SignalingSocketMsg};
-use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg};
+use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork};
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};
@@ -104,11 +104,6 @@ pub enum SessionMsg {
         fatal: bool,
     },
     CallGone,
-    /// `ended`: the provider has confirmed it.
-    HungUp {
-        call: CallId,
-        ended: bool,
-    },
     ControlReady {
         expires_in: Option<Duration>,
     },
@@ -183,10 +178,6 @@ pub struct SessionState {
     consents: Vec<ConsentKind>,
     offer: Option<(String, Context)>,
     call: Option<CallId>,
-    /// Calls whose end is under way: none is forgotten before the provider has confirmed it.
-    hanging_up: Vec<CallId>,
-    /// The interview is over but for them.
-    finishing: bool,
     videos: Vec<VideoId>,
     segment: i32,
     /// When the agreed time is over; known once the interview is live.
@@ -208,8 +199,6 @@ impl Actor for Session {
             interview: Interview::new(Resumed { phase: claimed.phase, end: claimed.end, greeted: claimed.greeted }),
             consents: claimed.given_consents.clone(),
             call: claimed.call.clone(),
-            hanging_up: Vec::new(),
-            finishing: false,
             videos: claimed.recordings.iter().map(|recording| recording.take.video.clone()).collect(),
             segment: claimed.segment,
             claimed,
@@ -235,7 +224,6 @@ impl Actor for Session {
         }
         // A call that an earlier process left behind has no ears: end it, then wait for an offer.
         if let (Some(call), Some(control)) = (state.call.take(), &state.control) {
-            state.hanging_up.push(call.clone());
             control.cast(ControlChannelMsg::HangUpStray(call))?;
         }
         state.decide(Event::Started, &myself).await;
@@ -282,7 +270,6 @@ impl Actor for Session {
                 state.call_over();
                 state.decide(Event::CallGone, &myself).await;
             }
-            SessionMsg::HungUp { call, ended } => state.hung_up(&call, ended, &myself).await,
             SessionMsg::ControlReady { expires_in } => {
                 if let Some(expires_in) = expires_in {
                     let before = Duration::from_secs(state.config.openai.roll_over_before_s);
@@ -372,7 +359,7 @@ impl SessionState {
     async fn perform(&mut self, effect: Effect, myself: &ActorRef<SessionMsg>) {
         match effect {
             Effect::SavePhase(phase) => self.save_phase(phase, myself),
-            Effect::OpenCall => self.open_call(myself).await,
+            Effect::OpenCall => self.open_call(),
             Effect::RefuseOffer => self.refuse_offer(),
             Effect::AskOpening => self.command(VoiceCommand::AskOpening),
             Effect::ContinueThread => self.command(VoiceCommand::ContinueThread),
@@ -384,7 +371,10 @@ impl SessionState {
                 self.to_control(ControlChannelMsg::LetLastWordsOut { goodbye: goodbye.map(EndReason::as_str) });
             }
             Effect::AwaitWords => self.to_control(ControlChannelMsg::AwaitWords),
-            Effect::HangUp => self.hang_up(myself).await,
+            Effect::HangUp => {
+                self.to_control(ControlChannelMsg::HangUp);
+                self.call_over();
+            }
             Effect::CloseTranscript => {
                 self.journal.close_transcript();
             }
@@ -400,10 +390,7 @@ impl SessionState {
                     tracing::error!(error_code = "actor_start_failed", actor = "summarizer", %error, "child did not start");
                 }
             }
-            Effect::Finish => {
-                self.finishing = true;
-                self.finish(myself).await;
-            }
+            Effect::Finish => self.end_tree(TreeEnd::Finished(self.interview.phase()), myself).await,
             Effect::Arm(Timer::TimeLimit) => self.arm_time_limit(myself),
             Effect::Arm(timer) => self.arm(timer, self.length_of(timer), myself),
             Effect::Disarm(timer) => {

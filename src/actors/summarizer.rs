@@ -39,8 +39,14 @@ pub struct SummarizerState {
 }
 
 pub struct SummarizerArgs {
-    pub store: Rows,
     pub session: ActorRef<SessionMsg>,
+    pub work: SummaryWork,
+}
+
+/// What a summary is made of and with; the gateway's keepers do the same work.
+#[derive(Clone, Debug)]
+pub struct SummaryWork {
+    pub store: Rows,
     pub trace: Trace,
     pub integrations: Arc<Integrations>,
     pub claimed: Arc<Claimed>,
@@ -65,7 +71,7 @@ impl Actor for Summarizer {
         let work = async move {
             let work = async {
                 tokio::select! {
-                    record = summarize(&args) => record,
+                    record = summarize(&args.work) => record,
                     () = fault.notified() => panic!("injected fault"),
                 }
             };
@@ -90,7 +96,8 @@ impl Actor for Summarizer {
     }
 }
 
-async fn summarize(args: &SummarizerArgs) -> SummaryRecord {
+/// Ask, check, ask again within the tries; the record holds the summary or why there is none.
+pub async fn summarize(args: &SummaryWork) -> SummaryRecord {
     let span = args.trace.adopt(tracing::info_span!(
         "summarizer.summarize",
         gen_ai.request.model = args.model,
@@ -134,7 +141,7 @@ impl Failure {
     }
 }
 
-async fn attempt(args: &SummarizerArgs) -> Result<Summary, Failure> {
+async fn attempt(args: &SummaryWork) -> Result<Summary, Failure> {
     let entries: Vec<_> = args
         .store
         .entries()

@@ -69,12 +69,14 @@ pub enum EndReason {
     InterviewerEnded,
     RecruiterEnded,
     TimeLimit,
-    /// Never came, or never began.
+    /// Never came.
     CandidateAbsent,
     /// Came, went and did not return within the grace.
     CandidateLeft,
     /// The voice provider refuses us for good.
     SetupFailed,
+    /// Its machines were lost, one after the other.
+    MachineLost,
 }
 
 impl EndReason {
@@ -87,6 +89,7 @@ impl EndReason {
             Self::CandidateAbsent => "candidate_absent",
             Self::CandidateLeft => "candidate_left",
             Self::SetupFailed => "setup_failed",
+            Self::MachineLost => "machine_lost",
         }
     }
 
@@ -105,9 +108,9 @@ impl std::str::FromStr for EndReason {
     type Err = UnknownName;
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         use EndReason::{
-            CandidateAbsent, CandidateEnded, CandidateLeft, InterviewerEnded, RecruiterEnded, SetupFailed, TimeLimit,
+            CandidateAbsent, CandidateEnded, CandidateLeft, InterviewerEnded, MachineLost, RecruiterEnded, SetupFailed, TimeLimit,
         };
-        [CandidateEnded, InterviewerEnded, RecruiterEnded, TimeLimit, CandidateAbsent, CandidateLeft, SetupFailed]
+        [CandidateEnded, InterviewerEnded, RecruiterEnded, TimeLimit, CandidateAbsent, CandidateLeft, SetupFailed, MachineLost]
             .into_iter()
             .find(|reason| reason.as_str() == name)
             .ok_or_else(|| UnknownName(name.to_owned()))
@@ -116,7 +119,7 @@ impl std::str::FromStr for EndReason {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timer {
-    /// The candidate has not come yet, or came and has not begun.
+    /// The candidate has not come yet.
     Absence,
     /// The candidate is gone and may come back.
     Grace,
@@ -232,8 +235,6 @@ pub struct Interview {
     media: bool,
     /// This chapter's first words were asked for.
     opened: bool,
-    /// The browser was asked to end a call that we do not know.
-    disowned: bool,
     closing: Closing,
     recording_settled: bool,
     /// Whether there is anything to summarize; told by the session before `AllStored`.
@@ -251,7 +252,6 @@ impl Interview {
             control: false,
             media: false,
             opened: false,
-            disowned: false,
             closing: Closing::No,
             recording_settled: false,
             spoken: false,
@@ -281,13 +281,7 @@ impl Interview {
             Event::Started => self.started(),
             Event::CandidateConnected => {
                 self.connected = true;
-                self.disowned = false;
-                match self.phase {
-                    // Here, but not yet begun: that must not take for ever either.
-                    Phase::Created | Phase::Ready => vec![Effect::Arm(Timer::Absence)],
-                    Phase::Live => vec![Effect::Disarm(Timer::Grace)],
-                    _ => vec![],
-                }
+                if self.phase.is_open() { vec![Effect::Disarm(Timer::Absence), Effect::Disarm(Timer::Grace)] } else { vec![] }
             }
             Event::CandidateDisconnected => {
                 self.connected = false;
@@ -298,7 +292,6 @@ impl Interview {
                 }
             }
             Event::OfferArrived if self.phase.is_open() && self.call != Call::Opening => {
-                self.disowned = false;
                 self.forget_call();
                 self.call = Call::Opening;
                 vec![Effect::OpenCall]
@@ -321,10 +314,6 @@ impl Interview {
             Event::ControlLost => {
                 self.control = false;
                 vec![]
-            }
-            // It talks in a call that a process before us opened and could not write down.
-            Event::MediaConnected if self.call == Call::None && self.phase.is_open() => {
-                if std::mem::replace(&mut self.disowned, true) { vec![] } else { vec![Effect::AskForOffer { rollover: false }] }
             }
             Event::MediaConnected => {
                 self.media = true;
@@ -385,7 +374,7 @@ impl Interview {
             return vec![];
         }
         self.phase = Phase::Live;
-        vec![Effect::SavePhase(Phase::Live), Effect::Disarm(Timer::Absence), Effect::Arm(Timer::TimeLimit)]
+        vec![Effect::SavePhase(Phase::Live), Effect::Arm(Timer::TimeLimit)]
     }
 
     /// The first words of a chapter, once someone can hear them and we can ask for them.
@@ -482,7 +471,7 @@ impl Interview {
 
     fn due(&mut self, timer: Timer) -> Vec<Effect> {
         match timer {
-            Timer::Absence if self.phase < Phase::Live => self.end_requested(EndReason::CandidateAbsent),
+            Timer::Absence if !self.connected => self.end_requested(EndReason::CandidateAbsent),
             Timer::Grace if !self.connected => self.end_requested(EndReason::CandidateLeft),
             Timer::TimeLimit => self.end_requested(EndReason::TimeLimit),
             Timer::MediaAssumed => {

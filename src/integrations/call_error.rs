@@ -70,6 +70,8 @@ impl From<serde_json::Error> for Misfit {
 
 #[derive(Debug)]
 pub enum CallErrorKind {
+    /// Not sent: too many of ours wait for their turn already.
+    Held,
     /// No connection came about: the vendor has not seen the request.
     Connect(reqwest::Error),
     /// The request could not even be built.
@@ -168,7 +170,7 @@ impl CallError {
     /// call that is not idempotent must then look before it repeats.
     pub fn may_have_happened(&self) -> bool {
         match self.kind() {
-            CallErrorKind::Connect(_) | CallErrorKind::Build(_) | CallErrorKind::Encode(_) => false,
+            CallErrorKind::Held | CallErrorKind::Connect(_) | CallErrorKind::Build(_) | CallErrorKind::Encode(_) => false,
             CallErrorKind::Status { status, .. } => status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT,
             _ => true,
         }
@@ -182,6 +184,7 @@ fn classify(vendor: Vendor, kind: &CallErrorKind) -> (FaultClass, ErrorCode) {
             (FaultClass::Transient, codes.unavailable)
         }
         CallErrorKind::TimedOut => (FaultClass::Transient, codes.timed_out),
+        CallErrorKind::Held => (FaultClass::Transient, codes.rate_limited),
         CallErrorKind::Build(_) | CallErrorKind::Encode(_) => (FaultClass::Bug, codes.request_invalid),
         CallErrorKind::BodyTooLarge => (FaultClass::Rejected, codes.answer_invalid),
         // A gateway's HTML page in place of JSON passes; so this is worth a retry.
@@ -215,6 +218,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: ", self.vendor, self.action)?;
         match self.kind() {
+            CallErrorKind::Held => f.write_str("too many are waiting for their turn"),
             CallErrorKind::Connect(_) => f.write_str("could not connect"),
             CallErrorKind::Build(_) | CallErrorKind::Encode(_) => f.write_str("could not build the request"),
             CallErrorKind::Broken(_) => f.write_str("the connection broke"),

@@ -5,6 +5,7 @@
 //! not exist".
 
 mod machine;
+mod pace;
 mod spec;
 
 use std::sync::Arc;
@@ -18,11 +19,12 @@ use serde::Deserialize;
 use url::Url;
 
 pub use self::machine::{ExitEvent, Machine, MachineState, StateGroup};
+use self::pace::Pace;
 pub use self::spec::{
     Concurrency, Guest, Init, MachineConfig, MachineMetrics, MachineSpec, Port, Restart, RestartPolicy, Service, ServiceCheck,
     StopConfig,
 };
-use super::call_error::CallError;
+use super::call_error::{CallError, CallErrorKind};
 use super::http_client::{Answer, CallLimits, HttpClient, InvalidBaseUrl, Vendor, check_base_url, endpoint};
 use crate::error::{ErrorCode, FaultClass};
 use crate::ids::MachineId;
@@ -42,11 +44,21 @@ pub struct FlyOptions {
     pub deadline: Duration,
     /// Creation picks a host and pulls nothing yet, but may take long.
     pub create_deadline: Duration,
+    /// What Fly takes of one kind from one app; each gateway keeps to it by itself.
+    pub requests_per_s: f64,
+    pub burst: u32,
 }
 
 impl FlyOptions {
     pub fn new(base_url: Url, api_token: SecretString) -> Self {
-        Self { base_url, api_token, deadline: Duration::from_secs(10), create_deadline: Duration::from_secs(30) }
+        Self {
+            base_url,
+            api_token,
+            deadline: Duration::from_secs(10),
+            create_deadline: Duration::from_secs(30),
+            requests_per_s: 1.0,
+            burst: 3,
+        }
     }
 }
 
@@ -55,6 +67,8 @@ impl FlyOptions {
 pub struct FlyClient {
     http: HttpClient,
     options: Arc<FlyOptions>,
+    creations: Arc<Pace>,
+    lists: Arc<Pace>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -111,13 +125,18 @@ pub enum Destroyed {
 impl FlyClient {
     pub fn new(http: HttpClient, options: FlyOptions) -> Result<Self, FlyOptionsError> {
         check_base_url(&options.base_url).map_err(FlyOptionsError::BaseUrl)?;
-        let client = Self { http, options: Arc::new(options) };
+        let pace = || Arc::new(Pace::new(options.requests_per_s, options.burst));
+        let (creations, lists) = (pace(), pace());
+        let client = Self { http, options: Arc::new(options), creations, lists };
         client.authorization().ok_or(FlyOptionsError::ApiToken)?;
         Ok(client)
     }
 
     pub async fn create_machine(&self, app: &str, spec: &MachineSpec) -> Result<CreateOutcome, CallError> {
         let limits = Self::limits("create_machine", self.options.create_deadline);
+        if !self.creations.turn(self.options.create_deadline).await {
+            return Err(CallError::new(limits, CallErrorKind::Held));
+        }
         let request = self.request(Method::POST, &["apps", app, "machines"]).json(spec);
         let answer = match self.http.send(limits, request).await {
             Ok(answer) => answer,
@@ -154,6 +173,9 @@ impl FlyClient {
     /// without its configuration and so without metadata; it is kept in the result.
     pub async fn find_by_metadata(&self, app: &str, key: &str, value: &str) -> Result<Vec<Machine>, CallError> {
         let limits = Self::limits("find_by_metadata", self.options.deadline);
+        if !self.lists.turn(self.options.deadline).await {
+            return Err(CallError::new(limits, CallErrorKind::Held));
+        }
         let query = [(format!("metadata.{key}"), value)];
         let request = self.request(Method::GET, &["apps", app, "machines"]).query(&query);
         let answer = self.http.send(limits, request).await?;

@@ -2,11 +2,14 @@
 //! by side, and either may be replaced at any moment.
 
 use super::{Exit, LINGER, stop_signal};
+use crate::actors::TaskGuard;
+use crate::actors::gateway::Keepers;
+use crate::actors::gateway::machines::Machines;
 use crate::config::Config;
 use crate::error::chain;
 use crate::http::auth::Authority;
 use crate::http::gateway::{AppState, router};
-use crate::integrations::clients::{api_video, http_client, store};
+use crate::integrations::clients::{Integrations, api_video, http_client, store};
 use crate::integrations::fly::{FlyClient, FlyOptions};
 use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::supabase::{JwksOptions, JwksVerifier};
@@ -14,7 +17,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use url::Url;
 
 /// Serve until `stop`.
@@ -22,12 +25,15 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     let config = Arc::new(config);
     let (closing, closed) = watch::channel(false);
     let started = async {
-        let state = connect(&config, closed.clone())?;
+        let (state, keepers) = connect(&config, closed.clone())?;
         let listener = TcpListener::bind(config.http.bind).await?;
-        Ok::<_, Box<dyn Error + Send + Sync>>((state, listener))
+        Ok::<_, Box<dyn Error + Send + Sync>>((state, keepers, listener))
     };
     match started.await {
-        Ok((state, listener)) => serve(&config, state, listener, closing, stop).await,
+        Ok((state, keepers, listener)) => {
+            let keepers = TaskGuard::spawn(keepers.run(closed));
+            serve(&config, state, keepers, listener, closing, stop).await
+        }
         Err(error) => {
             tracing::error!(error_code = "config_invalid", error = %chain(error.as_ref()), "cannot start");
             Exit::Misconfigured
@@ -41,28 +47,33 @@ pub async fn run_until_signal(config: Config) -> Exit {
 }
 
 /// The clients of the door. None of them connects before it is needed.
-fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<AppState, Box<dyn Error + Send + Sync>> {
+fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(AppState, Keepers), Box<dyn Error + Send + Sync>> {
     let http = http_client()?;
     let fly = FlyOptions {
         deadline: config.fly.timeout(),
         create_deadline: config.fly.timeout(),
+        requests_per_s: config.fly.requests_per_s,
+        burst: config.fly.burst,
         ..FlyOptions::new(config.fly.base_url.clone(), config.fly.api_token.clone())
     };
     let keys = JwksOptions::new(config.supabase.issuer.clone(), Url::parse(&config.supabase.jwks_url())?);
     let authority = Authority { verifier: Arc::new(JwksVerifier::new(http.clone(), keys)?), tenant: config.tenant.id };
-    Ok(AppState::new(
-        config.clone(),
-        GatewayStore::new(store(config)?, config.tenant.id),
-        FlyClient::new(http.clone(), fly)?,
-        api_video(config, http)?,
-        authority,
-        stopping,
-    ))
+    let database = store(config)?;
+    let rows = GatewayStore::new(database.clone(), config.tenant.id);
+    let machines = Machines::new(FlyClient::new(http.clone(), fly)?, config.clone());
+    let integrations = Arc::new(Integrations::new(config)?);
+    let recording_news = Arc::new(Notify::new());
+    let keepers =
+        Keepers::new(rows.clone(), Arc::new(database), machines.clone(), integrations, config.clone(), recording_news.clone());
+    let videos = api_video(config, http)?;
+    let state = AppState::new(config.clone(), rows, machines, videos, authority, recording_news, stopping);
+    Ok((state, keepers))
 }
 
 async fn serve(
     config: &Config,
     state: AppState,
+    mut keepers: TaskGuard,
     listener: TcpListener,
     closing: watch::Sender<bool>,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -92,6 +103,10 @@ async fn serve(
                 tracing::warn!(error_code = "service_draining", "requests were still under way");
                 server.abort();
             }
+            // The same for a keeper's pass; what it held is free again when its leases end.
+            if tokio::time::timeout(LINGER, keepers.ended()).await.is_err() {
+                tracing::info!("a keeper's pass was cut");
+            }
             Exit::Done
         }
         ended = &mut server => {
@@ -100,6 +115,7 @@ async fn serve(
         }
     };
     warm_up.abort();
+    drop(keepers);
     let _ = tokio::time::timeout(LINGER, store.close()).await;
     exit
 }

@@ -7,6 +7,7 @@ mod bounds;
 mod faults;
 mod gateway;
 mod interview;
+mod keeper;
 mod line;
 mod otp;
 mod provider;

@@ -14,6 +14,7 @@ export type EndReason =
   | 'candidate_absent'
   | 'candidate_left'
   | 'setup_failed'
+  | 'machine_lost'
   | 'superseded';
 
 export type Speaker = 'ai' | 'candidate';

@@ -32,15 +32,15 @@ impl SessionState {
                 self.recording.insert(tracker).get_cell()
             }
             Child::Summarizer => {
-                let args = SummarizerArgs {
+                let work = SummaryWork {
                     store: self.store.clone(),
-                    session: myself.clone(),
                     trace: self.trace.clone(),
                     integrations: self.integrations.clone(),
                     claimed: self.claimed.clone(),
                     session_id: self.session,
                     model: self.config.openai.summary_model.clone(),
                 };
+                let args = SummarizerArgs { session: myself.clone(), work };
                 Actor::spawn_linked(None, Summarizer, args, myself.get_cell()).await?.0.get_cell()
             }
             Child::ControlChannel => {
@@ -141,10 +141,6 @@ impl SessionState {
         };
         if let (TreeEnd::Exhausted(_), Some(writer)) = (end, &self.writer) {
             writer.stop(None);
-        }
-        if matches!(end, TreeEnd::Interrupted | TreeEnd::Exhausted(_)) {
-            // What is unfinished keeps its place; whoever takes up may still learn its words.
-            self.journal.close_transcript();
         }
         self.supervision.stop_all().await;
         self.journal.hang_line_up(code, reason);

@@ -2,6 +2,7 @@
 
 mod directory;
 mod events;
+mod hooks;
 mod reads;
 mod routing;
 mod sessions;
@@ -13,6 +14,7 @@ mod tickets;
 mod transcript_text;
 mod view;
 
+use crate::actors::gateway::machines::Machines;
 use crate::config::Config;
 use crate::error::ErrorCode;
 use crate::http::auth::{Authority, Person};
@@ -20,7 +22,6 @@ use crate::http::health;
 use crate::http::problem::{ApiError, RequestId, with_request_id};
 use crate::ids::{SessionId, TenantId};
 use crate::integrations::api_video::ApiVideoClient;
-use crate::integrations::fly::FlyClient;
 use crate::integrations::store::gateway::{GatewayStore, SessionRow};
 use crate::telemetry::request_span;
 use axum::Router;
@@ -31,7 +32,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, post};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tracing::{Instrument, Span};
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -42,9 +43,11 @@ const MAX_WATCHERS: usize = 200;
 pub struct AppState {
     pub config: Arc<Config>,
     pub store: GatewayStore,
-    pub fly: FlyClient,
+    pub machines: Machines,
     pub api_video: ApiVideoClient,
     pub authority: Authority,
+    /// Told to the keeper of the recordings.
+    recording_news: Arc<Notify>,
     watchers: Arc<Semaphore>,
     /// True once the process is told to stop: streams end.
     stopping: watch::Receiver<bool>,
@@ -54,12 +57,14 @@ impl AppState {
     pub fn new(
         config: Arc<Config>,
         store: GatewayStore,
-        fly: FlyClient,
+        machines: Machines,
         api_video: ApiVideoClient,
         authority: Authority,
+        recording_news: Arc<Notify>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { config, store, fly, api_video, authority, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)), stopping }
+        let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
+        Self { config, store, machines, api_video, authority, recording_news, watchers, stopping }
     }
 
     /// The session as this person sees it; 404 for everyone else's.
@@ -113,6 +118,7 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .layer(middleware::map_response(never_cached));
     Router::new()
         .nest("/api", api)
+        .route("/hooks/api-video", traced("http.api_video_hook", post(hooks::api_video)))
         .route("/ws/{session_id}", traced("http.route_websocket", get(routing::by_path)))
         // The seed's form: the session is in the host name.
         .route("/ws", traced("http.route_websocket", get(routing::by_host)))

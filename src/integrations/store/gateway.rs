@@ -3,6 +3,7 @@
 //! What people ask for is read as that person, so that row level security decides what they
 //! see; the door writes as itself. Each query repeats the tenant: two locks on one door.
 
+pub mod keeper;
 mod reads;
 mod writes;
 

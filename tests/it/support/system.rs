@@ -14,6 +14,11 @@ pub struct System {
 
 impl System {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With further keys of the configuration, without `INTERVIEW__`, for all machines.
+    pub async fn start_with(keys: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut options = SandboxOptions::new(data.path()).with_gateway(env!("CARGO_BIN_EXE_interview-runtime"));
@@ -23,6 +28,7 @@ impl System {
         options.rate_limits = false;
         options.min_part_bytes = 1;
         options.extra_env = vec![("INTERVIEW__SANDBOX__FAULT_INJECTION".into(), "true".into())];
+        options.extra_env.extend(keys.iter().map(|(key, value)| (format!("INTERVIEW__{key}"), (*value).to_owned())));
         let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
         Self { sandbox, http, _data: data }

@@ -41,6 +41,7 @@ export const END_REASONS: Record<EndReason, string> = {
   candidate_absent: 'The candidate did not come',
   candidate_left: 'The candidate left and did not return',
   setup_failed: 'The interview could not be set up',
+  machine_lost: 'The connection to the interview was lost for good',
   superseded: 'Continued elsewhere',
 };
 

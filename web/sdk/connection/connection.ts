@@ -169,8 +169,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       }
       else if (this.#state.kind === 'ready') this.send({ type: 'transcript_update', ...update });
     }
-    // What waits longest decides: new updates must not put off the repetition of older ones.
-    if (this.#timers.ack === undefined) this.#armAckTimer();
+    this.#armAckTimer();
     return kept;
   }
 
@@ -273,7 +272,6 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
 
   #armAckTimer(): void {
     clearTimeout(this.#timers.ack);
-    delete this.#timers.ack;
     if (this.#outbox.pending.length === 0 || this.#state.kind !== 'ready') return;
     this.#timers.ack = setTimeout(() => this.#resendPending(), this.#options.ackTimeoutMs);
   }
@@ -325,7 +323,6 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   #forgetSocket(): void {
     clearTimeout(this.#timers.ready);
     clearTimeout(this.#timers.ack);
-    delete this.#timers.ack;
     this.#link.stop();
     this.#socket = null;
   }

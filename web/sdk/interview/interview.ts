@@ -287,9 +287,7 @@ export class Interview extends Emitter<InterviewEvents> {
     }
   }
 
-  #onReady(ready: { n?: number } & ServerEvents['session_ready']): void {
-    // A server that counts anew has asked for nothing yet that the call there is could have met.
-    if (ready.n !== undefined) this.#callSince = Math.min(this.#callSince, ready.n);
+  #onReady(ready: ServerEvents['session_ready']): void {
     this.#setDeadline(ready.time_left_s);
     this.#recording.onLinkReady();
     if (ready.phase === 'completed' || ready.phase === 'failed') {

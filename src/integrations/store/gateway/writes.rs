@@ -126,20 +126,28 @@ impl GatewayStore {
         tx.commit().await.during("store what became of a recording")
     }
 
-    /// Remember the session's machine.
-    pub async fn set_machine(&self, session: SessionId, machine: &MachineId, region: &str) -> Result<(), StoreError> {
+    /// Remember the machine of an attempt. False when that attempt is over: the machine is nobody's.
+    pub async fn set_machine(
+        &self,
+        session: SessionId,
+        attempt: u32,
+        machine: &MachineId,
+        region: &str,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
-        sqlx::query!(
-            "update app.sessions set machine_id = $3, machine_region = $4 where tenant_id = $1 and id = $2",
+        let stored = sqlx::query!(
+            "update app.sessions set machine_id = $4, machine_region = $5 where tenant_id = $1 and id = $2 and attempt = $3",
             self.tenant.0,
             session.0,
+            attempt as i32,
             machine.as_str(),
             region,
         )
         .execute(&mut *tx)
         .await
         .during("store the session's machine")?;
-        tx.commit().await.during("store the session's machine")
+        tx.commit().await.during("store the session's machine")?;
+        Ok(stored.rows_affected() > 0)
     }
 
     /// No machine could be had. The epoch rises, so that one that appears after all can write
@@ -215,7 +223,7 @@ impl GatewayStore {
         tx.commit().await.during("write the audit log")
     }
 
-    async fn audit_in(
+    pub(super) async fn audit_in(
         &self,
         tx: &mut Transaction,
         actor: Option<UserId>,

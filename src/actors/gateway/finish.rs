@@ -1,0 +1,160 @@
+//! Sessions that no machine will finish, and summaries that failed for a passing reason.
+//!
+//! The keeper takes the session as its own process would: the epoch rises, the records go the
+//! same way, the summary is the Summarizer's own work.
+
+use super::{AT_ONCE, Keepers};
+use crate::actors::summarizer::{SummaryWork, summarize};
+use crate::domain::phase::{EndReason, Phase};
+use crate::domain::record::{Record, SummaryRecord};
+use crate::domain::voice::Speaker;
+use crate::error::{ErrorCode, Fault, chain};
+use crate::ids::CallId;
+use crate::integrations::outside::Rows;
+use crate::integrations::store::StoreError;
+use crate::integrations::store::gateway::keeper::Unfinished;
+use crate::integrations::store::session::Claimed;
+use crate::telemetry::Trace;
+use futures_util::StreamExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::Instrument;
+
+/// Each holds a transcript and waits for a model.
+const BATCH: i64 = AT_ONCE as i64;
+const HANG_UP_TRIES: u32 = 2;
+
+/// The tries of one summary and what is around it.
+pub(super) const fn longest(one_answer: Duration) -> Duration {
+    one_answer.saturating_mul(5)
+}
+
+/// Failures of a summary that another day may mend. What the model declines stays declined.
+fn passing_reasons() -> Vec<String> {
+    use ErrorCode::{
+        OpenAiAnswerInvalid, OpenAiRateLimited, OpenAiSummaryFailed, OpenAiTimedOut, OpenAiUnavailable, SummaryInvalid,
+        TranscriptStoreUnavailable,
+    };
+    [
+        OpenAiUnavailable,
+        OpenAiTimedOut,
+        OpenAiRateLimited,
+        OpenAiAnswerInvalid,
+        OpenAiSummaryFailed,
+        SummaryInvalid,
+        TranscriptStoreUnavailable,
+    ]
+    .map(|code| code.as_str().to_owned())
+    .into_iter()
+    // The Summarizer of a session did not stay alive.
+    .chain(["summary_failed".to_owned()])
+    .collect()
+}
+
+impl Keepers {
+    pub(super) async fn finish_sessions(self) -> Result<(), StoreError> {
+        let (keeper, lease) = (&self.config.keeper, longest(self.config.openai.summary_timeout()));
+        let taken =
+            self.store.take_unfinished(&passing_reasons(), keeper.summary_tries, keeper.summary_retry(), lease, BATCH).await?;
+        futures_util::stream::iter(taken)
+            .for_each_concurrent(AT_ONCE, |session| {
+                let keepers = self.clone();
+                async move { keepers.finish_one(session).await }
+            })
+            .await;
+        Ok(())
+    }
+
+    async fn finish_one(&self, session: Unfinished) {
+        let trace = self.trace(session.id, session.traceparent.as_deref());
+        let verb = if session.summary_only {
+            tracing::info_span!("keeper.summarize_again", error_code = tracing::field::Empty)
+        } else {
+            tracing::info_span!("keeper.finish_session", error_code = tracing::field::Empty)
+        };
+        let span = trace.adopt(verb);
+        let outcome = self.finish(&session, trace).instrument(span.clone()).await;
+        let pause = match outcome {
+            Ok(()) => Duration::ZERO,
+            Err(error) => {
+                span.record("error_code", error.code().as_str());
+                tracing::warn!(parent: &span, error_code = "session_unfinished", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not finished");
+                self.config.keeper.lost_after()
+            }
+        };
+        if let Err(error) = self.store.keep_for(session.id, pause).await {
+            tracing::debug!(error_code = error.code().as_str(), session.id = %session.id, "the lease was not given back; it ends by itself");
+        }
+    }
+
+    async fn finish(&self, session: &Unfinished, trace: Trace) -> Result<(), StoreError> {
+        let (rows, claimed) = self.sessions.claim(self.store.tenant(), session.id).await?;
+        let work = SummaryWork {
+            store: rows.clone(),
+            trace,
+            integrations: self.integrations.clone(),
+            claimed: Arc::new(claimed),
+            session_id: session.id,
+            model: self.config.openai.summary_model.clone(),
+        };
+        if session.summary_only {
+            return self.summarize_again(&work).await;
+        }
+        if let Some(call) = &session.call {
+            self.hang_up(call).await;
+        }
+        let end = work.claimed.end.unwrap_or(EndReason::TimeLimit);
+        let closed = |phase| {
+            let at = self.integrations.clock.now();
+            [Record::Call { call: None, segment: 0 }, Record::Connected(false), Record::Phase { phase, end: Some(end), at }]
+        };
+        let reason = |code| Record::Summary(SummaryRecord { outcome: Err(code), model: work.model.clone() });
+        let said = spoken(&work.claimed);
+        let records = if end == EndReason::MachineLost {
+            let why = said.then(|| reason(ErrorCode::MachineLost.as_str()));
+            why.into_iter().chain(closed(Phase::Failed)).collect()
+        } else if said {
+            let entered = Record::Phase { phase: Phase::Summarizing, end: Some(end), at: self.integrations.clock.now() };
+            rows.append(&[entered]).await?;
+            let summary = Record::Summary(summarize(&work).await);
+            [summary].into_iter().chain(closed(Phase::Completed)).collect::<Vec<_>>()
+        } else {
+            closed(Phase::Completed).into()
+        };
+        self.store_end(&rows, &records).await?;
+        tracing::info!(session.id = %session.id, end_reason = end.as_str(), "the keepers finished a session");
+        Ok(())
+    }
+
+    async fn summarize_again(&self, work: &SummaryWork) -> Result<(), StoreError> {
+        let summary = summarize(work).await;
+        tracing::info!(session.id = %work.session_id, stored = summary.outcome.is_ok(), "a summary was tried again");
+        self.store_end(&work.store, &[Record::Summary(summary)]).await
+    }
+
+    /// All of the end or nothing: whoever takes the session next does not find half of it.
+    async fn store_end(&self, rows: &Rows, records: &[Record]) -> Result<(), StoreError> {
+        rows.append(records).await
+    }
+
+    /// It may be gone with its process; then this costs one call.
+    async fn hang_up(&self, call: &CallId) {
+        for _ in 0..HANG_UP_TRIES {
+            match self.integrations.voice.hang_up(call).await {
+                Ok(_) => return,
+                Err(error) if error.class().is_transient() => {
+                    tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the call was not hung up");
+                }
+                Err(error) => {
+                    tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the call cannot be hung up; it ends by itself");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Whether anything was said that can be judged.
+fn spoken(claimed: &Claimed) -> bool {
+    claimed.entries.iter().any(|entry| entry.authoritative && entry.speaker == Speaker::Candidate)
+}

@@ -1,0 +1,181 @@
+//! The keepers: what a tenant's sessions need when no process of theirs can see to it.
+//!
+//! Each duty is a loop of passes. A pass takes rows, does what [`crate::domain::keeper`]
+//! decides, and gives them back; it is a task of its own, so that a panic or a deadline costs
+//! one pass and never the loop. Nothing is remembered between passes but what is in the
+//! database, so that any gateway may do any of it, and two never do the same (ADR 0006).
+
+mod finish;
+pub mod machines;
+mod orphans;
+mod recordings;
+mod sessions;
+
+use super::TaskGuard;
+use crate::config::Config;
+use crate::domain::keeper::Limits;
+use crate::error::{Fault, chain};
+use crate::ids::SessionId;
+use crate::integrations::clients::Integrations;
+use crate::integrations::outside::Sessions;
+use crate::integrations::store::StoreError;
+use crate::integrations::store::gateway::GatewayStore;
+use crate::telemetry::Trace;
+use futures_util::future::join_all;
+use machines::Machines;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// Rows of one pass.
+const BATCH: i64 = 16;
+/// Rows that are worked on at once.
+const AT_ONCE: usize = 4;
+
+/// What every duty works with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Keepers {
+    store: GatewayStore,
+    sessions: Arc<dyn Sessions>,
+    machines: Machines,
+    integrations: Arc<Integrations>,
+    config: Arc<Config>,
+    /// Something was handed over: finish it now.
+    handed_over: Arc<Notify>,
+    /// A recording has news.
+    recording_news: Arc<Notify>,
+    eyes: Arc<sessions::Eyes>,
+}
+
+impl Keepers {
+    pub fn new(
+        store: GatewayStore,
+        sessions: Arc<dyn Sessions>,
+        machines: Machines,
+        integrations: Arc<Integrations>,
+        config: Arc<Config>,
+        recording_news: Arc<Notify>,
+    ) -> Self {
+        let (handed_over, eyes) = (Arc::new(Notify::new()), Arc::new(sessions::Eyes::default()));
+        Self { store, sessions, machines, integrations, config, handed_over, recording_news, eyes }
+    }
+
+    /// Do all duties until `stopping`. A pass under way then may end; who waits for us says how long.
+    pub async fn run(self, stopping: watch::Receiver<bool>) {
+        let every = self.config.keeper.interval();
+        let call = self.config.fly.timeout();
+        let never = Arc::new(Notify::new());
+        let summary = self.config.openai.summary_timeout();
+        let duties = [
+            Duty { name: "sessions", every, deadline: call * 4 + every, wake: never.clone() },
+            Duty { name: "finish", every, deadline: finish::longest(summary), wake: self.handed_over.clone() },
+            Duty { name: "orphans", every, deadline: call * 8, wake: never },
+            Duty { name: "recordings", every, deadline: call * 4, wake: self.recording_news.clone() },
+        ];
+        let [sessions, finish, orphans, recordings] = duties.map(|duty| (duty, stopping.clone()));
+        let (a, b, c, d) = (self.clone(), self.clone(), self.clone(), self);
+        let loops = [
+            TaskGuard::spawn(sessions.0.run(sessions.1, move || a.clone().keep_sessions())),
+            TaskGuard::spawn(finish.0.run(finish.1, move || b.clone().finish_sessions())),
+            TaskGuard::spawn(orphans.0.run(orphans.1, move || c.clone().sweep_orphans())),
+            TaskGuard::spawn(recordings.0.run(recordings.1, move || d.clone().settle_recordings())),
+        ];
+        join_all(loops.map(|mut guard| async move { guard.ended().await })).await;
+    }
+
+    fn limits(&self) -> Limits {
+        let keeper = &self.config.keeper;
+        Limits {
+            lost_after: keeper.lost_after(),
+            stuck_after: keeper.stuck_after(),
+            end_within: keeper.end_within(),
+            max_attempts: keeper.max_attempts,
+        }
+    }
+
+    /// A keeper's work on a session belongs to the session's trace.
+    fn trace(&self, session: SessionId, traceparent: Option<&str>) -> Trace {
+        Trace::join(traceparent, session, self.store.tenant())
+    }
+}
+
+/// One loop.
+struct Duty {
+    name: &'static str,
+    every: Duration,
+    /// Of one pass.
+    deadline: Duration,
+    wake: Arc<Notify>,
+}
+
+impl Duty {
+    async fn run<F>(self, mut stopping: watch::Receiver<bool>, pass: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(), StoreError>> + Send + 'static,
+    {
+        while !*stopping.borrow() {
+            self.supervise(pass()).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => {}
+                () = self.wake.notified() => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        }
+    }
+
+    async fn supervise(&self, pass: impl Future<Output = Result<(), StoreError>> + Send + 'static) {
+        let mut task = AbortOnDrop(tokio::spawn(pass));
+        match tokio::time::timeout(self.deadline, &mut task.0).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(error_code = "keeper_pass_failed", duty = self.name, cause = error.code().as_str(), error = %chain(&error), "a keeper's pass failed");
+            }
+            Ok(Err(error)) => {
+                tracing::error!(error_code = "keeper_pass_crashed", duty = self.name, %error, "a keeper's pass crashed");
+            }
+            Err(_) => {
+                tracing::error!(error_code = "keeper_pass_timed_out", duty = self.name, "a keeper's pass was cut");
+            }
+        }
+    }
+}
+
+/// A pass ends with its loop.
+struct AbortOnDrop(tokio::task::JoinHandle<Result<(), StoreError>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_that_panics_fails_or_hangs_costs_one_pass() {
+        let (stop, stopping) = watch::channel(false);
+        let passes = Arc::new(AtomicU32::new(0));
+        let (every, deadline) = (Duration::from_secs(1), Duration::from_secs(5));
+        let duty = Duty { name: "test", every, deadline, wake: Arc::new(Notify::new()) };
+        let counter = passes.clone();
+        let work = move || {
+            let turn = counter.fetch_add(1, Ordering::Relaxed);
+            async move {
+                match turn {
+                    0 => panic!("injected"),
+                    1 => Err(StoreError::NotFound),
+                    2 => std::future::pending().await,
+                    _ => Ok(()),
+                }
+            }
+        };
+        let mut running = TaskGuard::spawn(duty.run(stopping, work));
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert!(passes.load(Ordering::Relaxed) > 50);
+        stop.send(true).expect("the loop listens");
+        tokio::time::timeout(Duration::from_secs(1), running.ended()).await.expect("the loop stops");
+    }
+}

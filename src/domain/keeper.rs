@@ -1,0 +1,212 @@
+//! What becomes of an interview whose process or machine is not heard of any more.
+//!
+//! The gateway's keepers look at the stored session, at its machine as Fly tells it, and at
+//! how long it has been silent; [`decide`] says what to do. Two rules stand above all: a
+//! machine that may still start its process again gets its time first, and what Fly does not
+//! tell is not taken for bad news.
+
+use super::phase::{EndReason, Phase};
+use crate::ids::SessionId;
+use std::time::Duration;
+
+/// A session that is not over, as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    pub phase: Phase,
+    /// Machines asked for so far, the current one included.
+    pub attempt: u32,
+    /// Since its process was last heard of, or since its attempt began; and no longer than we
+    /// ourselves have seen the database without a break.
+    pub silence: Duration,
+    /// Past its deadline by this much.
+    pub overdue: Option<Duration>,
+    /// The end was asked for this long ago.
+    pub end_asked: Option<Duration>,
+    /// The end that was decided, if one was.
+    pub end: Option<EndReason>,
+    /// Whether an interview was ever under way.
+    pub joined: bool,
+}
+
+/// A session's machine, as far as Fly tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineSeen {
+    /// Fly did not answer: nothing follows from that.
+    Untold,
+    /// None is stored for this attempt.
+    None,
+    /// Destroyed, failed, or on a host that is out of reach: its process will not come back.
+    Lost(Loss),
+    /// It runs, boots, restarts or stops: its process may be back in a moment.
+    Alive,
+}
+
+/// How a machine was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Loss {
+    Gone,
+    Failed,
+    Unreachable,
+    /// It claims to be there, but nothing is heard of its process.
+    Silent,
+}
+
+impl Loss {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Failed => "failed",
+            Self::Unreachable => "unreachable",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Silent for this long: worth a question to Fly.
+    pub lost_after: Duration,
+    /// Silent for this long on a machine that claims to be there.
+    pub stuck_after: Duration,
+    /// From being asked for the end to having ended, for a session past its deadline.
+    pub end_within: Duration,
+    pub max_attempts: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Leave,
+    /// Make or find the machine of the current attempt.
+    Provide,
+    /// Give it up and make the next attempt's.
+    Replace(Loss),
+    /// No more attempts: the session failed.
+    GiveUp(Loss),
+    /// Its process lives past the deadline: ask it to end.
+    AskToEnd,
+    /// End it without its process; the keepers write what is missing.
+    Conclude(EndReason),
+}
+
+impl Watched {
+    /// Whether Fly's word on the machine can change the verdict.
+    pub fn needs_machine(&self, limits: &Limits) -> bool {
+        !self.phase.is_terminal() && self.overdue.is_none() && self.silence >= limits.lost_after
+    }
+
+    fn end_without_process(&self) -> EndReason {
+        self.end.unwrap_or(if self.joined { EndReason::TimeLimit } else { EndReason::CandidateAbsent })
+    }
+}
+
+pub fn decide(session: &Watched, machine: MachineSeen, limits: &Limits) -> Verdict {
+    if session.phase.is_terminal() {
+        return Verdict::Leave;
+    }
+    if session.overdue.is_some() {
+        return overdue(session, limits);
+    }
+    if session.silence < limits.lost_after {
+        return Verdict::Leave;
+    }
+    let loss = match machine {
+        // The next machine would do nothing but what the keepers can do.
+        MachineSeen::None if session.phase == Phase::Summarizing => return Verdict::Conclude(session.end_without_process()),
+        MachineSeen::None => return Verdict::Provide,
+        MachineSeen::Lost(loss) => loss,
+        MachineSeen::Alive if session.silence >= limits.stuck_after => Loss::Silent,
+        MachineSeen::Alive | MachineSeen::Untold => return Verdict::Leave,
+    };
+    match session.phase {
+        Phase::Summarizing => Verdict::Conclude(session.end_without_process()),
+        _ if session.attempt < limits.max_attempts => Verdict::Replace(loss),
+        // It was held, and its words are stored.
+        Phase::Ending => Verdict::Conclude(session.end_without_process()),
+        _ => Verdict::GiveUp(loss),
+    }
+}
+
+fn overdue(session: &Watched, limits: &Limits) -> Verdict {
+    let lives = session.silence < limits.lost_after;
+    match session.end_asked {
+        None if lives => Verdict::AskToEnd,
+        Some(asked) if lives && asked < limits.end_within => Verdict::Leave,
+        _ => Verdict::Conclude(session.end_without_process()),
+    }
+}
+
+/// Where to ask for a machine, try after try. `wish` is what the operator configured: a region,
+/// several in order of preference, or an alias. A region that lost a machine comes last.
+pub fn placements(wish: &str, lost_in: Option<&str>) -> Vec<String> {
+    let mut regions: Vec<&str> = wish.split(',').map(str::trim).filter(|region| !region.is_empty()).collect();
+    if let Some(lost) = lost_in
+        && let Some(at) = regions.iter().position(|region| *region == lost)
+    {
+        let last = regions.remove(at);
+        regions.push(last);
+    }
+    // The whole list first: Fly tries it in order by itself. Then each without its first.
+    let mut tries: Vec<String> = (0..regions.len()).map(|from| regions[from..].join(",")).collect();
+    if tries.last().is_none_or(|last| last != ANYWHERE) {
+        tries.push(ANYWHERE.to_owned());
+    }
+    tries
+}
+
+const ANYWHERE: &str = "any";
+
+/// The name of an attempt's machine: unique in its app, so that no attempt has two.
+pub fn machine_name(session: impl std::fmt::Display, attempt: u32) -> String {
+    if attempt <= 1 { format!("s-{session}") } else { format!("s-{session}-{attempt}") }
+}
+
+/// Whose machine it is, by its name.
+pub fn machine_owner(name: &str) -> Option<(SessionId, u32)> {
+    let rest = name.strip_prefix("s-")?;
+    let (session, attempt) = rest.split_at_checked(UUID_CHARS)?;
+    let attempt = if attempt.is_empty() { 1 } else { attempt.strip_prefix('-')?.parse().ok()? };
+    let session: SessionId = session.parse().ok()?;
+    (machine_name(session, attempt) == name).then_some((session, attempt))
+}
+
+const UUID_CHARS: usize = 36;
+
+/// A machine of ours, held against the session it was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimant<'a> {
+    pub machine: &'a str,
+    /// The attempt it was made for, by its metadata.
+    pub attempt: u32,
+    pub age: Duration,
+}
+
+/// What is stored of the session that a machine names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner<'a> {
+    pub attempt: u32,
+    pub machine: Option<&'a str>,
+    /// Over for this long: terminal, or finished by the keepers.
+    pub over_for: Option<Duration>,
+}
+
+/// Whether nobody needs a machine any more. `grace`: a new machine's row may not be written
+/// yet, and the process of a finished interview ends by itself.
+pub fn is_orphan(machine: &Claimant<'_>, owner: Option<&Owner<'_>>, grace: Duration) -> bool {
+    if machine.age < grace {
+        return false;
+    }
+    let Some(owner) = owner else { return true };
+    if owner.over_for.is_some_and(|over| over >= grace) {
+        return true;
+    }
+    match machine.attempt.cmp(&owner.attempt) {
+        std::cmp::Ordering::Less => true,
+        std::cmp::Ordering::Equal => owner.machine.is_some_and(|current| current != machine.machine),
+        // The row is older than the machine: not for us to judge.
+        std::cmp::Ordering::Greater => false,
+    }
+}
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -1,0 +1,417 @@
+//! The rows the keepers take and leave. Taking is a lease that ends by itself: a gateway that
+//! dies at work keeps nothing from the other.
+//!
+//! Silence and age are measured by the database's clock, so that no two clocks are compared.
+
+use super::super::{During, StoreError};
+use super::{GatewayStore, phase};
+use crate::domain::keeper::Watched;
+use crate::domain::phase::EndReason;
+use crate::domain::record::RecordingState;
+use crate::ids::{CallId, CandidateId, MachineId, PositionId, SessionId, VideoId};
+use secrecy::SecretString;
+use serde_json::json;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A session that a keeper holds for a while.
+#[derive(Clone, Debug)]
+pub struct KeptSession {
+    pub id: SessionId,
+    pub candidate: CandidateId,
+    pub position: PositionId,
+    pub watched: Watched,
+    pub machine: Option<MachineId>,
+    pub region: Option<String>,
+    pub traceparent: Option<String>,
+}
+
+/// A session that the keepers have to finish.
+#[derive(Clone, Debug)]
+pub struct Unfinished {
+    pub id: SessionId,
+    pub call: Option<CallId>,
+    pub traceparent: Option<String>,
+    /// It is over, only its summary is missing.
+    pub summary_only: bool,
+}
+
+/// What is stored of a session that a machine names.
+#[derive(Clone, Debug)]
+pub struct OwnerRow {
+    pub attempt: u32,
+    pub machine: Option<MachineId>,
+    pub over_for: Option<Duration>,
+}
+
+/// A take of a recording whose end is not stored yet, and which no process follows.
+#[derive(Clone, Debug)]
+pub struct UnsettledRecording {
+    pub session: SessionId,
+    pub video: VideoId,
+    pub state: RecordingState,
+    pub parts: i32,
+    pub upload_token: Option<SecretString>,
+    pub checks: u32,
+    pub traceparent: Option<String>,
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+fn attempt(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+impl GatewayStore {
+    /// Take sessions that are silent or past their deadline, the most silent first.
+    pub async fn take_silent(&self, silent_for: Duration, lease: Duration, limit: i64) -> Result<Vec<KeptSession>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let rows = sqlx::query!(
+            r#"with taken as (
+                 select id from app.sessions
+                 where tenant_id = $1 and phase not in ('completed', 'failed') and handed_over_at is null
+                   and (kept_until is null or kept_until < now())
+                   and (deadline_at < now() or greatest(heartbeat_at, attempt_at) < now() - make_interval(secs => $2))
+                 order by greatest(heartbeat_at, attempt_at) limit $4 for update skip locked)
+               update app.sessions s set kept_until = now() + make_interval(secs => $3)
+               from taken where s.tenant_id = $1 and s.id = taken.id
+               returning s.id, s.candidate_id, s.position_id, s.phase, s.end_reason, s.attempt, s.machine_id, s.machine_region, s.traceparent,
+                 s.started_at is not null as "joined!",
+                 extract(epoch from now() - greatest(s.heartbeat_at, s.attempt_at))::float8 as "silence!",
+                 extract(epoch from now() - s.deadline_at)::float8 as "overdue!",
+                 extract(epoch from now() - s.end_requested_at)::float8 as end_asked"#,
+            self.tenant.0,
+            seconds(silent_for),
+            seconds(lease),
+            limit,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("take silent sessions")?;
+        tx.commit().await.during("take silent sessions")?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(KeptSession {
+                    id: SessionId(row.id),
+                    candidate: CandidateId(row.candidate_id),
+                    position: PositionId(row.position_id),
+                    watched: Watched {
+                        phase: phase(&row.phase)?,
+                        attempt: attempt(row.attempt),
+                        silence: duration(row.silence),
+                        overdue: (row.overdue > 0.0).then(|| duration(row.overdue)),
+                        end_asked: row.end_asked.map(duration),
+                        end: row.end_reason.as_deref().and_then(|reason| reason.parse().ok()),
+                        joined: row.joined,
+                    },
+                    machine: row.machine_id.map(MachineId),
+                    region: row.machine_region,
+                    traceparent: row.traceparent,
+                })
+            })
+            .collect()
+    }
+
+    /// Hold a session for so much longer; zero gives it back.
+    pub async fn keep_for(&self, session: SessionId, lease: Duration) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "update app.sessions set kept_until = now() + make_interval(secs => $3) where tenant_id = $1 and id = $2",
+            self.tenant.0,
+            session.0,
+            seconds(lease),
+        )
+        .execute(&mut *tx)
+        .await
+        .during("hold a session")?;
+        tx.commit().await.during("hold a session")
+    }
+
+    /// Begin the next attempt, if nothing was heard of this one meanwhile. From here on the
+    /// machine of this attempt is nobody's.
+    pub async fn begin_attempt(
+        &self,
+        session: SessionId,
+        current: u32,
+        silent_for: Duration,
+        why: &str,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let begun = sqlx::query!(
+            "update app.sessions set attempt = attempt + 1, machine_id = null, attempt_at = now()
+             where tenant_id = $1 and id = $2 and attempt = $3 and phase not in ('completed', 'failed') and handed_over_at is null
+               and greatest(heartbeat_at, attempt_at) < now() - make_interval(secs => $4)",
+            self.tenant.0,
+            session.0,
+            current as i32,
+            seconds(silent_for),
+        )
+        .execute(&mut *tx)
+        .await
+        .during("begin the next attempt")?
+        .rows_affected()
+            > 0;
+        if begun {
+            let detail = json!({"attempt": current + 1, "machine": why});
+            self.audit_in(&mut tx, None, "machine_replaced", session, detail).await?;
+        }
+        tx.commit().await.during("begin the next attempt")?;
+        Ok(begun)
+    }
+
+    /// Take a session from whoever ran it: its epoch rises, so that no process can write any
+    /// more, and the keepers finish it. False when its process was heard of meanwhile.
+    pub async fn hand_over(
+        &self,
+        session: SessionId,
+        current: u32,
+        silent_for: Duration,
+        end: EndReason,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let taken = sqlx::query!(
+            "update app.sessions set handed_over_at = now(), epoch = epoch + 1, kept_until = null, end_reason = coalesce(end_reason, $5)
+             where tenant_id = $1 and id = $2 and attempt = $3 and phase not in ('completed', 'failed') and handed_over_at is null
+               and (deadline_at < now() or greatest(heartbeat_at, attempt_at) < now() - make_interval(secs => $4))",
+            self.tenant.0,
+            session.0,
+            current as i32,
+            seconds(silent_for),
+            end.as_str(),
+        )
+        .execute(&mut *tx)
+        .await
+        .during("hand a session over to the keepers")?
+        .rows_affected()
+            > 0;
+        if taken {
+            self.audit_in(&mut tx, None, "session_handed_over", session, json!({"end_reason": end.as_str()})).await?;
+        }
+        tx.commit().await.during("hand a session over to the keepers")?;
+        Ok(taken)
+    }
+
+    /// Ask a session that lives past its deadline to end.
+    pub async fn ask_to_end(&self, session: SessionId) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "update app.sessions set end_requested_at = now() where tenant_id = $1 and id = $2 and end_requested_at is null",
+            self.tenant.0,
+            session.0,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("ask an overdue session to end")?;
+        self.audit_in(&mut tx, None, "session_end_requested", session, json!({"because": "deadline"})).await?;
+        tx.commit().await.during("ask an overdue session to end")
+    }
+
+    /// Take sessions the keepers have to finish: handed over, or over with a summary that failed
+    /// for one of `reasons` less than `max_tries` times, `pause` after the first try, twice that
+    /// after the second, and so on.
+    pub async fn take_unfinished(
+        &self,
+        reasons: &[String],
+        max_tries: i32,
+        pause: Duration,
+        lease: Duration,
+        limit: i64,
+    ) -> Result<Vec<Unfinished>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let rows = sqlx::query!(
+            r#"with taken as (
+                 select s.id from app.sessions s
+                 left join lateral (select version, status, failure, created_at from app.summaries m
+                    where m.tenant_id = s.tenant_id and m.session_id = s.id order by version desc limit 1) m on s.phase = 'completed'
+                 where s.tenant_id = $1 and (s.kept_until is null or s.kept_until < now())
+                   and ((s.handed_over_at is not null and s.phase not in ('completed', 'failed'))
+                     or (m.status = 'failed' and m.failure = any($2) and m.version < $3
+                         and m.created_at < now() - make_interval(secs => $4 * power(2, m.version - 1))))
+                 order by s.deadline_at limit $6 for update of s skip locked)
+               update app.sessions s set kept_until = now() + make_interval(secs => $5)
+               from taken where s.tenant_id = $1 and s.id = taken.id
+               returning s.id, s.call_id, s.traceparent, s.phase = 'completed' as "summary_only!""#,
+            self.tenant.0,
+            reasons,
+            max_tries,
+            seconds(pause),
+            seconds(lease),
+            limit,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("take unfinished sessions")?;
+        tx.commit().await.during("take unfinished sessions")?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Unfinished {
+                id: SessionId(row.id),
+                call: row.call_id.map(CallId),
+                traceparent: row.traceparent,
+                summary_only: row.summary_only,
+            })
+            .collect())
+    }
+
+    /// Take a turn of a duty over a whole list: one gateway's in each `every`.
+    pub async fn take_duty(&self, duty: &str, every: Duration) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let taken = sqlx::query_scalar!(
+            r#"insert into app.keeper_duties as d (tenant_id, duty, due_at) values ($1, $2, now() + make_interval(secs => $3))
+               on conflict (tenant_id, duty) do update set due_at = excluded.due_at where d.due_at <= now()
+               returning true as "taken!""#,
+            self.tenant.0,
+            duty,
+            seconds(every),
+        )
+        .fetch_optional(&mut *tx)
+        .await
+        .during("take a turn of a duty")?;
+        tx.commit().await.during("take a turn of a duty")?;
+        Ok(taken.is_some())
+    }
+
+    /// What is stored of the sessions that machines name; a session that does not exist is missing.
+    pub async fn owners(&self, sessions: &[SessionId]) -> Result<HashMap<SessionId, OwnerRow>, StoreError> {
+        let ids: Vec<_> = sessions.iter().map(|session| session.0).collect();
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let rows = sqlx::query!(
+            r#"select id, attempt, machine_id,
+                 extract(epoch from now() - case when phase in ('completed', 'failed')
+                   then coalesce(ended_at, created_at) else handed_over_at end)::float8 as over_for
+               from app.sessions where tenant_id = $1 and id = any($2)"#,
+            self.tenant.0,
+            &ids,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("look up the sessions of machines")?;
+        tx.commit().await.during("look up the sessions of machines")?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let owner = OwnerRow {
+                    attempt: attempt(row.attempt),
+                    machine: row.machine_id.map(MachineId),
+                    over_for: row.over_for.map(duration),
+                };
+                (SessionId(row.id), owner)
+            })
+            .collect())
+    }
+
+    /// Take recordings whose state may change and which no process follows any more; each look
+    /// is twice as far from the last, from `pause` to `longest_pause`.
+    pub async fn take_recordings(
+        &self,
+        pause: Duration,
+        longest_pause: Duration,
+        limit: i64,
+    ) -> Result<Vec<UnsettledRecording>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let rows = sqlx::query!(
+            r#"with taken as (
+                 select r.session_id, r.segment from app.recordings r
+                 join app.sessions s on s.tenant_id = r.tenant_id and s.id = r.session_id
+                 where r.tenant_id = $1 and r.next_check_at <= now()
+                   and (r.state = 'uploaded' or (r.state in ('waiting', 'recording') and s.phase in ('completed', 'failed')))
+                 order by r.next_check_at limit $4 for update of r skip locked)
+               update app.recordings r set checks = checks + 1,
+                 next_check_at = now() + make_interval(secs => least($2 * power(2, least(checks, 20)), $3))
+               from taken, app.sessions s
+               where r.tenant_id = $1 and r.session_id = taken.session_id and r.segment = taken.segment
+                 and s.tenant_id = r.tenant_id and s.id = r.session_id
+               returning r.session_id, r.video_id, r.state, r.parts, r.upload_token, r.checks, s.traceparent"#,
+            self.tenant.0,
+            seconds(pause),
+            seconds(longest_pause),
+            limit,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("take unsettled recordings")?;
+        tx.commit().await.during("take unsettled recordings")?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(UnsettledRecording {
+                    session: SessionId(row.session_id),
+                    video: VideoId(row.video_id),
+                    state: RecordingState::named(&row.state)
+                        .ok_or_else(|| StoreError::Corrupt(format!("unknown state of a recording: {}", row.state)))?,
+                    parts: row.parts,
+                    upload_token: row.upload_token.map(SecretString::from),
+                    checks: attempt(row.checks),
+                    traceparent: row.traceparent,
+                })
+            })
+            .collect()
+    }
+
+    /// Store what became of a recording, unless someone else has settled it. True if it changed.
+    pub async fn settle_recording(
+        &self,
+        recording: &UnsettledRecording,
+        state: RecordingState,
+        parts: i32,
+        failure: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let changed = sqlx::query!(
+            "update app.recordings set state = $4, parts = greatest(parts, $5), failure = coalesce($6, failure), upload_token = null,
+               updated_at = now()
+             where tenant_id = $1 and session_id = $2 and video_id = $3 and state in ('waiting', 'recording', 'uploaded') and state <> $4",
+            self.tenant.0,
+            recording.session.0,
+            recording.video.as_str(),
+            state.as_str(),
+            parts,
+            failure,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("settle a recording")?
+        .rows_affected()
+            > 0;
+        tx.commit().await.during("settle a recording")?;
+        Ok(changed)
+    }
+
+    /// Keep what the provider told of a video, once; its recording is looked at next. False when
+    /// it was told before, or the video is not ours.
+    pub async fn recording_event(&self, video: &VideoId, kind: &str, encoding: &str, quality: &str) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let news = sqlx::query!(
+            "insert into app.recording_events (tenant_id, video_id, type, encoding, quality)
+             select $1, $2, $3, $4, $5 where exists (select from app.recordings where tenant_id = $1 and video_id = $2)
+             on conflict do nothing",
+            self.tenant.0,
+            video.as_str(),
+            kind,
+            encoding,
+            quality,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("keep a recording's event")?
+        .rows_affected()
+            > 0;
+        if news {
+            sqlx::query!(
+                "update app.recordings set next_check_at = now() where tenant_id = $1 and video_id = $2",
+                self.tenant.0,
+                video.as_str(),
+            )
+            .execute(&mut *tx)
+            .await
+            .during("look at a recording next")?;
+        }
+        tx.commit().await.during("keep a recording's event")?;
+        Ok(news)
+    }
+}
