@@ -180,6 +180,7 @@ pub struct Session {
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
     pub otlp_endpoint: String,
+    pub metrics_interval_ms: u64,
     pub log: String,
     pub log_format: LogFormat,
 }
@@ -309,6 +310,16 @@ impl Config {
                 "1 to interview.max_duration_s",
             );
         }
+        if self.telemetry.otlp_endpoint.contains("/v1/") {
+            return not_allowed(
+                "telemetry.otlp_endpoint",
+                &self.telemetry.otlp_endpoint,
+                "the collector's base, e.g. http://localhost:4318 (/v1/traces and /v1/metrics are appended)",
+            );
+        }
+        if self.telemetry.metrics_interval_ms < 100 {
+            return not_allowed("telemetry.metrics_interval_ms", &self.telemetry.metrics_interval_ms.to_string(), "100 or more");
+        }
         if role == Role::Gateway {
             let keeper = &self.keeper;
             if keeper.lost_after() <= self.session.heartbeat_interval() * 2 || keeper.stuck_after() < keeper.lost_after() {
@@ -364,6 +375,16 @@ impl Http {
         format!("{base}/ws/{session}")
     }
 }
+impl Telemetry {
+    /// Where a signal goes: `traces` or `metrics`.
+    pub fn signal(&self, name: &str) -> String {
+        format!("{}/v1/{name}", self.otlp_endpoint.trim_end_matches('/'))
+    }
+    pub fn metrics_interval(&self) -> Duration {
+        ms(self.metrics_interval_ms)
+    }
+}
+
 impl Database {
     pub fn connect_timeout(&self) -> Duration {
         ms(self.connect_timeout_ms)

@@ -1,4 +1,4 @@
-//! Traces and logs of one process.
+//! Traces, metrics and logs of one process.
 //!
 //! Causality is passed on purpose: whoever does work for a session opens a short span whose
 //! parent is the session's stored root context (see docs/adr/0004). Lifetimes of an hour are
@@ -7,11 +7,13 @@
 use crate::config;
 use crate::ids::{SessionId, TenantId};
 use http::HeaderMap;
+use opentelemetry::metrics::{Meter, MeterProvider};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{Protocol, WithExportConfig};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::{Map, Value};
@@ -28,8 +30,10 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-/// Spans wait for the exporter at most this long when the process ends.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// What is queued waits for the collector at most this long when the process ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(800);
+/// One request to the collector.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who this process is, on every span and line.
 #[derive(Clone, Debug)]
@@ -42,14 +46,16 @@ pub struct Identity {
 /// Ends with the process: [`Telemetry::shutdown`] sends what is still queued.
 #[derive(Debug)]
 pub struct Telemetry {
-    provider: Option<SdkTracerProvider>,
+    traces: Option<SdkTracerProvider>,
+    /// Without an endpoint nobody reads what is measured, and nothing is.
+    metrics: SdkMeterProvider,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("telemetry.log is no filter")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    #[error("cannot build the trace exporter")]
+    #[error("cannot build an OTLP exporter")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
     #[error("a subscriber is already installed")]
     Installed(#[from] tracing_subscriber::util::TryInitError),
@@ -58,7 +64,11 @@ pub enum TelemetryError {
 /// Install the process's subscriber. The one place that touches process-global state,
 /// because `tracing` has it; called by `main` only.
 pub fn init(config: &config::Telemetry, identity: &Identity) -> Result<Telemetry, TelemetryError> {
-    let provider = if config.otlp_endpoint.is_empty() { None } else { Some(provider(&config.otlp_endpoint, identity)?) };
+    let (provider, metrics) = if config.otlp_endpoint.is_empty() {
+        (None, SdkMeterProvider::default())
+    } else {
+        (Some(tracer_provider(config, identity)?), meter_provider(config, identity)?)
+    };
     let filter = EnvFilter::try_new(&config.log)?;
     let lines = match config.log_format {
         config::LogFormat::Json => tracing_subscriber::fmt::layer()
@@ -78,16 +88,33 @@ pub fn init(config: &config::Telemetry, identity: &Identity) -> Result<Telemetry
             .with_filter(EnvFilter::new("off,interview_runtime=info"))
     });
     tracing_subscriber::registry().with(traces).with(lines.with_filter(filter)).try_init()?;
-    Ok(Telemetry { provider })
+    Ok(Telemetry { traces: provider, metrics })
 }
 
-fn provider(endpoint: &str, identity: &Identity) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
+type Built<T> = Result<T, opentelemetry_otlp::ExporterBuildError>;
+
+fn tracer_provider(config: &config::Telemetry, identity: &Identity) -> Built<SdkTracerProvider> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(endpoint)
-        .with_timeout(FLUSH_TIMEOUT)
+        .with_endpoint(config.signal("traces"))
+        .with_timeout(EXPORT_TIMEOUT)
         .build()?;
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource(identity)).build())
+}
+
+fn meter_provider(config: &config::Telemetry, identity: &Identity) -> Built<SdkMeterProvider> {
+    let exporter = opentelemetry_otlp::MetricExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(config.signal("metrics"))
+        .with_timeout(EXPORT_TIMEOUT)
+        .build()?;
+    let reader = PeriodicReader::builder(exporter).with_interval(config.metrics_interval()).build();
+    Ok(SdkMeterProvider::builder().with_reader(reader).with_resource(resource(identity)).build())
+}
+
+fn resource(identity: &Identity) -> Resource {
     let mut attributes = vec![
         KeyValue::new("service.name", format!("interview-{}", identity.role)),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
@@ -97,16 +124,21 @@ fn provider(endpoint: &str, identity: &Identity) -> Result<SdkTracerProvider, op
     for (name, variable) in [("cloud.region", "FLY_REGION"), ("host.id", "FLY_MACHINE_ID"), ("fly.app", "FLY_APP_NAME")] {
         attributes.extend(std::env::var(variable).ok().map(|value| KeyValue::new(name, value)));
     }
-    let resource = Resource::builder().with_attributes(attributes).build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    Resource::builder().with_attributes(attributes).build()
 }
 
 impl Telemetry {
     /// Send what is queued, within a deadline. Losing telemetry never delays the end further.
     pub fn shutdown(self) {
-        if let Some(provider) = self.provider {
-            let _ = provider.shutdown_with_timeout(FLUSH_TIMEOUT);
-        }
+        let Self { traces, metrics } = self;
+        std::thread::scope(|both| {
+            both.spawn(move || traces.map(|traces| traces.shutdown_with_timeout(FLUSH_TIMEOUT)));
+            let _ = metrics.shutdown_with_timeout(FLUSH_TIMEOUT);
+        });
+    }
+
+    pub fn meter(&self) -> Meter {
+        self.metrics.meter("interview-runtime")
     }
 }
 

@@ -1,5 +1,5 @@
-//! An OTLP receiver (http/protobuf): keeps the spans of all machines, so that a test can
-//! ask "is this one trace?" instead of believing it.
+//! An OTLP receiver (http/protobuf): keeps the spans and the newest gauges of all machines, so
+//! that a test can ask "is this one trace?" instead of believing it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -12,8 +12,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use data_encoding::HEXLOWER;
 use http::{HeaderMap, StatusCode, header};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span as WireSpan;
 use prost::Message as _;
 use serde::Serialize;
@@ -22,6 +24,7 @@ use serde_json::{Value, json};
 use crate::util::lock;
 
 const MAX_SPANS: usize = 50_000;
+const MAX_GAUGES: usize = 5_000;
 const PROTOBUF: &str = "application/x-protobuf";
 
 /// One span as it came over the wire.
@@ -73,10 +76,20 @@ impl Span {
     }
 }
 
-/// The spans received. Cheap to clone; bounded.
+/// The newest value of one gauge of one process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gauge {
+    pub name: String,
+    pub value: f64,
+    pub attributes: BTreeMap<String, Value>,
+    pub resource: BTreeMap<String, Value>,
+}
+
+/// What was received. Cheap to clone; bounded.
 #[derive(Clone, Debug, Default)]
 pub struct Traces {
     spans: Arc<Mutex<VecDeque<Span>>>,
+    gauges: Arc<Mutex<VecDeque<Gauge>>>,
 }
 
 impl Traces {
@@ -114,6 +127,45 @@ impl Traces {
         }
     }
 
+    /// The newest gauges of the session's processes.
+    pub fn gauges_of(&self, session: &str) -> Vec<Gauge> {
+        lock(&self.gauges)
+            .iter()
+            .filter(|gauge| gauge.resource.get("session.id").is_some_and(|id| id == session))
+            .cloned()
+            .collect()
+    }
+
+    fn add_gauges(&self, request: ExportMetricsServiceRequest) {
+        let mut gauges = lock(&self.gauges);
+        for group in request.resource_metrics {
+            let resource = attributes(group.resource.map(|resource| resource.attributes).unwrap_or_default());
+            for metric in group.scope_metrics.into_iter().flat_map(|scoped| scoped.metrics) {
+                let Some(metric::Data::Gauge(gauge)) = metric.data else { continue };
+                for point in gauge.data_points {
+                    let value = match point.value {
+                        Some(number_data_point::Value::AsDouble(value)) => value,
+                        Some(number_data_point::Value::AsInt(value)) => value as f64,
+                        None => continue,
+                    };
+                    let gauge = Gauge {
+                        name: metric.name.clone(),
+                        value,
+                        attributes: attributes(point.attributes),
+                        resource: resource.clone(),
+                    };
+                    gauges.retain(|known| {
+                        (&known.name, &known.attributes, &known.resource) != (&gauge.name, &gauge.attributes, &gauge.resource)
+                    });
+                    if gauges.len() >= MAX_GAUGES {
+                        gauges.pop_front();
+                    }
+                    gauges.push_back(gauge);
+                }
+            }
+        }
+    }
+
     fn add(&self, request: ExportTraceServiceRequest) {
         let mut spans = lock(&self.spans);
         for group in request.resource_spans {
@@ -131,11 +183,11 @@ impl Traces {
     }
 }
 
-/// `/v1/traces` keeps, `/v1/metrics` and `/v1/logs` only accept.
+/// `/v1/traces` and `/v1/metrics` keep, `/v1/logs` only accepts.
 pub fn router(traces: Traces) -> Router {
     Router::new()
         .route("/v1/traces", post(receive_traces))
-        .route("/v1/metrics", post(accept))
+        .route("/v1/metrics", post(receive_metrics))
         .route("/v1/logs", post(accept))
         .with_state(traces)
 }
@@ -145,20 +197,34 @@ fn protobuf(status: StatusCode, body: Vec<u8>) -> Response {
 }
 
 async fn receive_traces(State(traces): State<Traces>, headers: HeaderMap, body: Bytes) -> Response {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !text(header::CONTENT_TYPE).starts_with(PROTOBUF) {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-protobuf").into_response();
-    }
-    if !matches!(text(header::CONTENT_ENCODING), "" | "identity") {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send it uncompressed").into_response();
-    }
-    match ExportTraceServiceRequest::decode(body) {
+    match decode::<ExportTraceServiceRequest>(&headers, body) {
         Ok(request) => {
             traces.add(request);
             protobuf(StatusCode::OK, ExportTraceServiceResponse::default().encode_to_vec())
         }
-        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+        Err(refusal) => refusal.into_response(),
     }
+}
+
+async fn receive_metrics(State(traces): State<Traces>, headers: HeaderMap, body: Bytes) -> Response {
+    match decode::<ExportMetricsServiceRequest>(&headers, body) {
+        Ok(request) => {
+            traces.add_gauges(request);
+            protobuf(StatusCode::OK, ExportMetricsServiceResponse::default().encode_to_vec())
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+fn decode<M: prost::Message + Default>(headers: &HeaderMap, body: Bytes) -> Result<M, (StatusCode, String)> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !text(header::CONTENT_TYPE).starts_with(PROTOBUF) {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/x-protobuf".to_owned()));
+    }
+    if !matches!(text(header::CONTENT_ENCODING), "" | "identity") {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send it uncompressed".to_owned()));
+    }
+    M::decode(body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 /// An empty message is a full success in every OTLP service.

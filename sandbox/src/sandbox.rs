@@ -52,7 +52,7 @@ pub struct Urls {
     pub issuer: String,
     pub jwks: String,
     pub fly: String,
-    pub otlp_traces: String,
+    pub otlp: String,
 }
 
 impl Urls {
@@ -67,7 +67,7 @@ impl Urls {
             issuer: format!("{front}/sandbox/supabase/auth/v1"),
             jwks: format!("{internal}/supabase/auth/v1/.well-known/jwks.json"),
             fly: format!("{internal}/fly/v1"),
-            otlp_traces: format!("{internal}/otlp/v1/traces"),
+            otlp: format!("{internal}/otlp"),
             front,
             internal,
         }

@@ -63,7 +63,10 @@ pub enum ControlChannelMsg {
         goodbye: Option<&'static str>,
     },
     AwaitWords,
-    HangUp,
+    /// End the call; the session is told when that is done.
+    HangUp {
+        call: Option<CallId>,
+    },
     /// A call nobody hears any more.
     HangUpStray(CallId),
     /// Crash on purpose (sandbox only).
@@ -213,10 +216,11 @@ impl Actor for ControlChannel {
                 state.awaiting_words = true;
                 state.check_words();
             }
-            ControlChannelMsg::HangUp => {
+            ControlChannelMsg::HangUp { call } => {
                 state.opening = None;
-                if let Some(joined) = state.joined.take() {
-                    state.hang_up(joined.call);
+                let joined = state.joined.take().map(|joined| joined.call);
+                if let Some(call) = call.or(joined) {
+                    state.hang_up(call);
                 }
                 state.forget_call();
             }
@@ -291,7 +295,12 @@ impl ControlChannelState {
             otel.kind = "client",
             error_code = tracing::field::Empty
         ));
-        self.hang_ups.push(tokio::spawn(async move { hang_up(&*voice, &call).await }.instrument(span)));
+        let session = self.args.session.clone();
+        let task = async move {
+            let ended = hang_up(&*voice, &call).await;
+            let _ = session.cast(SessionMsg::HungUp { call, ended });
+        };
+        self.hang_ups.push(tokio::spawn(task.instrument(span)));
     }
 
     fn forget_call(&mut self) {

@@ -35,7 +35,11 @@ pub enum Outgoing {
 /// Released when everything recorded before it is in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    ClientSeq(u64),
+    /// The browser's updates up to this one; told to the connection that sent them.
+    ClientSeq {
+        connection: ConnectionId,
+        seq: u64,
+    },
     Consents(Vec<ConsentKind>),
     /// Everything decided up to a point; see [`Journal::when_stored`].
     AllStored,
@@ -59,7 +63,7 @@ struct Inner {
     line: Option<(ConnectionId, mpsc::Sender<Outgoing>)>,
     last_connection: u64,
     updates: Updates,
-    /// What the browser may forget: all up to this one is committed.
+    /// What the browser at the line may forget: all up to this one is committed.
     acked_client_seq: u64,
     /// On its way to the database.
     recorded_seq: u64,
@@ -112,8 +116,18 @@ impl Journal {
 
     /// Take in what the browser says was said. All of it or nothing; a repeat is acknowledged
     /// again, and a number that comes with other words changes nothing.
-    pub fn witness(&self, said: Vec<Witness>, seq: Option<u64>, now: OffsetDateTime) -> Result<(), Refusal> {
+    pub fn witness(
+        &self,
+        connection: ConnectionId,
+        said: Vec<Witness>,
+        seq: Option<u64>,
+        now: OffsetDateTime,
+    ) -> Result<(), Refusal> {
         let mut inner = self.lock();
+        if connection != inner.connection() {
+            // Superseded meanwhile: what it said counts, its numbers do not.
+            return inner.take_words(said, now);
+        }
         let seq = seq.unwrap_or(inner.updates.next());
         let words = digest(&said);
         match inner.updates.judge(seq, words) {
@@ -131,7 +145,7 @@ impl Journal {
         // One acknowledgement is enough for however many repeats.
         if inner.promised_seq != Some(complete) {
             inner.promised_seq = Some(complete);
-            inner.outbox.push_receipt(Receipt::ClientSeq(complete));
+            inner.outbox.push_receipt(Receipt::ClientSeq { connection, seq: complete });
         }
         self.waiting.notify_one();
         Ok(())
@@ -188,9 +202,11 @@ impl Journal {
     }
     pub fn stored(&self, up_to: u64) -> Vec<Receipt> {
         let mut inner = self.lock();
-        let receipts = inner.outbox.stored(up_to);
+        let mut receipts = inner.outbox.stored(up_to);
+        let current = inner.connection();
+        receipts.retain(|receipt| !matches!(receipt, Receipt::ClientSeq { connection, .. } if *connection != current));
         for receipt in &receipts {
-            if let Receipt::ClientSeq(seq) = receipt {
+            if let Receipt::ClientSeq { seq, .. } = receipt {
                 inner.acked_client_seq = inner.acked_client_seq.max(*seq);
                 inner.promised_seq = inner.promised_seq.filter(|promised| promised != seq);
             }
@@ -215,7 +231,14 @@ impl Journal {
     pub fn connect(&self, outgoing: mpsc::Sender<Outgoing>) -> ConnectionId {
         let mut inner = self.lock();
         inner.last_connection += 1;
-        let connection = ConnectionId(inner.last_connection);
+        let connection = inner.connection();
+        // Each browser counts for itself: the newcomer counts on from what it is told, and so
+        // does the database. What older connections sent and is still on its way does not
+        // count for it: it may be another page, whose words must not vouch for this one's.
+        let mark = inner.acked_client_seq;
+        inner.updates = Updates::after(mark);
+        (inner.recorded_seq, inner.promised_seq) = (mark, None);
+        inner.record(Record::ClientSeq(mark));
         if let Some((_, older)) = inner.line.replace((connection, outgoing)) {
             let _ = older.try_send(Outgoing::Close { code: close::SUPERSEDED, reason: "superseded by a newer connection" });
         }
@@ -263,6 +286,10 @@ impl Journal {
 }
 
 impl Inner {
+    fn connection(&self) -> ConnectionId {
+        ConnectionId(self.last_connection)
+    }
+
     fn take_words(&mut self, said: Vec<Witness>, now: OffsetDateTime) -> Result<(), Refusal> {
         let bytes: usize = said.iter().map(|witness| witness.text.len()).sum();
         if self.outbox.admit(said.len() + 1, bytes + said.len() * 512).is_err() {
@@ -357,7 +384,8 @@ mod tests {
     fn say(journal: &Journal, n: u64) {
         let (key, text, at) = (format!("c:{n}"), format!("word {n}"), OffsetDateTime::UNIX_EPOCH);
         let said = Witness { key, item_id: None, speaker: Speaker::Candidate, text, at };
-        journal.witness(vec![said], Some(n), at).expect("there is room");
+        let connection = journal.lock().connection();
+        journal.witness(connection, vec![said], Some(n), at).expect("there is room");
     }
 
     /// What a new connection hears when it resumes after `last_n`.

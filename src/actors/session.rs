@@ -104,6 +104,11 @@ pub enum SessionMsg {
         fatal: bool,
     },
     CallGone,
+    /// `ended`: the provider has confirmed it.
+    HungUp {
+        call: CallId,
+        ended: bool,
+    },
     ControlReady {
         expires_in: Option<Duration>,
     },
@@ -178,6 +183,10 @@ pub struct SessionState {
     consents: Vec<ConsentKind>,
     offer: Option<(String, Context)>,
     call: Option<CallId>,
+    /// Calls whose end is under way: none is forgotten before the provider has confirmed it.
+    hanging_up: Vec<CallId>,
+    /// The interview is over but for them.
+    finishing: bool,
     videos: Vec<VideoId>,
     segment: i32,
     /// When the agreed time is over; known once the interview is live.
@@ -199,6 +208,8 @@ impl Actor for Session {
             interview: Interview::new(Resumed { phase: claimed.phase, end: claimed.end, greeted: claimed.greeted }),
             consents: claimed.given_consents.clone(),
             call: claimed.call.clone(),
+            hanging_up: Vec::new(),
+            finishing: false,
             videos: claimed.recordings.iter().map(|recording| recording.take.video.clone()).collect(),
             segment: claimed.segment,
             claimed,
@@ -224,6 +235,7 @@ impl Actor for Session {
         }
         // A call that an earlier process left behind has no ears: end it, then wait for an offer.
         if let (Some(call), Some(control)) = (state.call.take(), &state.control) {
+            state.hanging_up.push(call.clone());
             control.cast(ControlChannelMsg::HangUpStray(call))?;
         }
         state.decide(Event::Started, &myself).await;
@@ -270,6 +282,7 @@ impl Actor for Session {
                 state.call_over();
                 state.decide(Event::CallGone, &myself).await;
             }
+            SessionMsg::HungUp { call, ended } => state.hung_up(&call, ended, &myself).await,
             SessionMsg::ControlReady { expires_in } => {
                 if let Some(expires_in) = expires_in {
                     let before = Duration::from_secs(state.config.openai.roll_over_before_s);
@@ -359,7 +372,7 @@ impl SessionState {
     async fn perform(&mut self, effect: Effect, myself: &ActorRef<SessionMsg>) {
         match effect {
             Effect::SavePhase(phase) => self.save_phase(phase, myself),
-            Effect::OpenCall => self.open_call(),
+            Effect::OpenCall => self.open_call(myself).await,
             Effect::RefuseOffer => self.refuse_offer(),
             Effect::AskOpening => self.command(VoiceCommand::AskOpening),
             Effect::ContinueThread => self.command(VoiceCommand::ContinueThread),
@@ -371,10 +384,7 @@ impl SessionState {
                 self.to_control(ControlChannelMsg::LetLastWordsOut { goodbye: goodbye.map(EndReason::as_str) });
             }
             Effect::AwaitWords => self.to_control(ControlChannelMsg::AwaitWords),
-            Effect::HangUp => {
-                self.to_control(ControlChannelMsg::HangUp);
-                self.call_over();
-            }
+            Effect::HangUp => self.hang_up(myself).await,
             Effect::CloseTranscript => {
                 self.journal.close_transcript();
             }
@@ -390,7 +400,10 @@ impl SessionState {
                     tracing::error!(error_code = "actor_start_failed", actor = "summarizer", %error, "child did not start");
                 }
             }
-            Effect::Finish => self.end_tree(TreeEnd::Finished(self.interview.phase()), myself).await,
+            Effect::Finish => {
+                self.finishing = true;
+                self.finish(myself).await;
+            }
             Effect::Arm(Timer::TimeLimit) => self.arm_time_limit(myself),
             Effect::Arm(timer) => self.arm(timer, self.length_of(timer), myself),
             Effect::Disarm(timer) => {

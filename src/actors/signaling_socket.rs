@@ -112,7 +112,7 @@ impl SignalingSocketState {
                 }
                 let said: Vec<Witness> =
                     entries.into_iter().map(crate::domain::protocol::ClientEntry::into_witness).collect::<Result<_, _>>()?;
-                let taken = journal.witness(said, seq, self.args.clock.now());
+                let taken = journal.witness(self.args.connection, said, seq, self.args.clock.now());
                 if taken.as_ref().is_err_and(|refusal| refusal.code == "seq_conflict") {
                     self.note("transcript_seq_conflict".to_owned(), None);
                 }

@@ -114,7 +114,7 @@ impl TranscriptWriterState {
         }
         for receipt in self.args.journal.stored(up_to) {
             match receipt {
-                Receipt::ClientSeq(seq) => self.args.journal.tell(ServerEvent::TranscriptAck { seq }),
+                Receipt::ClientSeq { seq, .. } => self.args.journal.tell(ServerEvent::TranscriptAck { seq }),
                 Receipt::Consents(kinds) => {
                     self.args.journal.tell(ServerEvent::ConsentRecorded { kinds: kinds.clone() });
                     let _ = self.args.session.cast(SessionMsg::ConsentsStored(kinds));

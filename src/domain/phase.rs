@@ -69,7 +69,7 @@ pub enum EndReason {
     InterviewerEnded,
     RecruiterEnded,
     TimeLimit,
-    /// Never came.
+    /// Never came, or never began.
     CandidateAbsent,
     /// Came, went and did not return within the grace.
     CandidateLeft,
@@ -119,7 +119,7 @@ impl std::str::FromStr for EndReason {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Timer {
-    /// The candidate has not come yet.
+    /// The candidate has not come yet, or came and has not begun.
     Absence,
     /// The candidate is gone and may come back.
     Grace,
@@ -235,6 +235,8 @@ pub struct Interview {
     media: bool,
     /// This chapter's first words were asked for.
     opened: bool,
+    /// The browser was asked to end a call that we do not know.
+    disowned: bool,
     closing: Closing,
     recording_settled: bool,
     /// Whether there is anything to summarize; told by the session before `AllStored`.
@@ -252,6 +254,7 @@ impl Interview {
             control: false,
             media: false,
             opened: false,
+            disowned: false,
             closing: Closing::No,
             recording_settled: false,
             spoken: false,
@@ -281,7 +284,13 @@ impl Interview {
             Event::Started => self.started(),
             Event::CandidateConnected => {
                 self.connected = true;
-                if self.phase.is_open() { vec![Effect::Disarm(Timer::Absence), Effect::Disarm(Timer::Grace)] } else { vec![] }
+                self.disowned = false;
+                match self.phase {
+                    // Here, but not yet begun: that must not take for ever either.
+                    Phase::Created | Phase::Ready => vec![Effect::Arm(Timer::Absence)],
+                    Phase::Live => vec![Effect::Disarm(Timer::Grace)],
+                    _ => vec![],
+                }
             }
             Event::CandidateDisconnected => {
                 self.connected = false;
@@ -292,6 +301,7 @@ impl Interview {
                 }
             }
             Event::OfferArrived if self.phase.is_open() && self.call != Call::Opening => {
+                self.disowned = false;
                 self.forget_call();
                 self.call = Call::Opening;
                 vec![Effect::OpenCall]
@@ -314,6 +324,10 @@ impl Interview {
             Event::ControlLost => {
                 self.control = false;
                 vec![]
+            }
+            // It talks in a call that a process before us opened and could not write down.
+            Event::MediaConnected if self.call == Call::None && self.phase.is_open() => {
+                if std::mem::replace(&mut self.disowned, true) { vec![] } else { vec![Effect::AskForOffer { rollover: false }] }
             }
             Event::MediaConnected => {
                 self.media = true;
@@ -374,7 +388,7 @@ impl Interview {
             return vec![];
         }
         self.phase = Phase::Live;
-        vec![Effect::SavePhase(Phase::Live), Effect::Arm(Timer::TimeLimit)]
+        vec![Effect::SavePhase(Phase::Live), Effect::Disarm(Timer::Absence), Effect::Arm(Timer::TimeLimit)]
     }
 
     /// The first words of a chapter, once someone can hear them and we can ask for them.
@@ -471,7 +485,7 @@ impl Interview {
 
     fn due(&mut self, timer: Timer) -> Vec<Effect> {
         match timer {
-            Timer::Absence if !self.connected => self.end_requested(EndReason::CandidateAbsent),
+            Timer::Absence if self.phase < Phase::Live => self.end_requested(EndReason::CandidateAbsent),
             Timer::Grace if !self.connected => self.end_requested(EndReason::CandidateLeft),
             Timer::TimeLimit => self.end_requested(EndReason::TimeLimit),
             Timer::MediaAssumed => {

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     Entry(Entry),
-    /// The browser's messages up to this one are stored.
+    /// The browser's messages up to this one are stored; the latest of these counts.
     ClientSeq(u64),
     Phase {
         phase: Phase,

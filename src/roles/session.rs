@@ -95,6 +95,15 @@ struct Process {
     trace: Trace,
 }
 
+/// A tree does not outlive the process it belongs to, even if that is dropped half-way.
+struct Root(ActorRef<SessionMsg>);
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
 async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Result<Process, Exit> {
     let (rows, claimed) = claim(&*outside.sessions, &config, session).await?;
     let trace = Trace::join(claimed.traceparent.as_deref(), session, config.tenant.id);
@@ -154,7 +163,7 @@ impl Process {
             Ok(planted) => planted,
             Err(exit) => return exit,
         };
-        let (announce, current) = watch::channel(root.clone());
+        let (announce, current) = watch::channel(root.0.clone());
         let http = SessionHttp {
             config: self.config.clone(),
             session_id: self.session,
@@ -178,7 +187,7 @@ impl Process {
                     stopping = true;
                     ready.store(false, Ordering::Relaxed);
                     tracing::info!("told to stop, flushing");
-                    let _ = root.cast(SessionMsg::Shutdown);
+                    let _ = root.0.cast(SessionMsg::Shutdown);
                     match tokio::time::timeout(self.config.session.shutdown_timeout(), &mut ended).await {
                         Ok(end) => end,
                         Err(_) => break Exit::Interrupted,
@@ -204,6 +213,8 @@ impl Process {
                         break Exit::Failed;
                     }
                     self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
+                    // With the tree went our line into the call.
+                    self.journal.line_lost(self.outside.integrations.clock.now());
                     claimed = match self.refresh(&claimed).await {
                         Ok(fresh) => fresh,
                         Err(exit) => break exit,
@@ -212,7 +223,7 @@ impl Process {
                         Ok(planted) => planted,
                         Err(exit) => break exit,
                     };
-                    announce.send_replace(root.clone());
+                    announce.send_replace(root.0.clone());
                 }
             }
         };
@@ -228,7 +239,7 @@ impl Process {
 
 impl Process {
     /// Spawn the tree.
-    async fn plant(&self, claimed: &Arc<Claimed>) -> Result<(ActorRef<SessionMsg>, oneshot::Receiver<TreeEnd>), Exit> {
+    async fn plant(&self, claimed: &Arc<Claimed>) -> Result<(Root, oneshot::Receiver<TreeEnd>), Exit> {
         let (sender, ended) = oneshot::channel();
         let args = SessionArgs {
             session: self.session,
@@ -241,7 +252,7 @@ impl Process {
             ended: sender,
         };
         match Actor::spawn(None, Session, args).await {
-            Ok((root, _)) => Ok((root, ended)),
+            Ok((root, _)) => Ok((Root(root), ended)),
             Err(error) => {
                 tracing::error!(error_code = "actor_start_failed", actor = "session", %error, "the tree did not start");
                 Err(Exit::Failed)
@@ -249,14 +260,18 @@ impl Process {
         }
     }
 
-    /// What the crashed root knew is partly in the journal only: store that, then read anew.
+    /// What the crashed root knew is in the database, and, where that cannot be written now, in
+    /// the journal.
     async fn refresh(&self, old: &Claimed) -> Result<Arc<Claimed>, Exit> {
         self.last_flush().await;
         let deadline = Instant::now() + self.config.session.claim_timeout();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         loop {
             match self.rows.reread().await {
-                Ok(fresh) => return Ok(Arc::new(fresh)),
+                Ok(fresh) => {
+                    let unstored = self.journal.batch(usize::MAX).map_or_else(Vec::new, |batch| batch.records);
+                    return Ok(Arc::new(fresh.after(&unstored)));
+                }
                 Err(error) if error.class() == FaultClass::Transient && Instant::now() < deadline => {
                     tokio::time::sleep(backoff.next_delay()).await
                 }

@@ -5,6 +5,7 @@ import { BASE_URL, launch, person, scene, shoot } from './lib/browser.mjs';
 import { receivedAudio } from './lib/fake_microphone.mjs';
 import { answer, enter, interviewerHasSpoken, invite, live, roomUrl, settled, signIn } from './lib/steps.mjs';
 import { sandbox } from './lib/sandbox.mjs';
+import { callsOf } from './lib/truth.mjs';
 import { eventually } from './lib/wait.mjs';
 
 let browser;
@@ -45,6 +46,7 @@ scene('a lost link is found again while the conversation goes on', { timeout: 24
 });
 
 scene('a lost voice line is covered calmly and comes back', { timeout: 240_000 }, async () => {
+  const since = Date.now() - 1_000;
   const candidate = await person(browser, 'line');
   const sessionId = await invite(recruiter, 'Amara Okafor');
   await enter(candidate, 'amara@demo.test', sessionId);
@@ -59,7 +61,8 @@ scene('a lost voice line is covered calmly and comes back', { timeout: 240_000 }
       else send.call(this, data);
     };
   });
-  assert.ok((await sandbox.inject('hang_up_peer')) > 0, 'a call was hung up');
+  const [call] = await callsOf({ since, name: 'Amara Okafor' });
+  assert.equal(await sandbox.inject('hang_up_peer', call.call_id), 1);
   await candidate.page.locator('[data-testid="line-lost"][data-shown="lost"]').waitFor({ timeout: 40_000 });
   await shoot(candidate, '15-line-lost', { all: true });
   await candidate.page.locator('[data-testid="line-lost"][data-shown="back"]').waitFor({ timeout: 40_000 });

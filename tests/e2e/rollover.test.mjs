@@ -25,11 +25,11 @@ after(async () => {
 });
 
 scene('a call is renewed before it reaches its limit, and after it was ended by it', { timeout: 240_000 }, async (t) => {
-  const since = Date.now() - 1_000;
+  const interview = { since: Date.now() - 1_000, name: 'Amara Okafor' };
   const candidate = await person(browser, 'rollover');
-  const sessionId = await invite(recruiter, 'Amara Okafor');
-  await enter(candidate, 'amara@demo.test', sessionId);
-  const [first] = await callsOf(since);
+  interview.sessionId = await invite(recruiter, interview.name);
+  await enter(candidate, 'amara@demo.test', interview.sessionId);
+  const [first] = await callsOf(interview);
   await oneTurn(candidate, 0);
 
   // The offer is held back for a while, so that the words for it are seen.
@@ -46,7 +46,7 @@ scene('a call is renewed before it reaches its limit, and after it was ended by 
   await shoot(candidate, '29-rollover', { all: true });
   await live(candidate);
   const [ended, second] = await eventually('a second call', async () => {
-    const calls = await callsOf(since);
+    const calls = await callsOf(interview);
     return calls.length === 2 && !calls[0].alive ? calls : null;
   });
   assert.equal(ended.call_id, first.call_id);
@@ -58,11 +58,11 @@ scene('a call is renewed before it reaches its limit, and after it was ended by 
   // And one that is over all at once.
   assert.equal(await interviewerHasSpoken(candidate, (await settled(candidate, 'ai')) - 1), 'your turn');
   assert.equal(await sandbox.inject('expire_call', second.call_id), 1);
-  await eventually('a third call', async () => (await callsOf(since)).filter((call) => call.alive).length === 1 && (await callsOf(since)).length >= 3);
+  await eventually('a third call', async () => (await callsOf(interview)).filter((call) => call.alive).length === 1 && (await callsOf(interview)).length >= 3);
   await live(candidate);
   await oneTurn(candidate, (await settled(candidate, 'ai')) - 1);
   await end(candidate);
   assert.deepEqual(candidate.complaints, []);
   await candidate.context.close();
-  await isWhole(t, sessionId, since);
+  await isWhole(t, interview);
 });

@@ -7,7 +7,6 @@ import { chaosProxy } from './lib/chaos_proxy.mjs';
 import { receivedAudio } from './lib/fake_microphone.mjs';
 import { sandbox } from './lib/sandbox.mjs';
 import {
-  answer,
   checkDevices,
   comeBack,
   end,
@@ -21,7 +20,7 @@ import {
   settled,
   signIn,
 } from './lib/steps.mjs';
-import { callsOf, isWhole, machinesOf, spokenTurns } from './lib/truth.mjs';
+import { callsOf, isWhole, machinesOf } from './lib/truth.mjs';
 import { eventually } from './lib/wait.mjs';
 
 let browser;
@@ -44,12 +43,12 @@ async function begun(candidate, email, name) {
   const sessionId = await invite(recruiter, name);
   await enter(candidate, email, sessionId);
   await oneTurn(candidate, 0);
-  return { sessionId, since };
+  return { sessionId, since, name };
 }
 
 scene('a reload in the middle of a sentence', { timeout: 180_000 }, async (t) => {
   const candidate = await person(browser, 'reload', { viewport: { width: 390, height: 844 } });
-  const { sessionId, since } = await begun(candidate, 'jonas@demo.test', 'Jonas Weber');
+  const interview = await begun(candidate, 'jonas@demo.test', 'Jonas Weber');
   await eventually('the next question is on its way', async () => (await mood(candidate)) === 'speaking');
   await candidate.page.waitForFunction(() => document.querySelectorAll('[data-testid="caption-ai"]').length >= 2);
 
@@ -73,9 +72,9 @@ scene('a reload in the middle of a sentence', { timeout: 180_000 }, async (t) =>
   await shoot(candidate, '22-ended-by-candidate');
   assert.deepEqual(candidate.complaints, []);
   await candidate.context.close();
-  await isWhole(t, sessionId, since, { takes: 3 });
+  await isWhole(t, interview, { takes: 3 });
 
-  await recruiter.page.goto(`${BASE_URL}/#/console/sessions/${sessionId}`);
+  await recruiter.page.goto(`${BASE_URL}/#/console/sessions/${interview.sessionId}`);
   await recruiter.page.locator('[data-testid="recording"] video').waitFor({ timeout: 30_000 });
   assert.equal(await recruiter.page.getByTestId('take').count(), 3, 'the takes can be chosen');
   await shoot(recruiter, '23-takes', { all: true });
@@ -95,12 +94,12 @@ scene('no network for thirty seconds', { timeout: 240_000 }, async (t) => {
   const far = await launch({ through: proxy.port });
   try {
     const candidate = await person(far, 'network');
-    const { sessionId, since } = await begun(candidate, 'mei@demo.test', 'Mei Tanaka');
+    const interview = await begun(candidate, 'mei@demo.test', 'Mei Tanaka');
     assert.ok(proxy.counted.connections > 0, 'this browser goes through the proxy');
     assert.equal(await interviewerHasSpoken(candidate, await settled(candidate, 'ai').then((n) => n - 1)), 'your turn');
 
     // Cable and air: neither the socket nor the call gets a packet through, and nobody is told.
-    const [call] = (await callsOf(since)).filter((each) => each.alive);
+    const [call] = (await callsOf(interview)).filter((each) => each.alive);
     proxy.pull();
     assert.equal(await sandbox.inject('lose_network', call.call_id), 1);
     const pulledAt = Date.now();
@@ -124,7 +123,7 @@ scene('no network for thirty seconds', { timeout: 240_000 }, async (t) => {
     await oneTurn(candidate, (await settled(candidate, 'ai')) - 1);
     await end(candidate);
     assert.deepEqual(candidate.complaints, []);
-    const { calls } = await isWhole(t, sessionId, since);
+    const { calls } = await isWhole(t, interview);
     assert.ok(calls.length >= 2, 'the call was renewed');
   } finally {
     await far.close();
@@ -134,13 +133,13 @@ scene('no network for thirty seconds', { timeout: 240_000 }, async (t) => {
 
 scene('the process is killed', { timeout: 180_000 }, async (t) => {
   const candidate = await person(browser, 'killed');
-  const { sessionId, since } = await begun(candidate, 'amara@demo.test', 'Amara Okafor');
+  const interview = await begun(candidate, 'mei@demo.test', 'Mei Tanaka');
   await eventually('the next question is on its way', async () => (await mood(candidate)) === 'speaking');
-  const [machine] = await machinesOf(sessionId);
+  const [machine] = await machinesOf(interview.sessionId);
   process.kill(machine.pid, 'SIGKILL');
   const killedAt = Date.now();
   await eventually('the machine has started the process again', async () => {
-    const [now] = await machinesOf(sessionId);
+    const [now] = await machinesOf(interview.sessionId);
     return now.restarts === 1 && now.state === 'started' && now.pid !== machine.pid;
   });
   await eventually('the page has a new socket', () => candidate.page.evaluate(() => window.__sockets.length >= 2));
@@ -154,18 +153,18 @@ scene('the process is killed', { timeout: 180_000 }, async (t) => {
   await end(candidate);
   assert.deepEqual(candidate.complaints, []);
   await candidate.context.close();
-  const { machines } = await isWhole(t, sessionId, since);
+  const { machines } = await isWhole(t, interview);
   assert.deepEqual(machines.map((each) => each.restarts), [1], 'one machine, restarted once');
 });
 
 scene('two windows', { timeout: 180_000 }, async (t) => {
   const older = await person(browser, 'window');
-  const { sessionId, since } = await begun(older, 'jonas@demo.test', 'Jonas Weber');
+  const interview = await begun(older, 'jonas@demo.test', 'Jonas Weber');
   assert.equal(await interviewerHasSpoken(older, await settled(older, 'ai').then((n) => n - 1)), 'your turn');
 
   const newer = { ...older, name: 'window-2', page: await older.context.newPage() };
   newer.page.setDefaultTimeout(20_000);
-  await newer.page.goto(roomUrl(sessionId));
+  await newer.page.goto(roomUrl(interview.sessionId));
   await newer.page.getByTestId('consent-ai_evaluation').check();
   await newer.page.getByTestId('consent-recording').check();
   await newer.page.getByTestId('consent-continue').click();
@@ -187,5 +186,5 @@ scene('two windows', { timeout: 180_000 }, async (t) => {
   await end(older);
   assert.deepEqual(older.complaints, []);
   await older.context.close();
-  await isWhole(t, sessionId, since, { takes: 3 });
+  await isWhole(t, interview, { takes: 3 });
 });

@@ -35,7 +35,11 @@ async fn spans_arrive_with_parents_links_and_attributes() {
         }],
     };
     let post = |body: Vec<u8>| {
-        world.http.post(&world.sandbox.urls().otlp_traces).header("content-type", "application/x-protobuf").body(body)
+        world
+            .http
+            .post(format!("{}/v1/traces", world.sandbox.urls().otlp))
+            .header("content-type", "application/x-protobuf")
+            .body(body)
     };
     assert_eq!(answer(post(request.encode_to_vec())).await.0, 200);
     assert_eq!(answer(post(vec![0xff, 0xff, 0xff])).await.0, 400);

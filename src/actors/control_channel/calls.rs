@@ -40,17 +40,19 @@ pub(super) async fn open_call(
     }
 }
 
-pub(super) async fn hang_up(voice: &dyn VoiceProvider, call: &CallId) {
+/// True when the call is known to be over.
+pub(super) async fn hang_up(voice: &dyn VoiceProvider, call: &CallId) -> bool {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
     for _ in 0..3 {
         match voice.hang_up(call).await {
-            Ok(_) => return,
+            Ok(_) => return true,
             Err(error) if error.class() == FaultClass::Transient => tokio::time::sleep(backoff.next_delay()).await,
             Err(error) => {
                 tracing::Span::current().record("error_code", error.code().as_str());
                 tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the call could not be hung up; the provider ends it when the browser is gone");
-                return;
+                return false;
             }
         }
     }
+    false
 }

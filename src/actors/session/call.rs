@@ -35,8 +35,9 @@ impl SessionState {
         });
     }
 
-    pub(super) fn open_call(&mut self) {
+    pub(super) async fn open_call(&mut self, myself: &ActorRef<SessionMsg>) {
         let Some((sdp, cause)) = self.offer.take() else { return };
+        self.revive_control(myself).await;
         let replaces = self.call.take();
         self.to_control(ControlChannelMsg::Open { sdp, history: self.journal.entries(), replaces, cause });
     }
@@ -48,6 +49,40 @@ impl SessionState {
         self.call = Some(call);
         self.journal.tell(ServerEvent::SdpAnswer { sdp: answer, segment: self.segment });
         self.decide(Event::CallOpened, myself).await;
+    }
+
+    /// A call must not live on because nobody could listen to it.
+    pub(super) async fn hang_up(&mut self, myself: &ActorRef<SessionMsg>) {
+        let call = self.call.take();
+        if call.is_some() {
+            self.revive_control(myself).await;
+        }
+        self.hanging_up.extend(call.clone());
+        self.to_control(ControlChannelMsg::HangUp { call });
+    }
+
+    pub(super) async fn hung_up(&mut self, call: &CallId, ended: bool, myself: &ActorRef<SessionMsg>) {
+        self.hanging_up.retain(|known| known != call);
+        if ended && self.call.is_none() && self.hanging_up.is_empty() {
+            self.call_over();
+        }
+        self.finish(myself).await;
+    }
+
+    /// The machine goes when the last call is over, or cannot be ended.
+    pub(super) async fn finish(&mut self, myself: &ActorRef<SessionMsg>) {
+        if self.finishing && self.hanging_up.is_empty() {
+            self.end_tree(TreeEnd::Finished(self.interview.phase()), myself).await;
+        }
+    }
+
+    /// The control channel was given up; for a new call, and to end one, it is tried once more.
+    async fn revive_control(&mut self, myself: &ActorRef<SessionMsg>) {
+        if self.control.is_none()
+            && let Err(error) = self.spawn(Child::ControlChannel, myself).await
+        {
+            tracing::error!(error_code = "actor_start_failed", actor = "control_channel", %error, "child did not start");
+        }
     }
 
     pub(super) fn call_over(&mut self) {

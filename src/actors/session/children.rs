@@ -142,6 +142,10 @@ impl SessionState {
         if let (TreeEnd::Exhausted(_), Some(writer)) = (end, &self.writer) {
             writer.stop(None);
         }
+        if matches!(end, TreeEnd::Interrupted | TreeEnd::Exhausted(_)) {
+            // What is unfinished keeps its place; whoever takes up may still learn its words.
+            self.journal.close_transcript();
+        }
         self.supervision.stop_all().await;
         self.journal.hang_line_up(code, reason);
         let _ = ended.send(end);

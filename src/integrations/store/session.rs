@@ -57,6 +57,38 @@ pub struct Claimed {
     pub entries: Vec<Entry>,
 }
 
+impl Claimed {
+    /// As it will be once these records are stored as well.
+    pub fn after(mut self, records: &[Record]) -> Self {
+        for record in records {
+            match record {
+                Record::Phase { phase, end, at } => {
+                    self.phase = *phase;
+                    self.end = end.or(self.end);
+                    if *phase == Phase::Live {
+                        self.started_at.get_or_insert(*at);
+                    }
+                }
+                Record::Call { call, segment } => {
+                    self.call.clone_from(call);
+                    self.segment = self.segment.max(*segment);
+                }
+                Record::Greeted => self.greeted = true,
+                Record::Consent { kind, .. } if !self.given_consents.contains(kind) => self.given_consents.push(*kind),
+                // The journal knows these itself, or nobody asks for them again.
+                Record::Entry(_)
+                | Record::ClientSeq(_)
+                | Record::Connected(_)
+                | Record::Consent { .. }
+                | Record::Recording(_)
+                | Record::Summary(_)
+                | Record::Integrity { .. } => {}
+            }
+        }
+        self
+    }
+}
+
 /// One take of the recording.
 #[derive(Clone, Debug)]
 pub struct Recording {
@@ -149,7 +181,8 @@ impl SessionRows for SessionStore {
 
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
-        let client_seq = records.iter().filter_map(|r| if let Record::ClientSeq(seq) = r { Some(*seq) } else { None }).max();
+        let client_seq =
+            records.iter().filter_map(|r| if let Record::ClientSeq(seq) = r { Some(*seq) } else { None }).next_back();
         self.fence(&mut tx, client_seq).await?;
         self.upsert_entries(&mut tx, records).await?;
         for record in records {
@@ -228,11 +261,11 @@ impl SessionRows for SessionStore {
 impl SessionStore {
     async fn fence(&self, tx: &mut Transaction, client_seq: Option<u64>) -> Result<(), StoreError> {
         let held = sqlx::query!(
-            "update app.sessions set acked_client_seq = greatest(acked_client_seq, $4) where tenant_id = $1 and id = $2 and epoch = $3",
+            "update app.sessions set acked_client_seq = coalesce($4, acked_client_seq) where tenant_id = $1 and id = $2 and epoch = $3",
             self.tenant.0,
             self.session.0,
             self.epoch.0,
-            client_seq.unwrap_or(0).min(i64::MAX as u64) as i64,
+            client_seq.map(|seq| seq.min(i64::MAX as u64) as i64),
         )
         .execute(&mut **tx)
         .await

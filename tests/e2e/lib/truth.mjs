@@ -48,10 +48,13 @@ export function spokenTurns(calls) {
   return turns;
 }
 
-/** The calls of one interview: made for this candidate since `since`. */
-export async function callsOf(since) {
+/** The calls of one interview: made for this candidate since it began. The provider knows no more of it. */
+export async function callsOf({ since, name }) {
   const { openai } = await sandbox.state();
-  return openai.calls.filter((call) => Date.parse(call.created_at) >= since);
+  const told = `The candidate is ${name}.`;
+  return openai.calls.filter(
+    (call) => Date.parse(call.created_at) >= since && call.session.instructions?.includes(told),
+  );
 }
 
 export const machinesOf = async (sessionId) =>
@@ -61,7 +64,8 @@ export const machinesOf = async (sessionId) =>
  * The interview is over: everything that was said stands in the database, once, in order; there was one greeting;
  * the summary is stored; no machine is left; each take of the recording can be played.
  */
-export async function isWhole(t, sessionId, since, { takes = 1, endReason = 'candidate_ended' } = {}) {
+export async function isWhole(t, interview, { takes = 1, endReason = 'candidate_ended' } = {}) {
+  const { sessionId } = interview;
   const session = await eventually(
     'the interview is stored with its summary',
     async () => {
@@ -72,7 +76,7 @@ export async function isWhole(t, sessionId, since, { takes = 1, endReason = 'can
   );
   assert.equal(session.end_reason, endReason);
 
-  const calls = await callsOf(since);
+  const calls = await callsOf(interview);
   const spoken = spokenTurns(calls);
   const { entries } = await api(`/sessions/${sessionId}/transcript`);
   const stored = entries.map((entry) => ({ ...entry, text: squeeze(entry.text) }));
@@ -113,7 +117,7 @@ export async function isWhole(t, sessionId, since, { takes = 1, endReason = 'can
     },
     { timeoutMs: 60_000 },
   );
-  const alive = (await callsOf(since)).filter((call) => call.alive);
+  const alive = (await callsOf(interview)).filter((call) => call.alive);
   assert.deepEqual(alive.map((call) => call.call_id), [], 'no call is left open');
 
   if (takes > 0) {

@@ -27,8 +27,8 @@ export function whileSilent(interview: InterviewState, link: ConnectionState, si
     title: 'The connection was lost',
     text:
       silentMs < PATIENCE_MS
-        ? 'We are getting it back; there is nothing you need to do. What you said is kept, and your interview waits for you.'
-        : 'Please check your internet connection. We keep trying, and your interview waits for you: what you said is kept. You may also reload this page.',
+        ? 'We are getting it back; there is nothing you need to do. What you said is kept, and your interview waits a while for you.'
+        : 'Please check your internet connection. We keep trying; your interview waits a while for you, and what you said is kept. You may also reload this page.',
   };
 }
 

@@ -169,7 +169,8 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       }
       else if (this.#state.kind === 'ready') this.send({ type: 'transcript_update', ...update });
     }
-    this.#armAckTimer();
+    // What waits longest decides: new updates must not put off the repetition of older ones.
+    if (this.#timers.ack === undefined) this.#armAckTimer();
     return kept;
   }
 
@@ -272,6 +273,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
 
   #armAckTimer(): void {
     clearTimeout(this.#timers.ack);
+    delete this.#timers.ack;
     if (this.#outbox.pending.length === 0 || this.#state.kind !== 'ready') return;
     this.#timers.ack = setTimeout(() => this.#resendPending(), this.#options.ackTimeoutMs);
   }
@@ -323,6 +325,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   #forgetSocket(): void {
     clearTimeout(this.#timers.ready);
     clearTimeout(this.#timers.ack);
+    delete this.#timers.ack;
     this.#link.stop();
     this.#socket = null;
   }

@@ -61,14 +61,12 @@ export class Outbox {
   }
 
   /**
-   * Aligns with the server's high-water mark at (re)connect. When the server knows less than the gap-free
-   * start of our numbers (its storage was restored, or ours was partly lost), what is pending is numbered
-   * again from the mark: an acknowledgement covers "all up to", so a gap would block it for ever.
+   * Counts on from the server's mark at (re)connect. Everything that is pending is numbered anew behind it
+   * and sent again: the mark vouches for none of it, because another page of the same interview may have
+   * moved it. What the server has already is not stored twice.
    */
   synchronise(ackedSeq: number): void {
-    this.acknowledge(ackedSeq);
-    const first = this.#pending[0];
-    if (first && first.seq !== ackedSeq + 1) {
+    if (this.#pending.some((update, index) => update.seq !== ackedSeq + 1 + index)) {
       this.#pending = this.#pending.map((update, index) => ({ ...update, seq: ackedSeq + 1 + index }));
       const renumbered = [...this.#pending];
       this.#write(() => this.#store.replace(this.#sessionId, renumbered));

@@ -196,6 +196,24 @@ describe('Interview', () => {
     expect(calls).toHaveLength(2);
   });
 
+  it('places a new call when a server that counts its events anew asks for one', async () => {
+    const { live, socket, calls, ready, flush } = setUp();
+    await live();
+    socket().receive({ type: 'time_left', n: 40, seconds: 3 });
+    socket().receive({ type: 'media_renegotiate', n: 41, reason: 'lost' });
+    await flush();
+    socket().drop(1012);
+    await vi.advanceTimersByTimeAsync(600);
+    await ready({ n: 1, phase: 'ready', greeted: false });
+    const before = calls.length;
+    socket().receive({ type: 'sdp_answer', n: 2, sdp: 'answer', segment: 1 });
+    calls.at(-1)?.emit('state', 'connected');
+    await flush();
+    socket().receive({ type: 'media_renegotiate', n: 3, reason: 'lost' });
+    await flush();
+    expect(calls.length).toBe(before + 1);
+  });
+
   it('replaces a call whose line has failed', async () => {
     const { live, calls, call, answer, flush, interview, recorders } = setUp();
     await live();

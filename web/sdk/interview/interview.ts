@@ -287,7 +287,9 @@ export class Interview extends Emitter<InterviewEvents> {
     }
   }
 
-  #onReady(ready: ServerEvents['session_ready']): void {
+  #onReady(ready: { n?: number } & ServerEvents['session_ready']): void {
+    // A server that counts anew has asked for nothing yet that the call there is could have met.
+    if (ready.n !== undefined) this.#callSince = Math.min(this.#callSince, ready.n);
     this.#setDeadline(ready.time_left_s);
     this.#recording.onLinkReady();
     if (ready.phase === 'completed' || ready.phase === 'failed') {

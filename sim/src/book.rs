@@ -1,0 +1,91 @@
+//! What was really said, as only the simulation knows it, and who has heard of it.
+
+use interview_runtime::domain::voice::Speaker;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
+
+/// One thing said in a call.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub item: String,
+    pub speaker: Speaker,
+    /// None: it could not be transcribed, or its words are not out yet.
+    pub text: Option<String>,
+    /// Rising in the order of the conversation, over all calls.
+    pub order: usize,
+    /// The process and the line that took its place in the conversation from the provider.
+    pub placed_on: Option<u64>,
+    pub placed_by: u32,
+    /// The process that took its final words from the provider, and when.
+    pub settled_by: Vec<(u32, Instant)>,
+    /// Lost where it may be lost: the process was killed before it could be stored.
+    pub forgiven: bool,
+}
+
+/// One entry that the browser was told is stored.
+#[derive(Clone, Debug)]
+pub struct Acked {
+    pub key: String,
+    pub text: String,
+    pub poison: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Book(Arc<Mutex<Pages>>);
+
+#[derive(Debug, Default)]
+pub struct Pages {
+    pub said: BTreeMap<String, Said>,
+    pub acked: Vec<Acked>,
+    /// Free notes of the browsers in the order they were made.
+    pub notes: Vec<String>,
+    /// Openings that the candidate heard.
+    pub greetings: u32,
+    /// A process died after asking for the opening and before it could store that it did.
+    pub greeting_forgiven: bool,
+}
+
+impl Book {
+    pub fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    pub fn speak(&mut self, item: &str, speaker: Speaker) {
+        let said = Said {
+            item: item.to_owned(),
+            speaker,
+            text: None,
+            order: self.said.len(),
+            placed_on: None,
+            placed_by: 0,
+            settled_by: Vec::new(),
+            forgiven: false,
+        };
+        self.said.insert(item.to_owned(), said);
+    }
+
+    /// What this process heard and had not stored is lost with it.
+    pub fn forgive(&mut self, process: u32, is_stored: impl Fn(&str) -> bool) {
+        for said in self.said.values_mut() {
+            if said.settled_by.iter().any(|(by, _)| *by == process) && !is_stored(&said.item) {
+                said.forgiven = true;
+            }
+            // Its place in the conversation was known to that process alone.
+            if said.placed_by == process && !is_stored(&said.item) {
+                said.placed_on = None;
+            }
+        }
+    }
+
+    /// An actor panics now: what waits in its mailbox at this instant is lost with it.
+    pub fn forgive_mailbox(&mut self, now: Instant) {
+        for said in self.said.values_mut() {
+            if said.settled_by.iter().any(|(_, at)| *at == now) {
+                said.forgiven = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! A model of PostgreSQL with the rows of one interview: transactions that are applied whole
+//! or not at all, epochs that fence, keys that are unique, and all the ways to be away.
+//! It does what `integrations/store/session.rs` asks of the real one.
+
+use crate::book::Book;
+use crate::faults::Fault;
+use crate::mutants::Mutant;
+use crate::plan::Plan;
+use crate::world::{Cut, Point, World};
+use async_trait::async_trait;
+use fastrand::Rng;
+use interview_runtime::domain::phase::{EndReason, Phase};
+use interview_runtime::domain::protocol::ConsentKind;
+use interview_runtime::domain::record::{Record, RecordingState, SummaryRecord};
+use interview_runtime::domain::recording::KnownTake;
+use interview_runtime::domain::summary::Competency;
+use interview_runtime::domain::transcript::{Entry, Transcript};
+use interview_runtime::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, UserId, VideoId};
+use interview_runtime::integrations::outside::{Rows, SessionRows, Sessions};
+use interview_runtime::integrations::store::StoreError;
+use interview_runtime::integrations::store::session::{Claimed, Pulse, Recording, Settings, TicketRefusal};
+use secrecy::SecretString;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+pub const COMPETENCY: Uuid = Uuid::from_u128(0xc0);
+pub const POLICY: &str = "7";
+/// No real database takes this character in a text.
+pub const POISON: char = '\u{1F4A3}';
+
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub entry: Entry,
+    pub epoch: i32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Tables {
+    pub epoch: i32,
+    pub phase: Phase,
+    pub end: Option<EndReason>,
+    pub segment: i32,
+    pub call: Option<CallId>,
+    /// Every call that was ever stored.
+    pub calls: Vec<CallId>,
+    pub greeted: bool,
+    pub acked_client_seq: u64,
+    pub started_at: Option<OffsetDateTime>,
+    pub end_requested: bool,
+    pub entries: Vec<Row>,
+    pub consents: Vec<ConsentKind>,
+    pub recording: RecordingState,
+    pub summaries: Vec<SummaryRecord>,
+    tickets: HashMap<String, bool>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    away_until: Option<Instant>,
+    refuses: bool,
+    slow_until: Option<Instant>,
+    read_only_until: Option<Instant>,
+    lose_replies: u32,
+    unhealthy_at: Option<Instant>,
+}
+
+/// What the gateway says to a page that wants to join.
+#[derive(Clone, Debug)]
+pub enum Ticket {
+    Issued(String),
+    Over,
+    /// It cannot ask the database.
+    NotNow,
+}
+
+#[derive(Clone, Debug)]
+pub struct Database {
+    inner: Arc<Mutex<Inner>>,
+    pub world: World,
+    book: Book,
+    mutant: Option<Mutant>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tables: Tables,
+    health: Health,
+    rng: Rng,
+    context: Claimed,
+}
+
+fn until(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| Instant::now() < at)
+}
+
+impl Database {
+    pub fn new(world: World, book: Book, plan: &Plan, seed: u64, mutant: Option<Mutant>) -> Self {
+        let tables = Tables {
+            epoch: 0,
+            phase: Phase::Created,
+            end: None,
+            segment: 0,
+            call: None,
+            calls: Vec::new(),
+            greeted: false,
+            acked_client_seq: 0,
+            started_at: None,
+            end_requested: false,
+            entries: Vec::new(),
+            consents: Vec::new(),
+            recording: RecordingState::Waiting,
+            summaries: Vec::new(),
+            tickets: HashMap::new(),
+        };
+        let consents = if plan.consents { vec![ConsentKind::AiEvaluation, ConsentKind::Recording] } else { vec![] };
+        let context = Claimed {
+            phase: Phase::Created,
+            end: None,
+            segment: 0,
+            call: None,
+            greeted: false,
+            acked_client_seq: 0,
+            candidate: CandidateId(Uuid::from_u128(0xca)),
+            position: PositionId(Uuid::from_u128(0xb0)),
+            position_title: "Engineer".to_owned(),
+            position_description: "Builds things that do not lose anything.".to_owned(),
+            guidance: String::new(),
+            company: "Example".to_owned(),
+            candidate_name: "Kim".to_owned(),
+            competencies: vec![Competency {
+                id: CompetencyId(COMPETENCY),
+                name: "Care".to_owned(),
+                description: "Takes care.".to_owned(),
+            }],
+            settings: Settings { voice: None, language: None, max_duration_s: Some(plan.max_duration_s) },
+            required_consents: consents,
+            consent_policy_version: POLICY.to_owned(),
+            given_consents: vec![],
+            recordings: vec![],
+            traceparent: None,
+            started_at: None,
+            deadline_at: world.wall() + plan.limit,
+            entries: vec![],
+        };
+        let rng = Rng::with_seed(seed ^ 0xdb);
+        let inner = Inner { tables, health: Health::default(), rng, context };
+        Self { inner: Arc::new(Mutex::new(inner)), world, book, mutant }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database as one process reaches it.
+    pub fn door(&self, process: u32, cut: Cut) -> Door {
+        Door { database: self.clone(), process, cut }
+    }
+
+    pub fn look<T>(&self, with: impl FnOnce(&Tables) -> T) -> T {
+        with(&self.lock().tables)
+    }
+
+    pub fn has_entry(&self, key: &str) -> bool {
+        self.look(|tables| tables.entries.iter().any(|row| row.entry.key == key))
+    }
+
+    /// Nothing was wrong with it for this long.
+    pub fn healthy_for(&self, long: Duration) -> bool {
+        let inner = self.lock();
+        let health = &inner.health;
+        let now = !until(health.away_until) && !until(health.slow_until) && !until(health.read_only_until);
+        now && health.unhealthy_at.is_none_or(|at| at.elapsed() > long)
+    }
+
+    pub fn is_away(&self) -> bool {
+        until(self.lock().health.away_until)
+    }
+
+    // ---- faults ----
+
+    pub fn go_away(&self, lasts: Duration, refuses: bool) {
+        let mut inner = self.lock();
+        (inner.health.away_until, inner.health.refuses) = (Some(Instant::now() + lasts), refuses);
+        inner.health.unhealthy_at = Some(Instant::now() + lasts);
+    }
+
+    pub fn be_slow(&self, lasts: Duration) {
+        let mut inner = self.lock();
+        inner.health.slow_until = Some(Instant::now() + lasts);
+        inner.health.unhealthy_at = Some(Instant::now() + lasts);
+    }
+
+    pub fn be_read_only(&self, lasts: Duration) {
+        let mut inner = self.lock();
+        inner.health.read_only_until = Some(Instant::now() + lasts);
+        inner.health.unhealthy_at = Some(Instant::now() + lasts);
+    }
+
+    pub fn lose_replies(&self, count: u32) {
+        self.lock().health.lose_replies += count;
+    }
+
+    // ---- the gateway's side ----
+
+    pub fn issue_ticket(&self) -> Ticket {
+        let mut inner = self.lock();
+        if until(inner.health.away_until) {
+            return Ticket::NotNow;
+        }
+        if inner.tables.phase.is_terminal() {
+            return Ticket::Over;
+        }
+        let ticket = format!("ticket{:016x}", inner.rng.u64(..));
+        inner.tables.tickets.insert(ticket.clone(), false);
+        Ticket::Issued(ticket)
+    }
+
+    pub fn request_end(&self) {
+        self.lock().tables.end_requested = true;
+    }
+}
+
+/// An error as PostgreSQL reports it.
+#[derive(Debug)]
+struct Refused(&'static str);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "refused with {}", self.0)
+    }
+}
+impl std::error::Error for Refused {}
+impl sqlx::error::DatabaseError for Refused {
+    fn message(&self) -> &'static str {
+        "refused"
+    }
+    fn code(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self.0))
+    }
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+    fn kind(&self) -> sqlx::error::ErrorKind {
+        sqlx::error::ErrorKind::Other
+    }
+}
+
+fn failed(action: &'static str, source: sqlx::Error) -> StoreError {
+    StoreError::Query { action, source }
+}
+
+fn broken(action: &'static str) -> StoreError {
+    failed(action, sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()))
+}
+
+/// As one process reaches the database.
+#[derive(Clone, Debug)]
+pub struct Door {
+    database: Database,
+    process: u32,
+    cut: Cut,
+}
+
+impl Door {
+    async fn transact<T>(
+        &self,
+        action: &'static str,
+        writes: bool,
+        work: impl FnOnce(&mut Inner) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (there, back) = {
+            let mut inner = self.database.lock();
+            let slow = if until(inner.health.slow_until) { 1_500 } else { 0 };
+            (inner.rng.u64(0..4) + slow, inner.rng.u64(0..4) + slow / 3)
+        };
+        sleep(Duration::from_millis(there)).await;
+        let away = {
+            let inner = self.database.lock();
+            until(inner.health.away_until).then_some(inner.health.refuses)
+        };
+        match away {
+            Some(true) => return Err(broken(action)),
+            Some(false) => {
+                sleep(Duration::from_secs(5)).await;
+                return Err(failed(action, sqlx::Error::PoolTimedOut));
+            }
+            None => {}
+        }
+        if self.cut.is_cut() {
+            return Err(broken(action));
+        }
+        let (result, lost) = {
+            let mut inner = self.database.lock();
+            if writes && until(inner.health.read_only_until) {
+                return Err(failed(action, sqlx::Error::Database(Box::new(Refused("25006")))));
+            }
+            let result = work(&mut inner);
+            let lost = writes && result.is_ok() && inner.health.lose_replies > 0;
+            if lost {
+                inner.health.lose_replies -= 1;
+            }
+            (result, lost)
+        };
+        if writes && result.is_ok() {
+            self.database.world.pass(Point::Commit);
+        }
+        sleep(Duration::from_millis(back)).await;
+        if lost {
+            self.database.world.count(Fault::ReplyLost);
+            return Err(broken(action));
+        }
+        if self.cut.is_cut() { Err(broken(action)) } else { result }
+    }
+}
+
+#[async_trait]
+impl Sessions for Door {
+    async fn claim(&self, _: TenantId, _: SessionId) -> Result<(Rows, Claimed), StoreError> {
+        let database = &self.database;
+        let claimed = self
+            .transact("take the session", true, |inner| {
+                inner.tables.epoch += 1;
+                Ok(inner.claimed())
+            })
+            .await;
+        // Whoever held it before can store nothing more of what it has heard.
+        let (epoch, stored) = database.look(|tables| (tables.epoch, stored_keys(tables)));
+        if claimed.is_ok() {
+            for process in 0..self.process {
+                database.book.lock().forgive(process, |item| stored.contains_key(item));
+            }
+        }
+        let claimed = claimed?;
+        database.world.note(format_args!("db: process {} holds epoch {epoch}, phase {}", self.process, claimed.phase.as_str()));
+        Ok((Arc::new(ModelRows { door: self.clone(), epoch }), claimed))
+    }
+
+    async fn close(&self) {}
+}
+
+fn stored_keys(tables: &Tables) -> BTreeMap<String, i32> {
+    tables.entries.iter().map(|row| (row.entry.key.clone(), row.epoch)).collect()
+}
+
+#[derive(Debug)]
+struct ModelRows {
+    door: Door,
+    epoch: i32,
+}
+
+impl ModelRows {
+    fn fence(&self, inner: &Inner) -> Result<(), StoreError> {
+        if inner.tables.epoch == self.epoch || self.door.database.mutant == Some(Mutant::NoFencing) {
+            Ok(())
+        } else {
+            Err(StoreError::Fenced { epoch: self.epoch })
+        }
+    }
+}
+
+#[async_trait]
+impl SessionRows for ModelRows {
+    fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+
+    async fn reread(&self) -> Result<Claimed, StoreError> {
+        self.door.transact("read the session", false, |inner| Ok(inner.claimed())).await
+    }
+
+    async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
+        let (epoch, mutant) = (self.epoch, self.door.database.mutant);
+        let stored = self
+            .door
+            .transact("store records", true, |inner| {
+                self.fence(inner)?;
+                let poison = |record: &Record| matches!(record, Record::Entry(entry) if entry.text.contains(POISON));
+                if records.iter().any(poison) {
+                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("22P05")))));
+                }
+                if inner.tables.number_is_taken(records) {
+                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("23505")))));
+                }
+                for record in records {
+                    inner.tables.store(record, epoch, mutant);
+                }
+                Ok(inner.tables.epoch)
+            })
+            .await
+            .map(|current| {
+                if epoch < current {
+                    let what = format!("epoch {epoch} wrote under epoch {current}");
+                    self.door.database.world.violate("no_row_of_an_older_epoch", what);
+                }
+            });
+        let outcome = match &stored {
+            Ok(()) => "stored",
+            Err(StoreError::Fenced { .. }) => "fenced",
+            Err(_) => "failed",
+        };
+        self.door.database.world.note(format_args!("db: process {} {outcome} {} records", self.door.process, records.len()));
+        stored
+    }
+
+    async fn heartbeat(&self) -> Result<Pulse, StoreError> {
+        self.door
+            .transact("touch the session", false, |inner| {
+                self.fence(inner)?;
+                Ok(Pulse { end_requested: inner.tables.end_requested })
+            })
+            .await
+    }
+
+    async fn consume_ticket(&self, ticket: &str, _: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
+        self.door
+            .transact("consume a ticket", true, |inner| {
+                Ok(match inner.tables.tickets.get_mut(ticket) {
+                    None => Err(TicketRefusal::Unknown),
+                    Some(true) => Err(TicketRefusal::Consumed),
+                    Some(consumed) => {
+                        *consumed = true;
+                        Ok(UserId(Uuid::from_u128(1)))
+                    }
+                })
+            })
+            .await
+    }
+
+    async fn recordings(&self) -> Result<Vec<Recording>, StoreError> {
+        self.door.transact("read the recordings", false, |inner| Ok(inner.tables.recordings())).await
+    }
+
+    async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        self.door.transact("read the transcript", false, |inner| Ok(inner.tables.in_order())).await
+    }
+}
+
+impl Inner {
+    fn claimed(&self) -> Claimed {
+        let tables = &self.tables;
+        Claimed {
+            phase: tables.phase,
+            end: tables.end,
+            segment: tables.segment,
+            call: tables.call.clone(),
+            greeted: tables.greeted,
+            acked_client_seq: tables.acked_client_seq,
+            given_consents: tables.consents.clone(),
+            // The gateway has not got it from the provider yet when the first process starts.
+            recordings: if tables.epoch > 1 { tables.recordings() } else { vec![] },
+            started_at: tables.started_at,
+            entries: tables.in_order(),
+            ..self.context.clone()
+        }
+    }
+}
+
+impl Tables {
+    fn store(&mut self, record: &Record, epoch: i32, mutant: Option<Mutant>) {
+        match record {
+            Record::Entry(entry) => self.upsert(entry, epoch, mutant),
+            Record::ClientSeq(seq) => self.acked_client_seq = *seq,
+            Record::Phase { phase, end, at } => {
+                self.phase = *phase;
+                self.end = end.or(self.end);
+                if *phase == Phase::Live {
+                    self.started_at.get_or_insert(*at);
+                }
+            }
+            Record::Call { call, segment } => {
+                self.calls.extend(call.clone());
+                self.call.clone_from(call);
+                self.segment = self.segment.max(*segment);
+            }
+            Record::Greeted => self.greeted = true,
+            Record::Consent { kind, .. } => {
+                if !self.consents.contains(kind) {
+                    self.consents.push(*kind);
+                }
+            }
+            Record::Recording(recording) => self.recording = recording.state,
+            Record::Summary(summary) => self.summaries.push(summary.clone()),
+            Record::Connected(_) | Record::Integrity { .. } => {}
+        }
+    }
+
+    fn upsert(&mut self, entry: &Entry, epoch: i32, mutant: Option<Mutant>) {
+        let known = self.entries.iter_mut().find(|row| row.entry.key == entry.key);
+        match known {
+            Some(row) if mutant != Some(Mutant::NoUniqueKey) => {
+                if entry.revision > row.entry.revision || mutant == Some(Mutant::OlderRevisionOverwrites) {
+                    // The number of an entry is what evidence points at: it never changes.
+                    let seq = row.entry.seq;
+                    *row = Row { entry: Entry { seq, ..entry.clone() }, epoch };
+                }
+            }
+            _ => self.entries.push(Row { entry: entry.clone(), epoch }),
+        }
+    }
+
+    fn recordings(&self) -> Vec<Recording> {
+        let take = KnownTake { segment: 1, video: VideoId::from("viSim"), state: self.recording, parts: 0 };
+        vec![Recording { take, upload_token: Some(SecretString::from("toSim")) }]
+    }
+
+    /// A number belongs to one entry: the table's primary key.
+    fn number_is_taken(&self, records: &[Record]) -> bool {
+        records.iter().any(|record| {
+            let Record::Entry(entry) = record else { return false };
+            self.entries.iter().any(|row| row.entry.seq == entry.seq && row.entry.key != entry.key)
+                && !self.entries.iter().any(|row| row.entry.key == entry.key)
+        })
+    }
+
+    pub fn in_order(&self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.entries.iter().map(|row| row.entry.clone()).collect();
+        entries.sort_by_key(|entry| (entry.position, entry.seq));
+        entries
+    }
+
+    /// The transcript as people read it.
+    pub fn transcript(&self) -> Vec<Entry> {
+        self.in_order().into_iter().filter(|entry| entry.authoritative).collect()
+    }
+}
+
+/// What the runtime itself would make of the rows: they must be readable again.
+pub fn restores(tables: &Tables) -> usize {
+    Transcript::restore(tables.in_order()).len()
+}

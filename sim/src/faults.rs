@@ -1,0 +1,84 @@
+//! The faults of the simulation, each with its row of the fault matrix and a counter.
+
+use std::collections::BTreeMap;
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident = $row:literal $text:literal,)+) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Fault { $($(#[$doc])* $name,)+ }
+
+        impl Fault {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// Its row of the fault matrix.
+            pub fn row(self) -> u8 {
+                match self { $(Self::$name => $row,)+ }
+            }
+        }
+    };
+}
+
+faults! {
+    SignalingSocketPanics = 1 "signaling_socket panics",
+    ControlChannelPanics = 2 "control_channel panics",
+    WriterPanics = 3 "transcript_writer panics",
+    RecordingTrackerPanics = 4 "recording_tracker panics",
+    SummarizerPanics = 4 "summarizer panics",
+    SessionPanics = 5 "session (the root) panics",
+    CrashLoop = 6 "a child panics again and again",
+    HangsInShutdown = 7 "a child hangs while it is told to stop",
+    DatabaseAway = 9 "database away",
+    ReplyLost = 11 "committed, reply lost",
+    DatabaseSlow = 12 "database slow",
+    DatabaseReadOnly = 13 "database read-only",
+    PoisonRecord = 13 "a record that the database refuses",
+    SequenceGap = 17 "a frame of the browser is lost inside",
+    TwoBrowsers = 19 "a second browser takes over",
+    TwoProcesses = 20 "a second process takes over, the first lives on",
+    CallRateLimited = 26 "opening the call: 429",
+    CallFails = 27 "opening the call: 500",
+    CallHangs = 28 "opening the call: no answer",
+    CallOrphaned = 28 "opening the call: opened, unusable answer",
+    SidebandDropped = 29 "sideband drops",
+    SidebandRefused = 29 "sideband refused when joining",
+    CallGone = 30 "the provider ends the call",
+    CallExpires = 30 "the call reaches its cap",
+    RecordingNeverSettles = 32 "recording never settles",
+    Sigterm = 35 "SIGTERM",
+    Killed = 36 "kill -9, everything in memory gone",
+    ClockJumps = 37 "wall clock jumps by an hour",
+    TokenRenewed = 38 "token expires, refresh_auth",
+    EndedTwice = 44 "end_session twice",
+    ForgedRecordingUrl = 44 "end_session with a forged recording_url",
+    EndedDuringOutage = 44 "end_session while the database is away",
+    SummaryUnusable = 45 "summary: garbage, refusal, error or no answer",
+    Reloaded = 36 "browser reloads",
+    LinkDropped = 22 "browser's link drops",
+    Away30s = 22 "browser silent for 30 s",
+    Away2min = 22 "browser silent for 2 min",
+    Away24h = 22 "browser silent for 24 h",
+}
+
+/// How often each fault really happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters(pub BTreeMap<Fault, u64>);
+
+impl Counters {
+    pub fn count(&mut self, fault: Fault) {
+        *self.0.entry(fault).or_default() += 1;
+    }
+
+    pub fn of(&self, fault: Fault) -> u64 {
+        self.0.get(&fault).copied().unwrap_or(0)
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (fault, count) in &other.0 {
+            *self.0.entry(*fault).or_default() += count;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What must hold at the end of every run, whatever happened in it. What must hold at every
+//! moment is checked where that moment is: in `browser` and `database`.
+
+use crate::book::{Pages, Said};
+use crate::database::Tables;
+use interview_runtime::domain::transcript::{Entry, Source, Status};
+use std::collections::{BTreeMap, HashSet};
+
+/// What is left when the run is over.
+pub struct Evidence<'a> {
+    pub tables: &'a Tables,
+    pub book: &'a Pages,
+    pub orphans: &'a [String],
+    pub tasks_left: usize,
+    pub panics: &'a [String],
+    /// The process that had it last, and the end it was taken to, were given enough time.
+    pub over: bool,
+}
+
+type Check = fn(&Evidence) -> Result<(), String>;
+
+pub const ALL: &[(&str, Check)] = &[
+    ("acknowledged_entries_are_stored_exactly_once", acknowledged_entries_are_stored_exactly_once),
+    ("what_the_sideband_settled_is_stored_exactly_once", what_the_sideband_settled_is_stored_exactly_once),
+    ("what_was_acknowledged_is_in_the_transcript", what_was_acknowledged_is_in_the_transcript),
+    ("words_are_as_they_were_said", words_are_as_they_were_said),
+    ("the_transcript_follows_the_conversation", the_transcript_follows_the_conversation),
+    ("notes_of_a_client_keep_their_order", notes_of_a_client_keep_their_order),
+    ("entry_numbers_are_given_once", entry_numbers_are_given_once),
+    ("every_interview_ends", every_interview_ends),
+    ("no_call_is_left_alive", no_call_is_left_alive),
+    ("greeted_at_most_once", greeted_at_most_once),
+    ("no_task_is_left", no_task_is_left),
+    ("nothing_panics_by_itself", nothing_panics_by_itself),
+];
+
+fn verdict(wrong: &[String]) -> Result<(), String> {
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ")) }
+}
+
+fn rows<'a>(evidence: &'a Evidence, key: &str) -> Vec<&'a Entry> {
+    evidence.tables.entries.iter().map(|row| &row.entry).filter(|entry| entry.key == key).collect()
+}
+
+fn acknowledged_entries_are_stored_exactly_once(evidence: &Evidence) -> Result<(), String> {
+    let wrong: Vec<String> = evidence
+        .book
+        .acked
+        .iter()
+        .filter(|acked| !acked.poison)
+        .filter_map(|acked| {
+            let count = rows(evidence, &acked.key).len();
+            (count != 1).then(|| format!("{} {count} times", acked.key))
+        })
+        .collect();
+    verdict(&wrong)
+}
+
+fn what_the_sideband_settled_is_stored_exactly_once(evidence: &Evidence) -> Result<(), String> {
+    let wrong: Vec<String> = evidence
+        .book
+        .said
+        .values()
+        .filter(|said| !said.settled_by.is_empty())
+        .filter_map(|said| {
+            let count = rows(evidence, &said.item).len();
+            (count > 1 || count == 0 && !said.forgiven).then(|| format!("{} {count} times", said.item))
+        })
+        .collect();
+    verdict(&wrong)
+}
+
+/// Stored is not enough: it has to be in what people read.
+fn what_was_acknowledged_is_in_the_transcript(evidence: &Evidence) -> Result<(), String> {
+    let wrong: Vec<String> = evidence
+        .book
+        .acked
+        .iter()
+        .filter(|acked| evidence.book.said.contains_key(&acked.key))
+        .filter(|acked| rows(evidence, &acked.key).iter().any(|entry| !entry.authoritative))
+        .map(|acked| acked.key.clone())
+        .collect();
+    verdict(&wrong)
+}
+
+fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
+    let wrong: Vec<String> = evidence
+        .tables
+        .entries
+        .iter()
+        .map(|row| &row.entry)
+        .filter(|entry| entry.source == Source::Sideband && entry.status == Status::Final)
+        .filter(|entry| {
+            evidence.book.said.get(&entry.key).and_then(|said| said.text.as_ref()).is_some_and(|text| *text != entry.text)
+        })
+        .map(|entry| format!("{} is {:?}", entry.key, entry.text))
+        .collect();
+    verdict(&wrong)
+}
+
+/// Of those whose place the same line told us.
+fn the_transcript_follows_the_conversation(evidence: &Evidence) -> Result<(), String> {
+    let mut last: BTreeMap<u64, &Said> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for entry in evidence.tables.in_order() {
+        let Some(said) = evidence.book.said.get(&entry.key) else { continue };
+        let Some(line) = said.placed_on else { continue };
+        if let Some(before) = last.insert(line, said)
+            && before.order > said.order
+        {
+            wrong.push(format!("{} stands behind {}", said.item, before.item));
+        }
+    }
+    verdict(&wrong)
+}
+
+fn notes_of_a_client_keep_their_order(evidence: &Evidence) -> Result<(), String> {
+    let places: Vec<(usize, String)> = evidence
+        .tables
+        .transcript()
+        .into_iter()
+        .filter_map(|entry| Some((evidence.book.notes.iter().position(|note| *note == entry.key)?, entry.key)))
+        .collect();
+    let page = |key: &str| key.split('-').nth(1).map(str::to_owned);
+    let wrong: Vec<String> = places
+        .windows(2)
+        .filter(|pair| page(&pair[0].1) == page(&pair[1].1) && pair[0].0 > pair[1].0)
+        .map(|pair| format!("{} before {}", pair[0].1, pair[1].1))
+        .collect();
+    verdict(&wrong)
+}
+
+/// Evidence points at them.
+fn entry_numbers_are_given_once(evidence: &Evidence) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    let twice: Vec<String> = evidence
+        .tables
+        .entries
+        .iter()
+        .filter(|row| !seen.insert(row.entry.seq))
+        .map(|row| format!("{} of {}", row.entry.seq, row.entry.key))
+        .collect();
+    verdict(&twice)
+}
+
+fn every_interview_ends(evidence: &Evidence) -> Result<(), String> {
+    let tables = evidence.tables;
+    if !evidence.over {
+        return Err(format!("still {} at its deadline", tables.phase.as_str()));
+    }
+    if !tables.phase.is_terminal() || tables.end.is_none() {
+        return Err(format!("left {} with reason {:?}", tables.phase.as_str(), tables.end));
+    }
+    if tables.summaries.is_empty() && !tables.transcript().is_empty() {
+        return Err("neither a summary nor a reason for none is stored".to_owned());
+    }
+    Ok(())
+}
+
+fn no_call_is_left_alive(evidence: &Evidence) -> Result<(), String> {
+    verdict(evidence.orphans)
+}
+
+fn greeted_at_most_once(evidence: &Evidence) -> Result<(), String> {
+    let book = evidence.book;
+    if book.greetings > 1 && !book.greeting_forgiven {
+        return Err(format!("{} times", book.greetings));
+    }
+    Ok(())
+}
+
+fn no_task_is_left(evidence: &Evidence) -> Result<(), String> {
+    if evidence.tasks_left > 0 { Err(format!("{} tasks", evidence.tasks_left)) } else { Ok(()) }
+}
+
+fn nothing_panics_by_itself(evidence: &Evidence) -> Result<(), String> {
+    verdict(evidence.panics)
+}

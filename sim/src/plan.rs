@@ -1,0 +1,231 @@
+//! What will happen to one interview, drawn from its seed before it begins.
+
+use crate::world::Point;
+use fastrand::Rng;
+use interview_runtime::actors::tree::Child;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// None: the root.
+    Crash(Option<Child>),
+    CrashLoop(Child),
+    Kill,
+    Sigterm,
+    /// A second process starts; the first is not told.
+    SecondProcess,
+    DatabaseAway {
+        lasts: Duration,
+        refuses: bool,
+    },
+    DatabaseSlow {
+        lasts: Duration,
+    },
+    DatabaseReadOnly {
+        lasts: Duration,
+    },
+    LoseReplies(u32),
+    DropSideband,
+    EndCall,
+    HangHangUps,
+    JumpClock {
+        hours: i64,
+    },
+    Reload,
+    DropLink,
+    GoSilent(Duration),
+    SecondTab,
+    Note {
+        poison: bool,
+    },
+    RenewToken,
+    End(Ending),
+    Probe,
+}
+
+/// How the interview is meant to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Candidate {
+        twice: bool,
+        forged: bool,
+    },
+    Recruiter,
+    /// The model calls its tool.
+    Interviewer,
+    TimeLimit,
+    /// The page is closed and nobody comes back.
+    Leaves,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallFault {
+    RateLimited,
+    Fails,
+    Hangs,
+    Orphaned,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SummaryFault {
+    Garbage,
+    Refusal,
+    Unavailable,
+    Hangs,
+    Panics,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub at: Vec<(Duration, Action)>,
+    pub on: Vec<(Point, u64, Action)>,
+    pub ending: Ending,
+    pub call_faults: VecDeque<CallFault>,
+    pub summary_faults: VecDeque<SummaryFault>,
+    pub sideband_refusals: u32,
+    pub recording_settles: bool,
+    /// None: the provider's usual hour.
+    pub call_lifetime: Option<Duration>,
+    pub consents: bool,
+    /// Does not tell the state of its media, as a client of the first hour.
+    pub quiet_client: bool,
+    /// Keeps its media up after the end.
+    pub rude_client: bool,
+    pub max_duration_s: u64,
+    pub grace_s: u64,
+    pub max_records: usize,
+    pub heartbeat_ms: u64,
+    /// The interview has to be over by then.
+    pub limit: Duration,
+}
+
+fn seconds(rng: &mut Rng, from: f64, to: f64) -> Duration {
+    Duration::from_millis((1_000.0 * (from + rng.f64() * (to - from))) as u64)
+}
+
+impl Plan {
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x5eed_0f1a_11f0_0d01);
+        let rng = &mut rng;
+        let talk = seconds(rng, 20.0, 120.0);
+        let ending = match rng.u8(0..10) {
+            0..=4 => Ending::Candidate { twice: rng.u8(0..4) == 0, forged: rng.u8(0..4) == 0 },
+            5 => Ending::Recruiter,
+            6 | 7 => Ending::Interviewer,
+            8 => Ending::TimeLimit,
+            _ => Ending::Leaves,
+        };
+        let mut plan = Self {
+            at: vec![(talk, Action::End(ending))],
+            on: vec![],
+            ending,
+            call_faults: VecDeque::new(),
+            summary_faults: VecDeque::new(),
+            sideband_refusals: 0,
+            recording_settles: true,
+            call_lifetime: None,
+            consents: rng.bool(),
+            quiet_client: rng.u8(0..10) == 0,
+            rude_client: rng.u8(0..3) == 0,
+            max_duration_s: if ending == Ending::TimeLimit { talk.as_secs().max(20) } else { 600 },
+            grace_s: 120,
+            max_records: 20_000,
+            heartbeat_ms: 2_000,
+            limit: Duration::from_hours(1),
+        };
+        for _ in 0..rng.u8(0..4) {
+            plan.at.push((seconds(rng, 1.0, talk.as_secs_f64()), Action::Note { poison: false }));
+        }
+        // Every tenth interview runs without faults: the baseline.
+        if !seed.is_multiple_of(10) {
+            for _ in 0..rng.u8(1..=4) {
+                plan.add_fault(rng, talk);
+            }
+        }
+        plan.at.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
+    fn add_fault(&mut self, rng: &mut Rng, talk: Duration) {
+        let action = match rng.u8(0..36) {
+            0 | 1 => Action::Crash(Some(Child::SignalingSocket)),
+            2 | 3 => Action::Crash(Some(Child::ControlChannel)),
+            4 | 5 => Action::Crash(Some(Child::TranscriptWriter)),
+            6 => Action::Crash(Some(Child::RecordingTracker)),
+            7 | 8 => Action::Crash(None),
+            9 => Action::CrashLoop(
+                *rng.choice(&[Child::ControlChannel, Child::TranscriptWriter, Child::SignalingSocket])
+                    .unwrap_or(&Child::ControlChannel),
+            ),
+            10..=12 => Action::Kill,
+            13 | 14 => Action::Sigterm,
+            15 => Action::SecondProcess,
+            16..=18 => Action::DatabaseAway { lasts: seconds(rng, 0.5, 70.0), refuses: rng.bool() },
+            19 => Action::DatabaseSlow { lasts: seconds(rng, 5.0, 40.0) },
+            20 => Action::DatabaseReadOnly { lasts: seconds(rng, 1.0, 20.0) },
+            21 => Action::LoseReplies(rng.u32(1..4)),
+            22 | 23 => Action::DropSideband,
+            24 => Action::EndCall,
+            25 => Action::HangHangUps,
+            26 => Action::JumpClock { hours: if rng.bool() { 1 } else { -1 } },
+            27 => Action::Reload,
+            28 => Action::DropLink,
+            29 => Action::GoSilent(match rng.u8(0..20) {
+                0 => {
+                    self.last_a_day();
+                    Duration::from_hours(24)
+                }
+                1..=9 => Duration::from_secs(30),
+                _ => Duration::from_mins(2),
+            }),
+            30 => Action::SecondTab,
+            31 => Action::Note { poison: true },
+            32 => Action::RenewToken,
+            33 => {
+                let fault = *rng
+                    .choice(&[CallFault::RateLimited, CallFault::Fails, CallFault::Hangs, CallFault::Orphaned])
+                    .unwrap_or(&CallFault::Fails);
+                return self.call_faults.extend(std::iter::repeat_n(fault, rng.usize(1..4)));
+            }
+            34 => {
+                use SummaryFault::{Garbage, Hangs, Panics, Refusal, Unavailable};
+                let fault = *rng.choice(&[Garbage, Refusal, Unavailable, Hangs, Panics]).unwrap_or(&Garbage);
+                return self.summary_faults.extend(std::iter::repeat_n(fault, rng.usize(1..6)));
+            }
+            _ => match rng.u8(0..4) {
+                0 => return self.sideband_refusals = rng.u32(1..6),
+                1 => return self.recording_settles = false,
+                2 => {
+                    self.max_records = rng.usize(8..40);
+                    Action::DatabaseAway { lasts: seconds(rng, 20.0, 90.0), refuses: true }
+                }
+                _ => return self.call_lifetime = Some(seconds(rng, 25.0, 60.0)),
+            },
+        };
+        if let Action::DatabaseAway { .. } = action {
+            let at = seconds(rng, 0.5, talk.as_secs_f64() + 10.0);
+            self.at.push((at + seconds(rng, 0.1, 2.0), Action::Probe));
+            return self.at.push((at, action));
+        }
+        // Half of the faults strike at some time, half at an exact point.
+        let point = match rng.u8(0..8) {
+            0 | 1 => Some((Point::Commit, rng.u64(1..80))),
+            2 => Some((Point::Heard, rng.u64(1..150))),
+            3 => Some((Point::Frame, rng.u64(1..25))),
+            4 => Some((Point::CallOpened, 1)),
+            _ => None,
+        };
+        match point {
+            Some((point, count)) => self.on.push((point, count, action)),
+            None => self.at.push((seconds(rng, 0.2, talk.as_secs_f64() + 12.0), action)),
+        }
+    }
+
+    fn last_a_day(&mut self) {
+        self.grace_s = 48 * 3_600;
+        self.max_duration_s = 30 * 3_600;
+        self.heartbeat_ms = 60_000;
+        self.limit = Duration::from_hours(80);
+    }
+}

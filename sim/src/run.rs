@@ -1,0 +1,469 @@
+//! One seed, one interview: builds the world, lets it happen, and looks at what is left.
+
+use crate::book::Book;
+use crate::browser::{Deed, Kept, Left, Page, Surroundings};
+use crate::database::Database;
+use crate::faults::{Counters, Fault};
+use crate::invariants::{self, Evidence};
+use crate::machine::Fleet;
+use crate::mutants::Mutant;
+use crate::plan::{Action, Ending, Plan};
+use crate::vendors::{INJECTED, Videos, Writer};
+use crate::voice::Voice;
+use crate::world::World;
+use fastrand::Rng;
+use interview_runtime::actors::tree::Child;
+use interview_runtime::config::{Config, Role};
+use interview_runtime::roles::Exit;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// What came of one seed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub seed: u64,
+    pub violations: Vec<String>,
+    pub counters: Counters,
+    /// Of the whole trace.
+    pub hash: u64,
+    pub events: u64,
+    pub lines: Vec<String>,
+    pub simulated: Duration,
+}
+
+thread_local! {
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Planted panics are silent, all others are findings. For the tool's `main`.
+pub fn watch_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let said = info.payload_as_str().unwrap_or("a panic without words");
+        if said != INJECTED {
+            let at = info.location().map(ToString::to_string).unwrap_or_default();
+            PANICS.with_borrow_mut(|panics| panics.push(format!("{said} at {at}")));
+        }
+    }));
+}
+
+/// Run one interview to its end, in virtual time.
+pub fn simulate(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
+    // The dice of the runtime's own backoff are this thread's.
+    fastrand::seed(seed);
+    PANICS.with_borrow_mut(Vec::clear);
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    #[cfg(tokio_unstable)]
+    builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
+    match builder.build() {
+        Ok(runtime) => runtime.block_on(direct(seed, mutant, keep_lines)),
+        Err(error) => Outcome {
+            seed,
+            violations: vec![format!("no runtime: {error}")],
+            counters: Counters::default(),
+            hash: 0,
+            events: 0,
+            lines: vec![],
+            simulated: Duration::ZERO,
+        },
+    }
+}
+
+fn config(plan: &Plan) -> Config {
+    let keys: HashMap<String, String> = [
+        ("INTERVIEW__TENANT__ID", "00000000-0000-0000-0000-0000000000a1"),
+        ("INTERVIEW__DATABASE__URL", "postgres://sim@localhost/sim"),
+        ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("INTERVIEW__OPENAI__API_KEY", "sk-sim"),
+        ("INTERVIEW__API_VIDEO__API_KEY", "sim"),
+        ("INTERVIEW__SANDBOX__ENABLED", "true"),
+        ("INTERVIEW__SANDBOX__FAULT_INJECTION", "true"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into();
+    let mut config = Config::load(None, Role::Session, Some(keys)).expect("the simulation's configuration is valid");
+    config.interview.absence_timeout_s = 300;
+    config.interview.grace_s = plan.grace_s;
+    config.outbox.max_records = plan.max_records;
+    config.session.heartbeat_interval_ms = plan.heartbeat_ms;
+    if plan.call_lifetime.is_some() {
+        config.openai.roll_over_before_s = 15;
+    }
+    config
+}
+
+/// What happens next, outside of the process.
+#[derive(Debug)]
+enum Step {
+    Act(Action),
+    StartProcess,
+    OpenPage(Kept),
+}
+
+struct Director {
+    plan: Plan,
+    seed: u64,
+    rng: Rng,
+    around: Surroundings,
+    agenda: BTreeMap<(Instant, u64), Step>,
+    steps: u64,
+    pages: u32,
+    open_pages: usize,
+    /// The page that the candidate looks at.
+    page: Option<(Kept, mpsc::UnboundedSender<Deed>)>,
+    /// Pages that someone left open.
+    others: Vec<mpsc::UnboundedSender<Deed>>,
+    left: mpsc::UnboundedSender<(u32, Left)>,
+    reopened: u32,
+    person_gone: bool,
+    starting: bool,
+}
+
+async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
+    let plan = Plan::draw(seed);
+    let born = Instant::now();
+    let (strike, mut strikes) = mpsc::unbounded_channel();
+    let (exit, mut exits) = mpsc::unbounded_channel();
+    let (left, mut lefts) = mpsc::unbounded_channel();
+    let world = World::new(keep_lines, plan.on.clone(), strike);
+    world.note(format_args!("seed {seed}: {:?} {:?}", plan.at, plan.on));
+    let book = Book::default();
+    let database = Database::new(world.clone(), book.clone(), &plan, seed, mutant);
+    let voice = Voice::new(world.clone(), book.clone(), &plan, seed, mutant);
+    let (writer, videos) = (Writer::new(world.clone(), &plan), Videos::new(world.clone(), &plan));
+    let config = Arc::new(config(&plan));
+    let fleet = Fleet::new(world.clone(), database.clone(), voice.clone(), writer, videos.clone(), config, exit);
+    let (quiet, rude) = (plan.quiet_client, plan.rude_client);
+    let limit = born + plan.limit;
+    let around = Surroundings { world, book, database, voice, videos, fleet, quiet, rude };
+    let mut director = Director {
+        seed,
+        rng: Rng::with_seed(seed ^ 0xd1),
+        agenda: BTreeMap::new(),
+        steps: 0,
+        pages: 0,
+        open_pages: 0,
+        page: None,
+        others: Vec::new(),
+        left,
+        reopened: 0,
+        person_gone: false,
+        starting: false,
+        around,
+        plan,
+    };
+    director.begin();
+    let over = loop {
+        if director.is_over() {
+            break true;
+        }
+        let next = director.agenda.keys().next().map_or(limit, |(at, _)| *at);
+        tokio::select! {
+            biased;
+            Some(action) = strikes.recv() => director.act(action).await,
+            Some((number, exit)) = exits.recv() => director.exited(number, exit),
+            Some((page, how)) = lefts.recv() => director.page_left(page, how),
+            () = sleep_until(next.min(limit)) => {
+                if Instant::now() >= limit {
+                    break false;
+                }
+                if let Some(((at, _), _)) = director.agenda.first_key_value()
+                    && *at <= Instant::now()
+                    && let Some((_, step)) = director.agenda.pop_first()
+                {
+                    director.step(step).await;
+                }
+            }
+        }
+    };
+    let simulated = born.elapsed();
+    director.close();
+    let around = director.around;
+    // What is not over by itself within minutes is left over.
+    sleep(Duration::from_mins(3)).await;
+    let orphans = around.voice.orphans();
+    around.voice.end_excused();
+    sleep(Duration::from_secs(1)).await;
+    let tasks_left = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let panics = PANICS.with_borrow(Clone::clone);
+    let world = around.world.clone();
+    around.database.look(|tables| {
+        let book = around.book.lock();
+        let evidence = Evidence { tables, book: &book, orphans: &orphans, tasks_left, panics: &panics, over };
+        for (name, check) in invariants::ALL {
+            if let Err(what) = check(&evidence) {
+                world.violate(name, what);
+            }
+        }
+        for entry in tables.in_order() {
+            let (seq, key, place, segment) = (entry.seq, &entry.key, entry.position, entry.segment);
+            world.note(format_args!(
+                "row {seq} {key} at {place} of {segment} rev {} {:?} {}",
+                entry.revision, entry.source, entry.authoritative
+            ));
+        }
+        world.note(format_args!("end: {} entries, {:?}, {:?}", tables.transcript().len(), tables.phase, tables.end));
+    });
+    let (hash, events, lines) = world.trace();
+    Outcome { seed, violations: world.violations(), counters: world.counters(), hash, events, lines, simulated }
+}
+
+impl Director {
+    fn begin(&mut self) {
+        let plan = self.plan.at.clone();
+        self.step_in(Duration::ZERO, Step::StartProcess);
+        self.starting = true;
+        let comes = Duration::from_millis(self.rng.u64(20..2_000));
+        self.step_in(comes, Step::OpenPage(Kept::default()));
+        for (at, action) in plan {
+            self.step_in(at, Step::Act(action));
+        }
+    }
+
+    fn step_in(&mut self, after: Duration, step: Step) {
+        self.steps += 1;
+        self.agenda.insert((Instant::now() + after, self.steps), step);
+    }
+
+    fn is_over(&self) -> bool {
+        let ended = self.around.database.look(|tables| tables.phase.is_terminal());
+        ended && self.around.fleet.count() == 0 && self.open_pages == 0 && !self.starting
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Act(action) => self.act(action).await,
+            Step::StartProcess => {
+                self.starting = false;
+                self.around.fleet.start();
+            }
+            Step::OpenPage(kept) => self.open_page(kept),
+        }
+    }
+
+    fn open_page(&mut self, kept: Kept) {
+        if self.person_gone {
+            return;
+        }
+        self.pages += 1;
+        self.open_pages += 1;
+        let name = self.pages;
+        let (deeds, receiver) = mpsc::unbounded_channel();
+        let page = Page::new(self.around.clone(), name, kept.clone(), self.seed, receiver);
+        let left = self.left.clone();
+        tokio::spawn(async move {
+            let how = page.run().await;
+            let _ = left.send((name, how));
+        });
+        self.page = Some((kept, deeds));
+    }
+
+    fn page_left(&mut self, page: u32, how: Left) {
+        self.open_pages -= 1;
+        if how == Left::Superseded {
+            self.around.world.count(Fault::TwoBrowsers);
+        }
+        let current = page == self.pages;
+        if !current || how != Left::Failed || self.person_gone {
+            return;
+        }
+        // A person loads the page again, some times.
+        self.reopened += 1;
+        let Some((kept, _)) = self.page.take() else { return };
+        if self.reopened <= 6 {
+            let after = Duration::from_millis(self.rng.u64(2_000..12_000));
+            self.step_in(after, Step::OpenPage(kept));
+        }
+    }
+
+    fn tell_page(&mut self, deed: Deed) {
+        if let Some((_, deeds)) = &self.page {
+            let _ = deeds.send(deed);
+        }
+    }
+
+    // ---- processes ----
+
+    fn start_later(&mut self, from_ms: u64, to_ms: u64) {
+        if std::mem::replace(&mut self.starting, true) {
+            return;
+        }
+        let after = Duration::from_millis(self.rng.u64(from_ms..to_ms));
+        self.step_in(after, Step::StartProcess);
+    }
+
+    /// What this process heard and could not store, and what it opened and could not write
+    /// down, is lost with it.
+    fn forgive(&self, process: u32) {
+        let around = &self.around;
+        let (stored, calls, greeted) = around.database.look(|tables| {
+            let keys: Vec<String> = tables.entries.iter().map(|row| row.entry.key.clone()).collect();
+            (keys, tables.calls.clone(), tables.greeted)
+        });
+        let mut book = around.book.lock();
+        book.forgive(process, |item| stored.iter().any(|key| key == item));
+        book.greeting_forgiven |= !greeted && book.greetings > 0;
+        around.voice.excuse(process, &calls);
+    }
+
+    fn exited(&mut self, number: u32, exit: Exit) {
+        let around = &self.around;
+        around.world.note(format_args!("machine: process {number} exits: {exit:?}"));
+        let newest = around.fleet.newest() == Some(number);
+        around.fleet.gone(number);
+        if !newest || exit != Exit::Done && !around.database.healthy_for(Duration::from_secs(4)) {
+            self.forgive(number);
+        }
+        if !newest {
+            return;
+        }
+        match exit {
+            Exit::Done => {
+                if !self.around.database.look(|tables| tables.phase.is_terminal()) {
+                    self.around.world.violate("done_means_over", format!("process {number} left an open interview"));
+                    self.start_later(500, 1_000);
+                }
+            }
+            Exit::Failed => self.start_later(500, 3_000),
+            Exit::Interrupted => self.start_later(1_000, 15_000),
+            Exit::Misconfigured => self.around.world.violate("done_means_over", "misconfigured"),
+        }
+    }
+
+    // ---- what is planned ----
+
+    async fn act(&mut self, action: Action) {
+        self.around.world.note(format_args!("act: {action:?}"));
+        match action {
+            Action::Crash(child) => self.crash(child).await,
+            Action::CrashLoop(child) => {
+                self.around.world.count(Fault::CrashLoop);
+                for _ in 0..13 {
+                    self.crash(Some(child)).await;
+                    sleep(Duration::from_millis(40)).await;
+                }
+            }
+            Action::Kill => {
+                let Some(number) = self.around.fleet.newest() else { return };
+                self.around.world.count(Fault::Killed);
+                self.around.fleet.kill(number);
+                self.forgive(number);
+                self.start_later(300, 3_000);
+            }
+            Action::Sigterm => {
+                if self.around.fleet.newest().is_some_and(|number| self.around.fleet.terminate(number)) {
+                    self.around.world.count(Fault::Sigterm);
+                }
+            }
+            Action::SecondProcess => {
+                if self.around.fleet.newest().is_some() && !self.around.database.look(|tables| tables.phase.is_terminal()) {
+                    self.around.world.count(Fault::TwoProcesses);
+                    self.around.fleet.start();
+                }
+            }
+            Action::DatabaseAway { lasts, refuses } => {
+                self.around.world.count(Fault::DatabaseAway);
+                self.around.database.go_away(lasts, refuses);
+            }
+            Action::DatabaseSlow { lasts } => {
+                self.around.world.count(Fault::DatabaseSlow);
+                self.around.database.be_slow(lasts);
+            }
+            Action::DatabaseReadOnly { lasts } => {
+                self.around.world.count(Fault::DatabaseReadOnly);
+                self.around.database.be_read_only(lasts);
+            }
+            Action::LoseReplies(count) => self.around.database.lose_replies(count),
+            Action::DropSideband => drop(self.around.voice.drop_sidebands()),
+            Action::EndCall => {
+                if self.around.voice.end_calls() {
+                    self.around.world.count(Fault::CallGone);
+                }
+            }
+            Action::HangHangUps => self.around.voice.hang_hang_ups(),
+            Action::JumpClock { hours } => {
+                self.around.world.count(Fault::ClockJumps);
+                self.around.world.jump(time::Duration::hours(hours));
+            }
+            Action::Reload => self.reload(),
+            Action::DropLink => self.tell_page(Deed::DropLink),
+            Action::GoSilent(lasts) => self.tell_page(Deed::GoSilent(lasts)),
+            Action::SecondTab => {
+                self.others.extend(self.page.take().map(|(_, deeds)| deeds));
+                self.open_page(Kept::default());
+            }
+            Action::Note { poison } => self.tell_page(Deed::Note { poison }),
+            Action::RenewToken => self.tell_page(Deed::RenewToken),
+            Action::End(ending) => self.end(ending),
+            Action::Probe => self.probe().await,
+        }
+    }
+
+    fn reload(&mut self) {
+        if let Some((kept, _)) = self.page.take() {
+            self.around.world.count(Fault::Reloaded);
+            self.open_page(kept);
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        match ending {
+            Ending::Candidate { twice, forged } => self.tell_page(Deed::End { twice, forged }),
+            Ending::Recruiter => self.around.database.request_end(),
+            Ending::Interviewer => self.around.voice.conclude(),
+            Ending::TimeLimit => {}
+            Ending::Leaves => {
+                self.person_gone = true;
+                self.page = None;
+                self.others.clear();
+            }
+        }
+    }
+
+    async fn crash(&mut self, child: Option<Child>) {
+        let path = format!("/debug/crash/{}", child.map_or("session", Child::name));
+        let answer = self.around.fleet.request("POST", &path).await;
+        if !answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 202")) {
+            return;
+        }
+        if matches!(child, None | Some(Child::ControlChannel)) {
+            self.around.book.lock().forgive_mailbox(Instant::now());
+        }
+        match child {
+            None => self.around.world.count(Fault::SessionPanics),
+            Some(Child::SignalingSocket) => {
+                self.around.world.count(Fault::SignalingSocketPanics);
+                self.around.world.count(Fault::SequenceGap);
+            }
+            Some(Child::ControlChannel) => self.around.world.count(Fault::ControlChannelPanics),
+            Some(Child::TranscriptWriter) => self.around.world.count(Fault::WriterPanics),
+            Some(Child::RecordingTracker) => self.around.world.count(Fault::RecordingTrackerPanics),
+            Some(Child::Summarizer) => {}
+        }
+    }
+
+    /// The outbox keeps to its cap; what the interview itself decides may pass it by a little.
+    async fn probe(&mut self) {
+        let Some(answer) = self.around.fleet.request("GET", "/debug/snapshot").await else { return };
+        let Some((_, body)) = answer.split_once("\r\n\r\n") else { return };
+        let snapshot: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        let backlog = snapshot["backlog_records"].as_u64().unwrap_or(0);
+        if backlog > self.plan.max_records as u64 + 100 {
+            self.around.world.violate("the_outbox_keeps_to_its_cap", format!("{backlog} records"));
+        }
+        self.around.world.note(format_args!("probe: {backlog} records wait"));
+    }
+
+    /// Nobody looks at the page any more, unless someone who does not leave.
+    fn close(&mut self) {
+        self.page = None;
+        self.others.clear();
+        for number in 1..=self.around.fleet.newest().unwrap_or(0) {
+            self.around.fleet.kill(number);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Models of who writes the summary and who keeps the recording.
+
+use crate::database::COMPETENCY;
+use crate::faults::Fault;
+use crate::plan::{Plan, SummaryFault};
+use crate::world::{Cut, World};
+use async_trait::async_trait;
+use interview_runtime::ids::VideoId;
+use interview_runtime::integrations::api_video::{Ingest, VideoStatus};
+use interview_runtime::integrations::call_error::{CallError, CallErrorKind};
+use interview_runtime::integrations::http_client::{CallLimits, Vendor};
+use interview_runtime::integrations::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest, ResponseUsage};
+use interview_runtime::integrations::outside::{SummaryModel, VideoProvider};
+use secrecy::SecretString;
+use serde_json::json;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// What a planted panic says; any other panic is a finding.
+pub const INJECTED: &str = "injected fault";
+
+fn timed_out(vendor: Vendor, action: &'static str) -> CallError {
+    CallError::new(CallLimits { vendor, action, deadline: Duration::from_secs(10), max_body_bytes: 1 }, CallErrorKind::TimedOut)
+}
+
+#[derive(Clone, Debug)]
+pub struct Writer {
+    world: World,
+    faults: Arc<Mutex<VecDeque<SummaryFault>>>,
+    cut: Cut,
+}
+
+impl Writer {
+    pub fn new(world: World, plan: &Plan) -> Self {
+        Self { world, faults: Arc::new(Mutex::new(plan.summary_faults.clone())), cut: Cut::default() }
+    }
+
+    pub fn door(&self, cut: Cut) -> Arc<Self> {
+        Arc::new(Self { cut, ..self.clone() })
+    }
+}
+
+#[async_trait]
+impl SummaryModel for Writer {
+    async fn ask(&self, request: &ResponseRequest) -> Result<ResponseOutcome, ResponseError> {
+        sleep(Duration::from_millis(700)).await;
+        if self.cut.is_cut() {
+            return Err(ResponseError::Call(timed_out(Vendor::OpenAi, "create_response")));
+        }
+        let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        match fault {
+            Some(SummaryFault::Panics) => self.world.count(Fault::SummarizerPanics),
+            Some(_) => self.world.count(Fault::SummaryUnusable),
+            None => {}
+        }
+        let text = match fault {
+            Some(SummaryFault::Panics) => panic!("{INJECTED}"),
+            Some(SummaryFault::Garbage) => "{}".to_owned(),
+            Some(SummaryFault::Refusal) => return Err(ResponseError::Refused { refusal: "no".into() }),
+            Some(SummaryFault::Unavailable) => return Err(ResponseError::Failed { code: "server_error".to_owned() }),
+            Some(SummaryFault::Hangs) => {
+                sleep(Duration::from_mins(2)).await;
+                return Err(ResponseError::Call(timed_out(Vendor::OpenAi, "create_response")));
+            }
+            None => json!({
+                "overall": "Talked.", "recommendation": "insufficient_evidence", "strengths": [], "concerns": [],
+                "competencies": [{"competency_id": COMPETENCY, "name": "Care", "assessment": "not_assessed", "rationale": "Not talked about.", "evidence": []}],
+            })
+            .to_string(),
+        };
+        let usage = ResponseUsage::default();
+        Ok(ResponseOutcome { id: "r".to_owned(), model: request.model.clone(), text: text.into(), usage, request_id: None })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Videos {
+    world: World,
+    settles: bool,
+    finished: Arc<AtomicBool>,
+    cut: Cut,
+}
+
+impl Videos {
+    pub fn new(world: World, plan: &Plan) -> Self {
+        Self { world, settles: plan.recording_settles, finished: Arc::default(), cut: Cut::default() }
+    }
+
+    pub fn door(&self, cut: Cut) -> Arc<Self> {
+        Arc::new(Self { cut, ..self.clone() })
+    }
+
+    /// The browser has sent the last part.
+    pub fn finish(&self) {
+        self.finished.store(true, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl VideoProvider for Videos {
+    async fn status(&self, _: &VideoId) -> Result<VideoStatus, CallError> {
+        sleep(Duration::from_millis(60)).await;
+        if self.cut.is_cut() {
+            return Err(timed_out(Vendor::ApiVideo, "status"));
+        }
+        let finished = self.finished.load(Ordering::Relaxed);
+        if finished && !self.settles {
+            self.world.count(Fault::RecordingNeverSettles);
+        }
+        let status = if finished && self.settles { "uploaded" } else { "uploading" };
+        Ok(VideoStatus { ingest: Ingest { status: Some(status.to_owned()), ..Ingest::default() }, ..VideoStatus::default() })
+    }
+
+    async fn close_upload(&self, _: &VideoId, _: u32) -> Result<(), CallError> {
+        sleep(Duration::from_millis(60)).await;
+        Ok(())
+    }
+
+    async fn delete_upload_token(&self, _: &SecretString) -> Result<(), CallError> {
+        sleep(Duration::from_millis(60)).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,772 @@
+//! A model of the voice provider: calls, the conversation in them, and the lines into them.
+//!
+//! It keeps the provider's habits that cost something: words that are final long after they
+//! were said, replies that are generated before they are heard, interruptions, one reply at a
+//! time, an order that only `previous_item_id` tells, and nothing repeated for who joins late.
+
+use crate::book::Book;
+use crate::faults::Fault;
+use crate::mutants::Mutant;
+use crate::plan::{CallFault, Plan};
+use crate::world::{Cut, Point, World};
+use async_trait::async_trait;
+use fastrand::Rng;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use interview_runtime::domain::voice::Speaker;
+use interview_runtime::ids::CallId;
+use interview_runtime::integrations::call_error::{BodyExcerpt, CallError, CallErrorKind};
+use interview_runtime::integrations::http_client::{CallLimits, Head, Vendor};
+use interview_runtime::integrations::openai::calls::{CallCreated, CreateCallError, HungUp};
+use interview_runtime::integrations::openai::events::{ClientEvent, NewContent, NewItem, ServerEvent};
+use interview_runtime::integrations::openai::session_config::SessionConfig;
+use interview_runtime::integrations::openai::sideband::{Closed, ConnectSidebandError, Inbound, SidebandError};
+use interview_runtime::integrations::outside::{Line, LineReader, LineWriter, VoiceProvider};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
+
+const LIFETIME: Duration = Duration::from_hours(1);
+/// A call whose browser is gone, or never came, is ended by the provider.
+const MEDIA_PATIENCE: Duration = Duration::from_secs(30);
+
+fn limits(action: &'static str) -> CallLimits {
+    CallLimits { vendor: Vendor::OpenAi, action, deadline: Duration::from_secs(10), max_body_bytes: 1 }
+}
+
+fn status(action: &'static str, status: u16, retry_after: Option<&'static str>) -> CallError {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut headers = HeaderMap::new();
+    headers.extend(retry_after.map(|value| (http::header::RETRY_AFTER, HeaderValue::from_static(value))));
+    let kind = CallErrorKind::Status { status, vendor_code: None, excerpt: BodyExcerpt::new(b"") };
+    CallError::new(limits(action), kind).with_head(Head { status, headers })
+}
+
+/// What goes over a line: the event, and what it tells of which item.
+#[derive(Clone, Debug)]
+struct Wire {
+    text: String,
+    places: Option<String>,
+    settles: Option<String>,
+}
+
+#[derive(Debug)]
+enum ToLine {
+    Wire(Wire),
+    Lost { close: Option<u16> },
+    Expired,
+}
+
+#[derive(Debug)]
+enum Input {
+    Media(mpsc::UnboundedSender<Value>),
+    MediaGone,
+    Joined {
+        line: u64,
+        to: mpsc::UnboundedSender<ToLine>,
+    },
+    Said {
+        line: u64,
+        event: ClientEvent,
+    },
+    DropLines {
+        close: Option<u16>,
+    },
+    /// The interviewer is to end the interview with its next reply.
+    Conclude,
+    End,
+}
+
+#[derive(Debug)]
+struct Call {
+    to: mpsc::UnboundedSender<Input>,
+    opened: Instant,
+    opener: u32,
+    alive: bool,
+    excused: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Voice {
+    inner: Arc<Mutex<Inner>>,
+    world: World,
+    book: Book,
+}
+
+#[derive(Debug)]
+struct Inner {
+    calls: BTreeMap<String, Call>,
+    call_faults: VecDeque<CallFault>,
+    sideband_refusals: u32,
+    hang_hang_ups: bool,
+    concluding: bool,
+    lifetime: Duration,
+    expires: bool,
+    last_line: u64,
+    rng: Rng,
+    mutant: Option<Mutant>,
+}
+
+impl Voice {
+    pub fn new(world: World, book: Book, plan: &Plan, seed: u64, mutant: Option<Mutant>) -> Self {
+        let inner = Inner {
+            calls: BTreeMap::new(),
+            call_faults: plan.call_faults.clone(),
+            sideband_refusals: plan.sideband_refusals,
+            hang_hang_ups: false,
+            concluding: false,
+            lifetime: plan.call_lifetime.unwrap_or(LIFETIME),
+            expires: plan.call_lifetime.is_some(),
+            last_line: 0,
+            rng: Rng::with_seed(seed ^ 0x0a1),
+            mutant,
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), world, book }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn door(&self, process: u32, cut: Cut) -> Arc<VoiceDoor> {
+        Arc::new(VoiceDoor { voice: self.clone(), process, cut })
+    }
+
+    fn tell(&self, call: &str, input: Input) -> bool {
+        self.lock().calls.get(call).is_some_and(|call| call.alive && call.to.send(input).is_ok())
+    }
+
+    // ---- the browser's side ----
+
+    /// The browser's media reach the call; what is said in it comes back.
+    pub fn connect_media(&self, call: &str) -> Option<mpsc::UnboundedReceiver<Value>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.tell(call, Input::Media(sender)).then_some(receiver)
+    }
+
+    pub fn disconnect_media(&self, call: &str) {
+        self.tell(call, Input::MediaGone);
+    }
+
+    // ---- faults ----
+
+    pub fn drop_sidebands(&self) -> bool {
+        let close = [Some(1001), Some(1011), None][self.lock().rng.usize(0..3)];
+        let alive = self.alive();
+        alive.iter().filter(|call| self.tell(call, Input::DropLines { close })).count() > 0
+    }
+
+    pub fn end_calls(&self) -> bool {
+        let alive = self.alive();
+        for call in &alive {
+            self.end(call);
+        }
+        !alive.is_empty()
+    }
+
+    pub fn hang_hang_ups(&self) {
+        self.lock().hang_hang_ups = true;
+    }
+
+    /// From now on the interviewer says goodbye and calls its tool as soon as it speaks.
+    pub fn conclude(&self) {
+        self.lock().concluding = true;
+        for call in self.alive() {
+            self.tell(&call, Input::Conclude);
+        }
+    }
+
+    // ---- what is known at the end ----
+
+    pub fn alive(&self) -> Vec<String> {
+        self.lock().calls.iter().filter(|(_, call)| call.alive).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Calls that should have been hung up and live on.
+    pub fn orphans(&self) -> Vec<String> {
+        self.lock().calls.iter().filter(|(_, call)| call.alive && !call.excused).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// A process dies before it could store that it opened these calls: nobody can know them.
+    pub fn excuse(&self, process: u32, stored: &[CallId]) {
+        for (id, call) in &mut self.lock().calls {
+            call.excused |= call.opener == process && !stored.iter().any(|known| known.as_str() == id);
+        }
+    }
+
+    /// The provider's own day ends: for calls that nobody could know.
+    pub fn end_excused(&self) {
+        for call in self.alive() {
+            self.end(&call);
+        }
+    }
+
+    fn end(&self, id: &str) {
+        let mut inner = self.lock();
+        if let Some(call) = inner.calls.get_mut(id)
+            && std::mem::replace(&mut call.alive, false)
+        {
+            let _ = call.to.send(Input::End);
+        }
+    }
+
+    fn open(&self, process: u32) -> String {
+        let (to, inputs) = mpsc::unbounded_channel();
+        let (id, lifetime, expires, rng, concluding) = {
+            let mut inner = self.lock();
+            let id = format!("rtc_{}", inner.calls.len());
+            let call = Call { to, opened: Instant::now(), opener: process, alive: true, excused: false };
+            inner.calls.insert(id.clone(), call);
+            (id, inner.lifetime, inner.expires, Rng::with_seed(inner.rng.u64(..)), inner.concluding)
+        };
+        self.world.note(format_args!("voice: {id} opened by process {process}"));
+        let conversation = Conversation {
+            voice: self.clone(),
+            id: id.clone(),
+            rng,
+            expires_at: Instant::now() + lifetime,
+            expires,
+            items: Vec::new(),
+            lines: Vec::new(),
+            browser: None,
+            media_since: Instant::now(),
+            due: BTreeMap::new(),
+            steps: 0,
+            names: 0,
+            active: None,
+            playing: None,
+            concluding,
+            concluded: false,
+        };
+        tokio::spawn(conversation.run(inputs));
+        id
+    }
+}
+
+/// The provider as one process reaches it.
+#[derive(Debug)]
+pub struct VoiceDoor {
+    voice: Voice,
+    process: u32,
+    cut: Cut,
+}
+
+#[async_trait]
+impl VoiceProvider for VoiceDoor {
+    async fn create_call(&self, _: &str, _: &SessionConfig) -> Result<CallCreated, CreateCallError> {
+        let (there, back, fault) = {
+            let mut inner = self.voice.lock();
+            (inner.rng.u64(20..200), inner.rng.u64(20..200), inner.call_faults.pop_front())
+        };
+        sleep(Duration::from_millis(there)).await;
+        if self.cut.is_cut() {
+            return Err(CreateCallError::Open(CallError::new(limits("create_call"), CallErrorKind::TimedOut)));
+        }
+        let refused = |code, after| Err(CreateCallError::Open(status("create_call", code, after)));
+        match fault {
+            Some(CallFault::RateLimited) => {
+                self.voice.world.count(Fault::CallRateLimited);
+                return refused(429, Some("1"));
+            }
+            Some(CallFault::Fails) => {
+                self.voice.world.count(Fault::CallFails);
+                return refused(500, None);
+            }
+            _ => {}
+        }
+        let id = self.voice.open(self.process);
+        self.voice.world.pass(Point::CallOpened);
+        let call_id = CallId(id.clone());
+        match fault {
+            Some(CallFault::Hangs) => {
+                self.voice.world.count(Fault::CallHangs);
+                sleep(Duration::from_secs(10)).await;
+                Err(CreateCallError::Open(CallError::new(limits("create_call"), CallErrorKind::TimedOut)))
+            }
+            Some(CallFault::Orphaned) => {
+                self.voice.world.count(Fault::CallOrphaned);
+                let source = CallError::new(limits("create_call"), CallErrorKind::Unexpected("the answer is not an sdp"));
+                Err(CreateCallError::Orphaned { call_id, source })
+            }
+            _ => {
+                sleep(Duration::from_millis(back)).await;
+                if self.cut.is_cut() {
+                    return Err(CreateCallError::Open(CallError::new(limits("create_call"), CallErrorKind::TimedOut)));
+                }
+                Ok(CallCreated { call_id, answer_sdp: format!("v=0\r\ns={id}\r\n"), request_id: None })
+            }
+        }
+    }
+
+    async fn hang_up(&self, call: &CallId) -> Result<HungUp, CallError> {
+        let (delay, hangs, mutant) = {
+            let mut inner = self.voice.lock();
+            (inner.rng.u64(10..80), std::mem::take(&mut inner.hang_hang_ups), inner.mutant)
+        };
+        if hangs {
+            self.voice.world.count(Fault::HangsInShutdown);
+            sleep(Duration::from_secs(5)).await;
+            return Err(CallError::new(limits("hang_up"), CallErrorKind::TimedOut));
+        }
+        sleep(Duration::from_millis(delay)).await;
+        if self.cut.is_cut() {
+            return Err(CallError::new(limits("hang_up"), CallErrorKind::TimedOut));
+        }
+        if mutant == Some(Mutant::NoHangUp) {
+            return Ok(HungUp::Ending);
+        }
+        let alive = self.voice.lock().calls.get(call.as_str()).is_some_and(|call| call.alive);
+        self.voice.world.note(format_args!("voice: process {} hangs up {call}", self.process));
+        self.voice.end(call.as_str());
+        Ok(if alive { HungUp::Ending } else { HungUp::AlreadyEnded })
+    }
+
+    async fn join(&self, call: &CallId) -> Result<Line, ConnectSidebandError> {
+        let (delay, fresh, refused) = {
+            let mut inner = self.voice.lock();
+            let fresh = inner.calls.get(call.as_str()).is_some_and(|call| call.opened.elapsed() < Duration::from_millis(400));
+            let refused = inner.sideband_refusals > 0;
+            inner.sideband_refusals = inner.sideband_refusals.saturating_sub(1);
+            (inner.rng.u64(20..150), fresh && inner.rng.u8(0..4) == 0, refused)
+        };
+        sleep(Duration::from_millis(delay)).await;
+        if self.cut.is_cut() {
+            return Err(ConnectSidebandError::TimedOut);
+        }
+        if refused {
+            self.voice.world.count(Fault::SidebandRefused);
+            return Err(ConnectSidebandError::Refused { status: 503, vendor_code: None, request_id: None, retry_after: None });
+        }
+        let gone = || ConnectSidebandError::CallGone { status: 404, vendor_code: None, request_id: None };
+        if fresh {
+            return Err(gone());
+        }
+        let (to, from) = mpsc::unbounded_channel();
+        let line = {
+            let mut inner = self.voice.lock();
+            inner.last_line += 1;
+            inner.last_line
+        };
+        if !self.voice.tell(call.as_str(), Input::Joined { line, to }) {
+            return Err(gone());
+        }
+        self.voice.world.note(format_args!("voice: process {} joins {call} as line {line}", self.process));
+        let reader = Reader { voice: self.voice.clone(), process: self.process, cut: self.cut.clone(), line, from };
+        let writer = Writer { voice: self.voice.clone(), cut: self.cut.clone(), call: call.0.clone(), line };
+        Ok((Box::new(reader), Box::new(writer)))
+    }
+}
+
+struct Reader {
+    voice: Voice,
+    process: u32,
+    cut: Cut,
+    line: u64,
+    from: mpsc::UnboundedReceiver<ToLine>,
+}
+
+#[async_trait]
+impl LineReader for Reader {
+    async fn next(&mut self) -> Result<Inbound, SidebandError> {
+        let next = self.from.recv().await;
+        if self.cut.is_cut() {
+            return Err(SidebandError::Silent);
+        }
+        let closed = |code, reason: &str| Ok(Inbound::Closed(Closed { code, reason: reason.to_owned() }));
+        match next {
+            Some(ToLine::Wire(wire)) => {
+                let mut book = self.voice.book.lock();
+                if let Some(said) = wire.places.as_ref().and_then(|item| book.said.get_mut(item)) {
+                    (said.placed_on, said.placed_by) = (Some(self.line), self.process);
+                }
+                if let Some(said) = wire.settles.as_ref().and_then(|item| book.said.get_mut(item)) {
+                    said.settled_by.push((self.process, Instant::now()));
+                }
+                drop(book);
+                self.voice.world.pass(Point::Heard);
+                if let Some(item) = wire.places.as_ref().or(wire.settles.as_ref()) {
+                    let what = if wire.places.is_some() { "takes its place" } else { "has its words" };
+                    self.voice.world.note(format_args!("line {}: {item} {what}", self.line));
+                }
+                Ok(Inbound::Event(ServerEvent::parse(&wire.text)))
+            }
+            Some(ToLine::Lost { close: Some(code) }) => closed(code, ""),
+            Some(ToLine::Lost { close: None }) => Err(SidebandError::Silent),
+            Some(ToLine::Expired) => closed(1001, "Your session hit the maximum duration of 60 minutes."),
+            None => closed(1005, ""),
+        }
+    }
+}
+
+struct Writer {
+    voice: Voice,
+    cut: Cut,
+    call: String,
+    line: u64,
+}
+
+#[async_trait]
+impl LineWriter for Writer {
+    async fn send(&mut self, event: &ClientEvent) -> Result<(), SidebandError> {
+        let sent = !self.cut.is_cut() && self.voice.tell(&self.call, Input::Said { line: self.line, event: event.clone() });
+        if sent { Ok(()) } else { Err(SidebandError::WriteTimedOut) }
+    }
+
+    async fn ping(&mut self) -> Result<(), SidebandError> {
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<(), SidebandError> {
+        Ok(())
+    }
+}
+
+/// What happens in the call after a while.
+#[derive(Debug)]
+enum Due {
+    Tell(Wire),
+    /// The words of an item are final.
+    Final {
+        item: String,
+        wire: Wire,
+    },
+    ReplyDone {
+        reply: String,
+        wire: Wire,
+    },
+    Heard {
+        reply: String,
+    },
+    CandidateSpeaks,
+    CandidateStops {
+        item: String,
+    },
+    Reply,
+}
+
+struct Reply {
+    id: String,
+    item: String,
+    text: String,
+    /// Its words are out already.
+    settled: bool,
+}
+
+struct Conversation {
+    voice: Voice,
+    id: String,
+    rng: Rng,
+    expires_at: Instant,
+    expires: bool,
+    items: Vec<String>,
+    lines: Vec<(u64, mpsc::UnboundedSender<ToLine>)>,
+    browser: Option<mpsc::UnboundedSender<Value>>,
+    media_since: Instant,
+    due: BTreeMap<(Instant, u64), Due>,
+    steps: u64,
+    names: u64,
+    /// Being generated.
+    active: Option<Reply>,
+    /// Being heard.
+    playing: Option<(String, String)>,
+    concluding: bool,
+    concluded: bool,
+}
+
+impl Conversation {
+    async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
+        // A candidate who hears nothing says hello.
+        self.after(8_000, 16_000, Due::CandidateSpeaks);
+        loop {
+            let patience = self.browser.is_none().then(|| self.media_since + MEDIA_PATIENCE);
+            let next = self.due.keys().next().map(|(at, _)| *at);
+            let wake = [Some(self.expires_at), patience, next].into_iter().flatten().min().unwrap_or(self.expires_at);
+            tokio::select! {
+                biased;
+                input = inputs.recv() => match input {
+                    Some(Input::End) | None => break,
+                    Some(input) => self.input(input),
+                },
+                () = sleep_until(wake) => {
+                    if Instant::now() >= self.expires_at {
+                        self.expire();
+                        break;
+                    }
+                    if patience.is_some_and(|at| Instant::now() >= at) {
+                        break;
+                    }
+                    while let Some(first) = self.due.first_entry() {
+                        if first.key().0 > Instant::now() { break }
+                        let due = first.remove();
+                        self.happens(due);
+                    }
+                }
+            }
+        }
+        self.voice.world.note(format_args!("voice: {} is over", self.id));
+        self.voice.end(&self.id);
+    }
+
+    fn expire(&mut self) {
+        if self.expires {
+            self.voice.world.count(Fault::CallExpires);
+        }
+        for (_, to) in self.lines.drain(..) {
+            let _ = to.send(ToLine::Expired);
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Media(to) => self.browser = Some(to),
+            Input::MediaGone => {
+                self.browser = None;
+                self.media_since = Instant::now();
+            }
+            Input::Joined { line, to } => self.lines.push((line, to)),
+            Input::DropLines { close } => {
+                for (_, to) in self.lines.drain(..) {
+                    self.voice.world.count(Fault::SidebandDropped);
+                    let _ = to.send(ToLine::Lost { close });
+                }
+            }
+            Input::Conclude => self.concluding = true,
+            Input::Said { line, event } => self.told(line, &event),
+            Input::End => {}
+        }
+    }
+
+    /// The runtime tells the model something.
+    fn told(&mut self, line: u64, event: &ClientEvent) {
+        match event {
+            ClientEvent::SessionUpdate { .. } => {
+                let left = self.expires_at.saturating_duration_since(Instant::now());
+                let expires_at = (self.voice.world.wall() + left).unix_timestamp();
+                let text = json!({"type": "session.updated", "session": {"expires_at": expires_at}}).to_string();
+                self.to_line(line, text);
+            }
+            ClientEvent::ResponseCreate { event_id, response } => {
+                if self.active.is_some() {
+                    let error = json!({"code": "conversation_already_has_active_response", "event_id": event_id});
+                    return self.to_line(line, json!({"type": "error", "error": error}).to_string());
+                }
+                let purpose = response.as_ref().and_then(|response| response.metadata.as_ref()?.get("purpose").cloned());
+                if purpose.as_deref() == Some("opening") {
+                    let mut book = self.voice.book.lock();
+                    book.greetings += 1;
+                    drop(book);
+                    self.voice.world.note(format_args!("voice: {} greets", self.id));
+                }
+                self.reply(purpose.as_deref());
+            }
+            ClientEvent::ItemCreate { item, .. } => {
+                let item = self.seeded(item);
+                self.place(item, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn seeded(&mut self, item: &NewItem) -> Value {
+        let id = self.name("seed");
+        match item {
+            NewItem::Message { role, content } => {
+                let kind = if matches!(content[0], NewContent::OutputText { .. }) { "output_text" } else { "input_text" };
+                json!({"id": id, "type": "message", "role": role, "content": [{"type": kind, "text": "…"}]})
+            }
+            NewItem::FunctionCallOutput { .. } => json!({"id": id, "type": "function_call_output"}),
+        }
+    }
+
+    fn name(&mut self, kind: &str) -> String {
+        self.names += 1;
+        format!("{kind}_{}_{}", self.id, self.names)
+    }
+
+    // ---- telling ----
+
+    fn to_line(&self, line: u64, text: String) {
+        let wire = Wire { text, places: None, settles: None };
+        if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
+            let _ = to.send(ToLine::Wire(wire));
+        }
+    }
+
+    fn tell(&mut self, wire: Wire) {
+        if let Some(browser) = &self.browser {
+            let _ = browser.send(serde_json::from_str(&wire.text).unwrap_or_default());
+        }
+        self.lines.retain(|(_, to)| to.send(ToLine::Wire(wire.clone())).is_ok());
+    }
+
+    fn tell_now(&mut self, event: &Value) {
+        self.tell(Wire { text: event.to_string(), places: None, settles: None });
+    }
+
+    fn at(&mut self, after: Duration, due: Due) {
+        self.steps += 1;
+        self.due.insert((Instant::now() + after, self.steps), due);
+    }
+
+    fn after(&mut self, from_ms: u64, to_ms: u64, due: Due) {
+        let after = Duration::from_millis(self.rng.u64(from_ms..to_ms));
+        self.at(after, due);
+    }
+
+    /// The item takes its place at the end of the conversation.
+    fn place(&mut self, item: Value, said: Option<Speaker>) {
+        let id = item["id"].as_str().unwrap_or_default().to_owned();
+        if let Some(speaker) = said {
+            self.voice.book.lock().speak(&id, speaker);
+        }
+        let previous = self.items.last().cloned();
+        self.items.push(id.clone());
+        let text = json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item}).to_string();
+        self.tell(Wire { text, places: Some(id), settles: None });
+    }
+
+    // ---- the AI ----
+
+    fn reply(&mut self, purpose: Option<&str>) {
+        let (id, item) = (self.name("resp"), self.name("ai"));
+        let metadata = purpose.map(|purpose| json!({"purpose": purpose}));
+        self.tell_now(
+            &json!({"type": "response.created", "response": {"id": id, "conversation_id": "conv", "metadata": metadata}}),
+        );
+        let words = self.rng.usize(4..24);
+        let text = format!("{item} says {}", "words ".repeat(words)).trim().to_owned();
+        let concludes = std::mem::take(&mut self.concluding) && !self.concluded;
+        self.active = Some(Reply { id: id.clone(), item: item.clone(), text: text.clone(), settled: false });
+        self.playing = Some((id.clone(), item.clone()));
+        self.tell_now(&json!({"type": "response.output_item.added", "response_id": id, "item": {"id": item, "type": "message", "role": "assistant"}}));
+        self.place(json!({"id": item, "type": "message", "role": "assistant", "content": []}), Some(Speaker::Ai));
+        self.tell_now(&json!({"type": "output_audio_buffer.started", "response_id": id}));
+        let half: String = text.chars().take(text.len() / 2).collect();
+        let delta = json!({"type": "response.output_audio_transcript.delta", "response_id": id, "item_id": item, "delta": half});
+        self.at(Duration::from_millis(150), Due::Tell(Wire { text: delta.to_string(), places: None, settles: None }));
+        let generated = Duration::from_millis(self.rng.u64(300..900));
+        let settled =
+            json!({"type": "response.output_audio_transcript.done", "response_id": id, "item_id": item, "transcript": text});
+        let wire = Wire { text: settled.to_string(), places: None, settles: Some(item.clone()) };
+        self.at(generated, Due::Final { item: item.clone(), wire });
+        if concludes {
+            self.concluded = true;
+            let call = self.name("call");
+            let tool = json!({"type": "response.function_call_arguments.done", "response_id": id, "item_id": call, "call_id": call, "name": "end_interview", "arguments": "{}"});
+            self.at(generated, Due::Tell(Wire { text: tool.to_string(), places: None, settles: None }));
+        }
+        // Some deltas and the whole text come with the end only.
+        let done = done(&id, &item, &text, "completed", words as u64 * 8);
+        self.at(generated + Duration::from_millis(30), Due::ReplyDone { reply: id.clone(), wire: done });
+        let heard = Duration::from_millis(words as u64 * 250 + self.rng.u64(0..500));
+        self.at(generated.max(heard), Due::Heard { reply: id });
+        if self.rng.u8(0..6) == 0 {
+            // The candidate cuts in.
+            self.after(400, 2_500, Due::CandidateSpeaks);
+        }
+    }
+
+    // ---- what becomes due ----
+
+    fn happens(&mut self, due: Due) {
+        match due {
+            Due::Tell(wire) => self.tell(wire),
+            Due::Final { item, wire } => {
+                // A reply that was cut off meanwhile has its words in `response.done`.
+                let cut = self.active.as_ref().is_none_or(|reply| reply.item != item) && item.starts_with("ai_");
+                if !cut {
+                    if let Some(active) = self.active.as_mut().filter(|reply| reply.item == item) {
+                        active.settled = true;
+                    }
+                    self.settle(&item, &wire);
+                }
+            }
+            Due::ReplyDone { reply, wire } => {
+                if self.active.take_if(|active| active.id == reply).is_some() {
+                    self.tell(wire);
+                }
+            }
+            Due::Heard { reply } => {
+                if self.playing.take_if(|(playing, _)| *playing == reply).is_some() {
+                    self.tell_now(&json!({"type": "output_audio_buffer.stopped", "response_id": reply}));
+                    if !self.concluded {
+                        self.after(800, 4_000, Due::CandidateSpeaks);
+                    }
+                }
+            }
+            Due::CandidateSpeaks => self.candidate_speaks(),
+            Due::CandidateStops { item } => self.candidate_stops(&item),
+            Due::Reply => {
+                if self.active.is_none() {
+                    self.reply(None);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, item: &str, wire: &Wire) {
+        let text =
+            serde_json::from_str::<Value>(&wire.text).ok().and_then(|event| Some(event["transcript"].as_str()?.to_owned()));
+        if let Some(said) = self.voice.book.lock().said.get_mut(item) {
+            said.text = text;
+        }
+        self.tell(wire.clone());
+    }
+
+    fn candidate_speaks(&mut self) {
+        if self.browser.is_none() {
+            // Nobody is there; perhaps later.
+            return self.after(2_000, 6_000, Due::CandidateSpeaks);
+        }
+        if self.due.values().any(|due| matches!(due, Due::CandidateStops { .. } | Due::Reply)) {
+            return;
+        }
+        let item = self.name("me");
+        self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": 1}));
+        if let Some((reply, cut)) = self.playing.take() {
+            if let Some(active) = self.active.take() {
+                let said_so_far = if active.settled { active.text.len() } else { active.text.len() / 2 };
+                let half: String = active.text.chars().take(said_so_far).collect::<String>().trim().to_owned();
+                if let Some(said) = self.voice.book.lock().said.get_mut(&active.item) {
+                    said.text = Some(half.clone());
+                }
+                self.tell(done(&active.id, &active.item, &half, "cancelled", 20));
+            }
+            self.tell_now(&json!({"type": "output_audio_buffer.cleared", "response_id": reply}));
+            self.tell_now(&json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": 700}));
+        }
+        self.after(600, 4_000, Due::CandidateStops { item });
+    }
+
+    fn candidate_stops(&mut self, item: &str) {
+        self.tell_now(&json!({"type": "input_audio_buffer.speech_stopped", "item_id": item, "audio_end_ms": 2}));
+        let previous = self.items.last().cloned();
+        self.tell_now(&json!({"type": "input_audio_buffer.committed", "item_id": item, "previous_item_id": previous}));
+        self.place(
+            json!({"id": item, "type": "message", "role": "user", "content": [{"type": "input_audio"}]}),
+            Some(Speaker::Candidate),
+        );
+        let failed = self.rng.u8(0..25) == 0;
+        let event = if failed {
+            json!({"type": "conversation.item.input_audio_transcription.failed", "item_id": item, "error": {}})
+        } else {
+            json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": item, "transcript": format!("{item} answers {}", self.rng.u32(..))})
+        };
+        let wire = Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()) };
+        // Often in the middle of the answer, sometimes after it.
+        let latest = if self.rng.u8(0..5) == 0 { 5_000 } else { 1_500 };
+        self.after(150, latest, Due::Final { item: item.to_owned(), wire });
+        self.after(200, 700, Due::Reply);
+    }
+}
+
+fn done(reply: &str, item: &str, text: &str, status: &str, tokens: u64) -> Wire {
+    let event = json!({"type": "response.done", "response": {
+        "id": reply, "status": status, "conversation_id": "conv",
+        "usage": {"output_token_details": {"audio_tokens": tokens}},
+        "output": [{"id": item, "type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": text}]}],
+    }});
+    Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()) }
+}

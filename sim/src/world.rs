@@ -1,0 +1,141 @@
+//! What all parts of one simulated interview share: the trace, the counters, what was found
+//! wrong, the wall clock, and the points at which a planned fault may strike.
+
+use crate::faults::{Counters, Fault};
+use crate::plan::Action;
+use interview_runtime::clock::Clock;
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Where a fault can be made to strike exactly, rather than at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// A transaction was applied; its reply is still on the way.
+    Commit,
+    /// The process took an event from its sideband.
+    Heard,
+    /// The browser sent a frame.
+    Frame,
+    /// The provider opened a call; its answer is still on the way.
+    CallOpened,
+}
+
+#[derive(Clone, Debug)]
+pub struct World(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    born: Instant,
+    hash: DefaultHasher,
+    lines: Option<Vec<String>>,
+    events: u64,
+    counters: Counters,
+    violations: Vec<String>,
+    clock_offset: time::Duration,
+    passed: [u64; 4],
+    armed: Vec<(Point, u64, Action)>,
+    strike: mpsc::UnboundedSender<Action>,
+}
+
+impl World {
+    pub fn new(keep_lines: bool, armed: Vec<(Point, u64, Action)>, strike: mpsc::UnboundedSender<Action>) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            born: Instant::now(),
+            hash: DefaultHasher::new(),
+            lines: keep_lines.then(Vec::new),
+            events: 0,
+            counters: Counters::default(),
+            violations: Vec::new(),
+            clock_offset: time::Duration::ZERO,
+            passed: [0; 4],
+            armed,
+            strike,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One line of the trace.
+    pub fn note(&self, what: fmt::Arguments<'_>) {
+        let mut inner = self.lock();
+        let line = format!("{:>10} {what}", inner.born.elapsed().as_millis());
+        inner.hash.write(line.as_bytes());
+        inner.events += 1;
+        if let Some(lines) = &mut inner.lines {
+            lines.push(line);
+        }
+    }
+
+    pub fn count(&self, fault: Fault) {
+        self.lock().counters.count(fault);
+        self.note(format_args!("FAULT {}", fault.name()));
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.lock().counters.clone()
+    }
+
+    /// An invariant does not hold.
+    pub fn violate(&self, invariant: &'static str, what: impl fmt::Display) {
+        let text = format!("{invariant}: {what}");
+        self.note(format_args!("VIOLATION {text}"));
+        self.lock().violations.push(text);
+    }
+
+    pub fn violations(&self) -> Vec<String> {
+        self.lock().violations.clone()
+    }
+
+    pub fn trace(&self) -> (u64, u64, Vec<String>) {
+        let inner = self.lock();
+        (inner.hash.finish(), inner.events, inner.lines.clone().unwrap_or_default())
+    }
+
+    /// Something reached a point; a fault that was planned for it strikes now.
+    pub fn pass(&self, point: Point) {
+        let mut inner = self.lock();
+        inner.passed[point as usize] += 1;
+        let passed = inner.passed[point as usize];
+        if let Some(index) = inner.armed.iter().position(|(at, count, _)| *at == point && *count == passed) {
+            let (_, _, action) = inner.armed.remove(index);
+            let _ = inner.strike.send(action);
+        }
+    }
+
+    pub fn wall(&self) -> OffsetDateTime {
+        let inner = self.lock();
+        // A fixed day: nothing may depend on when the simulation runs.
+        let start = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+        start + inner.born.elapsed() + inner.clock_offset
+    }
+
+    pub fn jump(&self, by: time::Duration) {
+        self.lock().clock_offset += by;
+    }
+
+    pub fn clock(&self) -> Clock {
+        let world = self.clone();
+        Clock::from_fn(move || world.wall())
+    }
+}
+
+/// Set when a process is killed: whatever it still does reaches nobody.
+#[derive(Clone, Debug, Default)]
+pub struct Cut(Arc<AtomicBool>);
+
+impl Cut {
+    pub fn cut(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
