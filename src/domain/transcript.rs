@@ -271,7 +271,7 @@ impl Transcript {
             && let [(item, _)] = texts
         {
             let slot = self.slot(item, now);
-            slot.audio_ms = Some(tokens * MS_PER_AUDIO_TOKEN);
+            slot.audio_ms = Some(tokens.saturating_mul(MS_PER_AUDIO_TOKEN));
             if slot.heard_ms.is_some() && !touched.contains(item) {
                 touched.push(item.clone());
             }

@@ -129,7 +129,7 @@ impl Slot {
         if heard >= audio {
             return Some(self.text.clone());
         }
-        let wanted = self.text.chars().count() as u64 * heard / audio.max(1);
+        let wanted = self.text.chars().count() as u128 * u128::from(heard) / u128::from(audio.max(1));
         let cut: String = self.text.chars().take(wanted as usize).collect();
         Some(cut.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words).to_owned())
     }

@@ -133,6 +133,13 @@ impl World {
     }
 
     /// The configuration of a session process that listens on `address`, as environment variables.
+    /// The database as the runtime's own login.
+    pub fn store(&self) -> interview_runtime::integrations::store::Store {
+        let keys = self.keys(free_address(), &[]);
+        let config = Config::load(None, Role::Session, Some(keys)).expect("a valid configuration");
+        interview_runtime::integrations::clients::store(&config).expect("a valid address")
+    }
+
     fn keys(&self, address: SocketAddr, overrides: &[(&str, &str)]) -> HashMap<String, String> {
         let mut keys: HashMap<String, String> = [
             ("INTERVIEW__HTTP__BIND", address.to_string()),
