@@ -78,6 +78,16 @@ scene('a lost voice line is covered calmly and comes back', { timeout: 240_000 }
   const said = await settled(candidate, 'ai');
   await answer(candidate);
   assert.equal(await interviewerHasSpoken(candidate, said), 'your turn');
+
+  // The other way to lose it: no packet comes through any more, and nobody says so.
+  const silent = (await callsOf({ since, name: 'Amara Okafor' })).find((each) => each.alive);
+  assert.equal(await sandbox.inject('lose_network', silent.call_id), 1);
+  await eventually(
+    'the silence is noticed and another call is up',
+    async () => (await receivedAudio(candidate.page)).calls > again.calls,
+  );
+  await live(candidate);
+  assert.notEqual(await interviewerHasSpoken(candidate, await settled(candidate, 'ai').then((n) => n - 1)), 'over');
   await candidate.context.close();
 });
 

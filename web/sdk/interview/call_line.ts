@@ -76,8 +76,10 @@ export class CallLine extends Emitter<CallLineEvents> {
     if (!this.#call?.alive) await this.#place();
   }
 
-  /** Drops the call there is and places a new one. */
+  /** Drops the call there is and places a new one, unless a new one is on its way. */
   async replace(why: CallEnd): Promise<void> {
+    // Both sides notice a lost call. Who asks for what is being done must not undo it.
+    if (this.#placing) return;
     if (this.#call) this.#drop(why);
     await this.#place();
   }

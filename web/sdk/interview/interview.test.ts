@@ -214,6 +214,21 @@ describe('Interview', () => {
     expect(calls.length).toBe(before + 1);
   });
 
+  it('places one new call when both sides have noticed that the old one is lost', async () => {
+    const { live, calls, call, socket, answer, flush, interview } = setUp();
+    await live();
+    call().emit('state', 'failed');
+    call().emit('lost', 'ice_failed');
+    await flush();
+    expect(socket().of('media_state').at(-1)).toMatchObject({ state: 'failed' });
+    socket().receive({ type: 'media_renegotiate', n: 9, reason: 'lost' });
+    await flush();
+    expect(calls).toHaveLength(2);
+    expect(call().alive).toBe(true);
+    await answer();
+    expect(interview.state.kind).toBe('live');
+  });
+
   it('replaces a call whose line has failed', async () => {
     const { live, calls, call, answer, flush, interview, recorders } = setUp();
     await live();
