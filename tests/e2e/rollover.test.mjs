@@ -53,7 +53,6 @@ scene('a call is renewed before it reaches its limit, and after it was ended by 
   assert.notEqual(ended.end_reason, 'expired', 'it was renewed before its limit');
   const cut = ended.items.filter((item) => item.role === 'assistant' && item.status !== 'completed');
   assert.deepEqual(cut, [], 'nobody was cut short');
-  await oneTurn(candidate, (await settled(candidate, 'ai')) - 1);
 
   // And one that is over all at once.
   assert.equal(await interviewerHasSpoken(candidate, (await settled(candidate, 'ai')) - 1), 'your turn');

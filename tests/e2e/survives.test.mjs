@@ -7,6 +7,7 @@ import { chaosProxy } from './lib/chaos_proxy.mjs';
 import { receivedAudio } from './lib/fake_microphone.mjs';
 import { sandbox } from './lib/sandbox.mjs';
 import {
+  answer,
   checkDevices,
   comeBack,
   end,
@@ -155,6 +156,37 @@ scene('the process is killed', { timeout: 180_000 }, async (t) => {
   await candidate.context.close();
   const { machines } = await isWhole(t, interview);
   assert.deepEqual(machines.map((each) => each.restarts), [1], 'one machine, restarted once');
+});
+
+scene('the machine is lost with its host', { timeout: 240_000 }, async (t) => {
+  const candidate = await person(browser, 'lost');
+  const interview = await begun(candidate, 'jonas@demo.test', 'Jonas Weber');
+  assert.equal(await interviewerHasSpoken(candidate, await settled(candidate, 'ai').then((n) => n - 1)), 'your turn');
+  const [machine] = await machinesOf(interview.sessionId);
+  await sandbox.loseMachine(machine.id);
+  const lostAt = Date.now();
+  // The call itself goes on without us: what is said now is the browser's to tell.
+  await answer(candidate);
+  await candidate.page.getByTestId('link-notice').getByText('your call is not').waitFor({ timeout: 20_000 });
+  await shoot(candidate, '18-machine-lost', { all: true });
+  await eventually(
+    'another machine has taken the interview up',
+    async () => (await machinesOf(interview.sessionId)).some((each) => each.id !== machine.id && each.state === 'started'),
+    { timeoutMs: 90_000 },
+  );
+  t.diagnostic(`another machine after ${Date.now() - lostAt} ms`);
+  await eventually('a new call', async () => (await receivedAudio(candidate.page)).calls >= 2, { timeoutMs: 60_000, everyMs: 50 });
+  await live(candidate);
+  await line(candidate, 'Connected').waitFor();
+  t.diagnostic(`talking again ${Date.now() - lostAt} ms after the loss`);
+  await shoot(candidate, '19-machine-replaced');
+  await oneTurn(candidate, (await settled(candidate, 'ai')) - 1);
+  await end(candidate);
+  assert.deepEqual(candidate.complaints, []);
+  await candidate.context.close();
+  const { session, machines } = await isWhole(t, interview);
+  assert.equal(machines.length, 2, 'two machines, one after the other');
+  assert.equal(session.machine.attempt, 2);
 });
 
 scene('two windows', { timeout: 180_000 }, async (t) => {

@@ -92,7 +92,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     super();
     this.#options = {
       openSocket: (url, protocols) => new WebSocket(url, protocols),
-      backoff: { baseMs: 500, capMs: 15_000 },
+      backoff: { baseMs: 500, capMs: 8_000 },
       ackTimeoutMs: 10_000,
       readyTimeoutMs: 15_000,
       probeTimeoutMs: 4_000,
