@@ -117,6 +117,7 @@ pub struct Keeper {
     pub max_attempts: u32,
     orphan_interval_ms: u64,
     orphan_grace_ms: u64,
+    upload_grace_ms: u64,
     recording_check_ms: u64,
     pub recording_checks: u32,
     summary_retry_ms: u64,
@@ -437,6 +438,9 @@ impl Keeper {
     }
     pub fn orphan_grace(&self) -> Duration {
         ms(self.orphan_grace_ms)
+    }
+    pub fn upload_grace(&self) -> Duration {
+        ms(self.upload_grace_ms)
     }
     pub fn recording_check(&self) -> Duration {
         ms(self.recording_check_ms)

@@ -16,7 +16,8 @@ const EMPTY_LOOKS: u32 = 3;
 
 impl Keepers {
     pub(super) async fn settle_recordings(self) -> Result<(), StoreError> {
-        let taken = self.store.take_recordings(self.config.keeper.recording_check(), LONGEST_PAUSE, BATCH).await?;
+        let keeper = &self.config.keeper;
+        let taken = self.store.take_recordings(keeper.recording_check(), LONGEST_PAUSE, keeper.upload_grace(), BATCH).await?;
         futures_util::stream::iter(taken)
             .for_each_concurrent(AT_ONCE, |recording| {
                 let keepers = self.clone();

@@ -307,11 +307,13 @@ impl GatewayStore {
     }
 
     /// Take recordings whose state may change and which no process follows any more; each look
-    /// is twice as far from the last, from `pause` to `longest_pause`.
+    /// is twice as far from the last, from `pause` to `longest_pause`. What a browser may still
+    /// be sending is left alone for `upload_grace`.
     pub async fn take_recordings(
         &self,
         pause: Duration,
         longest_pause: Duration,
+        upload_grace: Duration,
         limit: i64,
     ) -> Result<Vec<UnsettledRecording>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
@@ -320,7 +322,8 @@ impl GatewayStore {
                  select r.session_id, r.segment from app.recordings r
                  join app.sessions s on s.tenant_id = r.tenant_id and s.id = r.session_id
                  where r.tenant_id = $1 and r.next_check_at <= now()
-                   and (r.state = 'uploaded' or (r.state in ('waiting', 'recording') and s.phase in ('completed', 'failed')))
+                   and (r.state = 'uploaded' or (r.state in ('waiting', 'recording') and s.phase in ('completed', 'failed')
+                        and coalesce(s.ended_at, s.created_at) <= now() - make_interval(secs => $5)))
                  order by r.next_check_at limit $4 for update of r skip locked)
                update app.recordings r set checks = checks + 1,
                  next_check_at = now() + make_interval(secs => least($2 * power(2, least(checks, 20)), $3))
@@ -332,6 +335,7 @@ impl GatewayStore {
             seconds(pause),
             seconds(longest_pause),
             limit,
+            seconds(upload_grace),
         )
         .fetch_all(&mut *tx)
         .await
