@@ -7,6 +7,7 @@ use interview_runtime::domain::protocol::{ServerEvent as Told, SummaryState};
 use interview_runtime::domain::record::Record;
 use interview_runtime::domain::transcript::{Status, Transcript, Witness};
 use interview_runtime::domain::voice::Speaker;
+use interview_runtime::ids::ConnectionId;
 use interview_runtime::integrations::openai::events::ServerEvent;
 use interview_runtime::integrations::openai::voice::translate;
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+/// Before the first connection there is this one.
+const NOBODY: ConnectionId = ConnectionId(0);
 
 /// Run a property for many seeds; the first that fails is named.
 fn for_seeds(count: u64, property: impl Fn(&mut fastrand::Rng)) {
@@ -49,7 +52,7 @@ fn store(journal: &Journal, rows: &mut Vec<String>) -> Vec<u64> {
             }
         }
         acks.extend(journal.stored(batch.up_to).into_iter().filter_map(|receipt| match receipt {
-            Receipt::ClientSeq(seq) => Some(seq),
+            Receipt::ClientSeq { seq, .. } => Some(seq),
             _ => None,
         }));
     }
@@ -60,16 +63,20 @@ fn store(journal: &Journal, rows: &mut Vec<String>) -> Vec<u64> {
 fn a_hundred_thousand_repeats_are_acknowledged_and_store_nothing() {
     let (journal, mut rows) = (journal(), Vec::new());
     for seq in 1..=100 {
-        journal.witness(words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("taken");
+        journal.witness(NOBODY, words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("taken");
     }
     assert_eq!(store(&journal, &mut rows).last(), Some(&100));
     for n in 0..100_000 {
         let seq = n % 100 + 1;
-        journal.witness(words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("a repeat is taken");
+        journal.witness(NOBODY, words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("a repeat is taken");
         if n % 1_000 == 0 {
             let batch = journal.batch(100).expect("an acknowledgement waits");
             assert!(batch.records.is_empty(), "a repeat stores nothing");
-            assert_eq!(journal.stored(batch.up_to), [Receipt::ClientSeq(100)], "one acknowledgement for all of them");
+            assert_eq!(
+                journal.stored(batch.up_to),
+                [Receipt::ClientSeq { connection: NOBODY, seq: 100 }],
+                "one acknowledgement for all of them"
+            );
         }
     }
     assert!(journal.backlog().0 == 0 && rows.len() == 100);
@@ -79,13 +86,13 @@ fn a_hundred_thousand_repeats_are_acknowledged_and_store_nothing() {
 fn ten_thousand_other_words_under_the_same_number_overwrite_nothing() {
     let (journal, mut rows) = (journal(), Vec::new());
     for seq in 1..=100 {
-        journal.witness(words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("taken");
+        journal.witness(NOBODY, words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("taken");
     }
     for n in 0..10_000 {
         let seq = n % 100 + 1;
         // Half of them with the same key for the entry.
         let key = if n % 2 == 0 { seq.to_string() } else { format!("x{n}") };
-        let refusal = journal.witness(words(&key, &format!("other {n}")), Some(seq), NOW).expect_err("refused");
+        let refusal = journal.witness(NOBODY, words(&key, &format!("other {n}")), Some(seq), NOW).expect_err("refused");
         assert_eq!((refusal.code, refusal.retryable), ("seq_conflict", false));
     }
     store(&journal, &mut rows);
@@ -98,7 +105,7 @@ fn arrive(order: &[u64], last: u64, stores: impl Fn(usize) -> bool) {
     let (journal, mut rows) = (journal(), Vec::new());
     let (mut came, mut acked) = (BTreeSet::new(), 0);
     for (step, seq) in order.iter().enumerate() {
-        journal.witness(words(&seq.to_string(), &seq.to_string()), Some(*seq), NOW).expect("taken");
+        journal.witness(NOBODY, words(&seq.to_string(), &seq.to_string()), Some(*seq), NOW).expect("taken");
         came.insert(*seq);
         if stores(step) || step + 1 == order.len() {
             for ack in store(&journal, &mut rows) {
