@@ -12,6 +12,7 @@ use crate::voice::Voice;
 use crate::world::{Point, World};
 use fastrand::Rng;
 use futures_util::{SinkExt, StreamExt};
+use interview_runtime::domain::transcript::Source;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -129,6 +130,7 @@ pub struct Page {
     dial_at: Option<Instant>,
     attempt: u32,
     ready: bool,
+    ready_at: Instant,
     ready_by: Instant,
     heartbeat: Duration,
     beat_at: Instant,
@@ -143,6 +145,7 @@ pub struct Page {
     offers: u32,
     stats_at: Instant,
     relayed: HashSet<String>,
+    captions: HashSet<i64>,
     notes: u32,
     ending: bool,
     end_by: Option<Instant>,
@@ -166,6 +169,7 @@ impl Page {
             dial_at: Some(now),
             attempt: 0,
             ready: false,
+            ready_at: now,
             ready_by: now + FAR,
             heartbeat: FAR,
             beat_at: now + FAR,
@@ -180,6 +184,7 @@ impl Page {
             offers: 0,
             stats_at: now + FAR,
             relayed: HashSet::new(),
+            captions: HashSet::new(),
             notes: 0,
             ending: false,
             end_by: None,
@@ -382,8 +387,26 @@ impl Page {
                 }
             }
             "phase_changed" if matches!(event["phase"].as_str(), Some("ending" | "summarizing")) => self.on_ending().await,
-            "session_ended" => self.left = Some(Left::Ended),
+            "transcript_entry" => drop(self.captions.insert(event["entry"]["seq"].as_i64().unwrap_or(0))),
+            "session_ended" => {
+                self.check_captions();
+                self.left = Some(Left::Ended);
+            }
             _ => {}
+        }
+    }
+
+    /// Whoever was there before the end has seen every word that our own line heard.
+    fn check_captions(&self) {
+        if self.ready_at.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        let unseen = self.around.database.look(|tables| {
+            let heard = tables.transcript().into_iter().filter(|entry| entry.source == Source::Sideband);
+            heard.filter(|entry| !self.captions.contains(&i64::from(entry.seq))).map(|entry| entry.key).collect::<Vec<_>>()
+        });
+        if !unseen.is_empty() {
+            self.around.world.violate("a_page_sees_every_word", format!("page {} never saw {unseen:?}", self.name));
         }
     }
 
@@ -403,6 +426,7 @@ impl Page {
     async fn on_ready(&mut self, ready: &Value) {
         self.ready_by = Instant::now() + FAR;
         self.ready = true;
+        self.ready_at = Instant::now();
         self.attempt = 0;
         self.heartbeat = Duration::from_millis(ready["heartbeat_interval_ms"].as_u64().unwrap_or(10_000));
         self.beat_at = Instant::now() + self.heartbeat;

@@ -42,6 +42,8 @@ pub struct Row {
 #[derive(Clone, Debug)]
 pub struct Tables {
     pub epoch: i32,
+    /// The process that has this epoch.
+    pub holder: u32,
     pub phase: Phase,
     pub end: Option<EndReason>,
     pub segment: i32,
@@ -83,7 +85,7 @@ pub struct Database {
     inner: Arc<Mutex<Inner>>,
     pub world: World,
     book: Book,
-    mutant: Option<Mutant>,
+    pub mutant: Option<Mutant>,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl Database {
     pub fn new(world: World, book: Book, plan: &Plan, seed: u64, mutant: Option<Mutant>) -> Self {
         let tables = Tables {
             epoch: 0,
+            holder: 0,
             phase: Phase::Created,
             end: None,
             segment: 0,
@@ -328,20 +331,16 @@ impl Door {
 impl Sessions for Door {
     async fn claim(&self, _: TenantId, _: SessionId) -> Result<(Rows, Claimed), StoreError> {
         let database = &self.database;
-        let claimed = self
+        let (epoch, claimed) = self
             .transact("take the session", true, |inner| {
                 inner.tables.epoch += 1;
-                Ok(inner.claimed())
+                let before = std::mem::replace(&mut inner.tables.holder, self.process);
+                // Who held it before can store nothing more of what it has heard.
+                let stored = stored_keys(&inner.tables);
+                database.book.lock().forgive(before, |item| stored.contains_key(item));
+                Ok((inner.tables.epoch, inner.claimed()))
             })
-            .await;
-        // Whoever held it before can store nothing more of what it has heard.
-        let (epoch, stored) = database.look(|tables| (tables.epoch, stored_keys(tables)));
-        if claimed.is_ok() {
-            for process in 0..self.process {
-                database.book.lock().forgive(process, |item| stored.contains_key(item));
-            }
-        }
-        let claimed = claimed?;
+            .await?;
         database.world.note(format_args!("db: process {} holds epoch {epoch}, phase {}", self.process, claimed.phase.as_str()));
         Ok((Arc::new(ModelRows { door: self.clone(), epoch }), claimed))
     }

@@ -102,8 +102,12 @@ impl Fleet {
             video: inner.videos.door(cut.clone()),
             clock: inner.world.clock(),
         };
-        let outside =
-            Outside { sessions: Arc::new(inner.database.door(number, cut.clone())), integrations: Arc::new(integrations) };
+        let outside = Outside {
+            sessions: Arc::new(inner.database.door(number, cut.clone())),
+            integrations: Arc::new(integrations),
+            #[cfg(feature = "mutants")]
+            mutant: inner.database.mutant.and_then(crate::mutants::Mutant::planted),
+        };
         let (config, exits) = (inner.config.clone(), inner.exits.clone());
         let died = dead.clone();
         inner.world.note(format_args!("machine: process {number} starts"));

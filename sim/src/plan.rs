@@ -143,6 +143,10 @@ impl Plan {
                 plan.add_fault(rng, talk);
             }
         }
+        if plan.limit > Duration::from_hours(1) {
+            // A day of calls of half a minute each would be thousands of chapters.
+            plan.call_lifetime = None;
+        }
         plan.at.sort_by_key(|(at, _)| *at);
         plan
     }

@@ -315,7 +315,8 @@ impl Director {
         around.world.note(format_args!("machine: process {number} exits: {exit:?}"));
         let newest = around.fleet.newest() == Some(number);
         around.fleet.gone(number);
-        if !newest || exit != Exit::Done && !around.database.healthy_for(Duration::from_secs(4)) {
+        let holds = around.database.look(|tables| tables.holder == number);
+        if !holds || exit != Exit::Done && !around.database.healthy_for(Duration::from_secs(4)) {
             self.forgive(number);
         }
         if !newest {
@@ -323,7 +324,7 @@ impl Director {
         }
         match exit {
             Exit::Done => {
-                if !self.around.database.look(|tables| tables.phase.is_terminal()) {
+                if self.around.database.look(|tables| !tables.phase.is_terminal() && tables.holder == number) {
                     self.around.world.violate("done_means_over", format!("process {number} left an open interview"));
                     self.start_later(500, 1_000);
                 }

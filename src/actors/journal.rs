@@ -10,6 +10,7 @@ use crate::domain::transcript::{Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::VoiceEvent;
 use crate::ids::ConnectionId;
+use crate::mutants::planted;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,6 +51,8 @@ pub struct Journal {
     inner: Arc<Mutex<Inner>>,
     /// Something waits to be stored.
     waiting: Arc<Notify>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<crate::mutants::Mutant>,
 }
 
 #[derive(Debug)]
@@ -90,7 +93,22 @@ impl Journal {
             promised_seq: None,
             witnessed: (0, 0),
         };
-        Self { inner: Arc::new(Mutex::new(inner)), waiting: Arc::new(Notify::new()) }
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            waiting: Arc::new(Notify::new()),
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    pub fn with_mutant(self, mutant: Option<crate::mutants::Mutant>) -> Self {
+        Self { mutant, ..self }
+    }
+
+    #[cfg(feature = "mutants")]
+    pub fn mutant(&self) -> Option<crate::mutants::Mutant> {
+        self.mutant
     }
 
     // A panic while the lock is held leaves plain data behind that is still whole.
@@ -102,6 +120,9 @@ impl Journal {
 
     /// Take in what happened in the call; settled entries go to the outbox and the browser.
     pub fn hear(&self, event: &VoiceEvent, now: OffsetDateTime) -> usize {
+        if planted!(self, WrongOrderKey) && matches!(event, VoiceEvent::ItemPlaced { previous: Some(_), .. }) {
+            return 0;
+        }
         let mut inner = self.lock();
         let entries = inner.transcript.apply(event, now);
         inner.take(entries, &self.waiting)
@@ -136,7 +157,13 @@ impl Journal {
             Arrival::Conflict => return Err(Refusal::seq_conflict(seq)),
             Arrival::TooFarAhead => return Err(Refusal::seq_gap(inner.updates.next())),
         }
+        if planted!(self, AckPassesGap) && seq > inner.updates.complete() {
+            inner.updates = Updates::after(seq);
+        }
         inner.updates.take(seq, words);
+        if planted!(self, AckBeforeCommit) {
+            inner.tell(ServerEvent::TranscriptAck { seq });
+        }
         let complete = inner.updates.complete();
         if complete > inner.recorded_seq {
             inner.recorded_seq = complete;
@@ -178,6 +205,9 @@ impl Journal {
     }
     /// All of the browser's updates up to this one are committed.
     pub fn acked_client_seq(&self) -> u64 {
+        if planted!(self, MarkBeforeCommit) {
+            return self.lock().recorded_seq;
+        }
         self.lock().acked_client_seq
     }
 
@@ -204,6 +234,9 @@ impl Journal {
         let mut inner = self.lock();
         let mut receipts = inner.outbox.stored(up_to);
         let current = inner.connection();
+        if planted!(self, LostReceipt) && receipts.len() > 1 {
+            receipts.pop();
+        }
         receipts.retain(|receipt| !matches!(receipt, Receipt::ClientSeq { connection, .. } if *connection != current));
         for receipt in &receipts {
             if let Receipt::ClientSeq { seq, .. } = receipt {
@@ -236,6 +269,10 @@ impl Journal {
         // does the database. What older connections sent and is still on its way does not
         // count for it: it may be another page, whose words must not vouch for this one's.
         let mark = inner.acked_client_seq;
+        if planted!(self, MarkVouchesForOtherPages) {
+            inner.line = Some((connection, outgoing));
+            return connection;
+        }
         inner.updates = Updates::after(mark);
         (inner.recorded_seq, inner.promised_seq) = (mark, None);
         inner.record(Record::ClientSeq(mark));
@@ -262,6 +299,9 @@ impl Journal {
 
     /// Send again what a browser missed after `last_n`.
     pub fn replay(&self, last_n: u64) {
+        if planted!(self, NoReplayOnResume) {
+            return;
+        }
         let mut inner = self.lock();
         let missed: Vec<_> = inner.events.iter().filter(|(n, _)| *n > last_n).cloned().collect();
         let all_kept = last_n >= inner.forgotten_n;

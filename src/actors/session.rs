@@ -25,6 +25,7 @@ use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
 use crate::integrations::clients::Integrations;
 use crate::integrations::outside::Rows;
 use crate::integrations::store::session::Claimed;
+use crate::mutants::planted;
 use crate::telemetry::Trace;
 use opentelemetry::Context;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -205,7 +206,11 @@ impl Actor for Session {
         let claimed = args.claimed.clone();
         let mut state = SessionState {
             session: args.session,
-            interview: Interview::new(Resumed { phase: claimed.phase, end: claimed.end, greeted: claimed.greeted }),
+            interview: Interview::new(Resumed {
+                phase: claimed.phase,
+                end: claimed.end,
+                greeted: claimed.greeted && !planted!(args.journal, GreetAgain),
+            }),
             consents: claimed.given_consents.clone(),
             call: claimed.call.clone(),
             hanging_up: Vec::new(),
@@ -230,11 +235,12 @@ impl Actor for Session {
             armed: 0,
             ticker: None,
         };
+        // A call that an earlier process left behind has no ears: end it, then wait for an offer.
+        let stray = state.call.take();
         for row in TREE.iter().filter(|row| row.start == Start::WithTree) {
             state.spawn(row.child, &myself).await?;
         }
-        // A call that an earlier process left behind has no ears: end it, then wait for an offer.
-        if let (Some(call), Some(control)) = (state.call.take(), &state.control) {
+        if let (Some(call), Some(control), false) = (stray, &state.control, planted!(state.journal, RestartForgetsCall)) {
             state.hanging_up.push(call.clone());
             control.cast(ControlChannelMsg::HangUpStray(call))?;
         }
@@ -404,6 +410,7 @@ impl SessionState {
                 self.finishing = true;
                 self.finish(myself).await;
             }
+            Effect::Arm(Timer::TimeLimit) if planted!(self.journal, TimeLimitNotArmed) => {}
             Effect::Arm(Timer::TimeLimit) => self.arm_time_limit(myself),
             Effect::Arm(timer) => self.arm(timer, self.length_of(timer), myself),
             Effect::Disarm(timer) => {

@@ -11,6 +11,7 @@ use crate::domain::protocol::{ServerEvent, Subsystem};
 use crate::error::{Fault, FaultClass, chain};
 use crate::integrations::outside::Rows;
 use crate::integrations::store::StoreError;
+use crate::mutants::planted;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::time::Duration;
@@ -63,6 +64,7 @@ impl Actor for TranscriptWriter {
                 }
             }
         });
+        while planted!(args.journal, OutboxClearedOnCrash) && args.journal.discard_first().is_some() {}
         myself.cast(TranscriptWriterMsg::FlushDue)?;
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
         Ok(TranscriptWriterState { args, backoff, degraded: false, refusals: 0, _waker: waker })
@@ -144,10 +146,13 @@ impl TranscriptWriterState {
             _ => {
                 self.refusals += 1;
                 tracing::error!(error_code = error.code().as_str(), error = %chain(error), records, tries = self.refusals, "transcript store refused a batch");
-                if self.refusals >= MAX_REFUSALS && self.set_first_aside() {
+                if self.refusals >= MAX_REFUSALS && !planted!(self.args.journal, PoisonBlocksAll) && self.set_first_aside() {
                     return true;
                 }
             }
+        }
+        if planted!(self.args.journal, NoRetryOfStoring) {
+            return false;
         }
         myself.send_after(self.backoff.next_delay(), || TranscriptWriterMsg::FlushDue);
         false

@@ -23,6 +23,7 @@ use crate::integrations::clients::{BuildError, Integrations, store};
 use crate::integrations::outside::{Rows, Sessions};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::session::Claimed;
+use crate::mutants::planted;
 use crate::telemetry::Trace;
 use axum::serve::Listener;
 use ractor::{Actor, ActorRef};
@@ -41,6 +42,8 @@ const TREES: Intensity = Intensity { restarts: 3, period_s: 60 };
 pub struct Outside {
     pub sessions: Arc<dyn Sessions>,
     pub integrations: Arc<Integrations>,
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::mutants::Mutant>,
 }
 
 /// Run the interview to its end, or until `stop`.
@@ -59,7 +62,12 @@ pub async fn run_until_signal(config: Config, session: SessionId) -> Exit {
 }
 
 fn outside(config: &Config) -> Result<Outside, BuildError> {
-    Ok(Outside { integrations: Arc::new(Integrations::new(config)?), sessions: Arc::new(store(config)?) })
+    Ok(Outside {
+        integrations: Arc::new(Integrations::new(config)?),
+        sessions: Arc::new(store(config)?),
+        #[cfg(feature = "mutants")]
+        mutant: None,
+    })
 }
 
 fn misconfigured(error: &dyn std::error::Error) -> Exit {
@@ -124,6 +132,8 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
         limits,
         rows.epoch().events_before(),
     );
+    #[cfg(feature = "mutants")]
+    let journal = journal.with_mutant(outside.mutant);
     Ok(Process { config, session, outside, rows, claimed: Arc::new(claimed), journal, trace })
 }
 
@@ -214,7 +224,9 @@ impl Process {
                     }
                     self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
                     // With the tree went our line into the call.
-                    self.journal.line_lost(self.outside.integrations.clock.now());
+                    if !planted!(self.journal, NoGapAfterRootCrash) {
+                        self.journal.line_lost(self.outside.integrations.clock.now());
+                    }
                     claimed = match self.refresh(&claimed).await {
                         Ok(fresh) => fresh,
                         Err(exit) => break exit,

@@ -142,7 +142,7 @@ impl SessionState {
         if let (TreeEnd::Exhausted(_), Some(writer)) = (end, &self.writer) {
             writer.stop(None);
         }
-        if matches!(end, TreeEnd::Interrupted | TreeEnd::Exhausted(_)) {
+        if matches!(end, TreeEnd::Interrupted | TreeEnd::Exhausted(_)) && !planted!(self.journal, PlacesLostAtShutdown) {
             // What is unfinished keeps its place; whoever takes up may still learn its words.
             self.journal.close_transcript();
         }

@@ -1,0 +1,52 @@
+//! Bugs that are planted for the simulation to find (docs/SIMULATION.md).
+//!
+//! Without the feature `mutants`, which nothing that ships turns on, there is no such bug: the
+//! question whether one is planted is the constant `false`.
+
+macro_rules! mutants {
+    ($($name:ident,)+) => {
+        #[cfg(feature = "mutants")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Mutant { $($name,)+ }
+
+        #[cfg(feature = "mutants")]
+        impl Mutant {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+mutants! {
+    AckBeforeCommit,
+    MarkBeforeCommit,
+    AckPassesGap,
+    MarkVouchesForOtherPages,
+    NoReplayOnResume,
+    LostReceipt,
+    OutboxClearedOnCrash,
+    NoRetryOfStoring,
+    PoisonBlocksAll,
+    WrongOrderKey,
+    RestartForgetsCall,
+    CallForgottenTooSoon,
+    ControlNotRevived,
+    GreetAgain,
+    NoGapAfterRootCrash,
+    PlacesLostAtShutdown,
+    TimeLimitNotArmed,
+}
+
+/// Whether this bug is planted; the journal knows.
+macro_rules! planted {
+    ($journal:expr, $name:ident) => {{
+        #[cfg(feature = "mutants")]
+        {
+            $journal.mutant() == Some($crate::mutants::Mutant::$name)
+        }
+        #[cfg(not(feature = "mutants"))]
+        {
+            false
+        }
+    }};
+}
+pub(crate) use planted;
