@@ -55,5 +55,5 @@ async fn spans_arrive_with_parents_links_and_attributes() {
     let (_, listed) = answer(world.http.get(world.internal("/sandbox/traces"))).await;
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
     let metrics = world.internal("/otlp/v1/metrics");
-    assert_eq!(answer(world.http.post(metrics).body("")).await.0, 200);
+    assert_eq!(answer(world.http.post(metrics).header("content-type", "application/x-protobuf").body("")).await.0, 200);
 }
