@@ -325,6 +325,8 @@ async fn old_keys_serve_while_the_provider_is_away_but_not_for_ever() {
     };
     assert_eq!((error.class(), error.code()), (FaultClass::Transient, ErrorCode::JwksUnavailable));
     away.store(false, Ordering::SeqCst);
+    // Longer than `refetch_interval`, within which the last failure is told again.
+    tokio::time::sleep(Duration::from_millis(20)).await;
     verifier.verify(&token).await.expect("accepted again");
 }
 
