@@ -319,6 +319,8 @@ error_codes! {
     MachineOrphaned = "machine_orphaned",
     /// A keeper could not finish a session now. It is tried again with the next passes.
     SessionUnfinished = "session_unfinished",
+    /// What is stored of a session cannot be read, so nobody can finish it. It failed; read the cause and mend the row.
+    SessionUnreadable = "session_unreadable",
     /// The work of a keeper's pass failed. Its next pass tries again; the error beside it names the cause.
     KeeperPassFailed = "keeper_pass_failed",
     /// A keeper's pass panicked. The next one starts afresh; read the panic before this line.

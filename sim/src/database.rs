@@ -416,7 +416,7 @@ impl SessionRows for ModelRows {
         self.door
             .transact("touch the session", false, |inner| {
                 self.fence(inner)?;
-                Ok(Pulse { end_requested: inner.tables.end_requested })
+                Ok(Pulse { end_requested: inner.tables.end_requested.then_some(EndReason::RecruiterEnded) })
             })
             .await
     }

@@ -11,7 +11,6 @@ use crate::actors::session::{Session, SessionArgs, SessionMsg, TreeEnd};
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::outbox::Limits;
-use crate::domain::phase::EndReason;
 use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
 use crate::error::chain;
@@ -22,7 +21,7 @@ use crate::ids::SessionId;
 use crate::integrations::clients::{BuildError, Integrations, store};
 use crate::integrations::outside::{Rows, Sessions};
 use crate::integrations::store::StoreError;
-use crate::integrations::store::session::Claimed;
+use crate::integrations::store::session::{Claimed, Pulse};
 use crate::mutants::planted;
 use crate::telemetry::Trace;
 use axum::serve::Listener;
@@ -339,8 +338,8 @@ async fn beat(rows: Rows, every: Duration, root: watch::Receiver<ActorRef<Sessio
     loop {
         ticks.tick().await;
         let message = match rows.heartbeat().await {
-            Ok(pulse) if pulse.end_requested => SessionMsg::EndRequested(EndReason::RecruiterEnded),
-            Ok(_) => continue,
+            Ok(Pulse { end_requested: Some(reason) }) => SessionMsg::EndRequested(reason),
+            Ok(Pulse { end_requested: None }) => continue,
             Err(StoreError::Fenced { .. }) => SessionMsg::Fenced,
             Err(error) => {
                 tracing::debug!(error_code = error.code().as_str(), "heartbeat not stored");

@@ -386,6 +386,7 @@ async fn past_its_deadline_every_session_ends_with_or_without_its_process() {
     until_attempt_runs(&system, &recruiter, &living, 1).await;
     overdue(living.clone()).await;
     wait_for("the living one ends", || async { system.phase(&recruiter, &living).await == "completed" }).await;
+    assert_eq!(view(&system, &recruiter, &living).await["end_reason"], "time_limit");
 
     // Nobody ever came, and its machine is gone: no new one is made for it.
     let unvisited = order(&system, &recruiter).await;
@@ -430,5 +431,37 @@ async fn past_its_deadline_every_session_ends_with_or_without_its_process() {
         wait_for("no machine is left", || async { alive(&system, id) == 0 }).await;
     }
     candidate.vanish().await;
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_cannot_start_is_started_a_counted_number_of_times_and_its_session_failed() {
+    let system = System::start_with(&quick(&[("KEEPER__MAX_ATTEMPTS", "2")])).await;
+    let recruiter = system.sign_in("recruiter@demo.test").await;
+    let admin = admin(&system).await;
+    let id = order(&system, &recruiter).await;
+    // No process can read this, nor can the keeper that finishes the session.
+    sqlx::query("update app.sessions set settings = '{\"max_duration_s\": \"long\"}' where id = $1::uuid")
+        .bind(&id)
+        .execute(&admin)
+        .await
+        .expect("the row changes");
+    let first = machines(&system, &id)[0].id.clone();
+    if let Some(pid) = system.sandbox.fly().machine(&first).and_then(|machine| machine.status().pid) {
+        // It may have started before the row was changed; then this is the first crash.
+        let _ = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    }
+    wait_for("the session failed", || async { system.phase(&recruiter, &id).await == "failed" }).await;
+    let starts: Vec<u32> = system
+        .sandbox
+        .fly()
+        .machines(SESSION_APP)
+        .iter()
+        .filter(|machine| machine.name.starts_with(&format!("s-{id}")))
+        .map(|machine| machine.status().restarts + 1)
+        .collect();
+    assert_eq!(starts, [4, 4], "three restarts by each machine, two machines");
+    assert_eq!(view(&system, &recruiter, &id).await["end_reason"], "machine_lost");
+    assert_eq!(alive(&system, &id), 0);
     system.stop().await;
 }

@@ -10,7 +10,6 @@ use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::voice::Speaker;
 use crate::error::{ErrorCode, Fault, chain};
 use crate::ids::CallId;
-use crate::integrations::outside::Rows;
 use crate::integrations::store::StoreError;
 use crate::integrations::store::gateway::keeper::Unfinished;
 use crate::integrations::store::session::Claimed;
@@ -88,7 +87,17 @@ impl Keepers {
     }
 
     async fn finish(&self, session: &Unfinished, trace: Trace) -> Result<(), StoreError> {
-        let (rows, claimed) = self.sessions.claim(self.store.tenant(), session.id).await?;
+        if let Some(call) = &session.call {
+            self.hang_up(call).await;
+        }
+        let (rows, claimed) = match self.sessions.claim(self.store.tenant(), session.id).await {
+            Ok(taken) => taken,
+            Err(error) if error.class().is_transient() || session.summary_only => return Err(error),
+            Err(error) => {
+                tracing::error!(error_code = "session_unreadable", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session cannot be read, so nobody can finish it");
+                return self.store.fail_unreadable(session.id, error.code().as_str()).await;
+            }
+        };
         let work = SummaryWork {
             store: rows.clone(),
             trace,
@@ -99,9 +108,6 @@ impl Keepers {
         };
         if session.summary_only {
             return self.summarize_again(&work).await;
-        }
-        if let Some(call) = &session.call {
-            self.hang_up(call).await;
         }
         let end = work.claimed.end.unwrap_or(EndReason::TimeLimit);
         let closed = |phase| {
@@ -121,7 +127,8 @@ impl Keepers {
         } else {
             closed(Phase::Completed).into()
         };
-        self.store_end(&rows, &records).await?;
+        // All of the end or nothing: whoever takes the session next does not find half of it.
+        rows.append(&records).await?;
         tracing::info!(session.id = %session.id, end_reason = end.as_str(), "the keepers finished a session");
         Ok(())
     }
@@ -129,12 +136,7 @@ impl Keepers {
     async fn summarize_again(&self, work: &SummaryWork) -> Result<(), StoreError> {
         let summary = summarize(work).await;
         tracing::info!(session.id = %work.session_id, stored = summary.outcome.is_ok(), "a summary was tried again");
-        self.store_end(&work.store, &[Record::Summary(summary)]).await
-    }
-
-    /// All of the end or nothing: whoever takes the session next does not find half of it.
-    async fn store_end(&self, rows: &Rows, records: &[Record]) -> Result<(), StoreError> {
-        rows.append(records).await
+        work.store.append(&[Record::Summary(summary)]).await
     }
 
     /// It may be gone with its process; then this costs one call.

@@ -63,8 +63,12 @@ impl Keepers {
             return self.out_of_looks(recording).await;
         }
         if parts == 0 {
-            let given_up = recording.checks > EMPTY_LOOKS;
-            return if given_up { self.fail(recording, ErrorCode::RecordingFailed).await } else { Ok(()) };
+            return match recording.state {
+                _ if recording.checks <= EMPTY_LOOKS => Ok(()),
+                // Nobody ever began to record.
+                RecordingState::Waiting => self.store_state(recording, RecordingState::Declined, 0).await,
+                _ => self.fail(recording, ErrorCode::RecordingFailed).await,
+            };
         }
         self.close(recording, parts).await;
         self.out_of_looks(recording).await

@@ -110,7 +110,8 @@ pub struct Settings {
 /// What a heartbeat learns.
 #[derive(Clone, Copy, Debug)]
 pub struct Pulse {
-    pub end_requested: bool,
+    /// Someone asked for the end: a recruiter, or the keepers past the deadline.
+    pub end_requested: Option<EndReason>,
 }
 
 /// Why a ticket was not taken.
@@ -194,7 +195,7 @@ impl SessionRows for SessionStore {
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let row = sqlx::query!(
-            "update app.sessions set heartbeat_at = now() where tenant_id = $1 and id = $2 and epoch = $3 returning end_requested_at",
+            "update app.sessions set heartbeat_at = now() where tenant_id = $1 and id = $2 and epoch = $3 returning end_requested_at, end_requested_by",
             self.tenant.0,
             self.session.0,
             self.epoch.0,
@@ -204,7 +205,8 @@ impl SessionRows for SessionStore {
         .during("touch the session")?
         .ok_or(StoreError::Fenced { epoch: self.epoch.0 })?;
         tx.commit().await.during("touch the session")?;
-        Ok(Pulse { end_requested: row.end_requested_at.is_some() })
+        let reason = if row.end_requested_by.is_some() { EndReason::RecruiterEnded } else { EndReason::TimeLimit };
+        Ok(Pulse { end_requested: row.end_requested_at.map(|_| reason) })
     }
 
     async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {

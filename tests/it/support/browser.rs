@@ -47,6 +47,11 @@ impl Browser {
         self.socket.send(Message::text(text)).await.expect("the frame is sent");
     }
 
+    /// False when the connection is gone.
+    pub async fn try_send(&mut self, message: Value) -> bool {
+        self.socket.send(Message::text(message.to_string())).await.is_ok()
+    }
+
     /// The next event of this type; others are kept in `seen`.
     pub async fn expect(&mut self, kind: &str) -> Value {
         timeout(PATIENCE, async {

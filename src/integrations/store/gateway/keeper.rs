@@ -197,6 +197,22 @@ impl GatewayStore {
         Ok(taken)
     }
 
+    /// A session that was handed over and cannot be read failed: nobody could ever finish it.
+    pub async fn fail_unreadable(&self, session: SessionId, why: &str) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "update app.sessions set phase = 'failed', ended_at = now(), call_id = null, candidate_connected = false
+             where tenant_id = $1 and id = $2 and handed_over_at is not null and phase not in ('completed', 'failed')",
+            self.tenant.0,
+            session.0,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("mark an unreadable session as failed")?;
+        self.audit_in(&mut tx, None, "session_unreadable", session, json!({"code": why})).await?;
+        tx.commit().await.during("mark an unreadable session as failed")
+    }
+
     /// Ask a session that lives past its deadline to end.
     pub async fn ask_to_end(&self, session: SessionId) -> Result<(), StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;

@@ -1,0 +1,83 @@
+//! One writer: two real processes on one session, as when a machine that was held for lost is
+//! still there.
+
+use crate::support::browser::Browser;
+use crate::support::{World, wait_for};
+use serde_json::json;
+use std::time::Duration;
+
+const TAKEOVERS: u64 = 10;
+const WITHIN: Duration = Duration::from_secs(30);
+
+fn update(seq: u64) -> serde_json::Value {
+    json!({"type": "transcript_update", "seq": seq, "entries": [
+        {"text": format!("words {seq}"), "speaker": "candidate", "timestamp": "2026-11-23T10:00:00.000Z", "id": format!("w{seq}")}
+    ]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_takeover_the_older_process_writes_no_row_tells_its_browser_and_exits_with_0() {
+    let world = World::start().await;
+    let session = world.new_session().await;
+    let mut current = world.spawn_ready(session, &[]).await;
+    let mut browser = Browser::join(&current.websocket_url(), &world.ticket(session).await).await;
+    let (mut sent, mut late) = (0, 0);
+    let mut pace = tokio::time::interval(Duration::from_millis(25));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for takeover in 1..=TAKEOVERS {
+        sent += 1;
+        browser.send(update(sent)).await;
+        browser.expect("transcript_ack").await;
+        // Words are on their way while the next process takes the session.
+        let next = world.spawn(session, &[]);
+        let epoch = i32::try_from(takeover).expect("few");
+        loop {
+            // As fast as a browser may.
+            pace.tick().await;
+            sent += 1;
+            assert!(browser.try_send(update(sent)).await, "the older one still listens");
+            let now: i32 = sqlx::query_scalar("select epoch from app.sessions where id = $1")
+                .bind(session.0)
+                .fetch_one(&world.admin)
+                .await
+                .expect("the session row");
+            if now > epoch {
+                break;
+            }
+        }
+        let of_older = || async {
+            let sql = "select count(*) from app.transcript_entries where session_id = $1 and epoch <= $2";
+            let rows: i64 = sqlx::query_scalar(sql).bind(session.0).bind(epoch).fetch_one(&world.admin).await.expect("a count");
+            rows
+        };
+        let before = of_older().await;
+        for _ in 0..5 {
+            sent += 1;
+            late += u64::from(browser.try_send(update(sent)).await);
+        }
+        assert_eq!(current.ended(WITHIN).await.code, Some(0), "{:#?}", current.lines());
+        let told = browser.closed().await;
+        assert!([1012, 4001].contains(&told), "the browser is told to come back or that it was superseded: {told}");
+        assert_eq!(of_older().await, before, "takeover {takeover}: an older epoch wrote a row");
+
+        // The page comes back and sends again what was not acknowledged.
+        next.until_ready().await;
+        current = next;
+        browser = Browser::connect(&current.websocket_url(), &world.ticket(session).await).await.expect("taken back");
+        let acked = browser.expect("session_ready").await["acked_seq"].as_u64().expect("a number");
+        for seq in acked + 1..=sent {
+            browser.send(update(seq)).await;
+        }
+        wait_for("all words are stored", || async { world.rows(session).await.len() as u64 == sent }).await;
+    }
+    let mut texts: Vec<String> = world.rows(session).await.into_iter().map(|row| row.2).collect();
+    texts.sort();
+    let mut wanted: Vec<String> = (1..=sent).map(|seq| format!("words {seq}")).collect();
+    wanted.sort();
+    assert_eq!(texts, wanted, "each once, none lost");
+    println!("{TAKEOVERS} takeovers, {sent} entries, {late} sent to a process that was over: 0 rows of an older epoch");
+    assert!(late > 0, "nothing was sent to an older process after its takeover: the test is void");
+    current.signal("TERM");
+    current.ended(WITHIN).await;
+    world.stop().await;
+}
