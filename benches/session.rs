@@ -73,11 +73,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
         let (rows, claimed) = store.claim(config.tenant.id, session).await?;
         let trace = Trace::join(None, session, config.tenant.id);
         let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
+        let journal = Journal::new(Transcript::restore(vec![]), 0, limits, 0);
         let (ended, end) = oneshot::channel();
         let args = SessionArgs {
             session,
             claimed: Arc::new(claimed),
-            journal: Journal::new(Transcript::restore(vec![]), 0, limits, 0),
+            journal: journal.clone(),
             store: rows.clone(),
             integrations: integrations.clone(),
             config: config.clone(),
@@ -91,6 +92,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             config: config.clone(),
             session_id: session,
             store: rows,
+            journal,
             root,
             trace,
             ready: Arc::new(AtomicBool::new(true)),

@@ -27,6 +27,7 @@ pub struct Config {
     pub socket: Socket,
     pub outbox: OutboxLimits,
     pub session: Session,
+    pub watchdog: Watchdog,
     pub telemetry: Telemetry,
     pub sandbox: Sandbox,
 }
@@ -56,6 +57,7 @@ pub struct Database {
     pub max_connections: u32,
     connect_timeout_ms: u64,
     pub statement_timeout_ms: u64,
+    transaction_timeout_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -175,6 +177,12 @@ pub struct Session {
     pub heartbeat_interval_ms: u64,
     pub claim_timeout_ms: u64,
     pub shutdown_timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watchdog {
+    stall_after_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -390,6 +398,9 @@ impl Database {
     pub fn connect_timeout(&self) -> Duration {
         ms(self.connect_timeout_ms)
     }
+    pub fn transaction_timeout(&self) -> Duration {
+        ms(self.transaction_timeout_ms)
+    }
 }
 impl OpenAi {
     pub fn call_timeout(&self) -> Duration {
@@ -458,6 +469,11 @@ impl Session {
     }
     pub fn shutdown_timeout(&self) -> Duration {
         ms(self.shutdown_timeout_ms)
+    }
+}
+impl Watchdog {
+    pub fn stall_after(&self) -> Duration {
+        ms(self.stall_after_ms)
     }
 }
 

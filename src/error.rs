@@ -283,9 +283,9 @@ error_codes! {
     TranscriptStoreUnavailable = "transcript_store_unavailable",
     /// PostgreSQL refused a transcript entry as invalid. A bug: the entry is kept in the log by its number.
     TranscriptStoreRefused = "transcript_store_refused",
-    /// A record that the database never takes was set aside so that the others can be stored. A bug; the record's kind is in the log.
+    /// A record that the database never takes was set aside so that the others can be stored. A bug; the record is in app.dead_letters.
     TranscriptRecordSetAside = "transcript_record_set_aside",
-    /// More entries wait for the database than we may hold. The browser keeps the rest until the database is back.
+    /// More waits for the database than we may hold, so the browser is not listened to until there is room. Nothing is dropped; check the database.
     OutboxFull = "outbox_full",
     /// A browser used the number of a transcript update again for other words. The first words stay; compare the client's outbox.
     SeqConflict = "seq_conflict",
@@ -345,6 +345,8 @@ error_codes! {
     TreeFailed = "tree_failed",
     /// The root of the tree panicked. The process exits and its machine restarts it; read the panic before this line.
     TreeCrashed = "tree_crashed",
+    /// The event loop stood still, so nothing was answered. The process ended itself and its machine restarts it; look for a blocking call.
+    EventLoopStalled = "event_loop_stalled",
     /// The HTTP listener ended by itself. The process exits and is restarted; check the port and the file descriptor limit.
     HttpServerFailed = "http_server_failed",
     /// The last write before the exit did not finish in time. What is missing comes from the browser or the next process.

@@ -71,7 +71,15 @@ fn with_role(file: Option<PathBuf>, role: Role, session: Option<SessionId>) -> E
             return Exit::Failed;
         }
     };
+    let stall_after = config.watchdog.stall_after();
     let exit = runtime.block_on(async {
+        let _watchdog = match roles::watchdog::guard_process(stall_after) {
+            Ok(watchdog) => watchdog,
+            Err(error) => {
+                eprintln!("interview-runtime: cannot start: {error}");
+                return Exit::Failed;
+            }
+        };
         match session {
             Some(session) => roles::session::run_until_signal(config, session).await,
             None => roles::gateway::run(config, roles::stop_signal()).await,

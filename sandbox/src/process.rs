@@ -54,6 +54,17 @@ pub(crate) fn still_lives(written: &str) -> Option<u32> {
     (identity(pid)? == written.trim()).then_some(pid)
 }
 
+/// The processes that `parent` started and that still live.
+pub(crate) fn children_of(parent: u32) -> Vec<u32> {
+    let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let rows = text.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().filter_map(|number| number.parse::<u32>().ok());
+        Some((numbers.next()?, numbers.next()?))
+    });
+    rows.filter(|(_, of)| *of == parent).map(|(pid, _)| pid).collect()
+}
+
 /// Waits until the process is gone; false when it is still there at the deadline.
 pub(crate) async fn gone_within(pid: u32, deadline: Duration) -> bool {
     let end = tokio::time::Instant::now() + deadline;

@@ -16,12 +16,12 @@ use interview_runtime::domain::recording::KnownTake;
 use interview_runtime::domain::summary::Competency;
 use interview_runtime::domain::transcript::{Entry, Transcript};
 use interview_runtime::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, UserId, VideoId};
-use interview_runtime::integrations::outside::{Rows, SessionRows, Sessions};
+use interview_runtime::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
 use interview_runtime::integrations::store::StoreError;
 use interview_runtime::integrations::store::session::{Claimed, Pulse, Recording, Settings, TicketRefusal};
 use secrecy::SecretString;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -58,6 +58,7 @@ pub struct Tables {
     pub consents: Vec<ConsentKind>,
     pub recording: RecordingState,
     pub summaries: Vec<SummaryRecord>,
+    pub dead_letters: BTreeSet<(i32, u64)>,
     tickets: HashMap<String, bool>,
 }
 
@@ -118,6 +119,7 @@ impl Database {
             consents: Vec::new(),
             recording: RecordingState::Waiting,
             summaries: Vec::new(),
+            dead_letters: BTreeSet::new(),
             tickets: HashMap::new(),
         };
         let consents = if plan.consents { vec![ConsentKind::AiEvaluation, ConsentKind::Recording] } else { vec![] };
@@ -412,6 +414,16 @@ impl SessionRows for ModelRows {
         stored
     }
 
+    async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError> {
+        self.door
+            .transact("set a record aside", true, |inner| {
+                self.fence(inner)?;
+                inner.tables.dead_letters.insert((self.epoch, letter.ordinal));
+                Ok(())
+            })
+            .await
+    }
+
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
         self.door
             .transact("touch the session", false, |inner| {
@@ -489,7 +501,13 @@ impl Tables {
                 }
             }
             Record::Recording(recording) => self.recording = recording.state,
-            Record::Summary(summary) => self.summaries.push(summary.clone()),
+            // One summary, and one reason for none before it.
+            Record::Summary(summary) => {
+                let known = |old: &SummaryRecord| old.outcome.is_ok() || summary.outcome.is_err();
+                if !self.summaries.iter().any(known) {
+                    self.summaries.push(summary.clone());
+                }
+            }
             Record::Connected(_) | Record::Integrity { .. } => {}
         }
     }

@@ -329,7 +329,8 @@ impl Director {
                     self.start_later(500, 1_000);
                 }
             }
-            Exit::Failed => self.start_later(500, 3_000),
+            // The simulation has no watchdog; its machine would treat it as any failure.
+            Exit::Failed | Exit::Stalled => self.start_later(500, 3_000),
             Exit::Interrupted => self.start_later(1_000, 15_000),
             Exit::Misconfigured => self.around.world.violate("done_means_over", "misconfigured"),
         }

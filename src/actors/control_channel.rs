@@ -69,8 +69,8 @@ pub enum ControlChannelMsg {
     },
     /// A call nobody hears any more.
     HangUpStray(CallId),
-    /// Crash on purpose (sandbox only).
-    Panic,
+    /// Break on purpose (sandbox only).
+    Injected(super::Injected),
 }
 
 /// How the sideband is.
@@ -188,7 +188,7 @@ impl Actor for ControlChannel {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ControlChannelMsg::Panic => panic!("injected fault"),
+            ControlChannelMsg::Injected(fault) => fault.strike().await,
             ControlChannelMsg::Open { sdp, history, replaces, cause } => state.open(sdp, history, replaces, &cause, &myself),
             ControlChannelMsg::Opened(Ok((call, answer))) => {
                 state.opening = None;

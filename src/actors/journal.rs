@@ -13,6 +13,7 @@ use crate::ids::ConnectionId;
 use crate::mutants::planted;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc};
@@ -51,6 +52,8 @@ pub struct Journal {
     inner: Arc<Mutex<Inner>>,
     /// Something waits to be stored.
     waiting: Arc<Notify>,
+    /// Something was stored, so there may be room for more.
+    room: Arc<Notify>,
     #[cfg(feature = "mutants")]
     mutant: Option<crate::mutants::Mutant>,
 }
@@ -96,6 +99,7 @@ impl Journal {
         Self {
             inner: Arc::new(Mutex::new(inner)),
             waiting: Arc::new(Notify::new()),
+            room: Arc::new(Notify::new()),
             #[cfg(feature = "mutants")]
             mutant: None,
         }
@@ -135,8 +139,8 @@ impl Journal {
         inner.take(entries, &self.waiting)
     }
 
-    /// Take in what the browser says was said. All of it or nothing; a repeat is acknowledged
-    /// again, and a number that comes with other words changes nothing.
+    /// Take in what the browser says was said, however full the outbox is (see [`Self::room`]);
+    /// a repeat is acknowledged again, and a number that comes with other words changes nothing.
     pub fn witness(
         &self,
         connection: ConnectionId,
@@ -231,24 +235,40 @@ impl Journal {
         self.lock().outbox.batch(max)
     }
     pub fn stored(&self, up_to: u64) -> Vec<Receipt> {
-        let mut inner = self.lock();
-        let mut receipts = inner.outbox.stored(up_to);
-        let current = inner.connection();
-        if planted!(self, LostReceipt) && receipts.len() > 1 {
-            receipts.pop();
-        }
-        receipts.retain(|receipt| !matches!(receipt, Receipt::ClientSeq { connection, .. } if *connection != current));
-        for receipt in &receipts {
-            if let Receipt::ClientSeq { seq, .. } = receipt {
-                inner.acked_client_seq = inner.acked_client_seq.max(*seq);
-                inner.promised_seq = inner.promised_seq.filter(|promised| promised != seq);
+        let receipts = {
+            let mut inner = self.lock();
+            let mut receipts = inner.outbox.stored(up_to);
+            let current = inner.connection();
+            if planted!(self, LostReceipt) && receipts.len() > 1 {
+                receipts.pop();
             }
-        }
+            receipts.retain(|receipt| !matches!(receipt, Receipt::ClientSeq { connection, .. } if *connection != current));
+            for receipt in &receipts {
+                if let Receipt::ClientSeq { seq, .. } = receipt {
+                    inner.acked_client_seq = inner.acked_client_seq.max(*seq);
+                    inner.promised_seq = inner.promised_seq.filter(|promised| promised != seq);
+                }
+            }
+            receipts
+        };
+        self.room.notify_waiters();
         receipts
     }
-    /// Take out a record that the database will never take.
-    pub fn discard_first(&self) -> Option<Record> {
-        self.lock().outbox.discard_first()
+    pub fn is_full(&self) -> bool {
+        self.lock().outbox.is_full()
+    }
+    /// Returns when the outbox has room. Whoever reads from a browser waits here, so that more
+    /// than we may hold stays in TCP and with the browser. What our own line into the call hears
+    /// does not wait: it comes once, and an interview bounds it.
+    pub async fn room(&self) {
+        loop {
+            let mut stored = pin!(self.room.notified());
+            stored.as_mut().enable();
+            if !self.is_full() {
+                return;
+            }
+            stored.await;
+        }
     }
     pub fn is_stored(&self) -> bool {
         self.lock().outbox.is_empty()
@@ -332,9 +352,6 @@ impl Inner {
 
     fn take_words(&mut self, said: Vec<Witness>, now: OffsetDateTime) -> Result<(), Refusal> {
         let bytes: usize = said.iter().map(|witness| witness.text.len()).sum();
-        if self.outbox.admit(said.len() + 1, bytes + said.len() * 512).is_err() {
-            return Err(Refusal { code: "outbox_full", message: "too much waits to be stored".to_owned(), retryable: true });
-        }
         let (entries, all_bytes) = (self.witnessed.0 + said.len(), self.witnessed.1 + bytes);
         if entries > MAX_WITNESSED_ENTRIES || all_bytes > MAX_WITNESSED_BYTES {
             let message = "more was told than is said in any interview".to_owned();

@@ -19,6 +19,23 @@ pub mod tree;
 
 use tokio::task::JoinHandle;
 
+/// A fault on purpose, in the middle of an actor's message (sandbox only).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Injected {
+    Panic,
+    /// Never come back.
+    Hang,
+}
+
+impl Injected {
+    pub async fn strike(self) {
+        match self {
+            Self::Panic => panic!("injected fault"),
+            Self::Hang => std::future::pending().await,
+        }
+    }
+}
+
 /// A task that ends with the actor that holds it: `post_stop` does not run when an actor
 /// fails, dropping its state does.
 #[derive(Debug)]

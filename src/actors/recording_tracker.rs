@@ -40,8 +40,8 @@ pub enum RecordingTrackerMsg {
         patient: bool,
     },
     PatienceOver,
-    /// Crash on purpose (sandbox only).
-    Panic,
+    /// Break on purpose (sandbox only).
+    Injected(super::Injected),
 }
 
 /// What the provider has of one take.
@@ -114,7 +114,7 @@ impl Actor for RecordingTracker {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RecordingTrackerMsg::Panic => panic!("injected fault"),
+            RecordingTrackerMsg::Injected(fault) => fault.strike().await,
             RecordingTrackerMsg::Reported(report) => state.reported(report, &myself),
             RecordingTrackerMsg::FindRecording => state.find(&myself),
             RecordingTrackerMsg::Found(recordings) => {

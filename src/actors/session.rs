@@ -4,7 +4,6 @@
 //! [`super::tree::TREE`] when one ends, and never waits for the outside: whatever takes
 //! time is a child's or a timer's.
 
-use super::TaskGuard;
 use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
 use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
 use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
@@ -12,6 +11,7 @@ use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketA
 use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork};
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
+use super::{Injected, TaskGuard};
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};
 use crate::domain::protocol::{
     ClientRecordingState, ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent,
@@ -41,6 +41,10 @@ mod children;
 mod timers;
 
 pub struct Session;
+
+/// Of the time a process has to stop in, what its tree may take; the rest is for what is not
+/// stored by then.
+pub const TREE_SHARE: f64 = 0.6;
 
 /// How the tree ended, as the process reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +137,10 @@ pub enum SessionMsg {
     GetSnapshot {
         reply: RpcReplyPort<Snapshot>,
     },
-    /// Crash a child on purpose (sandbox only).
+    /// Crash a child, or the root, on purpose (sandbox only).
     Crash(Option<Child>),
+    /// Make a child never come back from a message (sandbox only).
+    Hang(Child),
 }
 
 /// What the process looks like from the inside, for tests and operators.
@@ -319,7 +325,9 @@ impl Actor for Session {
             SessionMsg::GetSnapshot { reply } => {
                 let _ = reply.send(state.snapshot());
             }
-            SessionMsg::Crash(child) => state.crash(child),
+            SessionMsg::Crash(None) => panic!("injected fault"),
+            SessionMsg::Crash(Some(child)) => state.inject(child, Injected::Panic),
+            SessionMsg::Hang(child) => state.inject(child, Injected::Hang),
         }
         Ok(())
     }

@@ -26,8 +26,8 @@ pub struct SignalingSocket;
 pub enum SignalingSocketMsg {
     /// The permit bounds how many messages of a browser wait at once.
     Received { message: ClientMessage, permit: OwnedSemaphorePermit },
-    /// Crash on purpose (sandbox only).
-    Panic,
+    /// Break on purpose (sandbox only).
+    Injected(super::Injected),
 }
 
 #[derive(Clone)]
@@ -65,7 +65,10 @@ impl Actor for SignalingSocket {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SignalingSocketMsg::Panic => panic!("injected fault"),
+            SignalingSocketMsg::Injected(fault) => {
+                fault.strike().await;
+                Ok(())
+            }
             SignalingSocketMsg::Received { message, permit } => {
                 let request_type = message.name();
                 let span = tracing::info_span!(

@@ -29,8 +29,8 @@ pub struct Summarizer;
 
 #[derive(Debug)]
 pub enum SummarizerMsg {
-    /// Crash on purpose (sandbox only): the work, not only its keeper.
-    Panic,
+    /// Break on purpose (sandbox only).
+    Injected(super::Injected),
 }
 
 pub struct SummarizerState {
@@ -90,7 +90,9 @@ impl Actor for Summarizer {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SummarizerMsg::Panic => state.broken.notify_one(),
+            // The work breaks, not only its keeper.
+            SummarizerMsg::Injected(super::Injected::Panic) => state.broken.notify_one(),
+            SummarizerMsg::Injected(hang) => hang.strike().await,
         }
         Ok(())
     }

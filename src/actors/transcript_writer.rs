@@ -1,15 +1,18 @@
 //! TranscriptWriter: from the outbox to PostgreSQL, in batches, in order, until it is there.
 //!
 //! It holds nothing of its own: a batch that was not confirmed is still in the outbox when
-//! the next incarnation looks.
+//! the next incarnation looks. A database that is away is waited for; a record that the
+//! database never takes is found by halving the batch, and set aside.
 
 use super::TaskGuard;
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
+use crate::domain::outbox::Batch;
 use crate::domain::protocol::{ServerEvent, Subsystem};
+use crate::domain::record::Record;
 use crate::error::{Fault, FaultClass, chain};
-use crate::integrations::outside::Rows;
+use crate::integrations::outside::{DeadLetter, Rows};
 use crate::integrations::store::StoreError;
 use crate::mutants::planted;
 use crate::telemetry::Trace;
@@ -21,10 +24,12 @@ pub struct TranscriptWriter;
 
 #[derive(Debug)]
 pub enum TranscriptWriterMsg {
-    /// Something waits in the outbox.
+    /// Something new waits in the outbox.
     FlushDue,
-    /// Crash on purpose (sandbox only).
-    Panic,
+    /// The pause after a failure is over.
+    RetryDue,
+    /// Break on purpose (sandbox only).
+    Injected(super::Injected),
 }
 
 pub struct TranscriptWriterArgs {
@@ -38,15 +43,29 @@ pub struct TranscriptWriterArgs {
 pub struct TranscriptWriterState {
     args: TranscriptWriterArgs,
     backoff: Backoff,
+    /// Until the next retry nothing is tried: what is new waits with the rest.
+    paused: bool,
     /// Told the browser that storing is late.
     degraded: bool,
-    /// Tries of the batch at the head that the database refused.
+    /// Records of the next batch, at most: small while a bad one is looked for.
+    batch_records: usize,
+    /// Times that the database refused the record at the head, alone.
     refusals: u32,
     _waker: TaskGuard,
 }
 
-/// After this many refusals of the same batch its first record is set aside.
+/// What to do after a batch was not stored.
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    /// A later wake-up tries again, or never.
+    Pause,
+}
+
+/// A record that the database refuses as it is: it will not change its mind.
 const MAX_REFUSALS: u32 = 3;
+/// A statement that the database refuses: perhaps a migration is under way.
+const MAX_BUG_REFUSALS: u32 = 20;
 
 impl Actor for TranscriptWriter {
     type Msg = TranscriptWriterMsg;
@@ -64,10 +83,15 @@ impl Actor for TranscriptWriter {
                 }
             }
         });
-        while planted!(args.journal, OutboxClearedOnCrash) && args.journal.discard_first().is_some() {}
+        if planted!(args.journal, OutboxClearedOnCrash)
+            && let Some(batch) = args.journal.batch(usize::MAX)
+        {
+            args.journal.stored(batch.up_to);
+        }
         myself.cast(TranscriptWriterMsg::FlushDue)?;
-        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(500));
-        Ok(TranscriptWriterState { args, backoff, degraded: false, refusals: 0, _waker: waker })
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(300));
+        let batch_records = args.batch_records;
+        Ok(TranscriptWriterState { args, backoff, paused: false, degraded: false, batch_records, refusals: 0, _waker: waker })
     }
 
     async fn handle(
@@ -77,41 +101,53 @@ impl Actor for TranscriptWriter {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TranscriptWriterMsg::Panic => panic!("injected fault"),
-            TranscriptWriterMsg::FlushDue => {
-                while let Some(batch) = state.args.journal.batch(state.args.batch_records) {
-                    let span = tracing::info_span!(
-                        "transcript_writer.flush",
-                        batch.records = batch.records.len(),
-                        error_code = tracing::field::Empty
-                    );
-                    let span = state.args.trace.adopt(span);
-                    let stored = if batch.records.is_empty() {
-                        Ok(())
-                    } else {
-                        state.args.store.append(&batch.records).instrument(span.clone()).await
-                    };
-                    match stored {
-                        Ok(()) => state.confirm(batch.up_to),
-                        Err(error) => {
-                            span.record("error_code", error.code().as_str());
-                            if !state.retry_later(&error, &myself) {
-                                return Ok(());
-                            }
-                        }
-                    }
-                }
-                Ok(())
+            TranscriptWriterMsg::Injected(fault) => fault.strike().await,
+            TranscriptWriterMsg::FlushDue if state.paused => {}
+            TranscriptWriterMsg::FlushDue => state.flush(&myself).await,
+            TranscriptWriterMsg::RetryDue => {
+                state.paused = false;
+                state.flush(&myself).await;
             }
         }
+        Ok(())
     }
 }
 
 impl TranscriptWriterState {
+    async fn flush(&mut self, myself: &ActorRef<TranscriptWriterMsg>) {
+        while let Some(batch) = self.args.journal.batch(self.batch_records) {
+            let Err(error) = self.store(&batch).await else {
+                self.confirm(batch.up_to);
+                continue;
+            };
+            if self.recover(&error, &batch, myself).await == Next::Pause {
+                return;
+            }
+        }
+    }
+
+    async fn store(&self, batch: &Batch<Record>) -> Result<(), StoreError> {
+        if batch.records.is_empty() {
+            return Ok(());
+        }
+        let span = self.args.trace.adopt(tracing::info_span!(
+            "transcript_writer.flush",
+            batch.records = batch.records.len(),
+            error_code = tracing::field::Empty
+        ));
+        let stored = self.args.store.append(&batch.records).instrument(span.clone()).await;
+        if let Err(error) = &stored {
+            span.record("error_code", error.code().as_str());
+        }
+        stored
+    }
+
     fn confirm(&mut self, up_to: u64) {
         self.backoff.reset();
         self.refusals = 0;
+        self.batch_records = (self.batch_records * 2).min(self.args.batch_records);
         if std::mem::take(&mut self.degraded) {
+            tracing::info!("transcript store is back");
             self.args.journal.tell(ServerEvent::Restored { what: Subsystem::Storage });
         }
         for receipt in self.args.journal.stored(up_to) {
@@ -128,48 +164,58 @@ impl TranscriptWriterState {
         }
     }
 
-    /// True: go on at once. False: a later wake-up tries again, or never.
-    fn retry_later(&mut self, error: &StoreError, myself: &ActorRef<TranscriptWriterMsg>) -> bool {
-        let (records, bytes) = self.args.journal.backlog();
-        match error.class() {
-            FaultClass::Transient => {
-                if !std::mem::replace(&mut self.degraded, true) {
-                    tracing::warn!(error_code = error.code().as_str(), error = %chain(error), records, bytes, "transcript store unavailable, keeping records");
-                    self.args.journal.tell(ServerEvent::Degraded { what: Subsystem::Storage });
-                }
-            }
-            _ if matches!(error, StoreError::Fenced { .. }) => {
-                tracing::error!(error_code = error.code().as_str(), "another process took this session");
-                let _ = self.args.session.cast(SessionMsg::Fenced);
-                return false;
-            }
-            _ => {
-                self.refusals += 1;
-                tracing::error!(error_code = error.code().as_str(), error = %chain(error), records, tries = self.refusals, "transcript store refused a batch");
-                if self.refusals >= MAX_REFUSALS && !planted!(self.args.journal, PoisonBlocksAll) && self.set_first_aside() {
-                    return true;
-                }
-            }
+    async fn recover(&mut self, error: &StoreError, batch: &Batch<Record>, myself: &ActorRef<TranscriptWriterMsg>) -> Next {
+        if matches!(error, StoreError::Fenced { .. }) {
+            tracing::error!(error_code = error.code().as_str(), "another process took this session");
+            let _ = self.args.session.cast(SessionMsg::Fenced);
+            return Next::Pause;
         }
-        if planted!(self.args.journal, NoRetryOfStoring) {
-            return false;
+        if error.class() == FaultClass::Transient {
+            return self.wait(error, myself);
         }
-        myself.send_after(self.backoff.next_delay(), || TranscriptWriterMsg::FlushDue);
-        false
+        if let [record] = batch.records.as_slice() {
+            self.refusals += 1;
+            let patience = if error.class() == FaultClass::Bug { MAX_BUG_REFUSALS } else { MAX_REFUSALS };
+            if self.refusals < patience || planted!(self.args.journal, PoisonBlocksAll) {
+                return self.wait(error, myself);
+            }
+            return self.set_aside(record, batch.up_to - 1, error, myself).await;
+        }
+        // One of them is refused, or all: halves find out.
+        tracing::warn!(error_code = error.code().as_str(), error = %chain(error), records = batch.records.len(), "transcript store refused a batch, looking for the record");
+        self.batch_records = batch.records.len() / 2;
+        Next::GoOn
     }
 
-    /// One record must not hold up all others for ever. Smaller batches find it first.
-    fn set_first_aside(&mut self) -> bool {
-        if self.args.batch_records > 1 {
-            self.args.batch_records = 1;
-            self.refusals = 0;
-            return true;
+    fn wait(&mut self, error: &StoreError, myself: &ActorRef<TranscriptWriterMsg>) -> Next {
+        if !std::mem::replace(&mut self.degraded, true) {
+            let (records, bytes) = self.args.journal.backlog();
+            tracing::warn!(error_code = error.code().as_str(), error = %chain(error), records, bytes, "transcript store unavailable, keeping records");
+            self.args.journal.tell(ServerEvent::Degraded { what: Subsystem::Storage });
         }
-        self.refusals = 0;
-        if let Some(record) = self.args.journal.discard_first() {
-            let kind = std::mem::discriminant(&record);
-            tracing::error!(error_code = "transcript_record_set_aside", record.kind = ?kind, "a record that the database never takes was set aside");
+        if planted!(self.args.journal, NoRetryOfStoring) {
+            return Next::Pause;
         }
-        true
+        self.paused = true;
+        myself.send_after(self.backoff.next_delay(), || TranscriptWriterMsg::RetryDue);
+        Next::Pause
+    }
+
+    /// One record must not hold up all others for ever. It leaves the outbox only when it is
+    /// kept elsewhere.
+    async fn set_aside(
+        &mut self,
+        record: &Record,
+        ordinal: u64,
+        refusal: &StoreError,
+        myself: &ActorRef<TranscriptWriterMsg>,
+    ) -> Next {
+        let letter = DeadLetter { ordinal, record, code: refusal.code(), refusal: chain(refusal) };
+        if let Err(error) = self.args.store.set_aside(letter).await {
+            return self.wait(&error, myself);
+        }
+        tracing::error!(error_code = "transcript_record_set_aside", error = %chain(refusal), record.kind = record.kind(), ordinal, "a record that the database never takes was set aside");
+        self.confirm(ordinal + 1);
+        Next::GoOn
     }
 }

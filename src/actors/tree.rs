@@ -188,12 +188,20 @@ impl Supervision {
     }
 
     /// Stop everyone in reverse start order: finish the queue within the budget, or be killed.
-    pub async fn stop_all(&mut self) {
+    /// In a `hurry` all have that long together, and each the share of it that its row names.
+    pub async fn stop_all(&mut self, hurry: Option<Duration>) {
+        let all: Duration = self.table.iter().map(|policy| policy.drain).sum();
+        let pace = hurry.map_or(1.0, |hurry| hurry.div_duration_f64(all).min(1.0));
         for policy in self.table.iter().rev() {
+            let budget = policy.drain.mul_f64(pace);
             while let Some(cell) = self.forget(policy.child) {
-                if cell.drain_and_wait(Some(policy.drain)).await.is_err() {
-                    tracing::warn!(actor = policy.child.name(), "child did not stop in time, killing it");
-                    let _ = cell.kill_and_wait(Some(policy.drain)).await;
+                if cell.drain_and_wait(Some(budget)).await.is_err() {
+                    tracing::error!(
+                        error_code = "actor_unresponsive",
+                        actor = policy.child.name(),
+                        "child did not stop in time, killing it"
+                    );
+                    let _ = cell.kill_and_wait(Some(budget)).await;
                 }
             }
         }

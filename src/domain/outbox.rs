@@ -28,13 +28,6 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("outbox is full: {records} records, {bytes} bytes")]
-pub struct OutboxFull {
-    pub records: usize,
-    pub bytes: usize,
-}
-
 /// Records to store next; hand [`Batch::up_to`] back to [`Outbox::stored`] after the commit.
 #[derive(Debug)]
 pub struct Batch<T> {
@@ -47,16 +40,12 @@ impl<T: Clone, R> Outbox<T, R> {
         Self { records: VecDeque::new(), receipts: VecDeque::new(), next: 0, bytes: 0, limits }
     }
 
-    /// Whether `records` more records of `bytes` in all fit; ask before pushing a group.
-    pub fn admit(&self, records: usize, bytes: usize) -> Result<(), OutboxFull> {
-        if self.records.len() + records > self.limits.records || self.bytes + bytes > self.limits.bytes {
-            return Err(OutboxFull { records: self.records.len(), bytes: self.bytes });
-        }
-        Ok(())
+    /// Whether whoever can wait with more should: nothing is ever refused, so peers are stopped
+    /// being listened to instead.
+    pub fn is_full(&self) -> bool {
+        self.records.len() >= self.limits.records || self.bytes >= self.limits.bytes
     }
 
-    /// Add a record. Never refuses: what the interview itself decides (a phase, a settled
-    /// entry) is bounded by the interview; what a peer sends asks [`Self::admit`] first.
     pub fn push(&mut self, record: T, bytes: usize) {
         self.records.push_back(Slot { record, bytes });
         self.bytes += bytes;
@@ -89,13 +78,6 @@ impl<T: Clone, R> Outbox<T, R> {
             released.extend(self.receipts.pop_front().map(|(_, receipt)| receipt));
         }
         released
-    }
-
-    /// The record at the head cannot be stored by itself: take it out so that the others can.
-    pub fn discard_first(&mut self) -> Option<T> {
-        let slot = self.records.pop_front()?;
-        self.bytes -= slot.bytes;
-        Some(slot.record)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -149,11 +131,16 @@ mod tests {
     }
 
     #[test]
-    fn a_full_outbox_refuses_a_group_whole() {
-        let outbox: Outbox<u32, u32> = Outbox::new(Limits { records: 2, bytes: 100 });
-        assert!(outbox.admit(2, 100).is_ok());
-        assert_eq!(outbox.admit(3, 1), Err(OutboxFull { records: 0, bytes: 0 }));
-        assert_eq!(outbox.admit(1, 101), Err(OutboxFull { records: 0, bytes: 0 }));
+    fn an_outbox_is_full_by_count_or_by_bytes_and_has_room_again_when_something_is_stored() {
+        for bytes in [1, 60] {
+            let mut outbox: Outbox<u32, u32> = Outbox::new(Limits { records: if bytes == 1 { 2 } else { 1_000 }, bytes: 100 });
+            outbox.push(1, bytes);
+            assert!(!outbox.is_full());
+            outbox.push(2, bytes);
+            assert!(outbox.is_full());
+            outbox.stored(1);
+            assert!(!outbox.is_full());
+        }
     }
 
     proptest! {

@@ -5,6 +5,7 @@ use super::protocol::ConsentKind;
 use super::summary::Summary;
 use super::transcript::Entry;
 use crate::ids::{CallId, VideoId};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 /// One durable fact. All of them pass through the outbox, so that the database sees them in
@@ -39,6 +40,44 @@ pub enum Record {
 }
 
 impl Record {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Entry(_) => "entry",
+            Self::ClientSeq(_) => "client_seq",
+            Self::Phase { .. } => "phase",
+            Self::Call { .. } => "call",
+            Self::Greeted => "greeted",
+            Self::Connected(_) => "connected",
+            Self::Consent { .. } => "consent",
+            Self::Recording(_) => "recording",
+            Self::Summary(_) => "summary",
+            Self::Integrity { .. } => "integrity",
+        }
+    }
+
+    /// All of it, for a person who has to store it by hand.
+    pub fn content(&self) -> Value {
+        match self {
+            Self::Entry(entry) => {
+                json!({"entry": entry, "key": entry.key, "position": entry.position, "revision": entry.revision, "authoritative": entry.authoritative})
+            }
+            Self::ClientSeq(seq) => json!({"seq": seq}),
+            Self::Phase { phase, end, at } => json!({"phase": phase, "end": end, "at": at.unix_timestamp()}),
+            Self::Call { call, segment } => json!({"call": call.as_ref().map(CallId::as_str), "segment": segment}),
+            Self::Greeted => json!({}),
+            Self::Connected(connected) => json!({"connected": connected}),
+            Self::Consent { kind, policy_version } => json!({"kind": kind, "policy_version": policy_version}),
+            Self::Recording(recording) => {
+                json!({"video": recording.video.as_str(), "state": recording.state.as_str(), "parts": recording.parts, "failure": recording.failure})
+            }
+            Self::Summary(summary) => match &summary.outcome {
+                Ok(content) => json!({"content": content, "model": summary.model}),
+                Err(failure) => json!({"failure": failure, "model": summary.model}),
+            },
+            Self::Integrity { kind, at } => json!({"kind": kind, "at": at.unix_timestamp()}),
+        }
+    }
+
     /// What the record weighs in the outbox.
     pub fn bytes(&self) -> usize {
         match self {

@@ -51,6 +51,7 @@ pub fn store(config: &Config) -> Result<Store, BuildError> {
         max_connections: database.max_connections,
         connect_timeout: database.connect_timeout(),
         statement_timeout_ms: database.statement_timeout_ms,
+        transaction_timeout: database.transaction_timeout(),
     })?)
 }
 

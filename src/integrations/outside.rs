@@ -15,6 +15,7 @@ use super::store::StoreError;
 use super::store::session::{Claimed, Pulse, Recording, TicketRefusal};
 use crate::domain::record::Record;
 use crate::domain::transcript::Entry;
+use crate::error::ErrorCode;
 use crate::ids::{CallId, Epoch, SessionId, TenantId, UserId, VideoId};
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -37,6 +38,8 @@ pub trait SessionRows: Debug + Send + Sync {
     async fn reread(&self) -> Result<Claimed, StoreError>;
     /// Store records in order, all or none. Repeating a batch changes nothing.
     async fn append(&self, records: &[Record]) -> Result<(), StoreError>;
+    /// Keep a record that [`Self::append`] refuses where a person finds it. Repeating it changes nothing.
+    async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError>;
     /// Alive, and still ours? Also learns whether someone asked for the end.
     async fn heartbeat(&self) -> Result<Pulse, StoreError>;
     /// Take a ticket once. `origin` is None for clients that are no browser.
@@ -45,6 +48,16 @@ pub trait SessionRows: Debug + Send + Sync {
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError>;
     /// The stored transcript in order.
     async fn entries(&self) -> Result<Vec<Entry>, StoreError>;
+}
+
+/// A record that the database does not take, and why.
+#[derive(Clone, Debug)]
+pub struct DeadLetter<'a> {
+    /// Its number within the process.
+    pub ordinal: u64,
+    pub record: &'a Record,
+    pub code: ErrorCode,
+    pub refusal: String,
 }
 
 pub type Rows = Arc<dyn SessionRows>;

@@ -2,6 +2,7 @@
 
 pub mod gateway;
 pub mod session;
+pub mod watchdog;
 
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +14,8 @@ pub enum Exit {
     Done,
     /// Something outside or inside failed; Fly's restart policy starts us again.
     Failed,
+    /// The event loop stood still and the watchdog ended the process; it is started again.
+    Stalled,
     /// Told to stop before the end; the interview is not over.
     Interrupted,
     /// The configuration is wrong: starting again will not help.
@@ -20,11 +23,12 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// After sysexits.h: EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG.
+    /// After sysexits.h: EX_SOFTWARE, EX_OSERR, EX_TEMPFAIL, EX_CONFIG.
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 70,
+            Self::Stalled => 71,
             Self::Interrupted => 75,
             Self::Misconfigured => 78,
         }

@@ -7,7 +7,7 @@
 use super::{Exit, LINGER, stop_signal};
 use crate::actors::TaskGuard;
 use crate::actors::journal::Journal;
-use crate::actors::session::{Session, SessionArgs, SessionMsg, TreeEnd};
+use crate::actors::session::{Session, SessionArgs, SessionMsg, TREE_SHARE, TreeEnd};
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::outbox::Limits;
@@ -26,6 +26,7 @@ use crate::mutants::planted;
 use crate::telemetry::Trace;
 use axum::serve::Listener;
 use ractor::{Actor, ActorRef};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -86,9 +87,33 @@ where
     L: Listener,
     L::Addr: std::fmt::Debug,
 {
-    match boot(outside, config, session).await {
+    tokio::pin!(stop);
+    let booted = tokio::select! {
+        booted = boot(outside, config, session) => booted,
+        () = &mut stop => {
+            tracing::info!("told to stop before the session was taken");
+            return Exit::Interrupted;
+        }
+    };
+    match booted {
         Ok(process) => process.run(listener, stop).await,
         Err(exit) => exit,
+    }
+}
+
+/// The stages of an exit: the tree stops, what is not stored is, the listener and the pool close.
+#[derive(Clone, Copy)]
+struct Deadline {
+    tree: Instant,
+    flush: Instant,
+    exit: Instant,
+}
+
+impl Deadline {
+    fn after(budget: Duration) -> Self {
+        let from = Instant::now();
+        // The tree keeps its own share; a moment more, so that it is the one to say what hung.
+        Self { tree: from + budget.mul_f64(TREE_SHARE + 0.1), flush: from + budget.mul_f64(0.9), exit: from + budget }
     }
 }
 
@@ -161,7 +186,7 @@ async fn claim(sessions: &dyn Sessions, config: &Config, session: SessionId) -> 
 }
 
 impl Process {
-    async fn run<L>(self, listener: L, stop: impl Future<Output = ()> + Send + 'static) -> Exit
+    async fn run<L>(self, listener: L, mut stop: Pin<&mut impl Future<Output = ()>>) -> Exit
     where
         L: Listener,
         L::Addr: std::fmt::Debug,
@@ -177,6 +202,7 @@ impl Process {
             config: self.config.clone(),
             session_id: self.session,
             store: self.rows.clone(),
+            journal: self.journal.clone(),
             root: current.clone(),
             trace: self.trace.clone(),
             ready: ready.clone(),
@@ -186,21 +212,22 @@ impl Process {
         tracing::info!(address = %self.config.http.bind, "session process ready");
         let heart = TaskGuard::spawn(beat(self.rows.clone(), self.config.session.heartbeat_interval(), current));
 
-        tokio::pin!(stop);
-        let mut stopping = false;
+        // When the process must be gone, once it was told to stop.
+        let mut deadline: Option<Deadline> = None;
         let (mut trees, born) = (History::default(), Instant::now());
         let exit = loop {
             let end = tokio::select! {
                 end = &mut ended => end,
-                () = &mut stop, if !stopping => {
-                    stopping = true;
+                () = &mut stop, if deadline.is_none() => {
+                    let by = *deadline.insert(Deadline::after(self.config.session.shutdown_timeout()));
                     ready.store(false, Ordering::Relaxed);
                     tracing::info!("told to stop, flushing");
                     let _ = root.0.cast(SessionMsg::Shutdown);
-                    match tokio::time::timeout(self.config.session.shutdown_timeout(), &mut ended).await {
-                        Ok(end) => end,
-                        Err(_) => break Exit::Interrupted,
-                    }
+                    let Ok(end) = tokio::time::timeout_at(by.tree, &mut ended).await else {
+                        tracing::error!(error_code = "actor_unresponsive", actor = "session", "the tree did not stop in time");
+                        break Exit::Interrupted;
+                    };
+                    end
                 }
             };
             match end {
@@ -218,7 +245,7 @@ impl Process {
                 // The sender was dropped: the root crashed and took its children with it.
                 Err(_) => {
                     tracing::error!(error_code = "tree_crashed", "the root of the tree crashed");
-                    if stopping || !trees.admit(born.elapsed().as_secs(), TREES) {
+                    if deadline.is_some() || !trees.admit(born.elapsed().as_secs(), TREES) {
                         break Exit::Failed;
                     }
                     self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
@@ -226,7 +253,11 @@ impl Process {
                     if !planted!(self.journal, NoGapAfterRootCrash) {
                         self.journal.line_lost(self.outside.integrations.clock.now());
                     }
-                    claimed = match self.refresh(&claimed).await {
+                    let fresh = tokio::select! {
+                        fresh = self.refresh(&claimed) => fresh,
+                        () = &mut stop => break Exit::Interrupted,
+                    };
+                    claimed = match fresh {
                         Ok(fresh) => fresh,
                         Err(exit) => break exit,
                     };
@@ -240,10 +271,12 @@ impl Process {
         };
         ready.store(false, Ordering::Relaxed);
         drop(heart);
-        self.last_flush().await;
+        let deadline = deadline.unwrap_or_else(|| Deadline::after(self.config.session.shutdown_timeout()));
+        self.last_flush(deadline.flush).await;
         let _ = closing.send(true);
-        let _ = tokio::time::timeout(LINGER, server.ended()).await;
-        let _ = tokio::time::timeout(LINGER, self.outside.sessions.close()).await;
+        let lingering = || deadline.exit.min(Instant::now() + LINGER);
+        let _ = tokio::time::timeout_at(lingering(), server.ended()).await;
+        let _ = tokio::time::timeout_at(lingering(), self.outside.sessions.close()).await;
         exit
     }
 }
@@ -274,7 +307,7 @@ impl Process {
     /// What the crashed root knew is in the database, and, where that cannot be written now, in
     /// the journal.
     async fn refresh(&self, old: &Claimed) -> Result<Arc<Claimed>, Exit> {
-        self.last_flush().await;
+        self.last_flush(Instant::now() + self.config.session.shutdown_timeout()).await;
         let deadline = Instant::now() + self.config.session.claim_timeout();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         loop {
@@ -294,8 +327,8 @@ impl Process {
         }
     }
 
-    /// Whatever the writer could not store before it stopped; once, within the shutdown time.
-    async fn last_flush(&self) {
+    /// Whatever the writer could not store before it stopped; once, until `deadline`.
+    async fn last_flush(&self, deadline: Instant) {
         let flush = async {
             while let Some(batch) = self.journal.batch(self.config.outbox.batch_records) {
                 if !batch.records.is_empty()
@@ -308,7 +341,7 @@ impl Process {
                 self.journal.stored(batch.up_to);
             }
         };
-        if tokio::time::timeout(self.config.session.shutdown_timeout(), flush).await.is_err() {
+        if tokio::time::timeout_at(deadline, flush).await.is_err() {
             tracing::error!(
                 error_code = "last_flush_timed_out",
                 records = self.journal.backlog().0,

@@ -242,7 +242,9 @@ async fn a_flood_ends_its_own_connection_and_no_other_interview_notices() {
         }
         let _ = flooder.flush().await;
         if profile != "empty pieces" {
-            assert_eq!(closed(&mut flooder).await, 1008, "{profile}");
+            // Too many, or it does not read what it is told of them: whichever is noticed first.
+            let code = closed(&mut flooder).await;
+            assert!(code == 1008 || code == 1013, "{profile}: {code}");
         }
     }
     let per_s = f64::from(sent) / begun.elapsed().as_secs_f64();

@@ -35,7 +35,7 @@ async fn after_a_takeover_the_older_process_writes_no_row_tells_its_browser_and_
             // As fast as a browser may.
             pace.tick().await;
             sent += 1;
-            assert!(browser.try_send(update(sent)).await, "the older one still listens");
+            assert!(browser.try_send(update(sent).to_string(), Duration::from_secs(5)).await, "the older one still listens");
             let now: i32 = sqlx::query_scalar("select epoch from app.sessions where id = $1")
                 .bind(session.0)
                 .fetch_one(&world.admin)
@@ -53,7 +53,7 @@ async fn after_a_takeover_the_older_process_writes_no_row_tells_its_browser_and_
         let before = of_older().await;
         for _ in 0..5 {
             sent += 1;
-            late += u64::from(browser.try_send(update(sent)).await);
+            late += u64::from(browser.try_send(update(sent).to_string(), Duration::from_secs(5)).await);
         }
         assert_eq!(current.ended(WITHIN).await.code, Some(0), "{:#?}", current.lines());
         let told = browser.closed().await;

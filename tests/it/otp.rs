@@ -411,7 +411,7 @@ async fn children_are_stopped_in_otps_order_and_one_that_hangs_does_not_keep_the
         }
         tokio::task::yield_now().await;
         let begun = Instant::now();
-        supervision.stop_all().await;
+        supervision.stop_all(None).await;
         let took = begun.elapsed();
         for task in tasks {
             let _ = task.await;

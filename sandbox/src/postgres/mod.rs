@@ -80,6 +80,7 @@ pub struct PrivateCluster {
     password: String,
     server: Mutex<Option<Child>>,
     binaries: Binaries,
+    max_connections: u32,
 }
 
 impl PrivateCluster {
@@ -102,6 +103,7 @@ impl PrivateCluster {
                 password: password.clone(),
                 server: Mutex::new(Some(server)),
                 binaries: binaries.clone(),
+                max_connections: options.max_connections,
             };
             match cluster.until_ready().await {
                 Ok(()) => {
@@ -224,6 +226,32 @@ impl PrivateCluster {
         let log = std::fs::read_to_string(self.home.join("postgres.log")).unwrap_or_default();
         let tail: Vec<&str> = log.lines().rev().take(12).collect();
         PostgresError::NotStarted { reason: reason.to_owned(), log: tail.into_iter().rev().collect::<Vec<_>>().join("\n") }
+    }
+
+    /// As if the machine lost its power, but for the system's page cache: the server and all
+    /// its processes are gone at once, in the middle of whatever they did.
+    pub async fn kill(&self) {
+        let Some(mut server) = lock(&self.server).take() else { return };
+        let Some(pid) = server.id() else { return };
+        // First the one that would start others; then those it has, which left its group.
+        let children = process::children_of(pid);
+        process::signal(pid, Signal::KILL, false);
+        for child in &children {
+            process::signal(*child, Signal::KILL, false);
+        }
+        let _ = server.wait().await;
+        for child in children {
+            process::gone_within(child, STOP_DEADLINE).await;
+        }
+    }
+
+    /// Start again what [`Self::kill`] or [`Self::stop`] ended, where it was. Returns when it answers.
+    pub async fn restart(&self) -> Result<(), PostgresError> {
+        let account = account::unprivileged()?;
+        clear_leftovers(&self.home.join("cluster")).await?;
+        let server = spawn(&self.binaries, &self.home, account.as_ref(), self.port, self.max_connections)?;
+        *lock(&self.server) = Some(server);
+        self.until_ready().await
     }
 
     /// Fast shutdown: open connections are closed, everything committed is on disk.

@@ -146,30 +146,30 @@ impl SessionState {
             // What is unfinished keeps its place; whoever takes up may still learn its words.
             self.journal.close_transcript();
         }
-        self.supervision.stop_all().await;
+        // A stop by the machine is in a hurry; an interview that is over is not.
+        let hurry = (end == TreeEnd::Interrupted).then(|| self.config.session.shutdown_timeout().mul_f64(TREE_SHARE));
+        self.supervision.stop_all(hurry).await;
         self.journal.hang_line_up(code, reason);
         let _ = ended.send(end);
         myself.stop(None);
     }
 
-    pub(super) fn crash(&self, child: Option<Child>) {
+    /// Break a child on purpose (sandbox only).
+    pub(super) fn inject(&self, child: Child, fault: Injected) {
         match child {
-            None => panic!("injected fault"),
-            Some(Child::TranscriptWriter) => drop(self.writer.as_ref().map(|writer| writer.cast(TranscriptWriterMsg::Panic))),
-            Some(Child::RecordingTracker) => {
-                drop(self.recording.as_ref().map(|tracker| tracker.cast(RecordingTrackerMsg::Panic)))
-            }
-            Some(Child::ControlChannel) => self.to_control(ControlChannelMsg::Panic),
-            Some(Child::SignalingSocket) => {
+            Child::TranscriptWriter => drop(self.writer.as_ref().map(|it| it.cast(TranscriptWriterMsg::Injected(fault)))),
+            Child::RecordingTracker => drop(self.recording.as_ref().map(|it| it.cast(RecordingTrackerMsg::Injected(fault)))),
+            Child::ControlChannel => self.to_control(ControlChannelMsg::Injected(fault)),
+            Child::SignalingSocket => {
                 if let Some((_, announce)) = &self.socket
                     && let Some(socket) = announce.borrow().as_ref()
                 {
-                    let _ = socket.cast(SignalingSocketMsg::Panic);
+                    let _ = socket.cast(SignalingSocketMsg::Injected(fault));
                 }
             }
-            Some(Child::Summarizer) => {
+            Child::Summarizer => {
                 if let Some(cell) = self.supervision.cell(Child::Summarizer) {
-                    let _ = ActorRef::<SummarizerMsg>::from(cell).cast(SummarizerMsg::Panic);
+                    let _ = ActorRef::<SummarizerMsg>::from(cell).cast(SummarizerMsg::Injected(fault));
                 }
             }
         }

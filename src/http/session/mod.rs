@@ -4,6 +4,7 @@
 pub mod frames;
 pub mod socket;
 
+use crate::actors::journal::Journal;
 use crate::actors::session::{SessionMsg, Snapshot};
 use crate::actors::tree::Child;
 use crate::config::Config;
@@ -26,6 +27,7 @@ pub struct SessionHttp {
     pub config: Arc<Config>,
     pub session_id: SessionId,
     pub store: Rows,
+    pub journal: Journal,
     /// The tree's root; replaced when the tree is started afresh.
     pub root: watch::Receiver<ActorRef<SessionMsg>>,
     pub trace: Trace,
@@ -42,7 +44,10 @@ pub fn router(http: SessionHttp) -> Router {
         router = router.route("/debug/snapshot", get(snapshot));
     }
     if http.config.sandbox.fault_injection {
-        router = router.route("/debug/crash/{child}", post(crash));
+        router = router
+            .route("/debug/crash/{child}", post(crash))
+            .route("/debug/hang/{child}", post(hang))
+            .route("/debug/stall/{ms}", post(stall));
     }
     router.with_state(http).merge(health)
 }
@@ -66,4 +71,18 @@ async fn crash(State(http): State<SessionHttp>, Path(child): Path<String>) -> St
         Ok(()) => StatusCode::ACCEPTED,
         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
+}
+
+async fn hang(State(http): State<SessionHttp>, Path(child): Path<String>) -> StatusCode {
+    match Child::named(&child).map(|child| http.root.borrow().cast(SessionMsg::Hang(child))) {
+        None => StatusCode::NOT_FOUND,
+        Some(Ok(())) => StatusCode::ACCEPTED,
+        Some(Err(_)) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Blocks the event loop, as a forgotten blocking call would.
+async fn stall(Path(ms): Path<u64>) -> StatusCode {
+    std::thread::sleep(Duration::from_millis(ms));
+    StatusCode::OK
 }

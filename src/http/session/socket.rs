@@ -149,6 +149,11 @@ async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) ->
     let mut bucket = Bucket::new(http.config.socket.frames_per_s, http.config.socket.frames_burst);
     let restarting = Farewell::Ours(close::TRY_LATER, "restarting");
     loop {
+        // The database is away and we hold all we may: the rest waits in TCP. Pings go on.
+        if http.journal.is_full() {
+            tracing::warn!(error_code = "outbox_full", "not reading from the browser until there is room");
+            http.journal.room().await;
+        }
         let message = match hear(stream, dead_after).await {
             Ok(message) => message,
             Err(farewell) => return farewell,

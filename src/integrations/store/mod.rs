@@ -4,6 +4,7 @@
 //! security reads; without them it sees nothing. Supabase's own login may bypass row level
 //! security, so we never use it: our login is `interview_runtime` (migrations/0001).
 
+mod bounded;
 pub mod gateway;
 pub mod session;
 
@@ -11,6 +12,7 @@ use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::{SessionId, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
 use std::str::FromStr;
 use std::time::Duration;
@@ -21,6 +23,8 @@ pub type Transaction = sqlx::Transaction<'static, Postgres>;
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    /// One unit of work of a session process, from asking for a connection to the commit.
+    deadline: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -29,7 +33,11 @@ pub struct StoreOptions {
     pub max_connections: u32,
     pub connect_timeout: Duration,
     pub statement_timeout_ms: u64,
+    pub transaction_timeout: Duration,
 }
+
+/// What a connection that comes back may take to prove that it lives.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whose rows a transaction may see.
 #[derive(Clone, Debug)]
@@ -66,6 +74,10 @@ pub enum StoreError {
     Query { action: &'static str, source: sqlx::Error },
     #[error("another process has taken this session: our epoch {epoch} is over")]
     Fenced { epoch: i32 },
+    #[error("no answer in time: cannot {action}")]
+    TimedOut { action: &'static str },
+    #[error("the database takes no writes: this connection leads to a standby")]
+    ReadOnly,
     #[error("no such session")]
     NotFound,
     #[error("a stored value is not understood: {0}")]
@@ -76,6 +88,7 @@ impl Fault for StoreError {
     fn class(&self) -> FaultClass {
         match self {
             Self::Query { source, .. } => class_of(source),
+            Self::TimedOut { .. } | Self::ReadOnly => FaultClass::Transient,
             Self::Fenced { .. } | Self::NotFound => FaultClass::Rejected,
             Self::Corrupt(_) => FaultClass::Bug,
         }
@@ -84,6 +97,7 @@ impl Fault for StoreError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Query { source, .. } if class_of(source) == FaultClass::Transient => ErrorCode::TranscriptStoreUnavailable,
+            Self::TimedOut { .. } | Self::ReadOnly => ErrorCode::TranscriptStoreUnavailable,
             Self::Fenced { .. } => ErrorCode::SessionSuperseded,
             Self::NotFound => ErrorCode::SessionNotFound,
             Self::Query { .. } | Self::Corrupt(_) => ErrorCode::TranscriptStoreRefused,
@@ -138,21 +152,37 @@ impl Store {
             .min_connections(0)
             .acquire_timeout(options.connect_timeout)
             .idle_timeout(Duration::from_mins(1))
+            // Work that was given up leaves a connection that may never answer again: without a
+            // limit of its own it would hold its place in the pool for as long as TCP hopes.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let alive = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+                    alive.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
+                })
+            })
             .connect_lazy_with(connect);
-        Ok(Self { pool })
+        Ok(Self { pool, deadline: options.transaction_timeout })
     }
 
     /// Start a unit of work as `scope`. One round trip sets role and claims, for this transaction only.
     pub async fn begin(&self, scope: &Scope) -> Result<Transaction, StoreError> {
         let mut transaction = self.pool.begin().await.during("begin a transaction")?;
-        sqlx::query!(
-            "select set_config('role', $1, true) as role, set_config('request.jwt.claims', $2, true) as claims",
+        let taken = sqlx::query!(
+            r#"select set_config('role', $1, true) as role, set_config('request.jwt.claims', $2, true) as claims,
+                      current_setting('transaction_read_only') = 'on' as "read_only!""#,
             scope.role(),
             scope.claims().to_string(),
         )
         .fetch_one(&mut *transaction)
         .await
         .during("take a role")?;
+        // After a failover an old connection may lead to a standby for ever: end it, so that the
+        // next one is made to whoever takes writes now.
+        if taken.read_only && matches!(scope, Scope::Session { .. }) {
+            let end = "set local role none; select pg_terminate_backend(pg_backend_pid())";
+            let _ = sqlx::raw_sql(end).execute(&mut *transaction).await;
+            return Err(StoreError::ReadOnly);
+        }
         Ok(transaction)
     }
 

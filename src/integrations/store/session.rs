@@ -1,5 +1,6 @@
 //! The rows of one interview, as its own process reads and writes them.
 
+use super::bounded::{Bounded, within};
 use super::{During, Scope, Store, StoreError, Transaction};
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::protocol::ConsentKind;
@@ -9,7 +10,7 @@ use crate::domain::summary::{Competency, PROMPT_VERSION};
 use crate::domain::transcript::{Entry, Source, Status};
 use crate::domain::voice::Speaker;
 use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, ItemId, PositionId, SessionId, TenantId, UserId, VideoId};
-use crate::integrations::outside::{Rows, SessionRows, Sessions};
+use crate::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use secrecy::SecretString;
@@ -158,8 +159,8 @@ impl SessionStore {
 #[async_trait]
 impl Sessions for Store {
     async fn claim(&self, tenant: TenantId, session: SessionId) -> Result<(Rows, Claimed), StoreError> {
-        let (rows, claimed) = SessionStore::claim(self, tenant, session).await?;
-        Ok((Arc::new(rows), claimed))
+        let (rows, claimed) = within(self.deadline, "take the session", SessionStore::claim(self, tenant, session)).await?;
+        Ok((Arc::new(Bounded { rows, deadline: self.deadline }), claimed))
     }
 
     async fn close(&self) {
@@ -190,6 +191,27 @@ impl SessionRows for SessionStore {
             self.append_one(&mut tx, record).await?;
         }
         tx.commit().await.during("commit a batch")
+    }
+
+    async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        self.fence(&mut tx, None).await?;
+        sqlx::query!(
+            r#"insert into app.dead_letters (tenant_id, session_id, epoch, ordinal, kind, content, error_code, refusal)
+               values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing"#,
+            self.tenant.0,
+            self.session.0,
+            self.epoch.0,
+            letter.ordinal as i64,
+            letter.record.kind(),
+            letter.record.content(),
+            letter.code.as_str(),
+            letter.refusal,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("set a record aside")?;
+        tx.commit().await.during("set a record aside")
     }
 
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
@@ -377,7 +399,7 @@ impl SessionStore {
             Record::Recording(recording) => return self.append_recording(tx, recording).await,
             Record::Summary(summary) => return self.append_summary(tx, summary).await,
             Record::Integrity { kind, at } => sqlx::query!(
-                "insert into app.integrity_events (tenant_id, session_id, kind, at) values ($1, $2, $3, $4)",
+                "insert into app.integrity_events (tenant_id, session_id, kind, at) values ($1, $2, $3, $4) on conflict do nothing",
                 tenant,
                 session,
                 kind,
@@ -413,10 +435,13 @@ impl SessionStore {
             }
             Err(code) => ("failed", None, Some(*code)),
         };
+        // A repeated batch finds its own row. A summary that is there is not written over by a
+        // second one; a reason for none is kept once, and does not keep a summary out.
         sqlx::query!(
             r#"insert into app.summaries (tenant_id, session_id, version, status, model, prompt_version, content, failure)
                select $1, $2, coalesce((select max(version) from app.summaries where tenant_id = $1 and session_id = $2), 0) + 1,
-                      $3, $4, $5, $6, $7"#,
+                      $3, $4, $5, $6, $7
+               where not exists (select from app.summaries where tenant_id = $1 and session_id = $2 and status in ('stored', $3))"#,
             self.tenant.0,
             self.session.0,
             status,

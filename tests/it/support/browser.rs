@@ -47,9 +47,9 @@ impl Browser {
         self.socket.send(Message::text(text)).await.expect("the frame is sent");
     }
 
-    /// False when the connection is gone.
-    pub async fn try_send(&mut self, message: Value) -> bool {
-        self.socket.send(Message::text(message.to_string())).await.is_ok()
+    /// False when the other side does not take it in time; then it may have been sent in part.
+    pub async fn try_send(&mut self, text: String, within: Duration) -> bool {
+        timeout(within, self.socket.send(Message::text(text))).await.is_ok_and(|sent| sent.is_ok())
     }
 
     /// The next event of this type; others are kept in `seen`.

@@ -2,6 +2,7 @@
 //! OpenAI on real HTTP, WebSocket and WebRTC.
 
 pub mod browser;
+pub mod page;
 pub mod process;
 pub mod proxy;
 pub mod system;
@@ -152,6 +153,9 @@ impl World {
             ("INTERVIEW__SANDBOX__ENABLED", "true".to_owned()),
             ("INTERVIEW__SANDBOX__FAULT_INJECTION", "true".to_owned()),
             ("INTERVIEW__SESSION__HEARTBEAT_INTERVAL_MS", "200".to_owned()),
+            // A debug build signs in to PostgreSQL for a second on a busy machine; the test of the
+            // watchdog sets its own.
+            ("INTERVIEW__WATCHDOG__STALL_AFTER_MS", "60000".to_owned()),
             ("INTERVIEW__INTERVIEW__LAST_WORDS_S", "8".to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
@@ -168,6 +172,25 @@ impl World {
     /// The runtime's database address, through a proxy.
     pub fn database_through(&self, proxy: &proxy::Proxy) -> String {
         self.runtime_url.replace(&self.database_address().to_string(), &proxy.address.to_string())
+    }
+
+    pub async fn kill_database(&self) {
+        self.cluster.kill().await;
+    }
+
+    pub async fn restart_database(&self) {
+        self.cluster.restart().await.expect("PostgreSQL starts again");
+    }
+
+    /// Run a script as the database's owner.
+    pub async fn sql(&self, script: &str) {
+        self.cluster.run_sql("interview", script).await.expect("the script runs");
+    }
+
+    /// Statements that write the transcript at this moment.
+    pub async fn writing(&self) -> i64 {
+        let sql = "select count(*) from pg_stat_activity where state = 'active' and usename = 'interview_runtime' and query like 'insert into app.transcript_entries%'";
+        sqlx::query_scalar(sql).fetch_one(&self.admin).await.expect("a count")
     }
 
     pub async fn rows(&self, session: SessionId) -> Vec<(i32, String, String, String)> {
@@ -249,9 +272,11 @@ impl Runtime {
     }
 }
 
-/// An address that nothing listens on now.
+/// An address that nothing listens on now; below the ports that the system gives to connections,
+/// which would take it before a process that is only starting does.
 pub fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
+    let addresses = std::iter::repeat_with(|| SocketAddr::from(([127, 0, 0, 1], fastrand::u16(10_000..32_000))));
+    addresses.take(1_000).find(|address| std::net::TcpListener::bind(address).is_ok()).expect("a free port")
 }
 
 pub fn uuid(text: &str) -> Uuid {

@@ -21,6 +21,11 @@ pub struct Process {
     reader: tokio::task::JoinHandle<()>,
 }
 
+/// RUNTIME_BINARY: another build of it, for a campaign that runs for long.
+fn binary() -> String {
+    std::env::var("RUNTIME_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_interview-runtime").to_owned())
+}
+
 /// How a process ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -33,8 +38,21 @@ pub struct Ended {
 impl World {
     /// Start the real binary; it may not be ready, or ever be.
     pub fn spawn(&self, session: SessionId, overrides: &[(&str, &str)]) -> Process {
+        self.spawn_as(Command::new(binary()), session, overrides)
+    }
+
+    /// With so many file descriptors, in a folder where nothing can be written; ready for browsers.
+    pub async fn spawn_limited(&self, session: SessionId, descriptors: u32) -> Process {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")).arg(binary()).current_dir("/proc");
+        let process = self.spawn_as(shell, session, &[]);
+        process.until_ready().await;
+        process
+    }
+
+    fn spawn_as(&self, mut command: Command, session: SessionId, overrides: &[(&str, &str)]) -> Process {
         let address = super::free_address();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_interview-runtime"))
+        let mut child = command
             .arg("session")
             .env("SESSION_ID", session.to_string())
             .envs(self.keys(address, overrides))
@@ -64,6 +82,19 @@ impl World {
         process.until_ready().await;
         process
     }
+
+    pub async fn summaries(&self, session: SessionId) -> i64 {
+        let count = sqlx::query_scalar("select count(*) from app.summaries where session_id = $1");
+        count.bind(session.0).fetch_one(&self.admin).await.expect("a count")
+    }
+
+    /// The chapters of the entries, in the order of the conversation.
+    pub async fn segments(&self, session: SessionId) -> Vec<i32> {
+        let all = sqlx::query_scalar(
+            "select segment from app.transcript_entries where session_id = $1 and authoritative order by position",
+        );
+        all.bind(session.0).fetch_all(&self.admin).await.expect("the transcript")
+    }
 }
 
 impl Process {
@@ -85,6 +116,24 @@ impl Process {
         let answer =
             reqwest::Client::new().post(format!("http://{}/debug/{what}", self.address)).send().await.expect("an answer");
         assert!(answer.status().is_success(), "{what}: {}", answer.status());
+    }
+
+    /// Records that wait for the database.
+    pub async fn backlog(&self) -> u64 {
+        let answer = reqwest::get(format!("http://{}/debug/snapshot", self.address)).await.expect("an answer");
+        answer.json::<Value>().await.expect("JSON")["backlog_records"].as_u64().expect("a number")
+    }
+
+    /// Open file descriptors.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
+    /// Resident memory.
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     /// `TERM`, `INT`, `KILL`, `STOP`, `CONT`.

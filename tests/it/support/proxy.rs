@@ -176,6 +176,10 @@ impl Gate {
         let traps = Traps { traps: self.traps.clone(), sprung: self.sprung.clone(), swallow: AtomicBool::new(false) };
         tokio::spawn(async move {
             let born = *orders.borrow();
+            // Accepted at the very moment it was to be refused.
+            if born.line.refuse {
+                return;
+            }
             let Ok(mut server) = TcpStream::connect(address).await else { return };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let (mut cut, mut half_open) = (orders.clone(), orders.clone());
