@@ -153,3 +153,25 @@ fn the_error_code_page_is_current() {
         "docs/ERROR_CODES.md is not what src/error.rs says: run UPDATE_DOCS=1 cargo test --test it error_code"
     );
 }
+
+/// A page that names tests is believed; so it is read against them.
+#[test]
+fn the_reliability_page_has_every_row_and_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/RELIABILITY.md")).expect("the page");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit()).collect();
+    let numbers: Vec<u32> = rows.iter().filter_map(|row| row.split('|').nth(1)?.trim().parse().ok()).collect();
+    assert_eq!(numbers, (1..=45).collect::<Vec<_>>());
+    let mut files = Vec::new();
+    for folder in ["tests/it", "src"] {
+        sources(&root().join(folder), &mut files);
+    }
+    let code: String = files.iter().map(|file| std::fs::read_to_string(file).expect("a source")).collect();
+    for row in rows {
+        let tests = row.split('|').nth(3).expect("the column of tests");
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).filter(|name| !name.contains('/')).collect();
+        assert!(!named.is_empty() || tests.contains("sim"), "no test: {row}");
+        for name in named {
+            assert!(code.contains(&format!("fn {name}()")), "no test is called {name}");
+        }
+    }
+}
