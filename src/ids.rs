@@ -101,6 +101,11 @@ pub struct ConnectionId(pub u64);
 pub struct Epoch(pub i32);
 
 impl Epoch {
+    /// No process held the session before this one.
+    pub fn is_first(self) -> bool {
+        self.0 <= 1
+    }
+
     /// The number before a process's first event. Numbers rise across processes, so a browser
     /// that resumes on a new one is understood; they stay below 2^53 for 2^21 epochs.
     pub fn events_before(self) -> u64 {

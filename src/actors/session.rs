@@ -306,10 +306,7 @@ impl Actor for Session {
             SessionMsg::InterviewerEnded => state.decide(Event::EndRequested(EndReason::InterviewerEnded), &myself).await,
             SessionMsg::LastWordsOver => state.decide(Event::LastWordsOver, &myself).await,
             SessionMsg::WordsSettled => state.decide(Event::WordsSettled, &myself).await,
-            SessionMsg::AllStored => {
-                state.interview.set_spoken(state.journal.spoken() > 0);
-                state.decide(Event::AllStored, &myself).await;
-            }
+            SessionMsg::AllStored => state.decide(Event::AllStored, &myself).await,
             SessionMsg::Fenced => state.end_tree(TreeEnd::Fenced, &myself).await,
             SessionMsg::RecordingSettled => state.decide(Event::RecordingSettled, &myself).await,
             SessionMsg::Summarized(summary) => state.summarized(*summary, &myself).await,
@@ -373,6 +370,7 @@ impl SessionState {
     async fn decide(&mut self, event: Event, myself: &ActorRef<SessionMsg>) {
         let before = self.interview.greeted();
         let name = format!("{event:?}");
+        self.interview.set_spoken(self.journal.spoken() > 0);
         let effects = self.interview.on(event);
         tracing::debug!(event = name, ?effects, phase = self.interview.phase().as_str(), "decided");
         if self.interview.greeted() && !before {

@@ -239,8 +239,10 @@ pub struct Interview {
     disowned: bool,
     closing: Closing,
     recording_settled: bool,
-    /// Whether there is anything to summarize; told by the session before `AllStored`.
+    /// Whether there is anything to summarize; told by the session before each decision.
     spoken: bool,
+    /// A summary was asked for, in this process.
+    summarized: bool,
 }
 
 impl Interview {
@@ -258,6 +260,7 @@ impl Interview {
             closing: Closing::No,
             recording_settled: false,
             spoken: false,
+            summarized: false,
         }
     }
 
@@ -369,6 +372,7 @@ impl Interview {
             }
             Phase::Summarizing => {
                 self.closing = Closing::Summarizing;
+                self.summarized = true;
                 vec![Effect::SettleRecording, Effect::StartSummary]
             }
             Phase::Completed | Phase::Failed => {
@@ -451,9 +455,9 @@ impl Interview {
     fn all_stored(&mut self) -> Vec<Effect> {
         match self.closing {
             Closing::Storing if self.spoken => {
-                self.closing = Closing::Summarizing;
-                self.phase = Phase::Summarizing;
-                vec![Effect::SavePhase(Phase::Summarizing), Effect::TellEnded, Effect::StartSummary]
+                let mut effects = self.summarize();
+                effects.insert(1, Effect::TellEnded);
+                effects
             }
             // Nothing was said: there is nothing to judge.
             Closing::Storing => {
@@ -469,6 +473,13 @@ impl Interview {
         }
     }
 
+    fn summarize(&mut self) -> Vec<Effect> {
+        self.closing = Closing::Summarizing;
+        self.phase = Phase::Summarizing;
+        self.summarized = true;
+        vec![Effect::SavePhase(Phase::Summarizing), Effect::StartSummary]
+    }
+
     fn await_recording(&mut self) -> Vec<Effect> {
         if self.recording_settled {
             return self.store_end();
@@ -478,6 +489,13 @@ impl Interview {
     }
 
     fn store_end(&mut self) -> Vec<Effect> {
+        // The browser's first words may come when the end had found that nothing was said.
+        if self.spoken && !self.summarized {
+            let mut effects = self.summarize();
+            effects.push(Effect::Disarm(Timer::RecordingSettling));
+            self.recording_settled = true;
+            return effects;
+        }
         self.closing = Closing::StoringEnd;
         self.phase = if self.end == Some(EndReason::SetupFailed) && !self.spoken { Phase::Failed } else { Phase::Completed };
         vec![Effect::Disarm(Timer::RecordingSettling), Effect::SavePhase(self.phase), Effect::AwaitStored]

@@ -77,6 +77,18 @@ fn a_candidate_who_never_came_leaves_nothing_to_summarize() {
 }
 
 #[test]
+fn words_that_arrive_when_the_end_had_found_none_are_summarized_all_the_same() {
+    let mut interview = fresh();
+    for event in [Event::Started, Event::Due(Timer::Absence), Event::WordsSettled, Event::AllStored] {
+        interview.on(event);
+    }
+    interview.set_spoken(true);
+    assert!(has(&interview.on(Event::RecordingSettled), &Effect::StartSummary));
+    assert!(has(&interview.on(Event::SummaryFinished), &Effect::SavePhase(Phase::Completed)));
+    assert_eq!(interview.on(Event::AllStored), [Effect::Finish]);
+}
+
+#[test]
 fn a_refusal_for_good_fails_the_interview() {
     let mut interview = fresh();
     for event in [Event::Started, Event::CandidateConnected, Event::OfferArrived] {

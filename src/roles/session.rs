@@ -150,8 +150,9 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
         )
     });
     let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
+    let transcript = Transcript::restore(claimed.entries.clone());
     let journal = Journal::new(
-        Transcript::restore(claimed.entries.clone()),
+        if rows.epoch().is_first() { transcript } else { transcript.taken_over() },
         claimed.acked_client_seq,
         limits,
         rows.epoch().events_before(),

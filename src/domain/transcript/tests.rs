@@ -235,6 +235,17 @@ fn a_browser_that_was_away_longer_than_the_line_still_fills_the_gap() {
 }
 
 #[test]
+fn words_of_a_call_of_which_an_earlier_process_stored_nothing_are_the_browsers_to_tell() {
+    let now = at() + time::Duration::hours(1);
+    let told = |mut transcript: Transcript| {
+        transcript.line_back(now);
+        transcript.witness(Witness { at: now, ..witness("u1", Some("u1"), "hello") }, now).expect("taken").authoritative
+    };
+    assert!(told(Transcript::restore(vec![]).taken_over()));
+    assert!(!told(Transcript::restore(vec![])), "before the first call nothing was said");
+}
+
+#[test]
 fn a_word_that_contradicts_what_was_heard_of_it_does_not_replace_it() {
     let (mut transcript, now) = heard();
     for event in &turn(1, None)[..2] {

@@ -21,23 +21,29 @@ const REMEMBERED_GAPS: usize = 64;
 pub(super) struct Gaps {
     since: Option<OffsetDateTime>,
     past: VecDeque<(OffsetDateTime, OffsetDateTime)>,
+    /// There may have been a call already: then something may have been missed.
+    call: bool,
 }
 
 impl Default for Gaps {
     /// Before the first call there is no line; a restored transcript knows not for how long.
     fn default() -> Self {
-        Self { since: Some(OffsetDateTime::UNIX_EPOCH), past: VecDeque::new() }
+        Self { since: Some(OffsetDateTime::UNIX_EPOCH), past: VecDeque::new(), call: false }
     }
 }
 
 impl Gaps {
     fn open(&mut self, now: OffsetDateTime) {
-        self.since.get_or_insert(now);
+        if self.since.is_none() {
+            self.since = Some(now);
+            self.call = true;
+        }
     }
 
-    fn close(&mut self, now: OffsetDateTime, missed: bool) {
+    fn close(&mut self, now: OffsetDateTime) {
+        // Before the first call nothing was said.
         if let Some(since) = self.since.take()
-            && missed
+            && self.call
         {
             self.past.push_back((since, now));
             if self.past.len() > REMEMBERED_GAPS {
@@ -54,6 +60,13 @@ impl Gaps {
 }
 
 impl Transcript {
+    /// An earlier process held the interview: a call of which it could store nothing may have
+    /// been under way.
+    pub fn taken_over(mut self) -> Self {
+        self.gaps.call = true;
+        self
+    }
+
     /// Our line into the call broke: the words of what is unfinished may never come.
     pub fn line_lost(&mut self, now: OffsetDateTime) -> Vec<Entry> {
         self.gaps.open(now);
@@ -68,9 +81,8 @@ impl Transcript {
     }
 
     pub fn line_back(&mut self, now: OffsetDateTime) {
-        // Nothing was said before the first call: that was no gap.
-        let missed = !self.slots.is_empty();
-        self.gaps.close(now, missed);
+        self.gaps.call |= !self.slots.is_empty();
+        self.gaps.close(now);
     }
 
     /// Whether our own line hears the call now.
