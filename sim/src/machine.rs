@@ -105,6 +105,7 @@ impl Fleet {
         let outside = Outside {
             sessions: Arc::new(inner.database.door(number, cut.clone())),
             integrations: Arc::new(integrations),
+            meter: None,
             #[cfg(feature = "mutants")]
             mutant: inner.database.mutant.and_then(crate::mutants::Mutant::planted),
         };

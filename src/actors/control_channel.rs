@@ -5,6 +5,7 @@
 //! The answer goes back to the browser before the sideband has joined: media first.
 
 use super::TaskGuard;
+use super::gate::Gate;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
@@ -28,7 +29,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -100,8 +101,6 @@ pub struct ControlChannelArgs {
     pub attach: Option<CallId>,
 }
 
-/// Events of the sideband that may wait for us.
-const WAITING_EVENTS: usize = 512;
 const WAITING_COMMANDS: usize = 64;
 const OPEN_TRIES: u32 = 3;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -325,7 +324,7 @@ impl ControlChannelState {
             target: myself.clone(),
             trace: self.args.trace.clone(),
             update: SessionConfig { instructions: Some(instructions(&self.args.claimed)), ..SessionConfig::default() },
-            permits: Arc::new(Semaphore::new(WAITING_EVENTS)),
+            gate: self.args.journal.from_voice.clone(),
             fresh,
         };
         self.joined = Some(Joined {

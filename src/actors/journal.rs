@@ -3,6 +3,7 @@
 //! Owned by the process and shared by the children. Locked for moments only, never across
 //! an await.
 
+use super::gate::Gate;
 use crate::domain::outbox::{Batch, Limits, Outbox};
 use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, close};
 use crate::domain::record::Record;
@@ -26,6 +27,9 @@ pub const OUTGOING_QUEUE: usize = 2 * REPLAYED_EVENTS;
 /// What one browser may tell in one interview: some twenty times of what two people can say.
 const MAX_WITNESSED_ENTRIES: usize = 10_000;
 const MAX_WITNESSED_BYTES: usize = 2 * 1024 * 1024;
+
+const FROM_BROWSER: usize = 64;
+const FROM_VOICE: usize = 512;
 
 /// To the task that writes the browser's socket.
 #[derive(Clone, Debug)]
@@ -54,6 +58,9 @@ pub struct Journal {
     waiting: Arc<Notify>,
     /// Something was stored, so there may be room for more.
     room: Arc<Notify>,
+    /// What waits for the actor that listens to the browser, and to the voice provider.
+    pub from_browser: Gate,
+    pub from_voice: Gate,
     #[cfg(feature = "mutants")]
     mutant: Option<crate::mutants::Mutant>,
 }
@@ -100,6 +107,8 @@ impl Journal {
             inner: Arc::new(Mutex::new(inner)),
             waiting: Arc::new(Notify::new()),
             room: Arc::new(Notify::new()),
+            from_browser: Gate::new(FROM_BROWSER),
+            from_voice: Gate::new(FROM_VOICE),
             #[cfg(feature = "mutants")]
             mutant: None,
         }
@@ -279,6 +288,11 @@ impl Journal {
     }
 
     // ---- the browser's line ----
+
+    /// Events that the browser has not taken yet.
+    pub fn outgoing(&self) -> usize {
+        self.lock().line.as_ref().map_or(0, |(_, line)| line.max_capacity() - line.capacity())
+    }
 
     /// A new browser connection; the newest wins and the one before is told.
     pub fn connect(&self, outgoing: mpsc::Sender<Outgoing>) -> ConnectionId {

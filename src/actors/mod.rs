@@ -8,6 +8,7 @@
 //! `session::Session::spawn`.
 
 pub mod control_channel;
+pub mod gate;
 pub mod gateway;
 pub mod journal;
 pub mod recording_tracker;

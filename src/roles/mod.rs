@@ -1,6 +1,7 @@
 //! The ways to run the one binary: wiring, in order, and nothing else.
 
 pub mod gateway;
+mod gauges;
 pub mod session;
 pub mod watchdog;
 

@@ -4,6 +4,7 @@
 //! the listener), runs the tree, starts a fresh tree when one crashes, and exits when the
 //! interview is over. It holds nothing that cannot be rebuilt from PostgreSQL.
 
+use super::gauges::observe;
 use super::{Exit, LINGER, stop_signal};
 use crate::actors::TaskGuard;
 use crate::actors::journal::Journal;
@@ -25,6 +26,7 @@ use crate::integrations::store::session::{Claimed, Pulse};
 use crate::mutants::planted;
 use crate::telemetry::Trace;
 use axum::serve::Listener;
+use opentelemetry::metrics::Meter;
 use ractor::{Actor, ActorRef};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,13 +44,29 @@ const TREES: Intensity = Intensity { restarts: 3, period_s: 60 };
 pub struct Outside {
     pub sessions: Arc<dyn Sessions>,
     pub integrations: Arc<Integrations>,
+    /// Where gauges are read, if anywhere.
+    pub meter: Option<Meter>,
     #[cfg(feature = "mutants")]
     pub mutant: Option<crate::mutants::Mutant>,
 }
 
 /// Run the interview to its end, or until `stop`.
 pub async fn run(config: Config, session: SessionId, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
-    let (outside, listener) = match (outside(&config), TcpListener::bind(config.http.bind).await) {
+    run_measured(config, session, None, stop).await
+}
+
+/// As [`run`], stopped by SIGTERM and SIGINT, with gauges on `meter`.
+pub async fn run_until_signal(config: Config, session: SessionId, meter: Meter) -> Exit {
+    run_measured(config, session, Some(meter), stop_signal()).await
+}
+
+async fn run_measured(
+    config: Config,
+    session: SessionId,
+    meter: Option<Meter>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Exit {
+    let (outside, listener) = match (outside(&config, meter), TcpListener::bind(config.http.bind).await) {
         (Ok(outside), Ok(listener)) => (outside, listener),
         (Err(error), _) => return misconfigured(&error),
         (_, Err(error)) => return misconfigured(&error),
@@ -56,15 +74,11 @@ pub async fn run(config: Config, session: SessionId, stop: impl Future<Output = 
     run_with(outside, Lingering(listener), Arc::new(config), session, stop).await
 }
 
-/// As [`run`], stopped by SIGTERM and SIGINT.
-pub async fn run_until_signal(config: Config, session: SessionId) -> Exit {
-    run(config, session, stop_signal()).await
-}
-
-fn outside(config: &Config) -> Result<Outside, BuildError> {
+fn outside(config: &Config, meter: Option<Meter>) -> Result<Outside, BuildError> {
     Ok(Outside {
         integrations: Arc::new(Integrations::new(config)?),
         sessions: Arc::new(store(config)?),
+        meter,
         #[cfg(feature = "mutants")]
         mutant: None,
     })
@@ -159,6 +173,9 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
     );
     #[cfg(feature = "mutants")]
     let journal = journal.with_mutant(outside.mutant);
+    if let Some(meter) = &outside.meter {
+        observe(meter, &journal);
+    }
     Ok(Process { config, session, outside, rows, claimed: Arc::new(claimed), journal, trace })
 }
 

@@ -79,6 +79,16 @@ async fn an_interview_is_held_stored_summarized_and_its_machine_destroyed() {
     wait_for("the machine is destroyed", || async { system.machine_state(&machine).await == "destroyed" }).await;
     assert!(system.sandbox.ledger().violations().is_empty(), "{:?}", system.sandbox.ledger().violations());
     one_trace(&system, &view, &id).await;
+    let gauges = system.sandbox.traces().gauges_of(&id);
+    for name in ["interview.outbox.records", "interview.outbox.size", "interview.line.events"] {
+        assert!(gauges.iter().any(|gauge| gauge.name == name && gauge.value == 0.0), "{name} is empty at the end: {gauges:?}");
+    }
+    let actors: Vec<_> = gauges
+        .iter()
+        .filter(|gauge| gauge.name == "interview.mailbox.messages")
+        .map(|gauge| &gauge.attributes["actor"])
+        .collect();
+    assert_eq!(actors.len(), 2, "{gauges:?}");
     system.stop().await;
 }
 

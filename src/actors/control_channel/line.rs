@@ -10,7 +10,7 @@ pub(super) struct LineTask {
     pub(super) target: ActorRef<ControlChannelMsg>,
     pub(super) trace: Trace,
     pub(super) update: SessionConfig,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) gate: Gate,
     /// Just opened: it may not be known yet where we ask for it.
     pub(super) fresh: bool,
 }
@@ -77,7 +77,7 @@ impl LineTask {
             tokio::select! {
                 inbound = reader.next() => match inbound {
                     Ok(Inbound::Event(event)) => {
-                        let Ok(permit) = self.permits.clone().acquire_owned().await else { return LineEnd::Unheard };
+                        let permit = self.gate.enter().await;
                         if self.target.cast(ControlChannelMsg::Heard { generation: self.generation, event: Box::new(event), permit }).is_err() {
                             return LineEnd::Unheard;
                         }

@@ -19,13 +19,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::Serialize;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-/// Messages of one browser that may wait for the actor.
-const WAITING_MESSAGES: usize = 64;
 const TICKET_PREFIX: &str = "ticket.";
 /// How long a new connection waits for the tree.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -145,7 +142,6 @@ async fn authenticate(
 /// Reads until the connection ends.
 async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) -> Farewell {
     let dead_after = Duration::from_millis(http.config.socket.dead_after_ms);
-    let permits = Arc::new(Semaphore::new(WAITING_MESSAGES));
     let mut bucket = Bucket::new(http.config.socket.frames_per_s, http.config.socket.frames_burst);
     let restarting = Farewell::Ours(close::TRY_LATER, "restarting");
     loop {
@@ -167,7 +163,7 @@ async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) ->
             Message::Close(_) => return Farewell::Theirs,
             Message::Ping(_) | Message::Pong(_) => continue,
         };
-        let Ok(permit) = permits.clone().acquire_owned().await else { return restarting };
+        let permit = http.journal.from_browser.enter().await;
         let message: ClientMessage = match serde_json::from_str(text.as_str()) {
             Ok(message) => message,
             Err(error) => {

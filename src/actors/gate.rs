@@ -1,0 +1,28 @@
+//! How much may wait for an actor, and how much does. ractor's mailboxes have neither a bound
+//! nor a gauge, so whoever brings messages from outside passes a gate with each.
+
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+#[derive(Clone, Debug)]
+pub struct Gate {
+    permits: Arc<Semaphore>,
+    limit: usize,
+}
+
+impl Gate {
+    pub fn new(limit: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(limit)), limit }
+    }
+
+    /// Wait for a place. It is free again when the message that carries the permit is dropped,
+    /// handled or not.
+    pub async fn enter(&self) -> OwnedSemaphorePermit {
+        self.permits.clone().acquire_owned().await.expect("a gate is never closed")
+    }
+
+    /// Messages that wait for the actor or are being handled.
+    pub fn waiting(&self) -> usize {
+        self.limit - self.permits.available_permits()
+    }
+}

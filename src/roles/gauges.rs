@@ -1,0 +1,34 @@
+//! What of a session process can fill up, as gauges.
+
+use crate::actors::journal::Journal;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Meter;
+
+/// Names are part of what operators build on: `docs/RUNBOOK.md` lists them.
+pub fn observe(meter: &Meter, journal: &Journal) {
+    let gauge = |name: &'static str, unit: &'static str, description: &'static str, read: fn(&Journal) -> usize| {
+        let journal = journal.clone();
+        // The provider keeps the callback; the handle is of no use to us.
+        let _ = meter
+            .u64_observable_gauge(name)
+            .with_unit(unit)
+            .with_description(description)
+            .with_callback(move |observer| observer.observe(read(&journal) as u64, &[]))
+            .build();
+    };
+    gauge("interview.outbox.records", "{record}", "Records that are not stored yet", |journal| journal.backlog().0);
+    gauge("interview.outbox.size", "By", "Their size", |journal| journal.backlog().1);
+    gauge("interview.line.events", "{event}", "Events on their way to the browser", Journal::outgoing);
+
+    let journal = journal.clone();
+    let _ = meter
+        .u64_observable_gauge("interview.mailbox.messages")
+        .with_unit("{message}")
+        .with_description("Messages from outside that wait for an actor")
+        .with_callback(move |observer| {
+            for (actor, gate) in [("signaling_socket", &journal.from_browser), ("control_channel", &journal.from_voice)] {
+                observer.observe(gate.waiting() as u64, &[KeyValue::new("actor", actor)]);
+            }
+        })
+        .build();
+}
