@@ -19,7 +19,8 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -129,12 +130,24 @@ fn resource(identity: &Identity) -> Resource {
 
 impl Telemetry {
     /// Send what is queued, within a deadline. Losing telemetry never delays the end further.
+    ///
+    /// The metrics SDK (0.33) takes a timeout and ignores it, so the deadline is kept here: what
+    /// hangs is left to its thread, and ends with the process.
     pub fn shutdown(self) {
         let Self { traces, metrics } = self;
-        std::thread::scope(|both| {
-            both.spawn(move || traces.map(|traces| traces.shutdown_with_timeout(FLUSH_TIMEOUT)));
-            let _ = metrics.shutdown_with_timeout(FLUSH_TIMEOUT);
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        let (done, flushed) = mpsc::channel::<()>();
+        let traces_done = done.clone();
+        std::thread::spawn(move || {
+            let _ = traces.map(|traces| traces.shutdown_with_timeout(FLUSH_TIMEOUT));
+            drop(traces_done);
         });
+        std::thread::spawn(move || {
+            let _ = metrics.shutdown_with_timeout(FLUSH_TIMEOUT);
+            drop(done);
+        });
+        // Disconnected: both are done.
+        let _ = flushed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
     pub fn meter(&self) -> Meter {

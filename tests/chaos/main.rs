@@ -5,6 +5,7 @@
 #[path = "../it/support/mod.rs"]
 mod support;
 
+mod cost;
 mod database;
 mod live;
 mod signals;
@@ -22,6 +23,7 @@ modes:
   postgres   the database server is killed (SIGKILL, all its processes) and started again
   outage     the database goes away behind a proxy: refused, swallowed, half-open, cut
   live       as sigkill, in interviews with real WebRTC media and our own line into the call
+  cost       nothing breaks: what an interview with real media costs is measured
   smoke      a few of each";
 
 #[derive(Clone, Debug)]
@@ -54,6 +56,7 @@ fn main() {
             "postgres" => run(&mode, &options, database::kills).await,
             "outage" => run(&mode, &options, database::outages).await,
             "live" => run(&mode, &options, live::kills).await,
+            "cost" => run(&mode, &options, cost::measure).await,
             "smoke" => {
                 run("sigkill", &few(10), signals::sigkill).await;
                 run("sigterm", &few(10), signals::sigterm).await;
