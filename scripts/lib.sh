@@ -59,6 +59,17 @@ ensure_erlang() {
     printf 'NOTICE: Erlang/OTP could not be installed: the comparison with its supervisor will be SKIPPED\n' >&2
 }
 
+# A transaction pooler (tests/it/pooler.rs). Without it those tests are skipped, and say so.
+ensure_pgbouncer() {
+  if command -v pgbouncer >/dev/null 2>&1; then return; fi
+  command -v apt-get >/dev/null 2>&1 || return 0
+  say "pgbouncer: installing from Debian's packages"
+  local as=""; [ "$(id -u)" = 0 ] || as=sudo
+  $as apt-get update -qq
+  # Its service is not wanted: the tests start their own.
+  DEBIAN_FRONTEND=noninteractive $as apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 pgbouncer >/dev/null || true
+}
+
 # The Autobahn test suite as one Python package (tests/it/autobahn.rs), at one version: its
 # verdicts are ours to explain. Without it those cases are skipped, and say so.
 ensure_kosoku() {

@@ -58,6 +58,17 @@ pub struct Database {
     connect_timeout_ms: u64,
     pub statement_timeout_ms: u64,
     transaction_timeout_ms: u64,
+    pub pooler: Pooler,
+}
+
+/// What stands between us and the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooler {
+    /// A server connection for each of ours, from its beginning to its end.
+    None,
+    /// A server connection for each transaction: nothing may stay behind on one.
+    Transaction,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -353,12 +364,12 @@ impl Config {
     }
 
     fn check_database(&self) -> Result<(), ConfigError> {
-        let allowed = "postgres://role:password@host:5432/database (direct or session mode; not port 6543)";
+        let allowed = "postgres://role:password@host:5432/database; port 6543 only with database.pooler = \"transaction\"";
         let refused = |value: &str| Err(ConfigError::NotAllowed { key: "database.url", value: value.to_owned(), allowed });
         match Url::parse(self.database.url.expose_secret()) {
             Err(_) => refused("(no URL)"),
             Ok(url) if !matches!(url.scheme(), "postgres" | "postgresql") => refused("(another scheme)"),
-            Ok(url) if url.port() == Some(6543) => refused("port 6543"),
+            Ok(url) if url.port() == Some(6543) && self.database.pooler == Pooler::None => refused("port 6543"),
             Ok(_) => Ok(()),
         }
     }
@@ -512,6 +523,7 @@ mod tests {
             ("INTERVIEW__INTERVIEW__GRACE_S", "soon", "grace_s"),
             ("INTERVIEW__ROUTING__MODE", "pigeon", "pigeon"),
             ("INTERVIEW__DATABASE__URL", "postgres://a:hidden@h:6543/x", "port 6543"),
+            ("INTERVIEW__DATABASE__POOLER", "swimming", "swimming"),
             ("INTERVIEW__SANDBOX__FAULT_INJECTION", "true", "sandbox.fault_injection"),
             ("INTERVIEW__ROUTING__SECRET", "short", "routing.secret"),
             ("INTERVIEW__HTTP__TYPO", "x", "typo"),

@@ -52,6 +52,7 @@ pub fn store(config: &Config) -> Result<Store, BuildError> {
         connect_timeout: database.connect_timeout(),
         statement_timeout_ms: database.statement_timeout_ms,
         transaction_timeout: database.transaction_timeout(),
+        pooler: database.pooler,
     })?)
 }
 

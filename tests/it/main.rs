@@ -14,6 +14,7 @@ mod keeper;
 mod line;
 mod otp;
 mod outage;
+mod pooler;
 mod properties;
 mod provider;
 mod shutdown;

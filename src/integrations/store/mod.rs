@@ -7,17 +7,19 @@
 mod bounded;
 pub mod gateway;
 pub mod session;
+mod transaction;
 
+use crate::config::Pooler;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::{SessionId, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use std::str::FromStr;
 use std::time::Duration;
 
-pub type Transaction = sqlx::Transaction<'static, Postgres>;
+pub use transaction::Transaction;
 
 /// A pool of connections, opened when first needed.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Store {
     pool: PgPool,
     /// One unit of work of a session process, from asking for a connection to the commit.
     deadline: Duration,
+    statement_timeout_ms: u64,
+    pooler: Pooler,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +38,7 @@ pub struct StoreOptions {
     pub connect_timeout: Duration,
     pub statement_timeout_ms: u64,
     pub transaction_timeout: Duration,
+    pub pooler: Pooler,
 }
 
 /// What a connection that comes back may take to prove that it lives.
@@ -142,11 +147,15 @@ impl Store {
     pub fn new(options: &StoreOptions) -> Result<Self, StoreError> {
         let connect = PgConnectOptions::from_str(options.url.expose_secret())
             .during("read the database address")?
-            .application_name("interview-runtime")
-            .options([
+            .application_name("interview-runtime");
+        let connect = match options.pooler {
+            Pooler::None => connect.options([
                 ("statement_timeout", options.statement_timeout_ms.to_string()),
                 ("idle_in_transaction_session_timeout", (options.statement_timeout_ms * 2).to_string()),
-            ]);
+            ]),
+            // A pooler takes no settings for a connection that is not ours; each transaction brings them.
+            Pooler::Transaction => connect.statement_cache_capacity(0),
+        };
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .min_connections(0)
@@ -161,17 +170,26 @@ impl Store {
                 })
             })
             .connect_lazy_with(connect);
-        Ok(Self { pool, deadline: options.transaction_timeout })
+        Ok(Self {
+            pool,
+            deadline: options.transaction_timeout,
+            statement_timeout_ms: options.statement_timeout_ms,
+            pooler: options.pooler,
+        })
     }
 
     /// Start a unit of work as `scope`. One round trip sets role and claims, for this transaction only.
     pub async fn begin(&self, scope: &Scope) -> Result<Transaction, StoreError> {
-        let mut transaction = self.pool.begin().await.during("begin a transaction")?;
+        let mut transaction = Transaction::begin(&self.pool, self.pooler == Pooler::None).await?;
         let taken = sqlx::query!(
             r#"select set_config('role', $1, true) as role, set_config('request.jwt.claims', $2, true) as claims,
+                      set_config('statement_timeout', $3, true) as statement_timeout,
+                      set_config('idle_in_transaction_session_timeout', $4, true) as idle_timeout,
                       current_setting('transaction_read_only') = 'on' as "read_only!""#,
             scope.role(),
             scope.claims().to_string(),
+            self.statement_timeout_ms.to_string(),
+            (self.statement_timeout_ms * 2).to_string(),
         )
         .fetch_one(&mut *transaction)
         .await
@@ -188,8 +206,7 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query_scalar!("select 1").fetch_one(&self.pool).await.during("ping the database")?;
-        Ok(())
+        self.pool.acquire().await.during("reach the database")?.ping().await.during("ping the database")
     }
 
     pub async fn close(&self) {

@@ -136,7 +136,11 @@ impl World {
     /// The configuration of a session process that listens on `address`, as environment variables.
     /// The database as the runtime's own login.
     pub fn store(&self) -> interview_runtime::integrations::store::Store {
-        let keys = self.keys(free_address(), &[]);
+        self.store_with(&[])
+    }
+
+    pub fn store_with(&self, overrides: &[(&str, &str)]) -> interview_runtime::integrations::store::Store {
+        let keys = self.keys(free_address(), overrides);
         let config = Config::load(None, Role::Session, Some(keys)).expect("a valid configuration");
         interview_runtime::integrations::clients::store(&config).expect("a valid address")
     }
@@ -171,7 +175,11 @@ impl World {
 
     /// The runtime's database address, through a proxy.
     pub fn database_through(&self, proxy: &proxy::Proxy) -> String {
-        self.runtime_url.replace(&self.database_address().to_string(), &proxy.address.to_string())
+        self.database_at(proxy.address)
+    }
+
+    pub fn database_at(&self, address: SocketAddr) -> String {
+        self.runtime_url.replace(&self.database_address().to_string(), &address.to_string())
     }
 
     pub async fn kill_database(&self) {
