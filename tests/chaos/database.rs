@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 const PATIENCE: Duration = Duration::from_mins(2);
+const FASTEST_PACE_MS: u64 = 80;
 
 /// An interview that goes on until it is told to stop.
 struct Lane {
@@ -21,10 +22,10 @@ struct Lane {
 }
 
 impl Lane {
-    async fn start(world: &Arc<World>, rng: fastrand::Rng, overrides: &[(&str, &str)]) -> Self {
+    async fn start(world: &Arc<World>, rng: fastrand::Rng, pace_ms: u64, overrides: &[(&str, &str)]) -> Self {
         let session = world.new_session().await;
         let process = world.spawn_ready(session, overrides).await;
-        let mut page = Page::new(session, rng, 80);
+        let mut page = Page::new(session, rng, pace_ms);
         page.come_back(world, &process).await;
         let (progress, stop) = (page.progress.clone(), Arc::new(AtomicBool::new(false)));
         let (world, stopped) = (world.clone(), stop.clone());
@@ -51,9 +52,11 @@ struct Lanes(Vec<Lane>);
 impl Lanes {
     async fn start(world: &Arc<World>, options: &Options, overrides: &[(&str, &str)]) -> Self {
         let mut lanes = Vec::new();
+        // In a long outage a page says everything again and again: what it may tell is bounded.
+        let pace_ms = FASTEST_PACE_MS.max(options.seconds * 20);
         for lane in 0..options.lanes {
             let rng = fastrand::Rng::with_seed(options.seed + 1 + u64::from(lane));
-            lanes.push(Lane::start(world, rng, overrides).await);
+            lanes.push(Lane::start(world, rng, pace_ms, overrides).await);
         }
         Self(lanes)
     }
