@@ -7,7 +7,7 @@
 use crate::config;
 use crate::ids::{SessionId, TenantId};
 use http::HeaderMap;
-use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry::metrics::{Meter, MeterProvider, NoopMeterProvider};
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry::{Context, KeyValue};
@@ -48,8 +48,7 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
-    /// Without an endpoint nobody reads what is measured, and nothing is.
-    metrics: SdkMeterProvider,
+    metrics: Option<SdkMeterProvider>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +65,9 @@ pub enum TelemetryError {
 /// because `tracing` has it; called by `main` only.
 pub fn init(config: &config::Telemetry, identity: &Identity) -> Result<Telemetry, TelemetryError> {
     let (provider, metrics) = if config.otlp_endpoint.is_empty() {
-        (None, SdkMeterProvider::default())
+        (None, None)
     } else {
-        (Some(tracer_provider(config, identity)?), meter_provider(config, identity)?)
+        (Some(tracer_provider(config, identity)?), Some(meter_provider(config, identity)?))
     };
     let filter = EnvFilter::try_new(&config.log)?;
     let lines = match config.log_format {
@@ -143,15 +142,17 @@ impl Telemetry {
             drop(traces_done);
         });
         std::thread::spawn(move || {
-            let _ = metrics.shutdown_with_timeout(FLUSH_TIMEOUT);
+            let _ = metrics.map(|metrics| metrics.shutdown_with_timeout(FLUSH_TIMEOUT));
             drop(done);
         });
         // Disconnected: both are done.
         let _ = flushed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
+    /// Without an endpoint nobody reads what is measured, and nothing is.
     pub fn meter(&self) -> Meter {
-        self.metrics.meter("interview-runtime")
+        let name = "interview-runtime";
+        self.metrics.as_ref().map_or_else(|| NoopMeterProvider::new().meter(name), |metrics| metrics.meter(name))
     }
 }
 
