@@ -137,8 +137,7 @@ impl Faults {
         let mut index = 0;
         while index < orders.pending.len() {
             let fault = &orders.pending[index];
-            let (meant, chance) =
-                (fault.vendor == vendor && (fault.route == route || fault.route == "*"), fault.chance);
+            let (meant, chance) = (fault.vendor == vendor && (fault.route == route || fault.route == "*"), fault.chance);
             if meant && (chance >= 1.0 || orders.roll() < chance) {
                 break;
             }

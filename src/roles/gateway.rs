@@ -60,7 +60,7 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let authority = Authority { verifier: Arc::new(JwksVerifier::new(http.clone(), keys)?), tenant: config.tenant.id };
     let database = store(config)?;
     let rows = GatewayStore::new(database.clone(), config.tenant.id);
-    let machines = Machines::new(FlyClient::new(http.clone(), fly)?, config.clone());
+    let machines = Machines::new(FlyClient::new(http.clone(), fly)?, config.clone())?;
     let integrations = Arc::new(Integrations::new(config)?);
     let recording_news = Arc::new(Notify::new());
     let keepers =

@@ -99,12 +99,9 @@ pub(super) fn refusal(fly: &Fly, name: &str) -> Option<ApiError> {
             "insufficient resources to create new machine with existing volume",
             Some("volume_placement_capacity"),
         ),
-        "concurrent_update" => (
-            "concurrent_update",
-            StatusCode::CONFLICT,
-            "aborted: machine update failed due to concurrent update",
-            None,
-        ),
+        "concurrent_update" => {
+            ("concurrent_update", StatusCode::CONFLICT, "aborted: machine update failed due to concurrent update", None)
+        }
         "machine_limit" => (
             "machine_limit",
             StatusCode::UNPROCESSABLE_ENTITY,
