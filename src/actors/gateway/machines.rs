@@ -241,3 +241,7 @@ impl Machines {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "machines_tests.rs"]
+mod tests;
