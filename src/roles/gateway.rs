@@ -46,6 +46,12 @@ pub async fn run_until_signal(config: Config) -> Exit {
     run(config, stop_signal()).await
 }
 
+/// The keepers alone, without a door: they work beside those of any gateway.
+pub fn keepers(config: &Arc<Config>) -> Result<Keepers, Box<dyn Error + Send + Sync>> {
+    let (_, never) = watch::channel(false);
+    connect(config, never).map(|(_, keepers)| keepers)
+}
+
 /// The clients of the door. None of them connects before it is needed.
 fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(AppState, Keepers), Box<dyn Error + Send + Sync>> {
     let http = http_client()?;

@@ -169,7 +169,10 @@ async fn an_ambiguous_answer_is_followed_by_a_look_after_a_second_and_the_machin
 async fn an_ambiguous_answer_without_a_machine_is_asked_again_under_the_same_name() {
     for reply in [refused(408, "deadline_exceeded"), Reply::json(500, "{}")] {
         let (outcome, asked) = provided(vec![reply], |_| nothing_listed()).await;
-        assert_eq!((outcome.as_str(), asked.as_slice()), ("148e", ["iad,ord,any".to_owned(), "iad,ord,any".to_owned()].as_slice()));
+        assert_eq!(
+            (outcome.as_str(), asked.as_slice()),
+            ("148e", ["iad,ord,any".to_owned(), "iad,ord,any".to_owned()].as_slice())
+        );
     }
 }
 
@@ -198,7 +201,11 @@ async fn want_of_room_in_every_shape_sends_to_the_next_region() {
     for reply in full {
         let told = format!("{reply:?}");
         let (outcome, asked) = provided(vec![reply], |_| nothing_listed()).await;
-        assert_eq!((outcome.as_str(), asked.as_slice()), ("148e", ["iad,ord,any".to_owned(), "ord,any".to_owned()].as_slice()), "{told}");
+        assert_eq!(
+            (outcome.as_str(), asked.as_slice()),
+            ("148e", ["iad,ord,any".to_owned(), "ord,any".to_owned()].as_slice()),
+            "{told}"
+        );
     }
 }
 

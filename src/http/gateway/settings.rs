@@ -69,7 +69,10 @@ impl Wishes {
             Some(name) => match Importance::named(name) {
                 Some(importance) => importance,
                 None => {
-                    return refused(format!("settings.importance: one of {}", Importance::ALL.map(Importance::as_str).join(", ")));
+                    return refused(format!(
+                        "settings.importance: one of {}",
+                        Importance::ALL.map(Importance::as_str).join(", ")
+                    ));
                 }
             },
         };

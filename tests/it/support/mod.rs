@@ -5,6 +5,7 @@ pub mod browser;
 pub mod page;
 pub mod process;
 pub mod proxy;
+pub mod storm;
 pub mod system;
 
 use aws_lc_rs::digest::{SHA256, digest};
