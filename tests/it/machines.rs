@@ -23,3 +23,30 @@ async fn in_a_storm_no_attempt_has_two_machines_and_one_pass_leaves_nothing_behi
         assert!(struck(names) > 0, "the run is void without {kind}: {:?}", outcome.faults);
     }
 }
+
+/// A page that names tests is believed; so it is read against them.
+#[test]
+fn the_page_on_fly_names_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/FLY.md")).expect("the page");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("a source");
+    let files = [
+        "tests/it/machines.rs",
+        "src/actors/gateway/machines_tests.rs",
+        "src/integrations/fly_tests.rs",
+        "src/integrations/fly/pace.rs",
+    ];
+    let code: String = files.map(read).concat();
+    let (_, table) = page.split_once("## Each class of answer").expect("the section");
+    let rows: Vec<&str> =
+        table.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() > 15, "{rows:#?}");
+    for row in rows.iter().skip(1) {
+        let tests = row.split('|').nth(4).expect("the column of tests");
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test: {row}");
+        for name in named {
+            assert!(code.contains(&format!("fn {name}()")), "no test is called {name}");
+        }
+    }
+}

@@ -4,11 +4,45 @@
 //! route says which request it can strike. What the API answers is what clients have met:
 //! the status and text of each error decide what a client does next.
 
+use std::collections::BTreeMap;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-use super::Fly;
 use super::api::ApiError;
+use super::model::MachineState;
+use super::{Fly, Order};
+use crate::util::lock;
+
+impl Fly {
+    /// A machine's host is cut off from Fly: the process may live on, Fly cannot see it, and
+    /// what is asked of it waits until [`Self::host_returns`].
+    pub fn lose_host(&self, id: &str) -> bool {
+        let machine = self.machine(id).filter(|machine| !machine.state().is_gone());
+        if let Some(machine) = &machine {
+            machine.change(|status| status.unreachable = true);
+            self.feel("host_unreachable");
+        }
+        machine.is_some()
+    }
+
+    pub fn host_returns(&self, id: &str) {
+        let Some(machine) = self.machine(id) else { return };
+        machine.change(|status| status.unreachable = false);
+        if machine.state() == MachineState::Destroying {
+            machine.order(Order::Destroy);
+        }
+    }
+
+    /// How often each mishap has made a difference.
+    pub fn felt(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.inner.felt).clone()
+    }
+
+    pub(super) fn feel(&self, mishap: &'static str) {
+        *lock(&self.inner.felt).entry(mishap).or_default() += 1;
+    }
+}
 
 /// What can happen to any request: before the work, or instead of its answer.
 #[derive(Clone, Copy)]

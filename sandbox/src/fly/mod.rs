@@ -384,34 +384,6 @@ impl Fly {
         self.machine(id).is_some_and(|machine| machine.order(Order::Stop { signal: None, timeout: None }))
     }
 
-    /// A machine's host is cut off from Fly: the process may live on, Fly cannot see it, and
-    /// what is asked of it waits until [`Self::host_returns`].
-    pub fn lose_host(&self, id: &str) -> bool {
-        let machine = self.machine(id).filter(|machine| !machine.state().is_gone());
-        if let Some(machine) = &machine {
-            machine.change(|status| status.unreachable = true);
-            self.feel("host_unreachable");
-        }
-        machine.is_some()
-    }
-
-    pub fn host_returns(&self, id: &str) {
-        let Some(machine) = self.machine(id) else { return };
-        machine.change(|status| status.unreachable = false);
-        if machine.state() == MachineState::Destroying {
-            machine.order(Order::Destroy);
-        }
-    }
-
-    /// How often each mishap has made a difference.
-    pub fn felt(&self) -> BTreeMap<&'static str, u64> {
-        lock(&self.inner.felt).clone()
-    }
-
-    fn feel(&self, mishap: &'static str) {
-        *lock(&self.inner.felt).entry(mishap).or_default() += 1;
-    }
-
     /// Stops every machine: SIGTERM, up to `grace`, then kill. No process is left.
     pub async fn stop(&self, grace: Duration) {
         self.inner.stop.cancel();

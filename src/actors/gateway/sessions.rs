@@ -1,7 +1,7 @@
 //! Sessions whose process is silent, or that ran past their deadline.
 
 use super::machines::{MachineError, MachineOrder, Machines};
-use super::{AT_ONCE, BATCH, Keepers};
+use super::{AT_ONCE, Keepers};
 use crate::domain::keeper::{Limits, Loss, MachineSeen, Verdict, decide};
 use crate::domain::phase::EndReason;
 use crate::domain::placement::Region;
@@ -37,19 +37,15 @@ impl Eyes {
     }
 }
 
-/// One pass takes so many batches at most; the others are the next pass's.
-const BATCHES: usize = 8;
 /// Machines whose start is waited for at once, and for how long in one pass.
 const STARTS: i64 = 64;
 const START_LOOK: Duration = Duration::from_secs(5);
 
 impl Keepers {
     pub(super) async fn keep_sessions(self) -> Result<(), StoreError> {
-        for _ in 0..BATCHES {
-            if self.keep_batch().await? < BATCH as usize {
-                break;
-            }
-        }
+        let (began, limit) = (Instant::now(), self.config.fly.timeout() * 2);
+        // What is left then is the next pass's.
+        while self.keep_batch().await? == AT_ONCE && began.elapsed() < limit {}
         Ok(())
     }
 
@@ -57,8 +53,9 @@ impl Keepers {
     pub(super) async fn keep_batch(&self) -> Result<usize, StoreError> {
         let limits = self.limits();
         // Long enough for all that one session may take; a keeper that dies leaves it to the next.
+        // No more are taken than are worked on at once, so no lease ends in a queue.
         let lease = self.config.fly.timeout() * 4;
-        let taken = self.see(self.store.take_silent(limits.lost_after, lease, BATCH).await)?;
+        let taken = self.see(self.store.take_silent(limits.lost_after, lease, AT_ONCE as i64).await)?;
         let count = taken.len();
         futures_util::stream::iter(taken)
             .for_each_concurrent(AT_ONCE, |session| {
@@ -128,23 +125,17 @@ impl Keepers {
     /// `silent_for`: what was decided holds only while nothing has been heard for so long.
     async fn carry_out(&self, session: &KeptSession, verdict: Verdict, silent_for: Duration) {
         let done = match verdict {
-            Verdict::Leave => Ok(true),
+            Verdict::Leave => Ok(self.config.keeper.interval()),
             Verdict::Provide => self.provide(session).await,
             Verdict::Replace(loss) => self.replace(session, loss, silent_for).await,
             Verdict::GiveUp(loss) => self.give_up(session, loss, silent_for).await,
             Verdict::AskToEnd => self.ask_to_end(session).await,
             Verdict::Conclude(end) => self.conclude(session, end, silent_for).await,
         };
-        let keeper = &self.config.keeper;
-        let pause = match done {
-            Ok(true) => keeper.interval(),
-            // A little later: what is missing now may be there then.
-            Ok(false) => keeper.lost_after(),
-            Err(error) => {
-                tracing::warn!(error_code = "keeper_pass_failed", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not seen to");
-                keeper.interval()
-            }
-        };
+        let pause = done.unwrap_or_else(|error| {
+            tracing::warn!(error_code = "keeper_pass_failed", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not seen to");
+            self.config.keeper.interval()
+        });
         self.give_back(session, pause).await;
     }
 
@@ -155,7 +146,9 @@ impl Keepers {
         }
     }
 
-    async fn provide(&self, session: &KeptSession) -> Result<bool, StoreError> {
+    // Each tells how long the session need not be looked at again.
+
+    async fn provide(&self, session: &KeptSession) -> Result<Duration, StoreError> {
         let attempt = session.watched.attempt;
         let span = tracing::info_span!("keeper.provide_machine", attempt, error_code = "machine_missing");
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
@@ -166,8 +159,7 @@ impl Keepers {
         .instrument(span)
         .await?;
         match made {
-            Made::Stored => Ok(true),
-            Made::NotNow => Ok(false),
+            Made::Stored | Made::NotNow => Ok(self.pause_after(made)),
             // Its name is held by what will never run again, for as long as Fly likes.
             Made::NameTaken if attempt < self.limits().max_attempts => {
                 self.replace(session, Loss::Gone, self.limits().lost_after).await
@@ -176,7 +168,7 @@ impl Keepers {
         }
     }
 
-    async fn replace(&self, session: &KeptSession, loss: Loss, silent_for: Duration) -> Result<bool, StoreError> {
+    async fn replace(&self, session: &KeptSession, loss: Loss, silent_for: Duration) -> Result<Duration, StoreError> {
         let (watched, next) = (&session.watched, session.watched.attempt + 1);
         let span = tracing::info_span!(
             "keeper.replace_machine",
@@ -188,7 +180,7 @@ impl Keepers {
         async {
             // The row moves first: whatever happens to us now, one next attempt is all there is.
             if !self.store.begin_attempt(session.id, watched.attempt, silent_for, loss.as_str()).await? {
-                return Ok(true);
+                return Ok(self.config.keeper.interval());
             }
             let silent_ms = u64::try_from(watched.silence.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(error_code = "machine_lost", session.id = %session.id, machine.id = session.machine.as_ref().map(tracing::field::display), machine.lost = loss.as_str(), attempt = next, silent_ms, "a machine is lost, making the next");
@@ -196,10 +188,18 @@ impl Keepers {
             if let Some(old) = &session.machine {
                 destroy(&self.machines, old).await;
             }
-            Ok(made? == Made::Stored)
+            made.map(|made| self.pause_after(made))
         }
         .instrument(span)
         .await
+    }
+
+    fn pause_after(&self, made: Made) -> Duration {
+        match made {
+            Made::Stored => self.config.keeper.interval(),
+            // A little later: what is missing now may be there then.
+            Made::NotNow | Made::NameTaken => self.config.keeper.lost_after(),
+        }
     }
 
     /// Make or find the attempt's machine and store it.
@@ -227,31 +227,32 @@ impl Keepers {
         }
     }
 
-    async fn give_up(&self, session: &KeptSession, loss: Loss, silent_for: Duration) -> Result<bool, StoreError> {
+    async fn give_up(&self, session: &KeptSession, loss: Loss, silent_for: Duration) -> Result<Duration, StoreError> {
         let span = tracing::info_span!("keeper.give_up", machine.lost = loss.as_str(), error_code = "session_given_up");
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
             if self.hand_over(session, EndReason::MachineLost, silent_for).await? {
                 tracing::error!(error_code = "session_given_up", session.id = %session.id, attempt = session.watched.attempt, machine.lost = loss.as_str(), "no attempt is left");
             }
-            Ok(true)
+            // Whoever finishes it need not wait.
+            Ok(Duration::ZERO)
         }
         .instrument(span)
         .await
     }
 
-    async fn ask_to_end(&self, session: &KeptSession) -> Result<bool, StoreError> {
+    async fn ask_to_end(&self, session: &KeptSession) -> Result<Duration, StoreError> {
         let span = tracing::info_span!("keeper.ask_to_end", error_code = "session_overdue");
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
             tracing::warn!(error_code = "session_overdue", session.id = %session.id, "past its deadline, asked to end");
-            self.store.ask_to_end(session.id).await.map(|()| true)
+            self.store.ask_to_end(session.id).await.map(|()| self.config.keeper.interval())
         }
         .instrument(span)
         .await
     }
 
-    async fn conclude(&self, session: &KeptSession, end: EndReason, silent_for: Duration) -> Result<bool, StoreError> {
+    async fn conclude(&self, session: &KeptSession, end: EndReason, silent_for: Duration) -> Result<Duration, StoreError> {
         let span = tracing::info_span!("keeper.conclude", end_reason = end.as_str());
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
@@ -263,7 +264,8 @@ impl Keepers {
                     tracing::warn!(error_code = "machine_lost", session.id = %session.id, phase, end_reason = end.as_str(), "its machine is lost, the keepers finish it");
                 }
             }
-            Ok(true)
+            // Whoever finishes it need not wait.
+            Ok(Duration::ZERO)
         }
         .instrument(span)
         .await

@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod page;
 pub mod process;
+pub mod processes;
 pub mod proxy;
 pub mod storm;
 pub mod system;
