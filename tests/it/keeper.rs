@@ -258,7 +258,7 @@ async fn a_lost_answer_makes_no_second_machine_a_full_region_sends_to_the_next_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_that_never_starts_or_falls_silent_is_replaced_and_one_that_restarts_is_not() {
-    let system = System::start_with(&quick(&[("KEEPER__STUCK_AFTER_MS", "6000")])).await;
+    let system = System::start_with(&quick(&[("KEEPER__STUCK_AFTER_MS", "6000"), ("FLY__START_DEADLINE_MS", "3000")])).await;
     let recruiter = system.sign_in("recruiter@demo.test").await;
 
     // Its process dies and is started again by the machine itself.
