@@ -26,9 +26,12 @@ use machines::Machines;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// Rows of one pass.
 const BATCH: i64 = 16;
+/// One pass that takes all there is ends after so many calls' time, whatever there is.
+const PASS_LIMIT: u32 = 40;
 /// Rows that are worked on at once.
 const AT_ONCE: usize = 4;
 
@@ -89,8 +92,9 @@ impl Keepers {
     /// its deadline and no machine is nobody's, if Fly and the database answer. It is told from
     /// the rows that it has itself seen silent, so a fresh keeper looks twice.
     pub async fn pass(&self) -> Result<(), StoreError> {
-        while self.keep_batch().await? > 0 {}
-        while self.finish_batch().await? > 0 {}
+        let (began, limit) = (Instant::now(), self.config.fly.timeout() * PASS_LIMIT);
+        while self.keep_batch().await? > 0 && began.elapsed() < limit {}
+        while self.finish_batch().await? > 0 && began.elapsed() < limit {}
         self.sweep_now().await?;
         self.clone().settle_recordings().await
     }
