@@ -1,5 +1,6 @@
 //! Configuration: config/default.toml, then a file, then the environment; checked once.
 
+use crate::domain::placement::{Importance, Policy};
 use crate::ids::TenantId;
 use config::{Config as Sources, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
@@ -114,10 +115,30 @@ pub struct Fly {
     pub session_app: String,
     pub image: String,
     pub region: String,
-    pub memory_mb: u32,
     timeout_ms: u64,
+    start_deadline_ms: u64,
+    pub standard: MachineSize,
+    pub high: MachineSize,
+    pub critical: MachineSize,
     pub requests_per_s: f64,
     pub burst: u32,
+}
+
+/// The guest of a machine, within what Fly sells.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MachineSize {
+    pub cpu_kind: CpuKind,
+    pub cpus: u32,
+    pub memory_mb: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CpuKind {
+    /// A sixteenth of a CPU, more for a while.
+    Shared,
+    Performance,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -349,6 +370,7 @@ impl Config {
                     "more than two of session.heartbeat_interval_ms, and no more than keeper.stuck_after_ms",
                 );
             }
+            self.fly.check(keeper)?;
             secret("fly.api_token", &self.fly.api_token, "a deploy token of the session app")?;
             for (key, value) in [
                 ("fly.session_app", &self.fly.session_app),
@@ -441,6 +463,54 @@ impl Fly {
     pub fn timeout(&self) -> Duration {
         ms(self.timeout_ms)
     }
+    pub fn start_deadline(&self) -> Duration {
+        ms(self.start_deadline_ms)
+    }
+    pub fn size(&self, importance: Importance) -> &MachineSize {
+        match importance {
+            Importance::Standard => &self.standard,
+            Importance::High => &self.high,
+            Importance::Critical => &self.critical,
+        }
+    }
+
+    fn check(&self, keeper: &Keeper) -> Result<(), ConfigError> {
+        let not_allowed = |key, value: String, allowed| Err(ConfigError::NotAllowed { key, value, allowed });
+        if self.region.parse::<Policy>().is_err() {
+            let allowed = "region codes, aliases (us, eu, na, sa, apac) or any, comma-separated";
+            return not_allowed("fly.region", format!("{:?}", self.region), allowed);
+        }
+        if self.start_deadline() < keeper.lost_after() {
+            let allowed = "no less than keeper.lost_after_ms";
+            return not_allowed("fly.start_deadline_ms", self.start_deadline_ms.to_string(), allowed);
+        }
+        let sizes = [("fly.standard", &self.standard), ("fly.high", &self.high), ("fly.critical", &self.critical)];
+        match sizes.into_iter().find(|(_, size)| !size.is_sold()) {
+            None => Ok(()),
+            Some((key, size)) => {
+                let allowed = "1, 2, 4, 8 or 16 cpus (shared: up to 8) with, each, 256 to 2048 MB (performance: 2048 to 8192 MB), in steps of 256";
+                not_allowed(key, format!("{size:?}"), allowed)
+            }
+        }
+    }
+}
+impl MachineSize {
+    fn is_sold(&self) -> bool {
+        let (cpus, least, most): (&[u32], u32, u32) = match self.cpu_kind {
+            CpuKind::Shared => (&[1, 2, 4, 8], 256, 2_048),
+            CpuKind::Performance => (&[1, 2, 4, 8, 16], 2_048, 8_192),
+        };
+        let fits = |memory: u32| memory >= least.saturating_mul(self.cpus) && memory <= most.saturating_mul(self.cpus);
+        cpus.contains(&self.cpus) && fits(self.memory_mb) && self.memory_mb.is_multiple_of(256)
+    }
+}
+impl CpuKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Performance => "performance",
+        }
+    }
 }
 impl Keeper {
     pub fn interval(&self) -> Duration {
@@ -512,6 +582,40 @@ mod tests {
         let config = load(&[]).expect("defaults with the required keys are valid");
         assert_eq!(config.openai.model, "gpt-realtime-2.1");
         assert!(!format!("{config:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn a_gateway_knows_its_regions_its_start_deadline_and_sizes_that_are_sold() {
+        let gateway = |key: &str, value: &str| {
+            let mut all: HashMap<String, String> = [
+                ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
+                ("INTERVIEW__DATABASE__URL", "postgres://interview_runtime:hidden@localhost:5432/db"),
+                ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+                ("INTERVIEW__OPENAI__API_KEY", "sk-hidden"),
+                ("INTERVIEW__API_VIDEO__API_KEY", "hidden"),
+                ("INTERVIEW__FLY__API_TOKEN", "hidden"),
+                ("INTERVIEW__FLY__SESSION_APP", "interviews-demo-s"),
+                ("INTERVIEW__FLY__IMAGE", "registry.fly.io/interviews-runtime"),
+                ("INTERVIEW__SUPABASE__ISSUER", "https://x.supabase.co/auth/v1"),
+            ]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
+            all.insert(format!("INTERVIEW__FLY__{key}"), value.to_owned());
+            Config::load(None, Role::Gateway, Some(all))
+        };
+        let config = gateway("REGION", "iad,eu,any").expect("valid");
+        assert_eq!(config.fly.size(Importance::Critical).cpu_kind, CpuKind::Performance);
+        for (key, value, told) in [
+            ("REGION", "iad,mars", "fly.region"),
+            ("START_DEADLINE_MS", "9999", "fly.start_deadline_ms"),
+            ("STANDARD__MEMORY_MB", "500", "fly.standard"),
+            ("HIGH__CPUS", "3", "fly.high"),
+            ("CRITICAL__MEMORY_MB", "1024", "fly.critical"),
+            ("CRITICAL__CPU_KIND", "quantum", "quantum"),
+        ] {
+            let error = gateway(key, value).expect_err(key).to_string();
+            assert!(error.contains(told), "{key}: {error}");
+        }
     }
 
     #[test]

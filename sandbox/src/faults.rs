@@ -37,6 +37,18 @@ pub enum Action {
     Named(String),
 }
 
+impl Action {
+    fn name(&self) -> String {
+        match self {
+            Self::Answer { status, .. } => format!("answer {status}"),
+            Self::Delay(_) => "delay".to_owned(),
+            Self::Hang => "hang".to_owned(),
+            Self::Drop => "drop".to_owned(),
+            Self::Named(name) => name.clone(),
+        }
+    }
+}
+
 /// One order.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -45,15 +57,24 @@ pub struct Fault {
     pub route: String,
     /// How many requests to let pass first.
     pub skip: u32,
-    /// How many requests to strike after that.
+    /// How many requests to strike after that; [`FOR_EVER`]: until the faults are cleared.
     pub times: u32,
+    /// With which probability each of them is struck.
+    pub chance: f64,
     pub action: Action,
 }
+
+pub const FOR_EVER: u32 = u32::MAX;
 
 impl Fault {
     /// Strike the very next request to `route`.
     pub fn once(vendor: &str, route: &str, action: Action) -> Self {
-        Self { vendor: vendor.to_owned(), route: route.to_owned(), skip: 0, times: 1, action }
+        Self { vendor: vendor.to_owned(), route: route.to_owned(), skip: 0, times: 1, chance: 1.0, action }
+    }
+
+    /// Strike any request to `route` with this probability, until the faults are cleared.
+    pub fn sometimes(vendor: &str, route: &str, chance: f64, action: Action) -> Self {
+        Self { times: FOR_EVER, chance, ..Self::once(vendor, route, action) }
     }
 
     pub fn times(mut self, times: u32) -> Self {
@@ -67,10 +88,28 @@ impl Fault {
     }
 }
 
+#[derive(Debug, Default)]
+struct Orders {
+    pending: Vec<Fault>,
+    dice: u64,
+    struck: BTreeMap<String, u64>,
+}
+
+impl Orders {
+    /// From 0 to 1, by SplitMix64: the same seed gives the same row.
+    fn roll(&mut self) -> f64 {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.dice;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
 /// The orders that are still open. Cheap to clone; all clones share one list.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    pending: Arc<Mutex<Vec<Fault>>>,
+    orders: Arc<Mutex<Orders>>,
 }
 
 impl Faults {
@@ -80,36 +119,57 @@ impl Faults {
 
     /// Orders a fault. The oldest order goes when there are too many.
     pub fn add(&self, fault: Fault) {
-        let mut pending = lock(&self.pending);
+        let pending = &mut lock(&self.orders).pending;
         if pending.len() >= MAX_PENDING {
             pending.remove(0);
         }
         pending.push(fault);
     }
 
+    /// What the chances are drawn from.
+    pub fn seed(&self, seed: u64) {
+        lock(&self.orders).dice = seed;
+    }
+
     /// Asked by a stand-in for each request: what should go wrong now, if anything?
     pub fn take(&self, vendor: &str, route: &str) -> Option<Action> {
-        let mut pending = lock(&self.pending);
-        let index = pending.iter().position(|fault| fault.vendor == vendor && (fault.route == route || fault.route == "*"))?;
-        let fault = &mut pending[index];
+        let mut orders = lock(&self.orders);
+        let mut index = 0;
+        while index < orders.pending.len() {
+            let fault = &orders.pending[index];
+            let (meant, chance) = (fault.vendor == vendor && (fault.route == route || fault.route == "*"), fault.chance);
+            if meant && (chance >= 1.0 || orders.roll() < chance) {
+                break;
+            }
+            index += 1;
+        }
+        let fault = orders.pending.get_mut(index)?;
         if fault.skip > 0 {
             fault.skip -= 1;
             return None;
         }
         let action = fault.action.clone();
-        fault.times = fault.times.saturating_sub(1);
-        if fault.times == 0 {
-            pending.remove(index);
+        if fault.times != FOR_EVER {
+            fault.times = fault.times.saturating_sub(1);
+            if fault.times == 0 {
+                orders.pending.remove(index);
+            }
         }
+        *orders.struck.entry(format!("{route} {}", action.name())).or_default() += 1;
         Some(action)
     }
 
     pub fn clear(&self) {
-        lock(&self.pending).clear();
+        lock(&self.orders).pending.clear();
     }
 
     pub fn pending(&self) -> Vec<Fault> {
-        lock(&self.pending).clone()
+        lock(&self.orders).pending.clone()
+    }
+
+    /// How often each kind has struck, by route and action.
+    pub fn struck(&self) -> BTreeMap<String, u64> {
+        lock(&self.orders).struck.clone()
     }
 }
 
@@ -188,7 +248,13 @@ pub struct FaultOrder {
     pub times: u32,
     #[serde(default)]
     pub skip: u32,
+    #[serde(default = "always")]
+    pub chance: f64,
     pub action: ActionOrder,
+}
+
+fn always() -> f64 {
+    1.0
 }
 
 fn one() -> u32 {
@@ -255,12 +321,45 @@ impl From<Action> for ActionOrder {
 
 impl From<FaultOrder> for Fault {
     fn from(order: FaultOrder) -> Self {
-        Self { vendor: order.vendor, route: order.route, skip: order.skip, times: order.times, action: order.action.into() }
+        let FaultOrder { vendor, route, times, skip, chance, action } = order;
+        Self { vendor, route, skip, times, chance, action: action.into() }
     }
 }
 
 impl From<Fault> for FaultOrder {
     fn from(fault: Fault) -> Self {
-        Self { vendor: fault.vendor, route: fault.route, times: fault.times, skip: fault.skip, action: fault.action.into() }
+        let Fault { vendor, route, skip, times, chance, action } = fault;
+        Self { vendor, route, times, skip, chance, action: action.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chance_strikes_as_often_as_it_says_and_the_same_seed_the_same_requests() {
+        let row = |seed: u64| {
+            let faults = Faults::new();
+            faults.seed(seed);
+            faults.add(Fault::sometimes("fly", "*", 0.2, Action::Drop));
+            let row: Vec<bool> = (0..1_000).map(|_| faults.take("fly", "machines.list").is_some()).collect();
+            assert_eq!(faults.struck().get("machines.list drop").copied(), Some(row.iter().filter(|hit| **hit).count() as u64));
+            row
+        };
+        let hits = row(7).into_iter().filter(|hit| *hit).count();
+        assert!((150..250).contains(&hits), "{hits} of 1,000");
+        assert_eq!(row(7), row(7));
+        assert_ne!(row(7), row(8));
+    }
+
+    #[test]
+    fn an_order_is_used_up_and_the_next_one_gets_its_turn() {
+        let faults = Faults::new();
+        faults.add(Fault::once("fly", "machines.get", Action::Hang).after(1));
+        faults.add(Fault::sometimes("fly", "machines.get", 1.0, Action::Drop));
+        let taken: Vec<_> = (0..4).map(|_| faults.take("fly", "machines.get")).collect();
+        assert_eq!(taken, [None, Some(Action::Hang), Some(Action::Drop), Some(Action::Drop)]);
+        assert_eq!(faults.take("fly", "machines.list"), None);
     }
 }

@@ -35,6 +35,8 @@ pub struct SandboxOptions {
     pub encoding_time: Duration,
     /// Enforce the vendors' rate limits.
     pub rate_limits: bool,
+    /// How many times faster than Fly's the clock of Fly's rate limits runs.
+    pub fly_pace: f64,
     /// Life of an access token in seconds.
     pub access_token_life: i64,
     /// Between a machine's creation and its process.
@@ -69,6 +71,7 @@ impl SandboxOptions {
             min_part_bytes: MIN_PART_BYTES,
             encoding_time: Duration::from_millis(1_500),
             rate_limits: true,
+            fly_pace: 1.0,
             access_token_life: 3_600,
             boot_time: Duration::from_millis(150),
             stop_grace: Duration::from_secs(5),

@@ -255,6 +255,7 @@ fn stand_ins(options: &SandboxOptions, urls: &Urls, stop: &CancellationToken, ta
             extra_env: options.extra_env.clone(),
             region: "fra".into(),
             rate_limits: options.rate_limits,
+            pace: options.fly_pace,
             boot_time: options.boot_time,
             list_lag: Duration::from_millis(150),
             max_machines: 500,

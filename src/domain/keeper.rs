@@ -37,7 +37,9 @@ pub enum MachineSeen {
     None,
     /// Destroyed, failed, or on a host that is out of reach: its process will not come back.
     Lost(Loss),
-    /// It runs, boots, restarts or stops: its process may be back in a moment.
+    /// It is made, but its process has not been started yet.
+    Booting,
+    /// It runs, restarts or stops: its process may be back in a moment.
     Alive,
 }
 
@@ -47,6 +49,8 @@ pub enum Loss {
     Gone,
     Failed,
     Unreachable,
+    /// It was made and did not start: Fly has left machines in `created` for hours.
+    NotStarted,
     /// It claims to be there, but nothing is heard of its process.
     Silent,
 }
@@ -57,6 +61,7 @@ impl Loss {
             Self::Gone => "gone",
             Self::Failed => "failed",
             Self::Unreachable => "unreachable",
+            Self::NotStarted => "not_started",
             Self::Silent => "silent",
         }
     }
@@ -66,6 +71,8 @@ impl Loss {
 pub struct Limits {
     /// Silent for this long: worth a question to Fly.
     pub lost_after: Duration,
+    /// A machine that is made has this long to start.
+    pub start_within: Duration,
     /// Silent for this long on a machine that claims to be there.
     pub stuck_after: Duration,
     /// From being asked for the end to having ended, for a session past its deadline.
@@ -114,8 +121,9 @@ pub fn decide(session: &Watched, machine: MachineSeen, limits: &Limits) -> Verdi
         MachineSeen::None if session.phase == Phase::Summarizing => return Verdict::Conclude(session.end_without_process()),
         MachineSeen::None => return Verdict::Provide,
         MachineSeen::Lost(loss) => loss,
+        MachineSeen::Booting if session.silence >= limits.start_within => Loss::NotStarted,
         MachineSeen::Alive if session.silence >= limits.stuck_after => Loss::Silent,
-        MachineSeen::Alive | MachineSeen::Untold => return Verdict::Leave,
+        MachineSeen::Booting | MachineSeen::Alive | MachineSeen::Untold => return Verdict::Leave,
     };
     match session.phase {
         Phase::Summarizing => Verdict::Conclude(session.end_without_process()),
@@ -134,26 +142,6 @@ fn overdue(session: &Watched, limits: &Limits) -> Verdict {
         _ => Verdict::Conclude(session.end_without_process()),
     }
 }
-
-/// Where to ask for a machine, try after try. `wish` is what the operator configured: a region,
-/// several in order of preference, or an alias. A region that lost a machine comes last.
-pub fn placements(wish: &str, lost_in: Option<&str>) -> Vec<String> {
-    let mut regions: Vec<&str> = wish.split(',').map(str::trim).filter(|region| !region.is_empty()).collect();
-    if let Some(lost) = lost_in
-        && let Some(at) = regions.iter().position(|region| *region == lost)
-    {
-        let last = regions.remove(at);
-        regions.push(last);
-    }
-    // The whole list first: Fly tries it in order by itself. Then each without its first.
-    let mut tries: Vec<String> = (0..regions.len()).map(|from| regions[from..].join(",")).collect();
-    if tries.last().is_none_or(|last| last != ANYWHERE) {
-        tries.push(ANYWHERE.to_owned());
-    }
-    tries
-}
-
-const ANYWHERE: &str = "any";
 
 /// The name of an attempt's machine: unique in its app, so that no attempt has two.
 pub fn machine_name(session: impl std::fmt::Display, attempt: u32) -> String {
@@ -187,11 +175,16 @@ pub struct Owner<'a> {
     pub machine: Option<&'a str>,
     /// Over for this long: terminal, or finished by the keepers.
     pub over_for: Option<Duration>,
+    /// The keepers have taken it from its process, which can write nothing any more.
+    pub handed_over: bool,
 }
 
 /// Whether nobody needs a machine any more. `grace`: a new machine's row may not be written
 /// yet, and the process of a finished interview ends by itself.
 pub fn is_orphan(machine: &Claimant<'_>, owner: Option<&Owner<'_>>, grace: Duration) -> bool {
+    if owner.is_some_and(|owner| owner.handed_over) {
+        return true;
+    }
     if machine.age < grace {
         return false;
     }

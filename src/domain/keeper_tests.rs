@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 const LIMITS: Limits = Limits {
     lost_after: Duration::from_secs(10),
+    start_within: Duration::from_secs(20),
     stuck_after: Duration::from_mins(1),
     end_within: Duration::from_mins(1),
     max_attempts: 3,
@@ -52,24 +53,26 @@ fn past_its_deadline_a_living_session_is_asked_and_a_silent_one_ended() {
 }
 
 #[test]
-fn regions_are_tried_in_order_and_the_one_that_lost_a_machine_last() {
-    assert_eq!(placements("iad,ord,fra", None), ["iad,ord,fra", "ord,fra", "fra", "any"]);
-    assert_eq!(placements("iad,ord,fra", Some("iad")), ["ord,fra,iad", "fra,iad", "iad", "any"]);
-    assert_eq!(placements("any", Some("iad")), ["any"]);
-    assert_eq!(placements("", None), ["any"]);
+fn a_machine_that_does_not_start_has_until_the_start_deadline() {
+    assert_eq!(decide(&silent(19), MachineSeen::Booting, &LIMITS), Verdict::Leave);
+    assert_eq!(decide(&silent(20), MachineSeen::Booting, &LIMITS), Verdict::Replace(Loss::NotStarted));
+    let last = Watched { attempt: 3, ..silent(20) };
+    assert_eq!(decide(&last, MachineSeen::Booting, &LIMITS), Verdict::GiveUp(Loss::NotStarted));
 }
 
 #[test]
 fn a_machine_is_an_orphan_only_when_its_session_can_do_without_it() {
     let grace = Duration::from_secs(30);
     let machine = Claimant { machine: "a", attempt: 1, age: Duration::from_mins(1) };
-    let owner = Owner { attempt: 1, machine: Some("a"), over_for: None };
+    let owner = Owner { attempt: 1, machine: Some("a"), over_for: None, handed_over: false };
     assert!(!is_orphan(&machine, Some(&owner), grace), "the current one");
     assert!(!is_orphan(&machine, Some(&Owner { machine: None, ..owner }), grace), "not written yet");
     assert!(is_orphan(&machine, Some(&Owner { machine: Some("b"), ..owner }), grace), "another took its place");
     assert!(is_orphan(&machine, Some(&Owner { attempt: 2, machine: None, ..owner }), grace), "an older attempt");
     assert!(!is_orphan(&Claimant { attempt: 2, ..machine }, Some(&owner), grace), "newer than what we read");
     assert!(is_orphan(&machine, None, grace), "no such session");
+    let fenced = Owner { handed_over: true, over_for: Some(Duration::ZERO), ..owner };
+    assert!(is_orphan(&Claimant { age: Duration::ZERO, ..machine }, Some(&fenced), grace), "its process can write nothing");
     assert!(is_orphan(&machine, Some(&Owner { over_for: Some(grace), ..owner }), grace), "over");
     assert!(
         !is_orphan(&machine, Some(&Owner { over_for: Some(Duration::ZERO), ..owner }), grace),
@@ -130,6 +133,7 @@ fn any_machine() -> impl Strategy<Value = MachineSeen> {
     prop::sample::select(vec![
         MachineSeen::Untold,
         MachineSeen::None,
+        MachineSeen::Booting,
         MachineSeen::Alive,
         MachineSeen::Lost(Loss::Gone),
         MachineSeen::Lost(Loss::Failed),
@@ -153,8 +157,11 @@ proptest! {
         match verdict {
             Verdict::Replace(loss) => {
                 prop_assert!(session.attempt < LIMITS.max_attempts, "never more than the attempts allowed");
-                prop_assert!(matches!(machine, MachineSeen::Lost(_)) || session.silence >= LIMITS.stuck_after, "no double start");
+                let started = session.silence >= LIMITS.stuck_after;
+                let in_time = machine == MachineSeen::Booting && session.silence >= LIMITS.start_within;
+                prop_assert!(matches!(machine, MachineSeen::Lost(_)) || in_time || started, "no double start");
                 prop_assert_eq!(loss == Loss::Silent, machine == MachineSeen::Alive);
+                prop_assert_eq!(loss == Loss::NotStarted, machine == MachineSeen::Booting);
             }
             Verdict::GiveUp(_) => {
                 prop_assert!(session.attempt >= LIMITS.max_attempts && session.phase.is_open());
@@ -208,7 +215,7 @@ proptest! {
     #[test]
     fn the_current_machine_of_a_running_session_is_never_an_orphan(attempt in 1u32..5, age in seconds(1_000)) {
         let machine = Claimant { machine: "a", attempt, age };
-        let owner = Owner { attempt, machine: Some("a"), over_for: None };
+        let owner = Owner { attempt, machine: Some("a"), over_for: None, handed_over: false };
         prop_assert!(!is_orphan(&machine, Some(&owner), Duration::from_secs(30)));
     }
 }

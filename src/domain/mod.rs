@@ -13,6 +13,7 @@
 pub mod keeper;
 pub mod outbox;
 pub mod phase;
+pub mod placement;
 pub mod protocol;
 pub mod record;
 pub mod recording;

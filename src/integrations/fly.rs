@@ -149,6 +149,7 @@ impl FlyClient {
                 Err(error) => CreateOutcome::Ambiguous(error),
             });
         }
+        heed(&self.creations, &answer);
         match judge(&answer) {
             Judgement::NameTaken(machine_id) => Ok(CreateOutcome::AlreadyExists { machine_id }),
             Judgement::NoCapacity(scope, error) => Ok(CreateOutcome::NoCapacity { scope, error }),
@@ -180,6 +181,7 @@ impl FlyClient {
         let request = self.request(Method::GET, &["apps", app, "machines"]).query(&query);
         let answer = self.http.send(limits, request).await?;
         if !answer.status().is_success() {
+            heed(&self.lists, &answer);
             return Err(failed(&answer));
         }
         // `null` is how Go spells an empty list.
@@ -252,6 +254,12 @@ impl FlyClient {
 
     fn limits(action: &'static str, deadline: Duration) -> CallLimits {
         CallLimits { vendor: Vendor::Fly, action, deadline, max_body_bytes: MAX_ANSWER_BYTES }
+    }
+}
+
+fn heed(pace: &Pace, answer: &Answer) {
+    if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        pace.hold(answer.head.retry_after());
     }
 }
 

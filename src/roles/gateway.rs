@@ -46,6 +46,12 @@ pub async fn run_until_signal(config: Config) -> Exit {
     run(config, stop_signal()).await
 }
 
+/// The keepers alone, without a door: they work beside those of any gateway.
+pub fn keepers(config: &Arc<Config>) -> Result<Keepers, Box<dyn Error + Send + Sync>> {
+    let (_, never) = watch::channel(false);
+    connect(config, never).map(|(_, keepers)| keepers)
+}
+
 /// The clients of the door. None of them connects before it is needed.
 fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(AppState, Keepers), Box<dyn Error + Send + Sync>> {
     let http = http_client()?;
@@ -60,7 +66,7 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let authority = Authority { verifier: Arc::new(JwksVerifier::new(http.clone(), keys)?), tenant: config.tenant.id };
     let database = store(config)?;
     let rows = GatewayStore::new(database.clone(), config.tenant.id);
-    let machines = Machines::new(FlyClient::new(http.clone(), fly)?, config.clone());
+    let machines = Machines::new(FlyClient::new(http.clone(), fly)?, config.clone())?;
     let integrations = Arc::new(Integrations::new(config)?);
     let recording_news = Arc::new(Notify::new());
     let keepers =

@@ -7,6 +7,7 @@ mod support;
 
 mod cost;
 mod database;
+mod fly;
 mod live;
 mod signals;
 
@@ -24,6 +25,7 @@ modes:
   outage     the database goes away behind a proxy: refused, swallowed, half-open, cut
   live       as sigkill, in interviews with real WebRTC media and our own line into the call
   cost       nothing breaks: what an interview with real media costs is measured
+  fly        interviews asked for on a Fly with every fault on (--times 1000)
   smoke      a few of each";
 
 #[derive(Clone, Debug)]
@@ -57,6 +59,7 @@ fn main() {
             "outage" => run(&mode, &options, database::outages).await,
             "live" => run(&mode, &options, live::kills).await,
             "cost" => run(&mode, &options, cost::measure).await,
+            "fly" => fly::campaign(&options).await,
             "smoke" => {
                 run("sigkill", &few(10), signals::sigkill).await;
                 run("sigterm", &few(10), signals::sigterm).await;

@@ -2,12 +2,12 @@
 //! session processes, a real database; Fly is the sandbox's.
 
 use crate::interview::{connect, new_session, speakers, stored};
-use crate::support::system::System;
+use crate::support::system::{System, second_gateway};
 use crate::support::wait_for;
 use interview_candidate::{Candidate, ConnectOptions, Join};
+use interview_sandbox::SESSION_APP;
 use interview_sandbox::faults::{Action, Fault};
 use interview_sandbox::fly::model::MachineState;
-use interview_sandbox::{GATEWAY_APP, SESSION_APP};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use std::time::{Duration, Instant};
@@ -105,26 +105,6 @@ async fn order(system: &System, recruiter: &str) -> String {
     let (status, made) = system.post(recruiter, "/api/sessions", &body).await;
     assert_eq!(status, 201, "{made}");
     made["session_id"].as_str().expect("an id").to_owned()
-}
-
-async fn second_gateway(system: &System) {
-    let fly = system.sandbox.fly();
-    let first = fly.machines(GATEWAY_APP).first().expect("a gateway").status().raw_config;
-    let url = format!("{}/apps/{GATEWAY_APP}/machines", system.sandbox.urls().fly);
-    let body = json!({"name": "gateway-2", "region": "fra", "config": first});
-    let answer =
-        reqwest::Client::new().post(url).header("authorization", fly.org_token()).json(&body).send().await.expect("an answer");
-    assert!(answer.status().is_success(), "{}", answer.status());
-    wait_for("the second gateway listens", || async {
-        let address = fly
-            .machines(GATEWAY_APP)
-            .iter()
-            .find(|machine| machine.name == "gateway-2")
-            .and_then(|machine| machine.status().address);
-        let Some(address) = address else { return false };
-        reqwest::get(format!("http://{address}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
-    })
-    .await;
 }
 
 /// As the page does: a new ticket, a new socket, until the session takes us.
@@ -278,7 +258,7 @@ async fn a_lost_answer_makes_no_second_machine_a_full_region_sends_to_the_next_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_that_never_starts_or_falls_silent_is_replaced_and_one_that_restarts_is_not() {
-    let system = System::start_with(&quick(&[("KEEPER__STUCK_AFTER_MS", "6000")])).await;
+    let system = System::start_with(&quick(&[("KEEPER__STUCK_AFTER_MS", "6000"), ("FLY__START_DEADLINE_MS", "3000")])).await;
     let recruiter = system.sign_in("recruiter@demo.test").await;
 
     // Its process dies and is started again by the machine itself.

@@ -12,6 +12,7 @@ mod hooks;
 mod interview;
 mod keeper;
 mod line;
+mod machines;
 mod otp;
 mod outage;
 mod pooler;

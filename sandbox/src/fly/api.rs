@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::model::{MachineState, image_ref, timestamp};
-use super::{Fly, Machine, ORG, Token, apps, lifecycle};
+use super::{Fly, Machine, ORG, Token, apps, lifecycle, mishap};
 use crate::faults::NamedFault;
 use crate::util::{lock, now};
 
@@ -117,10 +117,19 @@ async fn unknown(State(fly): State<Fly>, method: Method, uri: http::Uri) -> ApiE
 
 /// Token, rate limit, and a request id on every answer.
 async fn guard(State(fly): State<Fly>, request: Request, next: Next) -> Response {
+    let struck = request.extensions().get::<NamedFault>().map(|NamedFault(name)| name.clone()).unwrap_or_default();
     let mut response = match admit(&fly, &request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => match mishap::before(&fly, &struck) {
+            Some(answer) => answer,
+            None => next.run(request).await,
+        },
         Err(error) => error.into_response(),
     };
+    if response.status().is_success()
+        && let Some(answer) = mishap::after(&fly, &struck)
+    {
+        response = answer;
+    }
     let id = format!("{}-fra", super::ulid());
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert("fly-request-id", id);
@@ -151,6 +160,7 @@ fn admit(fly: &Fly, request: &Request) -> Result<(), ApiError> {
         _ => app.unwrap_or(ORG).to_owned(),
     };
     if fly.options().rate_limits && action.starts_with("machines.") && !fly.inner.limits.allow(&scope, action) {
+        fly.feel("rate_limit_reached");
         return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded"));
     }
     Ok(())
@@ -173,12 +183,13 @@ pub(super) fn machine_json(machine: &Machine, summary: bool) -> Value {
         "image_ref": image_ref(&status.config.image),
         "created_at": timestamp(machine.created),
         "updated_at": timestamp(status.updated),
-        "host_status": "ok",
+        "host_status": if status.unreachable { "unreachable" } else { "ok" },
         "cordoned": status.cordoned,
         "events": status.events.iter().take(50).map(super::model::MachineEvent::json).collect::<Vec<_>>(),
         "checks": [],
     });
-    if !summary {
+    // A host that is out of reach takes the configuration with it.
+    if !summary && !status.unreachable {
         shown["config"] = answered_config(status.raw_config);
     }
     shown
@@ -225,14 +236,31 @@ async fn list(
     if fly.app(&app).is_none() {
         return Err(ApiError::not_found("app"));
     }
-    // Lists have been plainly empty at Fly; a client must not believe them.
-    if fault.is_some_and(|Extension(NamedFault(name))| name == "list_empty") {
-        return Ok(Json(json!([])).into_response());
+    let lie = fault.map(|Extension(NamedFault(name))| name).unwrap_or_default();
+    let mut machines = fly.machines(&app);
+    let include_deleted = flag(&query, "include_deleted") || lie == "list_resurrects";
+    machines.retain(|machine| fits(machine, &query, include_deleted, fly.options().list_lag));
+    let mut shown: Vec<Value> = machines.iter().map(|machine| machine_json(machine, flag(&query, "summary"))).collect();
+    // Lists have been plainly wrong at Fly; a client must not believe them.
+    match lie.as_str() {
+        "list_empty" if !shown.is_empty() => {
+            fly.feel("list_empty");
+            shown.clear();
+        }
+        "list_omits" if shown.len() > 1 => {
+            fly.feel("list_omits");
+            let mut turn = false;
+            shown.retain(|_| {
+                turn = !turn;
+                turn
+            });
+        }
+        "list_resurrects" if shown.iter().any(|machine| machine["state"] == "destroyed") => {
+            fly.feel("list_resurrects");
+            shown.iter_mut().for_each(|machine| machine["state"] = "started".into());
+        }
+        _ => {}
     }
-    let machines = fly.machines(&app);
-    let fitting =
-        machines.iter().filter(|machine| fits(machine, &query, flag(&query, "include_deleted"), fly.options().list_lag));
-    let shown: Vec<Value> = fitting.map(|machine| machine_json(machine, flag(&query, "summary"))).collect();
     Ok(Json(shown).into_response())
 }
 
@@ -251,12 +279,30 @@ async fn list_org(State(fly): State<Fly>, Query(query): Query<Vec<(String, Strin
     Ok(Json(json!({ "machines": shown, "error_regions": [], "last_updated": timestamp(now()) })).into_response())
 }
 
-async fn read(State(fly): State<Fly>, Path((app, id)): Path<(String, String)>) -> Answer {
-    Ok(Json(machine_json(&*find(&fly, &app, &id)?, false)).into_response())
+/// A machine that was just made may not be known everywhere yet.
+const YOUNG: Duration = Duration::from_secs(3);
+
+async fn read(State(fly): State<Fly>, fault: Option<Extension<NamedFault>>, Path((app, id)): Path<(String, String)>) -> Answer {
+    let machine = find(&fly, &app, &id)?;
+    let mut shown = machine_json(&machine, false);
+    match fault.as_ref().map(|Extension(NamedFault(name))| name.as_str()) {
+        Some("not_found_yet") if now() - machine.created < YOUNG => {
+            fly.feel("not_found_yet");
+            return Err(ApiError::not_found(&format!("machine {id}")));
+        }
+        Some("host_blind") => {
+            fly.feel("host_blind");
+            shown["host_status"] = "unreachable".into();
+            shown.as_object_mut().map(|shown| shown.remove("config"));
+        }
+        _ => {}
+    }
+    Ok(Json(shown).into_response())
 }
 
 async fn wait(
     State(fly): State<Fly>,
+    fault: Option<Extension<NamedFault>>,
     Path((app, id)): Path<(String, String)>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Answer {
@@ -283,7 +329,12 @@ async fn wait(
     if states.is_empty() {
         states.push(MachineState::Started);
     }
-    match machine.wait_for(&states, Duration::from_secs(seconds)).await {
+    let elapsed = fault.is_some_and(|Extension(NamedFault(name))| name == "wait_elapsed");
+    if elapsed {
+        fly.feel("wait_elapsed");
+    }
+    let patience = if elapsed { Duration::ZERO } else { Duration::from_secs(seconds) };
+    match machine.wait_for(&states, patience).await {
         Some(state) => {
             let status = machine.status();
             let event = status.events.front().map(|event| event.id.clone());

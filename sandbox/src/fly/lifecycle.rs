@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::api::{Answer, ApiError, find, flag, machine_json};
 use super::model::{Config, FlyDuration, Lease, MachineState};
 use super::runner::Order;
-use super::{CreateError, Draft, Fly, Machine, checks};
+use super::{CreateError, Draft, Fly, Machine, checks, mishap};
 use crate::faults::NamedFault;
 use crate::process;
 use crate::util::{now, random_hex};
@@ -50,10 +50,6 @@ pub(super) async fn create(
     if config.image.is_empty() {
         return Err(ApiError::invalid("config.image is required"));
     }
-    if fault == "no_capacity" {
-        let text = "insufficient resources to create new machine: could not find a candidate host";
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, text).status("insufficient_capacity"));
-    }
     let known = fly.app(&app).ok_or_else(|| ApiError::not_found("app"))?;
     if wanted.min_secrets_version.is_some_and(|version| version > known.secrets_version) {
         return Err(ApiError::invalid("min_secrets_version is newer than the app's secrets"));
@@ -67,6 +63,12 @@ pub(super) async fn create(
         external: None,
     };
     let name = draft.name.clone();
+    // A name that is taken is told of before there could be a question of room.
+    if !fly.is_taken(&app, &name)
+        && let Some(refusal) = mishap::refusal(&fly, &fault)
+    {
+        return Err(refusal);
+    }
     let machine = fly.create(&app, draft).map_err(|error| match error {
         CreateError::NoApp => ApiError::not_found("app"),
         CreateError::NameTaken { id } => ApiError::new(
@@ -78,13 +80,27 @@ pub(super) async fn create(
         }
         CreateError::Stopping => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
     })?;
-    // Fly has left machines in `created` for hours after a good answer.
-    if !wanted.skip_launch && fault != "stuck_created" {
-        let (booting, boot_time) = (Arc::clone(&machine), fly.options().boot_time);
-        fly.inner.tasks.spawn(async move {
-            tokio::time::sleep(boot_time).await;
-            booting.order(Order::Start);
-        });
+    match fault.as_str() {
+        _ if wanted.skip_launch => {}
+        // Fly has left machines in `created` for hours after a good answer.
+        "stuck_created" => fly.feel("stuck_created"),
+        boots => {
+            let (booting, boot_time, fails) = (Arc::clone(&machine), fly.options().boot_time, boots == "launch_failed");
+            if fails {
+                fly.feel("launch_failed");
+            }
+            fly.inner.tasks.spawn(async move {
+                tokio::time::sleep(boot_time).await;
+                if fails {
+                    booting.change(|status| {
+                        status.state = MachineState::Failed;
+                        status.note("launch", "failed", "flyd", json!({ "error": "could not unpack image" }));
+                    });
+                } else {
+                    booting.order(Order::Start);
+                }
+            });
+        }
     }
     Ok(Json(machine_json(&machine, false)).into_response())
 }
@@ -176,6 +192,7 @@ pub(super) async fn signal(
 
 pub(super) async fn destroy(
     State(fly): State<Fly>,
+    fault: Option<Extension<NamedFault>>,
     Path((app, id)): Path<(String, String)>,
     Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
@@ -195,7 +212,18 @@ pub(super) async fn destroy(
             ),
         ));
     }
-    if !state.is_gone() {
+    if machine.status().unreachable && !state.is_gone() {
+        // Nobody can be told there: it stays so until the host is back.
+        fly.feel("destroy_queued");
+        machine.change(|status| {
+            status.state = MachineState::Destroying;
+            status.note("destroy", "destroying", "user", Value::Null);
+        });
+    } else if !state.is_gone() {
+        if fault.is_some_and(|Extension(NamedFault(name))| name == "destroy_lingers") {
+            fly.feel("destroy_lingers");
+            machine.change(|status| status.lingers = true);
+        }
         send(&machine, Order::Destroy)?;
     }
     Ok(Json(json!({ "ok": true })).into_response())

@@ -13,12 +13,17 @@ struct Bucket {
     filled: Instant,
 }
 
-#[derive(Default)]
 pub(super) struct Limits {
+    /// How many times faster than Fly's this clock runs.
+    pace: f64,
     buckets: Mutex<HashMap<(String, &'static str), Bucket>>,
 }
 
 impl Limits {
+    pub(super) fn new(pace: f64) -> Self {
+        Self { pace, buckets: Mutex::default() }
+    }
+
     /// True when the request may pass.
     pub(super) fn allow(&self, scope: &str, action: &'static str) -> bool {
         let (rate, burst) = if action == "machines.get" { (5.0, 10.0) } else { (1.0, 3.0) };
@@ -27,7 +32,7 @@ impl Limits {
             buckets.retain(|_, bucket| bucket.filled.elapsed().as_secs() < 10);
         }
         let bucket = buckets.entry((scope.to_owned(), action)).or_insert(Bucket { tokens: burst, filled: Instant::now() });
-        bucket.tokens = (bucket.tokens + bucket.filled.elapsed().as_secs_f64() * rate).min(burst);
+        bucket.tokens = (bucket.tokens + bucket.filled.elapsed().as_secs_f64() * rate * self.pace).min(burst);
         bucket.filled = Instant::now();
         if bucket.tokens < 1.0 {
             return false;
@@ -43,7 +48,7 @@ mod tests {
 
     #[test]
     fn three_at_once_then_one_per_second() {
-        let limits = Limits::default();
+        let limits = Limits::new(1.0);
         assert!((0..3).all(|_| limits.allow("app", "machines.create")));
         assert!(!limits.allow("app", "machines.create"));
         assert!(limits.allow("app", "machines.list"), "each action has its own bucket");

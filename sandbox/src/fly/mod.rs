@@ -8,6 +8,7 @@ mod apps;
 mod checks;
 mod lifecycle;
 mod limits;
+mod mishap;
 pub mod model;
 mod original;
 pub mod proxy;
@@ -54,6 +55,8 @@ pub struct FlyOptions {
     pub region: String,
     /// Enforce Fly's 1 request per second and action (burst 3).
     pub rate_limits: bool,
+    /// How many times faster than Fly's the clock of its rate limits runs.
+    pub pace: f64,
     /// Between `created` and the start of the process.
     pub boot_time: Duration,
     /// How long a new machine is missing from lists.
@@ -81,6 +84,8 @@ struct Inner {
     ledger: Ledger,
     state: Mutex<State>,
     limits: Limits,
+    /// What went wrong on purpose, and how often it made a difference.
+    felt: Mutex<BTreeMap<&'static str, u64>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -128,7 +133,8 @@ impl Machine {
         let reached = |status: &Status| {
             let passed = |state: &&MachineState| {
                 let recent = status.events.iter().take_while(|event| event.at >= since);
-                status.state == **state || recent.into_iter().any(|event| event.status == state.as_str())
+                let lingers = status.lingers && **state == MachineState::Destroyed && status.state.is_gone();
+                status.state == **state || lingers || recent.into_iter().any(|event| event.status == state.as_str())
             };
             states.iter().find(passed).copied()
         };
@@ -170,13 +176,15 @@ impl Fly {
     pub fn new(options: FlyOptions, ledger: Ledger) -> Self {
         runner::clear_leftovers(&options.data_dir);
         let org_token = format!("FlyV1 fm2_{}", random_hex::<24>());
+        let limits = Limits::new(options.pace);
         let fly = Self {
             inner: Arc::new(Inner {
                 options,
                 org_token: org_token.clone(),
                 ledger,
                 state: Mutex::new(State::default()),
-                limits: Limits::default(),
+                limits,
+                felt: Mutex::default(),
                 tasks: TaskTracker::new(),
                 stop: CancellationToken::new(),
             }),
@@ -285,6 +293,8 @@ impl Fly {
             address: draft.external,
             pid: None,
             restarts: 0,
+            unreachable: false,
+            lingers: false,
         };
         status.note("launch", "created", "user", Value::Null);
         let (orders, queue) = mpsc::channel(32);
@@ -303,6 +313,11 @@ impl Fly {
         drop(state);
         self.inner.tasks.spawn(runner::live(self.clone(), Arc::clone(&machine), queue));
         Ok(machine)
+    }
+
+    fn is_taken(&self, app: &str, name: &str) -> bool {
+        let live = |machine: &&Arc<Machine>| machine.name == name && machine.state() != MachineState::Destroyed;
+        self.machines(app).iter().any(|machine| live(&machine))
     }
 
     /// The environment of a machine's process, and nothing else.
@@ -362,6 +377,11 @@ impl Fly {
     /// A machine is lost with its host: killed, not restarted, gone. False when there is none.
     pub fn lose(&self, id: &str) -> bool {
         self.machine(id).is_some_and(|machine| machine.order(Order::Destroy))
+    }
+
+    /// The process of a machine is done: it ends and its machine goes by its own rules.
+    pub fn finish(&self, id: &str) -> bool {
+        self.machine(id).is_some_and(|machine| machine.order(Order::Stop { signal: None, timeout: None }))
     }
 
     /// Stops every machine: SIGTERM, up to `grace`, then kill. No process is left.

@@ -218,6 +218,10 @@ pub struct Status {
     pub address: Option<SocketAddr>,
     pub pid: Option<u32>,
     pub restarts: u32,
+    /// Its host cannot be reached: Fly tells no configuration, and a destruction waits.
+    pub unreachable: bool,
+    /// `destroying` for a while longer, though waiting for `destroyed` is over.
+    pub lingers: bool,
 }
 
 impl Status {

@@ -24,6 +24,8 @@ const LONGEST_STOP: Duration = Duration::from_mins(5);
 /// Fly's default restarts within five minutes.
 const MAX_RETRIES: u32 = 10;
 const RETRY_WINDOW: Duration = Duration::from_mins(5);
+/// How long a machine that lingers stays `destroying`.
+const LINGER: Duration = Duration::from_millis(1_500);
 /// What is left of a process group after its leader's end gets this long.
 const REAP: Duration = Duration::from_secs(5);
 
@@ -65,6 +67,9 @@ pub(super) async fn live(fly: Fly, machine: Arc<Machine>, mut orders: mpsc::Rece
         status.state = MachineState::Destroying;
         status.note("destroy", "destroying", "user", Value::Null);
     });
+    if machine.status().lingers {
+        tokio::time::sleep(LINGER).await;
+    }
     machine.change(|status| {
         status.state = MachineState::Destroyed;
         status.address = None;

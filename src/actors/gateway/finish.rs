@@ -52,16 +52,22 @@ fn passing_reasons() -> Vec<String> {
 
 impl Keepers {
     pub(super) async fn finish_sessions(self) -> Result<(), StoreError> {
+        self.finish_batch().await.map(drop)
+    }
+
+    /// How many there were.
+    pub(super) async fn finish_batch(&self) -> Result<usize, StoreError> {
         let (keeper, lease) = (&self.config.keeper, longest(self.config.openai.summary_timeout()));
         let taken =
             self.store.take_unfinished(&passing_reasons(), keeper.summary_tries, keeper.summary_retry(), lease, BATCH).await?;
+        let count = taken.len();
         futures_util::stream::iter(taken)
             .for_each_concurrent(AT_ONCE, |session| {
                 let keepers = self.clone();
                 async move { keepers.finish_one(session).await }
             })
             .await;
-        Ok(())
+        Ok(count)
     }
 
     async fn finish_one(&self, session: Unfinished) {

@@ -5,13 +5,14 @@
 
 use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::domain::keeper::{Loss, MachineSeen, machine_name, placements};
+use crate::domain::keeper::{Loss, MachineSeen, machine_name};
+use crate::domain::placement::{Importance, Policy, Region, UnknownPlace};
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::ids::{CandidateId, MachineId, PositionId, SessionId};
 use crate::integrations::call_error::CallError;
 use crate::integrations::fly::{
-    CreateOutcome, FlyClient, Guest, Init, Machine, MachineConfig, MachineSpec, Restart, RestartPolicy, Service, StateGroup,
-    StopConfig,
+    CreateOutcome, FlyClient, Guest, Init, Machine, MachineConfig, MachineSpec, MachineState, Restart, RestartPolicy, Service,
+    StateGroup, StopConfig, WaitOutcome,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 /// Where the session process listens inside its machine.
 const SESSION_PORT: u16 = 8080;
-const CREATE_ATTEMPTS: u32 = 2;
+const CREATE_ATTEMPTS: u32 = 4;
 /// Lists lag behind creations by about this much.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -35,8 +36,11 @@ pub struct MachineOrder {
     pub candidate: CandidateId,
     pub position: PositionId,
     pub attempt: u32,
+    pub importance: Importance,
+    /// Where the candidate is, if that is known.
+    pub near: Option<Region>,
     /// Where the attempt before was lost.
-    pub lost_in: Option<String>,
+    pub lost_in: Option<Region>,
 }
 
 /// Why there is no machine.
@@ -46,6 +50,8 @@ pub enum MachineError {
     Call(#[from] CallError),
     #[error("the machine's name belongs to a machine that is not this session's")]
     NameTaken,
+    #[error("no machine was made in time")]
+    OutOfTime,
 }
 
 impl MachineError {
@@ -53,6 +59,7 @@ impl MachineError {
         match self {
             Self::Call(error) => error.code(),
             Self::NameTaken => ErrorCode::FlyMachineConflicted,
+            Self::OutOfTime => ErrorCode::FlyTimedOut,
         }
     }
 }
@@ -62,11 +69,13 @@ impl MachineError {
 pub struct Machines {
     fly: FlyClient,
     config: Arc<Config>,
+    policy: Policy,
 }
 
 impl Machines {
-    pub fn new(fly: FlyClient, config: Arc<Config>) -> Self {
-        Self { fly, config }
+    pub fn new(fly: FlyClient, config: Arc<Config>) -> Result<Self, UnknownPlace> {
+        let policy = config.fly.region.parse()?;
+        Ok(Self { fly, config, policy })
     }
 
     fn app(&self) -> &str {
@@ -75,20 +84,24 @@ impl Machines {
 
     /// Create the attempt's machine, or adopt the one an earlier try has made.
     pub async fn provide(&self, order: &MachineOrder) -> Result<Machine, MachineError> {
-        let mut places = placements(&self.config.fly.region, order.lost_in.as_deref()).into_iter();
+        let patience = self.config.fly.timeout() * 2;
+        // Cut short there may be a machine: its name keeps the next try from making a second.
+        tokio::time::timeout(patience, self.try_to_provide(order)).await.unwrap_or(Err(MachineError::OutOfTime))
+    }
+
+    async fn try_to_provide(&self, order: &MachineOrder) -> Result<Machine, MachineError> {
+        let mut places = self.policy.tries(order.near, order.lost_in).into_iter();
         let mut spec = self.spec(order, places.next());
         let mut backoff = Backoff::new(LOOK_AGAIN_AFTER, LONGEST_PAUSE);
         let mut attempt = 1;
         loop {
             let (error, pause) = match self.fly.create_machine(self.app(), &spec).await {
                 Ok(CreateOutcome::Created(machine)) => return Ok(*machine),
-                Ok(CreateOutcome::AlreadyExists { machine_id: Some(id) }) => {
-                    let machine = self.fly.get_machine(self.app(), &id).await?;
-                    return machine.filter(|machine| owns(order, machine)).ok_or(MachineError::NameTaken);
-                }
-                Ok(CreateOutcome::AlreadyExists { machine_id: None }) => {
-                    return self.find(order).await?.ok_or(MachineError::NameTaken);
-                }
+                Ok(CreateOutcome::AlreadyExists { machine_id }) => match self.holder(order, machine_id).await {
+                    Ok(machine) => return machine.ok_or(MachineError::NameTaken),
+                    // Asking again leads here again.
+                    Err(error) => (error, backoff.next_delay()),
+                },
                 Ok(CreateOutcome::Ambiguous(error)) => {
                     tokio::time::sleep(LOOK_AGAIN_AFTER).await;
                     if let Ok(Some(machine)) = self.find(order).await {
@@ -122,13 +135,42 @@ impl Machines {
         }
     }
 
-    async fn find(&self, order: &MachineOrder) -> Result<Option<Machine>, CallError> {
-        let found = self.fly.find_by_metadata(self.app(), "session_id", &order.session.to_string()).await?;
-        Ok(found.into_iter().find(|machine| owns(order, machine)))
+    /// Who has the name: ours to adopt, or None when it is somebody else's or on its way out.
+    async fn holder(&self, order: &MachineOrder, id: Option<MachineId>) -> Result<Option<Machine>, CallError> {
+        let Some(id) = id else { return self.find(order).await };
+        let machine = match self.fly.get_machine(self.app(), &id).await? {
+            Some(machine) => Some(machine),
+            // Just made, and not known everywhere yet.
+            None => self.find(order).await?,
+        };
+        Ok(machine.filter(|machine| self.owns(order, machine)))
     }
 
-    /// What Fly says of a machine.
-    pub async fn seen(&self, id: &MachineId) -> MachineSeen {
+    async fn find(&self, order: &MachineOrder) -> Result<Option<Machine>, CallError> {
+        let found = self.fly.find_by_metadata(self.app(), "session_id", &order.session.to_string()).await?;
+        Ok(found.into_iter().find(|machine| self.owns(order, machine)))
+    }
+
+    /// Ours, by name and, where Fly tells it, by metadata; and not on its way out.
+    fn owns(&self, order: &MachineOrder, machine: &Machine) -> bool {
+        let (session, tenant) = (order.session.to_string(), self.config.tenant.id.to_string());
+        machine.name.as_deref() == Some(machine_name(order.session, order.attempt).as_str())
+            && machine
+                .metadata()
+                .is_none_or(|all| all.get("session_id") == Some(&session) && all.get("tenant_id") == Some(&tenant))
+            && machine.state.group() != StateGroup::Gone
+    }
+
+    /// Whether a machine starts within `patience`. False: it did not, or will not.
+    pub async fn starts(&self, id: &MachineId, patience: Duration) -> Result<bool, CallError> {
+        // All ends at once, so that one which crashes at boot is heard of at once.
+        let ends = [MachineState::Started, MachineState::Failed, MachineState::Destroyed];
+        let outcome = self.fly.wait(self.app(), id, &ends, patience).await?;
+        Ok(outcome == WaitOutcome::Reached(MachineState::Started))
+    }
+
+    /// What Fly says of a machine. `just_made`: Fly may not know it everywhere yet.
+    pub async fn seen(&self, id: &MachineId, just_made: bool) -> MachineSeen {
         let machine = match self.fly.get_machine(self.app(), id).await {
             Ok(machine) => machine,
             Err(error) => {
@@ -137,11 +179,14 @@ impl Machines {
             }
         };
         // Fly keeps telling of destroyed machines: not found means that there was none.
-        let Some(machine) = machine else { return MachineSeen::Lost(Loss::Gone) };
-        match machine.state.group() {
-            StateGroup::Gone => MachineSeen::Lost(Loss::Gone),
-            StateGroup::Failed => MachineSeen::Lost(Loss::Failed),
+        let Some(machine) = machine else {
+            return if just_made { MachineSeen::Untold } else { MachineSeen::Lost(Loss::Gone) };
+        };
+        match (machine.state.group(), machine.state) {
+            (StateGroup::Gone, _) => MachineSeen::Lost(Loss::Gone),
+            (StateGroup::Failed, _) => MachineSeen::Lost(Loss::Failed),
             _ if machine.host_status.as_deref() == Some("unreachable") => MachineSeen::Lost(Loss::Unreachable),
+            (_, MachineState::Created | MachineState::Creating | MachineState::Starting) => MachineSeen::Booting,
             _ => MachineSeen::Alive,
         }
     }
@@ -162,6 +207,7 @@ impl Machines {
 
     fn spec(&self, order: &MachineOrder, region: Option<String>) -> MachineSpec {
         let (fly, tenant) = (&self.config.fly, self.config.tenant.id.to_string());
+        let size = fly.size(order.importance);
         let pairs = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
         };
@@ -179,12 +225,13 @@ impl Machines {
                     ("CANDIDATE_ID", order.candidate.to_string()),
                     ("POSITION_ID", order.position.to_string()),
                 ]),
-                guest: Guest { cpu_kind: "shared".to_owned(), cpus: 1, memory_mb: fly.memory_mb },
+                guest: Guest { cpu_kind: size.cpu_kind.as_str().to_owned(), cpus: size.cpus, memory_mb: size.memory_mb },
                 auto_destroy: true,
                 restart: Restart { policy: RestartPolicy::OnFailure, max_retries: Some(RESTARTS) },
                 stop_config: StopConfig { signal: "SIGTERM".to_owned(), timeout: "60s".to_owned() },
                 metadata: pairs(&[
                     ("session_id", order.session.to_string()),
+                    ("attempt", order.attempt.to_string()),
                     ("tenant_id", tenant),
                     ("managed_by", MANAGED_BY.to_owned()),
                 ]),
@@ -195,10 +242,6 @@ impl Machines {
     }
 }
 
-/// Ours, by name and, where Fly tells it, by metadata; and not on its way out.
-fn owns(order: &MachineOrder, machine: &Machine) -> bool {
-    let session = order.session.to_string();
-    machine.name.as_deref() == Some(machine_name(order.session, order.attempt).as_str())
-        && machine.metadata().is_none_or(|all| all.get("session_id") == Some(&session))
-        && machine.state.group() != StateGroup::Gone
-}
+#[cfg(test)]
+#[path = "machines_tests.rs"]
+mod tests;

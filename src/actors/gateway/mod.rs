@@ -26,9 +26,12 @@ use machines::Machines;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// Rows of one pass.
 const BATCH: i64 = 16;
+/// One pass that takes all there is ends after so many calls' time, whatever there is.
+const PASS_LIMIT: u32 = 40;
 /// Rows that are worked on at once.
 const AT_ONCE: usize = 4;
 
@@ -67,15 +70,17 @@ impl Keepers {
         let never = Arc::new(Notify::new());
         let summary = self.config.openai.summary_timeout();
         let duties = [
-            Duty { name: "sessions", every, deadline: call * 4 + every, wake: never.clone() },
+            Duty { name: "sessions", every, deadline: call * 8 + every, wake: never.clone() },
+            Duty { name: "starts", every, deadline: call * 5 + every, wake: never.clone() },
             Duty { name: "finish", every, deadline: finish::longest(summary), wake: self.handed_over.clone() },
             Duty { name: "orphans", every, deadline: call * 8, wake: never },
             Duty { name: "recordings", every, deadline: call * 4, wake: self.recording_news.clone() },
         ];
-        let [sessions, finish, orphans, recordings] = duties.map(|duty| (duty, stopping.clone()));
-        let (a, b, c, d) = (self.clone(), self.clone(), self.clone(), self);
+        let [sessions, starts, finish, orphans, recordings] = duties.map(|duty| (duty, stopping.clone()));
+        let (a, b, c, d, e) = (self.clone(), self.clone(), self.clone(), self.clone(), self);
         let loops = [
             TaskGuard::spawn(sessions.0.run(sessions.1, move || a.clone().keep_sessions())),
+            TaskGuard::spawn(starts.0.run(starts.1, move || e.clone().watch_starts())),
             TaskGuard::spawn(finish.0.run(finish.1, move || b.clone().finish_sessions())),
             TaskGuard::spawn(orphans.0.run(orphans.1, move || c.clone().sweep_orphans())),
             TaskGuard::spawn(recordings.0.run(recordings.1, move || d.clone().settle_recordings())),
@@ -83,10 +88,22 @@ impl Keepers {
         join_all(loops.map(|mut guard| async move { guard.ended().await })).await;
     }
 
+    /// One pass of every duty, now, until nothing is left to take: afterwards no session is past
+    /// its deadline and no machine is nobody's, if Fly and the database answer. It is told from
+    /// the rows that it has itself seen silent, so a fresh keeper looks twice.
+    pub async fn pass(&self) -> Result<(), StoreError> {
+        let (began, limit) = (Instant::now(), self.config.fly.timeout() * PASS_LIMIT);
+        while self.keep_batch().await? > 0 && began.elapsed() < limit {}
+        while self.finish_batch().await? > 0 && began.elapsed() < limit {}
+        self.sweep_now().await?;
+        self.clone().settle_recordings().await
+    }
+
     fn limits(&self) -> Limits {
         let keeper = &self.config.keeper;
         Limits {
             lost_after: keeper.lost_after(),
+            start_within: self.config.fly.start_deadline(),
             stuck_after: keeper.stuck_after(),
             end_within: keeper.end_within(),
             max_attempts: keeper.max_attempts,

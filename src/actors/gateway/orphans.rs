@@ -24,9 +24,10 @@ impl Keepers {
     /// Lists lag and have been plainly wrong, so a list only says where to look: a machine is
     /// judged by its own state and by rows that are read after it.
     pub(super) async fn sweep_orphans(self) -> Result<(), StoreError> {
-        if !self.store.take_duty("orphans", self.config.keeper.orphan_interval()).await? {
-            return Ok(());
-        }
+        if self.store.take_duty("orphans", self.config.keeper.orphan_interval()).await? { self.sweep_now().await } else { Ok(()) }
+    }
+
+    pub(super) async fn sweep_now(&self) -> Result<(), StoreError> {
         let machines = match self.machines.all().await {
             Ok(machines) => machines,
             Err(error) => {
@@ -57,6 +58,7 @@ impl Keepers {
                     attempt: row.attempt,
                     machine: row.machine.as_ref().map(MachineId::as_str),
                     over_for: row.over_for,
+                    handed_over: row.handed_over,
                 });
                 let machine = Claimant { machine: named.id.as_str(), attempt: named.attempt, age: named.age };
                 is_orphan(&machine, owner.as_ref(), grace)

@@ -1,9 +1,10 @@
 //! Sessions whose process is silent, or that ran past their deadline.
 
-use super::machines::{MachineOrder, Machines};
-use super::{AT_ONCE, BATCH, Keepers};
-use crate::domain::keeper::{Loss, MachineSeen, Verdict, decide};
+use super::machines::{MachineError, MachineOrder, Machines};
+use super::{AT_ONCE, Keepers};
+use crate::domain::keeper::{Limits, Loss, MachineSeen, Verdict, decide};
 use crate::domain::phase::EndReason;
+use crate::domain::placement::Region;
 use crate::error::{Fault, chain};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::gateway::keeper::KeptSession;
@@ -12,6 +13,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument;
+
+/// What became of asking for a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Stored,
+    /// There is none to be had now.
+    NotNow,
+    NameTaken,
+}
 
 /// Since when we see the database without a break. Before that, silence may have been ours.
 #[derive(Debug, Default)]
@@ -27,29 +37,43 @@ impl Eyes {
     }
 }
 
+/// Machines whose start is waited for at once, and for how long in one pass.
+const STARTS: i64 = 64;
+const START_LOOK: Duration = Duration::from_secs(5);
+
 impl Keepers {
     pub(super) async fn keep_sessions(self) -> Result<(), StoreError> {
+        let (began, limit) = (Instant::now(), self.config.fly.timeout() * 2);
+        // What is left then is the next pass's.
+        while self.keep_batch().await? == AT_ONCE && began.elapsed() < limit {}
+        Ok(())
+    }
+
+    /// How many there were.
+    pub(super) async fn keep_batch(&self) -> Result<usize, StoreError> {
         let limits = self.limits();
         // Long enough for all that one session may take; a keeper that dies leaves it to the next.
+        // No more are taken than are worked on at once, so no lease ends in a queue.
         let lease = self.config.fly.timeout() * 4;
-        let taken = match self.store.take_silent(limits.lost_after, lease, BATCH).await {
-            Ok(taken) => taken,
-            Err(error) => {
-                self.eyes.closed();
-                return Err(error);
-            }
-        };
-        let seen_for = self.eyes.opened().elapsed();
+        let taken = self.see(self.store.take_silent(limits.lost_after, lease, AT_ONCE as i64).await)?;
+        let count = taken.len();
         futures_util::stream::iter(taken)
-            .for_each_concurrent(AT_ONCE, |mut session| {
+            .for_each_concurrent(AT_ONCE, |session| {
                 let keepers = self.clone();
-                async move {
-                    session.watched.silence = session.watched.silence.min(seen_for);
-                    keepers.keep(session).await;
-                }
+                async move { keepers.keep(session).await }
             })
             .await;
-        Ok(())
+        Ok(count)
+    }
+
+    /// What was taken, with the silence we have seen ourselves.
+    fn see(&self, taken: Result<Vec<KeptSession>, StoreError>) -> Result<Vec<KeptSession>, StoreError> {
+        let mut taken = taken.inspect_err(|_| self.eyes.closed())?;
+        let seen_for = self.eyes.opened().elapsed();
+        for session in &mut taken {
+            session.watched.silence = session.watched.silence.min(seen_for);
+        }
+        Ok(taken)
     }
 
     async fn keep(&self, session: KeptSession) {
@@ -57,44 +81,94 @@ impl Keepers {
         let machine = match &session.machine {
             _ if !session.watched.needs_machine(&limits) => MachineSeen::Untold,
             None => MachineSeen::None,
-            Some(id) => self.machines.seen(id).await,
+            Some(id) => self.machines.seen(id, false).await,
         };
-        let verdict = decide(&session.watched, machine, &limits);
-        let done = match verdict {
-            Verdict::Leave => Ok(true),
-            Verdict::Provide => self.provide(&session).await,
-            Verdict::Replace(loss) => self.replace(&session, loss).await,
-            Verdict::GiveUp(loss) => self.give_up(&session, loss).await,
-            Verdict::AskToEnd => self.ask_to_end(&session).await,
-            Verdict::Conclude(end) => self.conclude(&session, end).await,
-        };
-        let pause = match done {
-            Ok(true) => Duration::ZERO,
-            // A little later: what is missing now may be there then.
-            Ok(false) => self.config.keeper.lost_after(),
+        self.carry_out(&session, decide(&session.watched, machine, &limits), limits.lost_after).await;
+    }
+
+    /// Machines that were just made: those that do not start are replaced. Who asked for the
+    /// interview does not wait for this.
+    pub(super) async fn watch_starts(self) -> Result<(), StoreError> {
+        let since = self.config.fly.start_deadline() * 2;
+        let lease = START_LOOK + self.config.fly.timeout() * 4;
+        let taken = self.see(self.store.take_starting(since, lease, STARTS).await)?;
+        futures_util::stream::iter(taken)
+            .for_each_concurrent(STARTS as usize, |session| {
+                let keepers = self.clone();
+                async move { keepers.watch_start(session).await }
+            })
+            .await;
+        Ok(())
+    }
+
+    async fn watch_start(&self, mut session: KeptSession) {
+        let (began, limits) = (Instant::now(), self.limits());
+        let Some(id) = session.machine.clone() else { return };
+        let left = limits.start_within.saturating_sub(session.watched.silence);
+        match self.machines.starts(&id, left.min(START_LOOK)).await {
+            // Its process is heard of soon, or missed by the other duty.
+            Ok(true) => return self.give_back(&session, limits.lost_after).await,
+            Ok(false) => {}
             Err(error) => {
-                tracing::warn!(error_code = "keeper_pass_failed", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not seen to");
-                Duration::ZERO
+                tracing::debug!(error_code = error.code().as_str(), error = %chain(&error), machine.id = %id, "Fly does not tell whether a machine starts");
+                return self.give_back(&session, self.config.keeper.interval()).await;
             }
+        }
+        session.watched.silence += began.elapsed();
+        // A machine that was never heard of is not given the time of one that may come back.
+        let silent_for = session.watched.silence;
+        let at_once = Limits { lost_after: Duration::ZERO, ..limits };
+        let verdict = decide(&session.watched, self.machines.seen(&id, true).await, &at_once);
+        self.carry_out(&session, verdict, silent_for).await;
+    }
+
+    /// `silent_for`: what was decided holds only while nothing has been heard for so long.
+    async fn carry_out(&self, session: &KeptSession, verdict: Verdict, silent_for: Duration) {
+        let done = match verdict {
+            Verdict::Leave => Ok(self.config.keeper.interval()),
+            Verdict::Provide => self.provide(session).await,
+            Verdict::Replace(loss) => self.replace(session, loss, silent_for).await,
+            Verdict::GiveUp(loss) => self.give_up(session, loss, silent_for).await,
+            Verdict::AskToEnd => self.ask_to_end(session).await,
+            Verdict::Conclude(end) => self.conclude(session, end, silent_for).await,
         };
+        let pause = done.unwrap_or_else(|error| {
+            tracing::warn!(error_code = "keeper_pass_failed", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not seen to");
+            self.config.keeper.interval()
+        });
+        self.give_back(session, pause).await;
+    }
+
+    /// Nobody needs to look at it before `pause` is over.
+    async fn give_back(&self, session: &KeptSession, pause: Duration) {
         if let Err(error) = self.store.keep_for(session.id, pause).await {
             tracing::debug!(error_code = error.code().as_str(), session.id = %session.id, "the lease was not given back; it ends by itself");
         }
     }
 
-    async fn provide(&self, session: &KeptSession) -> Result<bool, StoreError> {
-        let span =
-            tracing::info_span!("keeper.provide_machine", attempt = session.watched.attempt, error_code = "machine_missing");
+    // Each tells how long the session need not be looked at again.
+
+    async fn provide(&self, session: &KeptSession) -> Result<Duration, StoreError> {
+        let attempt = session.watched.attempt;
+        let span = tracing::info_span!("keeper.provide_machine", attempt, error_code = "machine_missing");
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
-        async {
-            tracing::warn!(error_code = "machine_missing", session.id = %session.id, attempt = session.watched.attempt, "a session has no machine");
-            self.make(session, session.watched.attempt).await
+        let made = async {
+            tracing::warn!(error_code = "machine_missing", session.id = %session.id, attempt, "a session has no machine");
+            self.make(session, attempt).await
         }
         .instrument(span)
-        .await
+        .await?;
+        match made {
+            Made::Stored | Made::NotNow => Ok(self.pause_after(made)),
+            // Its name is held by what will never run again, for as long as Fly likes.
+            Made::NameTaken if attempt < self.limits().max_attempts => {
+                self.replace(session, Loss::Gone, self.limits().lost_after).await
+            }
+            Made::NameTaken => self.give_up(session, Loss::Gone, self.limits().lost_after).await,
+        }
     }
 
-    async fn replace(&self, session: &KeptSession, loss: Loss) -> Result<bool, StoreError> {
+    async fn replace(&self, session: &KeptSession, loss: Loss, silent_for: Duration) -> Result<Duration, StoreError> {
         let (watched, next) = (&session.watched, session.watched.attempt + 1);
         let span = tracing::info_span!(
             "keeper.replace_machine",
@@ -105,8 +179,8 @@ impl Keepers {
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
             // The row moves first: whatever happens to us now, one next attempt is all there is.
-            if !self.store.begin_attempt(session.id, watched.attempt, self.limits().lost_after, loss.as_str()).await? {
-                return Ok(true);
+            if !self.store.begin_attempt(session.id, watched.attempt, silent_for, loss.as_str()).await? {
+                return Ok(self.config.keeper.interval());
             }
             let silent_ms = u64::try_from(watched.silence.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(error_code = "machine_lost", session.id = %session.id, machine.id = session.machine.as_ref().map(tracing::field::display), machine.lost = loss.as_str(), attempt = next, silent_ms, "a machine is lost, making the next");
@@ -114,64 +188,75 @@ impl Keepers {
             if let Some(old) = &session.machine {
                 destroy(&self.machines, old).await;
             }
-            made
+            made.map(|made| self.pause_after(made))
         }
         .instrument(span)
         .await
     }
 
-    /// Make or find the attempt's machine and store it. False: there is none to be had now.
-    async fn make(&self, session: &KeptSession, attempt: u32) -> Result<bool, StoreError> {
+    fn pause_after(&self, made: Made) -> Duration {
+        match made {
+            Made::Stored => self.config.keeper.interval(),
+            // A little later: what is missing now may be there then.
+            Made::NotNow | Made::NameTaken => self.config.keeper.lost_after(),
+        }
+    }
+
+    /// Make or find the attempt's machine and store it.
+    async fn make(&self, session: &KeptSession, attempt: u32) -> Result<Made, StoreError> {
         let order = MachineOrder {
             session: session.id,
             candidate: session.candidate,
             position: session.position,
             attempt,
-            lost_in: session.region.clone().filter(|_| attempt > 1),
+            importance: session.importance,
+            near: None,
+            lost_in: session.region.as_deref().filter(|_| attempt > 1).and_then(Region::named),
         };
         match self.machines.provide(&order).await {
             Ok(machine) => {
                 let region = machine.region.as_deref().unwrap_or_default();
                 let current = self.store.set_machine(session.id, attempt, &machine.id, region).await?;
                 tracing::info!(session.id = %session.id, machine.id = %machine.id, machine.region = region, attempt, current, "machine ready to boot");
-                Ok(true)
+                Ok(Made::Stored)
             }
             Err(error) => {
                 tracing::warn!(error_code = "machine_unavailable", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), attempt, "no machine to be had");
-                Ok(false)
+                Ok(if matches!(error, MachineError::NameTaken) { Made::NameTaken } else { Made::NotNow })
             }
         }
     }
 
-    async fn give_up(&self, session: &KeptSession, loss: Loss) -> Result<bool, StoreError> {
+    async fn give_up(&self, session: &KeptSession, loss: Loss, silent_for: Duration) -> Result<Duration, StoreError> {
         let span = tracing::info_span!("keeper.give_up", machine.lost = loss.as_str(), error_code = "session_given_up");
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
-            if self.hand_over(session, EndReason::MachineLost).await? {
+            if self.hand_over(session, EndReason::MachineLost, silent_for).await? {
                 tracing::error!(error_code = "session_given_up", session.id = %session.id, attempt = session.watched.attempt, machine.lost = loss.as_str(), "no attempt is left");
             }
-            Ok(true)
+            // Whoever finishes it need not wait.
+            Ok(Duration::ZERO)
         }
         .instrument(span)
         .await
     }
 
-    async fn ask_to_end(&self, session: &KeptSession) -> Result<bool, StoreError> {
+    async fn ask_to_end(&self, session: &KeptSession) -> Result<Duration, StoreError> {
         let span = tracing::info_span!("keeper.ask_to_end", error_code = "session_overdue");
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
             tracing::warn!(error_code = "session_overdue", session.id = %session.id, "past its deadline, asked to end");
-            self.store.ask_to_end(session.id).await.map(|()| true)
+            self.store.ask_to_end(session.id).await.map(|()| self.config.keeper.interval())
         }
         .instrument(span)
         .await
     }
 
-    async fn conclude(&self, session: &KeptSession, end: EndReason) -> Result<bool, StoreError> {
+    async fn conclude(&self, session: &KeptSession, end: EndReason, silent_for: Duration) -> Result<Duration, StoreError> {
         let span = tracing::info_span!("keeper.conclude", end_reason = end.as_str());
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
-            if self.hand_over(session, end).await? {
+            if self.hand_over(session, end, silent_for).await? {
                 let phase = session.watched.phase.as_str();
                 if session.watched.overdue.is_some() {
                     tracing::warn!(error_code = "session_overdue", session.id = %session.id, phase, end_reason = end.as_str(), "ended without its process");
@@ -179,14 +264,15 @@ impl Keepers {
                     tracing::warn!(error_code = "machine_lost", session.id = %session.id, phase, end_reason = end.as_str(), "its machine is lost, the keepers finish it");
                 }
             }
-            Ok(true)
+            // Whoever finishes it need not wait.
+            Ok(Duration::ZERO)
         }
         .instrument(span)
         .await
     }
 
-    async fn hand_over(&self, session: &KeptSession, end: EndReason) -> Result<bool, StoreError> {
-        let taken = self.store.hand_over(session.id, session.watched.attempt, self.limits().lost_after, end).await?;
+    async fn hand_over(&self, session: &KeptSession, end: EndReason, silent_for: Duration) -> Result<bool, StoreError> {
+        let taken = self.store.hand_over(session.id, session.watched.attempt, silent_for, end).await?;
         if taken {
             self.handed_over.notify_one();
             if let Some(machine) = &session.machine {

@@ -8,6 +8,7 @@ use super::view::{Page, SessionView, read_cursor, write_cursor};
 use super::{AppState, session_id};
 use crate::clock;
 use crate::domain::phase::Phase;
+use crate::domain::placement::{Importance, Region};
 use crate::error::ErrorCode;
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
@@ -47,6 +48,10 @@ pub(super) async fn create(
     let Json(request) = body?;
     let idempotency_key = idempotency_key(&headers)?;
     let settings = request.settings.unwrap_or_default().check(&state.config)?;
+    if settings.importance != Importance::default() {
+        // A larger machine costs the tenant more.
+        person.require_recruiter()?;
+    }
     check_parties(&state, &person, request.candidate_id, request.position_id).await?;
     let interview = &state.config.interview;
     let wait =
@@ -67,6 +72,8 @@ pub(super) async fn create(
         position: new.position,
         by: person.user,
         max_duration_s: settings.max_duration_s,
+        importance: settings.importance,
+        near: nearest_region(&headers),
         with_recording: true,
     };
     let (status, needs_setup) = match state.store.insert_session(&new).await? {
@@ -114,6 +121,12 @@ fn repeated(new: &NewSession, known: &KnownSession) -> Result<bool, ApiError> {
         return Err(ApiError::session_over());
     }
     Ok(known.phase == Phase::Created && known.machine.is_none())
+}
+
+/// Where the request came in: Fly's edge is the one nearest to who asks. Any other word in the
+/// header says nothing, and the tenant's policy stands either way.
+fn nearest_region(headers: &HeaderMap) -> Option<Region> {
+    Region::named(headers.get("fly-region")?.to_str().ok()?.trim())
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
@@ -177,6 +190,15 @@ pub(super) async fn end(
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
+
+    #[test]
+    fn the_nearest_region_is_the_edges_or_unknown() {
+        let near = |value: &'static str| {
+            nearest_region(&HeaderMap::from_iter([("fly-region".parse().expect("a name"), HeaderValue::from_static(value))]))
+        };
+        assert_eq!(near("nrt").map(Region::as_str), Some("nrt"));
+        assert_eq!((near("mars"), near("any"), near("iad,fra"), nearest_region(&HeaderMap::new())), (None, None, None, None));
+    }
 
     #[test]
     fn an_idempotency_key_is_short_and_visible() {

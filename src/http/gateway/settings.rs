@@ -1,6 +1,7 @@
 //! What may be wished for an interview.
 
 use crate::config::Config;
+use crate::domain::placement::Importance;
 use crate::error::ErrorCode;
 use crate::http::problem::ApiError;
 use axum::http::StatusCode;
@@ -19,6 +20,8 @@ pub(super) struct Wishes {
     #[serde(default)]
     language: Option<String>,
     #[serde(default)]
+    importance: Option<String>,
+    #[serde(default)]
     temperature: Option<f64>,
     #[serde(default)]
     max_duration_s: Option<u64>,
@@ -32,12 +35,15 @@ pub(super) struct Settings {
     pub(super) voice: String,
     pub(super) language: Option<String>,
     pub(super) max_duration_s: u64,
+    pub(super) importance: Importance,
     pub(super) warnings: Vec<String>,
 }
 
 impl Settings {
     pub(super) fn to_json(&self) -> Value {
-        json!({"voice": self.voice, "language": self.language, "max_duration_s": self.max_duration_s})
+        json!({
+            "voice": self.voice, "language": self.language, "max_duration_s": self.max_duration_s, "importance": self.importance
+        })
     }
 }
 
@@ -58,6 +64,18 @@ impl Wishes {
         if !(SHORTEST_S..=longest).contains(&max_duration_s) && self.max_duration_s.is_some() {
             return refused(format!("settings.max_duration_s: {SHORTEST_S} to {longest}"));
         }
+        let importance = match self.importance.as_deref() {
+            None => Importance::default(),
+            Some(name) => match Importance::named(name) {
+                Some(importance) => importance,
+                None => {
+                    return refused(format!(
+                        "settings.importance: one of {}",
+                        Importance::ALL.map(Importance::as_str).join(", ")
+                    ));
+                }
+            },
+        };
         let mut warnings = Vec::new();
         if self.temperature.is_some() {
             warnings.push("settings.temperature has no effect: OpenAI Realtime no longer takes it".to_owned());
@@ -66,7 +84,7 @@ impl Wishes {
             let key: String = key.chars().take(64).collect();
             format!("settings.{key} is not known and has no effect")
         }));
-        Ok(Settings { voice, language: self.language, max_duration_s, warnings })
+        Ok(Settings { voice, language: self.language, max_duration_s, importance, warnings })
     }
 }
 
@@ -102,7 +120,10 @@ mod tests {
     fn nothing_wished_is_the_default() {
         let settings = check(&json!({"voice": null})).expect("the defaults");
         assert_eq!(settings.voice, "marin");
-        assert_eq!(settings.to_json(), json!({"voice": "marin", "language": null, "max_duration_s": 2700}));
+        assert_eq!(
+            settings.to_json(),
+            json!({"voice": "marin", "language": null, "max_duration_s": 2700, "importance": "standard"})
+        );
         assert!(settings.warnings.is_empty());
     }
 
@@ -122,6 +143,7 @@ mod tests {
             (json!({"language": "EN"}), "language"),
             (json!({"language": "en-"}), "language"),
             (json!({"language": "en-us"}), "language"),
+            (json!({"importance": "vital"}), "importance"),
             (json!({"max_duration_s": 59}), "max_duration_s"),
             (json!({"max_duration_s": 7201}), "max_duration_s"),
         ] {

@@ -4,6 +4,7 @@
 use super::AppState;
 use super::takes::{UPLOAD_SLACK, prepare};
 use crate::actors::gateway::machines::{MachineError, MachineOrder};
+use crate::domain::placement::{Importance, Region};
 use crate::error::{Fault, chain};
 use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, PositionId, SessionId, UserId};
@@ -23,6 +24,8 @@ pub(super) struct Setup {
     pub(super) position: PositionId,
     pub(super) by: UserId,
     pub(super) max_duration_s: u64,
+    pub(super) importance: Importance,
+    pub(super) near: Option<Region>,
     pub(super) with_recording: bool,
 }
 
@@ -69,7 +72,15 @@ impl Setup {
     }
 
     async fn machine(self, state: &AppState) -> Result<Machine, MachineError> {
-        let (session, candidate, position) = (self.session, self.candidate, self.position);
-        state.machines.provide(&MachineOrder { session, candidate, position, attempt: FIRST_ATTEMPT, lost_in: None }).await
+        let order = MachineOrder {
+            session: self.session,
+            candidate: self.candidate,
+            position: self.position,
+            attempt: FIRST_ATTEMPT,
+            importance: self.importance,
+            near: self.near,
+            lost_in: None,
+        };
+        state.machines.provide(&order).await
     }
 }

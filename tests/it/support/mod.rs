@@ -4,7 +4,9 @@
 pub mod browser;
 pub mod page;
 pub mod process;
+pub mod processes;
 pub mod proxy;
+pub mod storm;
 pub mod system;
 
 use aws_lc_rs::digest::{SHA256, digest};

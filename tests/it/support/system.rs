@@ -1,8 +1,9 @@
 //! The whole system on the sandbox, as scripts/demo starts it.
 
 use super::browser::Browser;
+use super::wait_for;
 use interview_sandbox::supabase::MintOptions;
-use interview_sandbox::{Sandbox, SandboxOptions};
+use interview_sandbox::{GATEWAY_APP, Sandbox, SandboxOptions};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ impl System {
 
     /// With further keys of the configuration, without `INTERVIEW__`, for all machines.
     pub async fn start_with(keys: &[(&str, &str)]) -> Self {
+        Self::start_changed(keys, |_| {}).await
+    }
+
+    pub async fn start_changed(keys: &[(&str, &str)], change: impl FnOnce(&mut SandboxOptions)) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut options = SandboxOptions::new(data.path()).with_gateway(env!("CARGO_BIN_EXE_interview-runtime"));
@@ -29,6 +34,7 @@ impl System {
         options.min_part_bytes = 1;
         options.extra_env = vec![("INTERVIEW__SANDBOX__FAULT_INJECTION".into(), "true".into())];
         options.extra_env.extend(keys.iter().map(|(key, value)| (format!("INTERVIEW__{key}"), (*value).to_owned())));
+        change(&mut options);
         let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
         Self { sandbox, http, _data: data }
@@ -96,6 +102,24 @@ impl System {
         (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
     }
 
+    /// None: no answer came.
+    pub async fn try_post(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> Option<(u16, Value)> {
+        let mut request = self.http.post(format!("{}{path}", self.sandbox.urls().front)).json(body).bearer_auth(token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.timeout(Duration::from_mins(1)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)))
+    }
+
+    /// For `tests/conformance`: what Fly was asked and answered, into the folder `CONFORMANCE_OUT`.
+    pub fn leave_evidence(&self, name: &str) {
+        let Some(folder) = std::env::var_os("CONFORMANCE_OUT").map(std::path::PathBuf::from) else { return };
+        let entries = serde_json::to_vec(&self.sandbox.ledger().of("fly")).expect("JSON");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(format!("{name}.ledger.json")), entries).expect("a file");
+    }
+
     pub async fn phase(&self, token: &str, session: &str) -> String {
         self.get(token, &format!("/api/sessions/{session}")).await.1["phase"].as_str().unwrap_or_default().to_owned()
     }
@@ -154,4 +178,25 @@ impl System {
     pub async fn stop(self) {
         self.sandbox.stop().await;
     }
+}
+
+/// Beside the sandbox's own, as in production.
+pub async fn second_gateway(system: &System) {
+    let fly = system.sandbox.fly();
+    let first = fly.machines(GATEWAY_APP).first().expect("a gateway").status().raw_config;
+    let url = format!("{}/apps/{GATEWAY_APP}/machines", system.sandbox.urls().fly);
+    let body = json!({"name": "gateway-2", "region": "fra", "config": first});
+    let answer =
+        reqwest::Client::new().post(url).header("authorization", fly.org_token()).json(&body).send().await.expect("an answer");
+    assert!(answer.status().is_success(), "{}", answer.status());
+    wait_for("the second gateway listens", || async {
+        let address = fly
+            .machines(GATEWAY_APP)
+            .iter()
+            .find(|machine| machine.name == "gateway-2")
+            .and_then(|machine| machine.status().address);
+        let Some(address) = address else { return false };
+        reqwest::get(format!("http://{address}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
 }

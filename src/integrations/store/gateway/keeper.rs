@@ -7,12 +7,14 @@ use super::super::{During, StoreError};
 use super::{GatewayStore, phase};
 use crate::domain::keeper::Watched;
 use crate::domain::phase::EndReason;
+use crate::domain::placement::Importance;
 use crate::domain::record::RecordingState;
 use crate::ids::{CallId, CandidateId, MachineId, PositionId, SessionId, VideoId};
 use secrecy::SecretString;
 use serde_json::json;
 use std::collections::HashMap;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// A session that a keeper holds for a while.
 #[derive(Clone, Debug)]
@@ -23,7 +25,52 @@ pub struct KeptSession {
     pub watched: Watched,
     pub machine: Option<MachineId>,
     pub region: Option<String>,
+    pub importance: Importance,
     pub traceparent: Option<String>,
+}
+
+/// A session as the keepers' queries return it.
+struct KeptRow {
+    id: Uuid,
+    candidate_id: Uuid,
+    position_id: Uuid,
+    phase: String,
+    end_reason: Option<String>,
+    attempt: i32,
+    machine_id: Option<String>,
+    machine_region: Option<String>,
+    traceparent: Option<String>,
+    importance: Option<String>,
+    joined: bool,
+    silence: f64,
+    overdue: f64,
+    end_asked: Option<f64>,
+}
+
+impl TryFrom<KeptRow> for KeptSession {
+    type Error = StoreError;
+
+    fn try_from(row: KeptRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: SessionId(row.id),
+            candidate: CandidateId(row.candidate_id),
+            position: PositionId(row.position_id),
+            watched: Watched {
+                phase: phase(&row.phase)?,
+                attempt: attempt(row.attempt),
+                silence: duration(row.silence),
+                overdue: (row.overdue > 0.0).then(|| duration(row.overdue)),
+                end_asked: row.end_asked.map(duration),
+                end: row.end_reason.as_deref().and_then(|reason| reason.parse().ok()),
+                joined: row.joined,
+            },
+            machine: row.machine_id.map(MachineId),
+            region: row.machine_region,
+            // A row that an operator wrote by hand still gets a machine.
+            importance: row.importance.as_deref().and_then(Importance::named).unwrap_or_default(),
+            traceparent: row.traceparent,
+        })
+    }
 }
 
 /// A session that the keepers have to finish.
@@ -42,6 +89,7 @@ pub struct OwnerRow {
     pub attempt: u32,
     pub machine: Option<MachineId>,
     pub over_for: Option<Duration>,
+    pub handed_over: bool,
 }
 
 /// A take of a recording whose end is not stored yet, and which no process follows.
@@ -72,7 +120,8 @@ impl GatewayStore {
     /// Take sessions that are silent or past their deadline, the most silent first.
     pub async fn take_silent(&self, silent_for: Duration, lease: Duration, limit: i64) -> Result<Vec<KeptSession>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            KeptRow,
             r#"with taken as (
                  select id from app.sessions
                  where tenant_id = $1 and phase not in ('completed', 'failed') and handed_over_at is null
@@ -82,6 +131,7 @@ impl GatewayStore {
                update app.sessions s set kept_until = now() + make_interval(secs => $3)
                from taken where s.tenant_id = $1 and s.id = taken.id
                returning s.id, s.candidate_id, s.position_id, s.phase, s.end_reason, s.attempt, s.machine_id, s.machine_region, s.traceparent,
+                 s.settings->>'importance' as importance,
                  s.started_at is not null as "joined!",
                  extract(epoch from now() - greatest(s.heartbeat_at, s.attempt_at))::float8 as "silence!",
                  extract(epoch from now() - s.deadline_at)::float8 as "overdue!",
@@ -95,27 +145,40 @@ impl GatewayStore {
         .await
         .during("take silent sessions")?;
         tx.commit().await.during("take silent sessions")?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(KeptSession {
-                    id: SessionId(row.id),
-                    candidate: CandidateId(row.candidate_id),
-                    position: PositionId(row.position_id),
-                    watched: Watched {
-                        phase: phase(&row.phase)?,
-                        attempt: attempt(row.attempt),
-                        silence: duration(row.silence),
-                        overdue: (row.overdue > 0.0).then(|| duration(row.overdue)),
-                        end_asked: row.end_asked.map(duration),
-                        end: row.end_reason.as_deref().and_then(|reason| reason.parse().ok()),
-                        joined: row.joined,
-                    },
-                    machine: row.machine_id.map(MachineId),
-                    region: row.machine_region,
-                    traceparent: row.traceparent,
-                })
-            })
-            .collect()
+        rows.into_iter().map(KeptSession::try_from).collect()
+    }
+
+    /// Take sessions whose machine was made less than `since` ago and whose process has not been
+    /// heard of since, the newest machine last.
+    pub async fn take_starting(&self, since: Duration, lease: Duration, limit: i64) -> Result<Vec<KeptSession>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let rows = sqlx::query_as!(
+            KeptRow,
+            r#"with taken as (
+                 select id from app.sessions
+                 where tenant_id = $1 and phase not in ('completed', 'failed') and handed_over_at is null
+                   and (kept_until is null or kept_until < now()) and deadline_at > now()
+                   and machine_id is not null and attempt_at > now() - make_interval(secs => $2)
+                   and (heartbeat_at is null or heartbeat_at < attempt_at)
+                 order by attempt_at limit $4 for update skip locked)
+               update app.sessions s set kept_until = now() + make_interval(secs => $3)
+               from taken where s.tenant_id = $1 and s.id = taken.id
+               returning s.id, s.candidate_id, s.position_id, s.phase, s.end_reason, s.attempt, s.machine_id, s.machine_region, s.traceparent,
+                 s.settings->>'importance' as importance,
+                 s.started_at is not null as "joined!",
+                 extract(epoch from now() - greatest(s.heartbeat_at, s.attempt_at))::float8 as "silence!",
+                 extract(epoch from now() - s.deadline_at)::float8 as "overdue!",
+                 extract(epoch from now() - s.end_requested_at)::float8 as end_asked"#,
+            self.tenant.0,
+            seconds(since),
+            seconds(lease),
+            limit,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("take starting sessions")?;
+        tx.commit().await.during("take starting sessions")?;
+        rows.into_iter().map(KeptSession::try_from).collect()
     }
 
     /// Hold a session for so much longer; zero gives it back.
@@ -298,7 +361,7 @@ impl GatewayStore {
         let ids: Vec<_> = sessions.iter().map(|session| session.0).collect();
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let rows = sqlx::query!(
-            r#"select id, attempt, machine_id,
+            r#"select id, attempt, machine_id, handed_over_at is not null as "handed_over!",
                  extract(epoch from now() - case when phase in ('completed', 'failed')
                    then coalesce(ended_at, created_at) else handed_over_at end)::float8 as over_for
                from app.sessions where tenant_id = $1 and id = any($2)"#,
@@ -316,6 +379,7 @@ impl GatewayStore {
                     attempt: attempt(row.attempt),
                     machine: row.machine_id.map(MachineId),
                     over_for: row.over_for.map(duration),
+                    handed_over: row.handed_over,
                 };
                 (SessionId(row.id), owner)
             })

@@ -126,7 +126,7 @@ impl GatewayStore {
         tx.commit().await.during("store what became of a recording")
     }
 
-    /// Remember the machine of an attempt. False when that attempt is over: the machine is nobody's.
+    /// Remember the machine of an attempt; its time to start is counted from here. False when that attempt is over: the machine is nobody's.
     pub async fn set_machine(
         &self,
         session: SessionId,
@@ -136,7 +136,9 @@ impl GatewayStore {
     ) -> Result<bool, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let stored = sqlx::query!(
-            "update app.sessions set machine_id = $4, machine_region = $5 where tenant_id = $1 and id = $2 and attempt = $3",
+            "update app.sessions set machine_id = $4, machine_region = $5,
+               attempt_at = case when machine_id is distinct from $4 then now() else attempt_at end
+             where tenant_id = $1 and id = $2 and attempt = $3",
             self.tenant.0,
             session.0,
             attempt as i32,
