@@ -1,5 +1,8 @@
 //! Configuration: config/default.toml, then a file, then the environment; checked once.
 
+pub mod operator;
+
+pub use self::operator::Operator;
 use crate::ids::TenantId;
 use config::{Config as Sources, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
@@ -30,6 +33,7 @@ pub struct Config {
     pub watchdog: Watchdog,
     pub telemetry: Telemetry,
     pub sandbox: Sandbox,
+    pub operator: Operator,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -118,6 +122,7 @@ pub struct Fly {
     timeout_ms: u64,
     pub requests_per_s: f64,
     pub burst: u32,
+    min_secrets_version: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -142,6 +147,7 @@ pub struct Keeper {
 pub struct Routing {
     pub mode: RoutingMode,
     pub secret: SecretString,
+    previous_secret: SecretString,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -225,6 +231,7 @@ pub enum Role {
     Session,
     Gateway,
     Migrate,
+    Operator,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -309,6 +316,9 @@ impl Config {
         };
         if role == Role::Migrate {
             return secret("database.admin_url", &self.database.admin_url, "postgres://owner:password@host:5432/database");
+        }
+        if role == Role::Operator {
+            return self.check_operator();
         }
         self.check_database()?;
         if self.tenant.id.0.is_nil() {
@@ -440,6 +450,16 @@ impl Supabase {
 impl Fly {
     pub fn timeout(&self) -> Duration {
         ms(self.timeout_ms)
+    }
+    pub fn min_secrets_version(&self) -> Option<u64> {
+        (self.min_secrets_version > 0).then_some(self.min_secrets_version)
+    }
+}
+impl Routing {
+    /// The one to sign with first; others are accepted, and signed with, while they are replaced.
+    pub fn secrets(&self) -> Vec<&SecretString> {
+        let previous = Some(&self.previous_secret).filter(|secret| !secret.expose_secret().is_empty());
+        std::iter::once(&self.secret).chain(previous).collect()
     }
 }
 impl Keeper {

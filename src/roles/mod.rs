@@ -3,6 +3,7 @@
 pub mod gateway;
 mod gauges;
 pub mod session;
+pub mod tenant;
 pub mod watchdog;
 
 use std::time::Duration;

@@ -139,7 +139,9 @@ pub(super) fn bare_token(headers: &HeaderMap) -> Option<&str> {
 fn admit(fly: &Fly, request: &Request) -> Result<(), ApiError> {
     let bare = bare_token(request.headers()).unwrap_or_default();
     let token = lock(&fly.inner.state).tokens.get(bare).cloned();
-    let token = token.filter(Token::is_valid).ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized: token validation error"))?;
+    let token = token
+        .filter(Token::is_valid)
+        .ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized: token validation error"))?;
     let path = request.uri().path();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let app = match parts.as_slice() {
