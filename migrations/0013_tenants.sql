@@ -55,3 +55,8 @@ create or replace function app.tenant_id() returns uuid
   return (select case when bound.tenant is null or bound.tenant = claimed.tenant then claimed.tenant end
           from (select nullif(app.claims() -> 'app_metadata' ->> 'tenant_id', '')::uuid as tenant) claimed,
                (select app.login_tenant() as tenant) bound);
+
+-- How far the migrations are, for `doctor`: the runtime's logins see no table of sqlx's.
+create function app.schema_version() returns bigint
+  language sql stable security definer set search_path = ''
+  as 'select max(version) from public._sqlx_migrations where success';

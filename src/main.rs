@@ -30,6 +30,14 @@ enum Command {
     Gateway,
     /// Bring the database to this version's schema, as its owner.
     Migrate,
+    /// Check everything a role needs, and say what to do: exit code 0, 1 (warnings) or 2 (failures).
+    Doctor {
+        /// Whose configuration it is.
+        #[arg(long, value_enum, default_value_t = roles::doctor::Subject::Gateway)]
+        role: roles::doctor::Subject,
+        #[arg(long)]
+        json: bool,
+    },
     /// Make, change and remove tenants (docs/TENANTS.md).
     Tenant {
         /// A further TOML file with the secrets; `-` is standard input. They are never arguments.
@@ -46,6 +54,7 @@ fn main() -> ExitCode {
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
         Command::Gateway => with_role(arguments.config, Role::Gateway, None),
         Command::Migrate => migrate(arguments.config),
+        Command::Doctor { role, json } => block_on(roles::doctor::run(arguments.config, role, json)),
         Command::Tenant { secrets, command } => tenant(arguments.config, secrets, command),
     };
     ExitCode::from(exit.code())
@@ -134,8 +143,12 @@ fn tenant(file: Option<PathBuf>, secrets: Option<PathBuf>, command: roles::tenan
             return Exit::Misconfigured;
         }
     };
+    block_on(roles::tenant::run(config, settings, command))
+}
+
+fn block_on(command: impl Future<Output = Exit>) -> Exit {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(roles::tenant::run(config, settings, command)),
+        Ok(runtime) => runtime.block_on(command),
         Err(error) => {
             eprintln!("interview-runtime: cannot start: {error}");
             Exit::Failed

@@ -77,9 +77,8 @@ impl Config {
         }
         let sources = sources.add_source(environment).build()?;
         let mut config: Self = sources.clone().try_deserialize().map_err(|error| explain(&error, &sources))?;
-        // Where Fly's own tools look for it.
-        if config.fly.api_token.expose_secret().is_empty() && own_environment {
-            config.fly.api_token = std::env::var("FLY_API_TOKEN").unwrap_or_default().into();
+        if own_environment {
+            config.take_fly_token();
         }
         config.check(Role::Operator)?;
         let defaults = Sources::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml)).build()?;
@@ -91,6 +90,34 @@ impl Config {
             .map(|(key, value)| (variable(&key), SecretString::from(value)))
             .collect();
         Ok((config, settings))
+    }
+
+    /// The configuration with what is wrong with it, for `doctor`; none when it cannot be read.
+    pub fn examine(file: Option<&Path>, role: Role) -> (Option<Self>, Option<ConfigError>) {
+        let environment = Environment::with_prefix("INTERVIEW").prefix_separator("__").separator("__").try_parsing(true);
+        let mut sources = Sources::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(path) = file {
+            sources = sources.add_source(File::from(path).format(FileFormat::Toml));
+        }
+        let sources = match sources.add_source(environment).build() {
+            Ok(sources) => sources,
+            Err(error) => return (None, Some(error.into())),
+        };
+        match sources.clone().try_deserialize::<Self>() {
+            Ok(mut config) => {
+                config.take_fly_token();
+                let wrong = config.check(role).err();
+                (Some(config), wrong)
+            }
+            Err(error) => (None, Some(explain(&error, &sources))),
+        }
+    }
+
+    /// Where Fly's own tools look for it.
+    fn take_fly_token(&mut self) {
+        if self.fly.api_token.expose_secret().is_empty() {
+            self.fly.api_token = std::env::var("FLY_API_TOKEN").unwrap_or_default().into();
+        }
     }
 
     pub(super) fn check_operator(&self) -> Result<(), ConfigError> {

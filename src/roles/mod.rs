@@ -1,5 +1,6 @@
 //! The ways to run the one binary: wiring, in order, and nothing else.
 
+pub mod doctor;
 pub mod gateway;
 mod gauges;
 pub mod session;
@@ -22,6 +23,10 @@ pub enum Exit {
     Interrupted,
     /// The configuration is wrong: starting again will not help.
     Misconfigured,
+    /// `doctor` has warnings.
+    Warned,
+    /// `doctor` found what does not work.
+    Unfit,
 }
 
 impl Exit {
@@ -33,6 +38,8 @@ impl Exit {
             Self::Stalled => 71,
             Self::Interrupted => 75,
             Self::Misconfigured => 78,
+            Self::Warned => 1,
+            Self::Unfit => 2,
         }
     }
 }

@@ -22,4 +22,5 @@ mod signaling;
 mod support;
 mod surroundings;
 mod takes;
+mod tenant;
 mod tickets;
