@@ -23,4 +23,5 @@ mod support;
 mod surroundings;
 mod takes;
 mod tenant;
+mod tenants_apart;
 mod tickets;

@@ -233,3 +233,103 @@ async fn what_cannot_be_is_refused_with_what_to_do_and_changes_nothing() {
     assert_eq!((&acme["state"], &acme["release"]), (&"complete".into(), &1.into()), "{list}");
     operator.stop("tenant_refusals").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_are_rotated_under_an_interview_that_goes_on_and_the_old_ones_are_retired_after_it() {
+    const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
+    const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
+    const JONAS: &str = "ca000000-0000-4000-8000-000000000012";
+    let mut operator = Operator::start().await;
+    operator.succeed(&["tenant", "create", "demo"]).await;
+    let recruiter = operator.sign_in("recruiter@demo.test").await;
+    let old = operator.interview("demo", &recruiter, AMARA, ENGINEER).await;
+    let mut browser = operator.join("demo", &recruiter, &old).await;
+    browser.say(1, &["before"]).await;
+    browser.expect("transcript_ack").await;
+    let secrets = |operator: &Operator| operator.sandbox.fly().app("interviews-demo").expect("the app").secrets;
+    let before = secrets(&operator);
+
+    operator.set("API_VIDEO__WEBHOOK_SECRET", "another-provider-secret");
+    operator.succeed(&["tenant", "rotate-secrets", "demo", "--routing", "--token", "--provider"]).await;
+    let after = secrets(&operator);
+    for name in ["ROUTING__SECRET", "ROUTING__PREVIOUS_SECRET", "FLY__API_TOKEN", "API_VIDEO__WEBHOOK_SECRET"] {
+        let name = format!("INTERVIEW__{name}");
+        assert_ne!(before.get(&name), after.get(&name), "{name}");
+    }
+    assert_eq!(before["INTERVIEW__ROUTING__SECRET"], after["INTERVIEW__ROUTING__PREVIOUS_SECRET"]);
+    // The line that was open stays; a new one through the new gateways reaches the old machine.
+    browser.say(2, &["during"]).await;
+    browser.expect("transcript_ack").await;
+    let mut again = operator.join("demo", &recruiter, &old).await;
+    again.say(3, &["after"]).await;
+    again.expect("transcript_ack").await;
+    // A new interview boots with the new secrets, made with the new token.
+    let new = operator.interview("demo", &recruiter, JONAS, ENGINEER).await;
+    operator.join("demo", &recruiter, &new).await;
+    // Those that run would be cut off, so they are waited for; forced, they are.
+    let ended = operator.run(&["tenant", "rotate-secrets", "demo", "--retire"]).await;
+    assert!(ended.code == Some(70) && ended.err.contains("2 interviews are not over"), "{}", ended.err);
+    operator.succeed(&["tenant", "rotate-secrets", "demo", "--retire", "--force"]).await;
+    assert_eq!(secrets(&operator)["INTERVIEW__ROUTING__PREVIOUS_SECRET"], "");
+    operator.join("demo", &recruiter, &new).await;
+    let info = operator.ticket("demo", &recruiter, &old).await;
+    let (_, host) = operator.door("demo");
+    let refused = operator.connect("demo", &old, info["websocket_ticket"].as_str().expect("a ticket"), &format!("http://{host}")).await;
+    assert!(refused.is_err(), "the old machine admits a gateway that does not know its secret");
+    // Nobody loses an interview by mistake.
+    let ended = operator.run(&["tenant", "destroy", "demo", "--yes", "demo"]).await;
+    assert!(ended.code == Some(70) && ended.err.contains("--force"), "{}", ended.err);
+    operator.succeed(&["tenant", "destroy", "demo", "--yes", "demo", "--force"]).await;
+    let open: i64 = sqlx::query_scalar("select count(*) from app.sessions where phase not in ('completed', 'failed')")
+        .fetch_one(&operator.admin)
+        .await
+        .expect("a count");
+    assert_eq!(open, 0);
+    let running = operator.sandbox.fly().machines("interviews-demo-s").iter().filter(|machine| !machine.state().is_gone()).count();
+    assert_eq!(running, 0);
+    operator.stop("tenant_rotated").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_finds_a_tenant_well_and_names_each_thing_that_is_wrong() {
+    let mut operator = Operator::start().await;
+    operator.succeed(&["tenant", "create", "demo"]).await;
+    let findings = |ended: &crate::support::operator::Ended| -> Vec<Value> {
+        let all: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{} {}", ended.out, ended.err));
+        all["findings"].as_array().cloned().expect("findings")
+    };
+    let as_gateway = operator.sandbox.fly().app("interviews-demo").expect("the app").secrets;
+    let own: Vec<(String, String)> = as_gateway.into_iter().filter_map(|(key, value)| Some((key.strip_prefix("INTERVIEW__")?.to_owned(), value))).collect();
+    for (key, value) in &own {
+        operator.set(key, value);
+    }
+    let well = operator.run(&["doctor", "--role", "gateway", "--json"]).await;
+    assert_eq!(well.code, Some(0), "{}", well.out);
+    assert!(findings(&well).len() >= 10, "{}", well.out);
+    let value = |name: &str| own.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default();
+    let admin = operator.sandbox.database_admin_url().expect("a database");
+    for (key, wrong, check, code) in [
+        ("OPENAI__API_KEY", "sk-wrong", "openai", 2),
+        ("API_VIDEO__API_KEY", "wrong", "api_video", 2),
+        ("FLY__API_TOKEN", "fm2_wrong", "fly", 2),
+        ("FLY__API_TOKEN", operator.sandbox.fly_token(), "fly", 1),
+        ("SUPABASE__JWKS_URL", "http://127.0.0.1:9/keys", "supabase", 2),
+        ("DATABASE__URL", admin.as_str(), "database login", 2),
+        ("TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0002", "database login", 2),
+        ("TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:9", "telemetry", 2),
+        ("TELEMETRY__OTLP_ENDPOINT", "", "telemetry", 1),
+        ("OPENAI__TRANSCRIPTION_MODEL", "whisper-1", "models", 1),
+        ("ROUTING__SECRET", "short", "configuration", 2),
+    ]
+    .map(|(key, wrong, check, code)| (key.to_owned(), wrong.to_owned(), check, code))
+    {
+        operator.set(&key, &wrong);
+        let ended = operator.run(&["doctor", "--role", "gateway", "--json"]).await;
+        assert_eq!(ended.code, Some(code), "{key}: {}", ended.out);
+        let found = findings(&ended);
+        let told = found.iter().find(|finding| finding["level"] != "ok").expect("a finding");
+        assert!(told["check"] == check && told["advice"].is_string(), "{key}: {told}");
+        operator.set(&key, &value(&key));
+    }
+    operator.stop("tenant_doctor").await;
+}

@@ -1,5 +1,6 @@
 //! The operator's command line against the sandbox: the real binary, killed at will.
 
+use super::browser::Browser;
 use interview_sandbox::faults::{Action, Fault};
 use interview_sandbox::{Sandbox, SandboxOptions};
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ use tokio::process::{Child, Command};
 
 pub const ROOT_KEY: &str = "0123456789abcdef0123456789abcdef";
 pub const IMAGE: &str = "registry.fly.io/interview-runtime@sha256:aaaa";
-const SHARED_PASSWORD: &str = "n0tAnybodys";
+const SHARED_PASSWORD: &str = "n0bodyownsth1s";
 const PATIENCE: Duration = Duration::from_mins(2);
 
 pub struct Operator {
@@ -106,6 +107,68 @@ impl Operator {
         let ended = self.run(arguments).await;
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}\n{}", ended.out, ended.err);
         ended
+    }
+
+    pub async fn sign_in(&self, email: &str) -> String {
+        let supabase = self.sandbox.supabase();
+        supabase.access_token(email).unwrap_or_else(|| panic!("{email} is nobody"))
+    }
+
+    /// A request at a tenant's door.
+    pub async fn ask(&self, slug: &str, token: &str, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let (address, host) = self.door(slug);
+        let method = method.parse::<reqwest::Method>().expect("a method");
+        let mut request = reqwest::Client::new()
+            .request(method, format!("http://{address}{path}"))
+            .header("host", host)
+            .timeout(Duration::from_secs(40))
+            .bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// A new interview, whose process is ready.
+    pub async fn interview(&self, slug: &str, token: &str, candidate: &str, position: &str) -> String {
+        let order = json!({"candidate_id": candidate, "position_id": position, "settings": {}});
+        let (status, made) = self.ask(slug, token, "POST", "/api/sessions", Some(order)).await;
+        assert_eq!(status, 201, "{made}");
+        let session = made["session_id"].as_str().expect("an id").to_owned();
+        let path = format!("/api/sessions/{session}");
+        super::wait_for("the session's process is ready", || async {
+            self.ask(slug, token, "GET", &path, None).await.1["phase"] == "ready"
+        })
+        .await;
+        session
+    }
+
+    pub async fn ticket(&self, slug: &str, token: &str, session: &str) -> Value {
+        let (status, info) = self.ask(slug, token, "POST", &format!("/api/sessions/{session}/ticket"), Some(json!({}))).await;
+        assert_eq!(status, 200, "{info}");
+        info
+    }
+
+    /// A browser at a tenant's door, with whatever ticket and page it has.
+    pub async fn connect(
+        &self,
+        slug: &str,
+        session: &str,
+        ticket: &str,
+        origin: &str,
+    ) -> Result<Browser, tokio_tungstenite::tungstenite::Error> {
+        let (address, host) = self.door(slug);
+        Browser::connect_at(&address, &format!("ws://{host}/ws/{session}"), ticket, origin).await
+    }
+
+    pub async fn join(&self, slug: &str, token: &str, session: &str) -> Browser {
+        let info = self.ticket(slug, token, session).await;
+        let ticket = info["websocket_ticket"].as_str().expect("a ticket");
+        let (_, host) = self.door(slug);
+        let mut browser = self.connect(slug, session, ticket, &format!("http://{host}")).await.expect("the socket opens");
+        browser.expect("session_ready").await;
+        browser
     }
 
     /// Nothing that is a secret is ever printed.
