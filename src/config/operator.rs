@@ -152,6 +152,10 @@ impl Config {
                 return not_allowed(key, "(empty)", allowed);
             }
         }
+        // The lock that keeps two runs apart is a connection's, and a transaction pooler's are nobody's.
+        if url::Url::parse(self.database.admin_url.expose_secret()).is_ok_and(|url| url.port() == Some(6543)) {
+            return not_allowed("database.admin_url", "port 6543", "a direct address (port 5432), not a transaction pooler");
+        }
         self.check_database()
     }
 }
@@ -219,6 +223,13 @@ mod tests {
         );
         assert_eq!(settings["INTERVIEW__TELEMETRY__METRICS_INTERVAL_MS"].expose_secret(), "5000");
         assert!(!format!("{settings:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn the_owner_does_not_come_through_a_transaction_pooler() {
+        let pooled = [("INTERVIEW__DATABASE__ADMIN_URL", "postgres://postgres:hidden@localhost:6543/db")];
+        let error = Config::load_operator(None, None, Some(keys(&pooled))).expect_err("refused").to_string();
+        assert!(error.contains("port 6543") && !error.contains("hidden"), "{error}");
     }
 
     #[test]

@@ -241,7 +241,7 @@ async fn secrets_are_rotated_under_an_interview_that_goes_on_and_the_old_ones_ar
     const JONAS: &str = "ca000000-0000-4000-8000-000000000012";
     let mut operator = Operator::start().await;
     operator.succeed(&["tenant", "create", "demo"]).await;
-    let recruiter = operator.sign_in("recruiter@demo.test").await;
+    let recruiter = operator.sign_in("recruiter@demo.test");
     let old = operator.interview("demo", &recruiter, AMARA, ENGINEER).await;
     let mut browser = operator.join("demo", &recruiter, &old).await;
     browser.say(1, &["before"]).await;
@@ -318,14 +318,15 @@ async fn the_doctor_finds_a_tenant_well_and_names_each_thing_that_is_wrong() {
         ("TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0002", "database login", 2),
         ("TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:9", "telemetry", 2),
         ("TELEMETRY__OTLP_ENDPOINT", "", "telemetry", 1),
-        ("OPENAI__TRANSCRIPTION_MODEL", "whisper-1", "models", 1),
+        // A warning, then a failure as its day comes near.
+        ("OPENAI__TRANSCRIPTION_MODEL", "whisper-1", "models", 0),
         ("ROUTING__SECRET", "short", "configuration", 2),
     ]
     .map(|(key, wrong, check, code)| (key.to_owned(), wrong.to_owned(), check, code))
     {
         operator.set(&key, &wrong);
         let ended = operator.run(&["doctor", "--role", "gateway", "--json"]).await;
-        assert_eq!(ended.code, Some(code), "{key}: {}", ended.out);
+        assert!(ended.code == Some(code) || (code == 0 && ended.code > Some(0)), "{key}: {:?} {}", ended.code, ended.out);
         let found = findings(&ended);
         let told = found.iter().find(|finding| finding["level"] != "ok").expect("a finding");
         assert!(told["check"] == check && told["advice"].is_string(), "{key}: {told}");

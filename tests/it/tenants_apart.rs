@@ -43,8 +43,8 @@ impl Neighbours {
         for slug in ["demo", "rival"] {
             operator.succeed(&["tenant", "create", slug]).await;
         }
-        let demo = operator.sign_in("recruiter@demo.test").await;
-        let rival = operator.sign_in("other@rival.test").await;
+        let demo = operator.sign_in("recruiter@demo.test");
+        let rival = operator.sign_in("other@rival.test");
         let demos_session = operator.interview("demo", &demo, AMARA, ENGINEER).await;
         let rivals_session = operator.interview("rival", &rival, RIVALS_CANDIDATE, RIVALS_POSITION).await;
         let mut browser = operator.join("demo", &demo, &demos_session).await;

@@ -38,7 +38,6 @@ impl Store {
         .fetch_one(&mut *transaction)
         .await
         .during("ask what the login may do")?;
-        transaction.rollback().await.during("end the questions")?;
         Ok(DatabaseFacts {
             login: row.login,
             bypasses: row.bypasses,

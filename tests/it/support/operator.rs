@@ -109,7 +109,7 @@ impl Operator {
         ended
     }
 
-    pub async fn sign_in(&self, email: &str) -> String {
+    pub fn sign_in(&self, email: &str) -> String {
         let supabase = self.sandbox.supabase();
         supabase.access_token(email).unwrap_or_else(|| panic!("{email} is nobody"))
     }
