@@ -274,7 +274,8 @@ async fn secrets_are_rotated_under_an_interview_that_goes_on_and_the_old_ones_ar
     operator.join("demo", &recruiter, &new).await;
     let info = operator.ticket("demo", &recruiter, &old).await;
     let (_, host) = operator.door("demo");
-    let refused = operator.connect("demo", &old, info["websocket_ticket"].as_str().expect("a ticket"), &format!("http://{host}")).await;
+    let refused =
+        operator.connect("demo", &old, info["websocket_ticket"].as_str().expect("a ticket"), &format!("http://{host}")).await;
     assert!(refused.is_err(), "the old machine admits a gateway that does not know its secret");
     // Nobody loses an interview by mistake.
     let ended = operator.run(&["tenant", "destroy", "demo", "--yes", "demo"]).await;
@@ -285,7 +286,8 @@ async fn secrets_are_rotated_under_an_interview_that_goes_on_and_the_old_ones_ar
         .await
         .expect("a count");
     assert_eq!(open, 0);
-    let running = operator.sandbox.fly().machines("interviews-demo-s").iter().filter(|machine| !machine.state().is_gone()).count();
+    let running =
+        operator.sandbox.fly().machines("interviews-demo-s").iter().filter(|machine| !machine.state().is_gone()).count();
     assert_eq!(running, 0);
     operator.stop("tenant_rotated").await;
 }
@@ -299,7 +301,8 @@ async fn the_doctor_finds_a_tenant_well_and_names_each_thing_that_is_wrong() {
         all["findings"].as_array().cloned().expect("findings")
     };
     let as_gateway = operator.sandbox.fly().app("interviews-demo").expect("the app").secrets;
-    let own: Vec<(String, String)> = as_gateway.into_iter().filter_map(|(key, value)| Some((key.strip_prefix("INTERVIEW__")?.to_owned(), value))).collect();
+    let own: Vec<(String, String)> =
+        as_gateway.into_iter().filter_map(|(key, value)| Some((key.strip_prefix("INTERVIEW__")?.to_owned(), value))).collect();
     for (key, value) in &own {
         operator.set(key, value);
     }

@@ -302,7 +302,10 @@ async fn no_database_login_of_one_tenant_sees_a_row_of_the_other_whatever_it_cla
     assert!(unbound.iter().any(|leak| leak == "interview_gateway: sessions"), "{unbound:?}");
     run(&format!("insert into app.tenant_logins values ('interview_tenant_rival', '{RIVAL}')")).await;
     assert_eq!(seen(&rivals_login, DEMO, session, &tables).await, Vec::<String>::new());
-    run("drop policy own_tenant on app.sessions; create policy open on app.sessions for select to interview_gateway using (true)").await;
+    run(
+        "drop policy own_tenant on app.sessions; create policy open on app.sessions for select to interview_gateway using (true)",
+    )
+    .await;
     assert_eq!(seen(&rivals_login, DEMO, session, &tables).await, ["interview_gateway: sessions"]);
     let Neighbours { operator, .. } = both;
     operator.stop("tenants_apart_database").await;

@@ -15,6 +15,7 @@ use http::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use std::time::Duration;
+use time::OffsetDateTime;
 use url::Url;
 
 const CALL_DEADLINE: Duration = Duration::from_secs(8);
@@ -76,7 +77,7 @@ pub(super) async fn openai(config: &Config) -> Vec<Finding> {
                 format!("{model} ({key}) is not open to this key's project"),
                 "Give the project access to it, or set another model.",
             ),
-            Some(found) => match found["shutdown_date"].as_str() {
+            Some(found) => match end_told(&found["shutdown_date"]) {
                 Some(end) => {
                     Finding::warning("openai", format!("{model} ({key}) is switched off on {end}"), "Set another model before.")
                 }
@@ -85,6 +86,12 @@ pub(super) async fn openai(config: &Config) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// A day as text, or a moment in Unix seconds.
+fn end_told(date: &Value) -> Option<String> {
+    let moment = || OffsetDateTime::from_unix_timestamp(date.as_i64()?).ok().map(|at| at.date().to_string());
+    date.as_str().map(str::to_owned).or_else(moment)
 }
 
 pub(super) async fn api_video(config: &Config) -> Vec<Finding> {
