@@ -51,10 +51,12 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let exit = match arguments.command {
+        Command::Doctor { role, json } => {
+            return ExitCode::from(block_on(roles::doctor::run(arguments.config, role, json), Exit::Failed.code()));
+        }
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
         Command::Gateway => with_role(arguments.config, Role::Gateway, None),
         Command::Migrate => migrate(arguments.config),
-        Command::Doctor { role, json } => block_on(roles::doctor::run(arguments.config, role, json)),
         Command::Tenant { secrets, command } => tenant(arguments.config, secrets, command),
     };
     ExitCode::from(exit.code())
@@ -143,15 +145,16 @@ fn tenant(file: Option<PathBuf>, secrets: Option<PathBuf>, command: roles::tenan
             return Exit::Misconfigured;
         }
     };
-    block_on(roles::tenant::run(config, settings, command))
+    block_on(roles::tenant::run(config, settings, command), Exit::Failed)
 }
 
-fn block_on(command: impl Future<Output = Exit>) -> Exit {
+/// `otherwise`: when there is no reactor to run it on.
+fn block_on<T>(command: impl Future<Output = T>, otherwise: T) -> T {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => {
             eprintln!("interview-runtime: cannot start: {error}");
-            Exit::Failed
+            otherwise
         }
     }
 }

@@ -242,11 +242,10 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Result<Vec<Step>, Refusal> {
 /// An app of ours has our organisation and our network; a name alone proves nothing.
 fn belongs(app: &str, seen: &AppSeen, wanted: &Wanted) -> Result<(), Refusal> {
     let why = match seen {
-        AppSeen::Absent => return Ok(()),
         AppSeen::OutOfReach => "it is in another organisation".to_owned(),
         AppSeen::Present { org, .. } if *org != wanted.org => format!("it is in the organisation {org}"),
         AppSeen::Present { network, .. } if *network != wanted.names.network => format!("it is on the network {network}"),
-        AppSeen::Present { .. } => return Ok(()),
+        AppSeen::Absent | AppSeen::Present { .. } => return Ok(()),
     };
     Err(Refusal::ForeignApp { app: app.to_owned(), why })
 }

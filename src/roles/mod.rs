@@ -23,10 +23,6 @@ pub enum Exit {
     Interrupted,
     /// The configuration is wrong: starting again will not help.
     Misconfigured,
-    /// `doctor` has warnings.
-    Warned,
-    /// `doctor` found what does not work.
-    Unfit,
 }
 
 impl Exit {
@@ -38,8 +34,6 @@ impl Exit {
             Self::Stalled => 71,
             Self::Interrupted => 75,
             Self::Misconfigured => 78,
-            Self::Warned => 1,
-            Self::Unfit => 2,
         }
     }
 }

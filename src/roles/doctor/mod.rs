@@ -3,7 +3,6 @@
 mod checks;
 mod models;
 
-use super::Exit;
 use crate::config::{Config, Role};
 use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
@@ -38,6 +37,17 @@ pub(super) enum Level {
     Failure,
 }
 
+impl Level {
+    /// The exit code that tells the worst finding.
+    fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warning => 1,
+            Self::Failure => 2,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
     check: &'static str,
@@ -62,7 +72,8 @@ impl Finding {
     }
 }
 
-pub async fn run(file: Option<PathBuf>, subject: Subject, json: bool) -> Exit {
+/// Print what is found; the exit code.
+pub async fn run(file: Option<PathBuf>, subject: Subject, json: bool) -> u8 {
     let (config, wrong) = Config::examine(file.as_deref(), subject.role());
     let mut findings = vec![match &wrong {
         None => Finding::ok("configuration", "every key this role needs is there and may be what it is"),
@@ -76,11 +87,7 @@ pub async fn run(file: Option<PathBuf>, subject: Subject, json: bool) -> Exit {
     }
     let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
     println!("{}", if json { as_json(&findings) } else { as_text(&findings) });
-    match worst {
-        Level::Ok => Exit::Done,
-        Level::Warning => Exit::Warned,
-        Level::Failure => Exit::Unfit,
-    }
+    worst.code()
 }
 
 async fn ask(config: &Config, subject: Subject) -> Vec<Finding> {

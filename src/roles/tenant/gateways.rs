@@ -185,9 +185,8 @@ impl Deployment {
         }
         self.fly.destroy_machine(app, id, true).await?;
         match self.fly.wait(app, id, &[MachineState::Destroyed], Duration::from_mins(1)).await? {
-            WaitOutcome::Reached(_) | WaitOutcome::NotFound => Ok(()),
-            // Its host is out of reach: Fly finishes it when the host returns.
-            WaitOutcome::TimedOut => Ok(()),
+            // Not yet: its host is out of reach, and Fly finishes it when the host returns.
+            WaitOutcome::Reached(_) | WaitOutcome::NotFound | WaitOutcome::TimedOut => Ok(()),
         }
     }
 }

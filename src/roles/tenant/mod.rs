@@ -299,24 +299,23 @@ fn token_life(tenant: &TenantRow) -> String {
 }
 
 fn list_text(tenants: &[TenantRow]) -> String {
-    let mut text = format!(
-        "{:<20} {:<36} {:>7} {:>10} {:<24} {:<12} image",
-        "tenant", "id", "release", "interviews", "state", "token until"
-    );
-    for tenant in tenants {
+    let line = |[tenant, id, release, interviews, state, token, image]: [&str; 7]| {
+        format!("{tenant:<20} {id:<36} {release:>7} {interviews:>10} {state:<24} {token:<12} {image}")
+    };
+    let heading = line(["tenant", "id", "release", "interviews", "state", "token until", "image"]);
+    let lines = tenants.iter().map(|tenant| {
         let record = tenant.record.as_ref();
-        text.push_str(&format!(
-            "\n{:<20} {:<36} {:>7} {:>10} {:<24} {:<12} {}",
-            tenant.slug,
-            tenant.id.to_string(),
-            record.map(|record| record.release.to_string()).unwrap_or_default(),
-            tenant.interviews,
+        line([
+            &tenant.slug,
+            &tenant.id.to_string(),
+            &record.map(|record| record.release.to_string()).unwrap_or_default(),
+            &tenant.interviews.to_string(),
             under_way(record),
-            token_life(tenant),
+            &token_life(tenant),
             record.map(|record| record.image.as_str()).unwrap_or_default(),
-        ));
-    }
-    text
+        ])
+    });
+    std::iter::once(heading).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 fn list_json(tenants: &[TenantRow]) -> String {
