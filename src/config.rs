@@ -1,5 +1,8 @@
 //! Configuration: config/default.toml, then a file, then the environment; checked once.
 
+pub mod operator;
+
+pub use self::operator::Operator;
 use crate::domain::placement::{Importance, Policy};
 use crate::ids::TenantId;
 use config::{Config as Sources, Environment, File, FileFormat};
@@ -31,6 +34,7 @@ pub struct Config {
     pub watchdog: Watchdog,
     pub telemetry: Telemetry,
     pub sandbox: Sandbox,
+    pub operator: Operator,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -122,6 +126,7 @@ pub struct Fly {
     pub critical: MachineSize,
     pub requests_per_s: f64,
     pub burst: u32,
+    min_secrets_version: u64,
 }
 
 /// The guest of a machine, within what Fly sells.
@@ -163,6 +168,7 @@ pub struct Keeper {
 pub struct Routing {
     pub mode: RoutingMode,
     pub secret: SecretString,
+    previous_secret: SecretString,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -246,6 +252,7 @@ pub enum Role {
     Session,
     Gateway,
     Migrate,
+    Operator,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -330,6 +337,9 @@ impl Config {
         };
         if role == Role::Migrate {
             return secret("database.admin_url", &self.database.admin_url, "postgres://owner:password@host:5432/database");
+        }
+        if role == Role::Operator {
+            return self.check_operator();
         }
         self.check_database()?;
         if self.tenant.id.0.is_nil() {
@@ -466,6 +476,9 @@ impl Fly {
     pub fn start_deadline(&self) -> Duration {
         ms(self.start_deadline_ms)
     }
+    pub fn min_secrets_version(&self) -> Option<u64> {
+        (self.min_secrets_version > 0).then_some(self.min_secrets_version)
+    }
     pub fn size(&self, importance: Importance) -> &MachineSize {
         match importance {
             Importance::Standard => &self.standard,
@@ -510,6 +523,13 @@ impl CpuKind {
             Self::Shared => "shared",
             Self::Performance => "performance",
         }
+    }
+}
+impl Routing {
+    /// The one to sign with first; others are accepted, and signed with, while they are replaced.
+    pub fn secrets(&self) -> Vec<&SecretString> {
+        let previous = Some(&self.previous_secret).filter(|secret| !secret.expose_secret().is_empty());
+        std::iter::once(&self.secret).chain(previous).collect()
     }
 }
 impl Keeper {

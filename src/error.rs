@@ -332,6 +332,14 @@ error_codes! {
     /// A webhook came without a valid signature. Refused; check api_video.webhook_secret, else look for forgery.
     WebhookRefused = "webhook_refused",
 
+    // --- The operator's commands ---
+    /// What was asked for a tenant cannot be done as it is asked. Nothing was changed; the line says what to do.
+    TenantRefused = "tenant_refused",
+    /// A tenant's new gateway did not become healthy. Read its log; an upgrade went back by itself.
+    TenantGatewayUnhealthy = "tenant_gateway_unhealthy",
+    /// What was done for a tenant does not show in what Fly tells. Run the command again in a minute.
+    TenantUnsettled = "tenant_unsettled",
+
     // --- The process itself ---
     /// A configuration value is missing or not usable. The log names the key.
     ConfigInvalid = "config_invalid",

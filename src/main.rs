@@ -30,14 +30,34 @@ enum Command {
     Gateway,
     /// Bring the database to this version's schema, as its owner.
     Migrate,
+    /// Check everything a role needs, and say what to do: exit code 0, 1 (warnings) or 2 (failures).
+    Doctor {
+        /// Whose configuration it is.
+        #[arg(long, value_enum, default_value_t = roles::doctor::Subject::Gateway)]
+        role: roles::doctor::Subject,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make, change and remove tenants (docs/TENANTS.md).
+    Tenant {
+        /// A further TOML file with the secrets; `-` is standard input. They are never arguments.
+        #[arg(long, global = true)]
+        secrets: Option<PathBuf>,
+        #[command(subcommand)]
+        command: roles::tenant::Command,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let exit = match arguments.command {
+        Command::Doctor { role, json } => {
+            return ExitCode::from(block_on(roles::doctor::run(arguments.config, role, json), Exit::Failed.code()));
+        }
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
         Command::Gateway => with_role(arguments.config, Role::Gateway, None),
         Command::Migrate => migrate(arguments.config),
+        Command::Tenant { secrets, command } => tenant(arguments.config, secrets, command),
     };
     ExitCode::from(exit.code())
 }
@@ -108,4 +128,37 @@ fn migrate(file: Option<PathBuf>) -> Exit {
             Exit::Failed
         }
     }
+}
+
+fn tenant(file: Option<PathBuf>, secrets: Option<PathBuf>, command: roles::tenant::Command) -> Exit {
+    let secrets = match secrets.map(|path| read_secrets(&path)).transpose() {
+        Ok(secrets) => secrets,
+        Err(error) => {
+            eprintln!("interview-runtime: config_invalid: cannot read the file of --secrets: {error}");
+            return Exit::Misconfigured;
+        }
+    };
+    let (config, settings) = match Config::load_operator(file.as_deref(), secrets.as_deref(), None) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("interview-runtime: config_invalid: {error}");
+            return Exit::Misconfigured;
+        }
+    };
+    block_on(roles::tenant::run(config, settings, command), Exit::Failed)
+}
+
+/// `otherwise`: when there is no reactor to run it on.
+fn block_on<T>(command: impl Future<Output = T>, otherwise: T) -> T {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => {
+            eprintln!("interview-runtime: cannot start: {error}");
+            otherwise
+        }
+    }
+}
+
+fn read_secrets(path: &std::path::Path) -> std::io::Result<String> {
+    if path.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) }
 }

@@ -186,10 +186,11 @@ async fn exchange(State(recorder): State<Recorder>, request: Request, next: Next
     };
     entry.request = body;
 
-    let mut lose_answer = false;
+    let (mut lose_answer, mut hold_answer) = (false, false);
     match recorder.faults.take(recorder.vendor, route) {
         None => {}
         Some(Action::Named(name)) if name == "lose_answer" => lose_answer = true,
+        Some(Action::Named(name)) if name == "hold_answer" => hold_answer = true,
         Some(Action::Named(name)) => {
             request.extensions_mut().insert(NamedFault(name));
         }
@@ -208,6 +209,9 @@ async fn exchange(State(recorder): State<Recorder>, request: Request, next: Next
         }
     }
     let response = finish(&recorder, entry, next.run(request).await).await;
+    if hold_answer {
+        let _ = faults::perform(Action::Hang, connection.as_ref()).await;
+    }
     if lose_answer {
         return faults::close(connection.as_ref()).await;
     }

@@ -19,6 +19,7 @@ pub mod record;
 pub mod recording;
 pub mod restart;
 pub mod summary;
+pub mod tenant_plan;
 pub mod transcript;
 pub mod updates;
 pub mod voice;

@@ -11,26 +11,40 @@ use time::OffsetDateTime;
 
 /// A replay is immediate; this is for clocks that differ and for slow starts.
 const LIFETIME_S: i64 = 60;
+/// A rotation has two secrets; more tags are nobody's.
+const MAX_TAGS: usize = 2;
 
 /// The state for a request to this session: `{unix seconds}-{hex}`, free of `;`, `,` and `=`.
-pub fn sign(secret: &SecretString, session: SessionId, now: OffsetDateTime) -> String {
+///
+/// While secrets are rotated there are two, and one tag for each: machines that know only one of
+/// them, older or newer than this gateway, find theirs.
+pub fn sign(secrets: &[&SecretString], session: SessionId, now: OffsetDateTime) -> String {
     let expires = now.unix_timestamp() + LIFETIME_S;
-    let tag = hmac::sign(&key(secret), message(session, expires).as_bytes());
-    format!("{expires}-{}", HEXLOWER.encode(tag.as_ref()))
+    let mut state = expires.to_string();
+    for secret in secrets {
+        let tag = hmac::sign(&key(secret), message(session, expires).as_bytes());
+        state.push('-');
+        state.push_str(&HEXLOWER.encode(tag.as_ref()));
+    }
+    state
 }
 
 /// Whether `fly-replay-src` carries a state that our gateway signed for this session and that is still fresh.
-pub fn admits(source: &str, secret: &SecretString, session: SessionId) -> bool {
-    admits_at(source, secret, session, crate::clock::now())
+pub fn admits(source: &str, secrets: &[&SecretString], session: SessionId) -> bool {
+    admits_at(source, secrets, session, crate::clock::now())
 }
 
-fn admits_at(source: &str, secret: &SecretString, session: SessionId, now: OffsetDateTime) -> bool {
+fn admits_at(source: &str, secrets: &[&SecretString], session: SessionId, now: OffsetDateTime) -> bool {
     // Fly's own clients disagree on the separator.
     let state = source.split([';', ',']).find_map(|pair| pair.trim().strip_prefix("state="));
-    let Some((expires, tag)) = state.and_then(|state| state.split_once('-')) else { return false };
+    let Some((expires, tags)) = state.and_then(|state| state.split_once('-')) else { return false };
     let Ok(expires) = expires.parse::<i64>() else { return false };
-    let Ok(tag) = HEXLOWER.decode(tag.as_bytes()) else { return false };
-    expires >= now.unix_timestamp() && hmac::verify(&key(secret), message(session, expires).as_bytes(), &tag).is_ok()
+    if expires < now.unix_timestamp() {
+        return false;
+    }
+    let message = message(session, expires);
+    let fits = |tag: &[u8]| secrets.iter().any(|secret| hmac::verify(&key(secret), message.as_bytes(), tag).is_ok());
+    tags.split('-').take(MAX_TAGS).any(|tag| HEXLOWER.decode(tag.as_bytes()).is_ok_and(|tag| fits(&tag)))
 }
 
 fn key(secret: &SecretString) -> hmac::Key {
@@ -54,24 +68,45 @@ mod tests {
     #[test]
     fn what_was_signed_is_admitted_in_both_spellings() {
         let (session, now) = (SessionId(Uuid::now_v7()), OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
-        let state = sign(&secret(), session, now);
+        let state = sign(&[&secret()], session, now);
         assert!(!state.contains([';', ',', '=']));
         for source in [format!("instance=abc;region=fra;t=1;state={state}"), format!("instance=abc, region=fra, state={state}")] {
-            assert!(admits_at(&source, &secret(), session, now), "{source}");
+            assert!(admits_at(&source, &[&secret()], session, now), "{source}");
         }
     }
 
     #[test]
     fn another_session_secret_or_time_is_refused() {
         let (session, now) = (SessionId(Uuid::now_v7()), OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
-        let source = format!("state={}", sign(&secret(), session, now));
-        assert!(!admits_at(&source, &secret(), SessionId(Uuid::now_v7()), now));
-        assert!(!admits_at(&source, &SecretString::from("another secret of another tenant"), session, now));
-        assert!(!admits_at(&source, &secret(), session, now + Duration::seconds(LIFETIME_S + 1)));
+        let source = format!("state={}", sign(&[&secret()], session, now));
+        assert!(!admits_at(&source, &[&secret()], SessionId(Uuid::now_v7()), now));
+        assert!(!admits_at(&source, &[&SecretString::from("another secret of another tenant")], session, now));
+        assert!(!admits_at(&source, &[&secret()], session, now + Duration::seconds(LIFETIME_S + 1)));
         let later = source.replacen(|c: char| c.is_ascii_digit(), "9", 1);
-        assert!(!admits_at(&later, &secret(), session, now), "a changed expiry");
+        assert!(!admits_at(&later, &[&secret()], session, now), "a changed expiry");
         for odd in ["", "state=", "state=-", "state=99999999999-zz", "instance=a;region=b"] {
-            assert!(!admits_at(odd, &secret(), session, now), "{odd}");
+            assert!(!admits_at(odd, &[&secret()], session, now), "{odd}");
+        }
+    }
+
+    #[test]
+    fn while_secrets_are_rotated_old_and_new_machines_admit_old_and_new_gateways() {
+        let (session, now) = (SessionId(Uuid::now_v7()), OffsetDateTime::UNIX_EPOCH + Duration::days(20_000));
+        let [first, second, third] = ["first", "second", "third"].map(|name| SecretString::from(name.repeat(8)));
+        let (before, during, after) = (vec![&first], vec![&second, &first], vec![&second]);
+        for (gateway, machine, admitted) in [
+            (&before, &before, true),
+            (&before, &during, true),
+            (&during, &before, true),
+            (&during, &during, true),
+            (&during, &after, true),
+            (&after, &during, true),
+            (&before, &after, false),
+            (&after, &before, false),
+            (&during, &vec![&third], false),
+        ] {
+            let source = format!("instance=abc;state={}", sign(gateway, session, now));
+            assert_eq!(admits_at(&source, machine, session, now), admitted);
         }
     }
 }

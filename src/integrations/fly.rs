@@ -4,6 +4,7 @@
 //! place. Lists lag and have been plainly wrong: never take "not listed" for "does
 //! not exist".
 
+pub mod apps;
 mod machine;
 mod pace;
 mod spec;

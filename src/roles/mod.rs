@@ -1,8 +1,10 @@
 //! The ways to run the one binary: wiring, in order, and nothing else.
 
+pub mod doctor;
 pub mod gateway;
 mod gauges;
 pub mod session;
+pub mod tenant;
 pub mod watchdog;
 
 use std::time::Duration;

@@ -23,4 +23,6 @@ mod signaling;
 mod support;
 mod surroundings;
 mod takes;
+mod tenant;
+mod tenants_apart;
 mod tickets;

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -105,6 +105,8 @@ pub(crate) fn route_name(method: &Method, path: &str) -> &'static str {
         (["apps", _, "secrets", ..], _) => "secrets",
         (["apps", _, "ip_assignments", ..], _) => "ip_assignments",
         (["apps", _, "deploy_token"], _) => "deploy_token",
+        (["apps", _, "network_policies", ..], _) => "network_policies",
+        (["tokens", "current"], _) => "tokens.current",
         (["orgs", ..], _) => "orgs.machines",
         _ => "unknown",
     }
@@ -137,20 +139,27 @@ async fn guard(State(fly): State<Fly>, request: Request, next: Next) -> Response
     response
 }
 
+/// One scheme, then the token: `Bearer FlyV1 …` is what a careless client sends.
+pub(super) fn bare_token(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())?;
+    given.strip_prefix("Bearer ").or_else(|| given.strip_prefix("FlyV1 "))
+}
+
 fn admit(fly: &Fly, request: &Request) -> Result<(), ApiError> {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // One scheme, then the token: `Bearer FlyV1 …` is what a careless client sends.
-    let bare = given.strip_prefix("Bearer ").or_else(|| given.strip_prefix("FlyV1 ")).unwrap_or_default();
+    let bare = bare_token(request.headers()).unwrap_or_default();
     let token = lock(&fly.inner.state).tokens.get(bare).cloned();
-    let token = token.ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized: token validation error"))?;
+    let token = token
+        .filter(Token::is_valid)
+        .ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized: token validation error"))?;
     let path = request.uri().path();
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let app = match parts.as_slice() {
         ["apps", app, ..] => Some(*app),
         _ => None,
     };
-    if let Token::Deploy { app: own } = &token
+    if let Token::Deploy { app: own, .. } = &token
         && app != Some(own.as_str())
+        && path != "/tokens/current"
     {
         return Err(ApiError::new(StatusCode::FORBIDDEN, "unauthorized: the token has no access to this app"));
     }

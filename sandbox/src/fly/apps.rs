@@ -5,14 +5,15 @@ use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::api::{Answer, ApiError};
-use super::model::App;
-use super::{Fly, Order};
-use crate::util::{lock, random_bytes};
+use super::api::{Answer, ApiError, bare_token};
+use super::model::{App, FlyDuration};
+use super::{Fly, Order, Token, policies};
+use crate::ledger::RequestSummary;
+use crate::util::{lock, now, random_bytes};
 
 const MAX_APPS: usize = 1_000;
 
@@ -24,6 +25,8 @@ pub(super) fn routes() -> Router<Fly> {
         .route("/apps/{app}/ip_assignments", get(list_addresses).post(assign_address))
         .route("/apps/{app}/ip_assignments/{ip}", delete(release_address))
         .route("/apps/{app}/deploy_token", post(deploy_token))
+        .route("/tokens/current", get(current_token))
+        .merge(policies::routes())
 }
 
 fn app_json(app: &App, machines: usize) -> Value {
@@ -93,7 +96,9 @@ async fn remove(State(fly): State<Fly>, Path(name): Path<String>) -> Answer {
     for machine in fly.machines(&name) {
         machine.order(Order::Destroy);
     }
-    lock(&fly.inner.state).apps.remove(&name);
+    let mut state = lock(&fly.inner.state);
+    state.apps.remove(&name);
+    state.tokens.retain(|_, token| !matches!(&token, Token::Deploy { app, .. } if *app == name));
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
@@ -122,6 +127,7 @@ async fn set_secrets(State(fly): State<Fly>, Path(name): Path<String>, body: Byt
     let body: SecretsBody = serde_json::from_slice(&body).map_err(ApiError::invalid)?;
     let mut state = lock(&fly.inner.state);
     let app = state.apps.get_mut(&name).ok_or_else(|| ApiError::not_found("app"))?;
+    let summary: Map<String, Value> = body.values.keys().map(|secret| (secret.clone(), "[redacted]".into())).collect();
     for (secret, value) in body.values {
         match value {
             Value::Null => {
@@ -135,7 +141,9 @@ async fn set_secrets(State(fly): State<Fly>, Path(name): Path<String>, body: Byt
     }
     app.secrets_version += 1;
     let shown = json!({ "version": app.secrets_version, "secrets": secrets_json(app) });
-    Ok(Json(shown).into_response())
+    let mut response = Json(shown).into_response();
+    response.extensions_mut().insert(RequestSummary(json!({ "values": summary })));
+    Ok(response)
 }
 
 #[derive(Deserialize)]
@@ -176,7 +184,27 @@ async fn release_address(State(fly): State<Fly>, Path((name, ip)): Path<(String,
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn deploy_token(State(fly): State<Fly>, Path(name): Path<String>) -> Answer {
+#[derive(Deserialize)]
+struct TokenBody {
+    expiry: Option<FlyDuration>,
+}
+
+async fn deploy_token(State(fly): State<Fly>, Path(name): Path<String>, Json(body): Json<TokenBody>) -> Answer {
     find(&fly, &name)?;
-    Ok(Json(json!({ "token": fly.deploy_token(&name) })).into_response())
+    if body.expiry.is_none() {
+        fly.inner.ledger.violation(super::VENDOR, format!("a deploy token of {name} without an expiry lives for 20 years"));
+    }
+    let expires = body.expiry.map(|life| now() + life.0);
+    Ok(Json(json!({ "token": fly.issue_deploy_token(&name, expires) })).into_response())
+}
+
+/// What the token of this very request may do.
+async fn current_token(State(fly): State<Fly>, headers: HeaderMap) -> Answer {
+    let token = bare_token(&headers).and_then(|bare| lock(&fly.inner.state).tokens.get(bare).cloned());
+    let apps = match token {
+        Some(Token::Deploy { app, .. }) => json!([app]),
+        _ => json!([]),
+    };
+    let shown = json!({ "organization": super::ORG, "org_slug": super::ORG, "apps": apps, "user": "", "token_id": "sandbox" });
+    Ok(Json(json!({ "tokens": [shown] })).into_response())
 }

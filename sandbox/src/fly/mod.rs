@@ -11,6 +11,7 @@ mod limits;
 mod mishap;
 pub mod model;
 mod original;
+mod policies;
 pub mod proxy;
 mod replay;
 mod runner;
@@ -68,7 +69,13 @@ pub struct FlyOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
     Org,
-    Deploy { app: String },
+    Deploy { app: String, expires: Option<OffsetDateTime> },
+}
+
+impl Token {
+    fn is_valid(&self) -> bool {
+        !matches!(self, Self::Deploy { expires: Some(at), .. } if *at <= now())
+    }
 }
 
 #[derive(Default)]
@@ -209,8 +216,12 @@ impl Fly {
 
     /// A token for one app, like `fly tokens create deploy`.
     pub fn deploy_token(&self, app: &str) -> String {
+        self.issue_deploy_token(app, None)
+    }
+
+    fn issue_deploy_token(&self, app: &str, expires: Option<OffsetDateTime>) -> String {
         let token = format!("FlyV1 fm2_{}", random_hex::<24>());
-        self.remember_token(&token, Token::Deploy { app: app.to_owned() });
+        self.remember_token(&token, Token::Deploy { app: app.to_owned(), expires });
         token
     }
 

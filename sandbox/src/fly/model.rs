@@ -60,6 +60,8 @@ pub struct App {
     pub secrets_version: u64,
     /// Type and address. Without a public one the app cannot be reached from outside.
     pub addresses: Vec<(String, String)>,
+    /// Network policies as they came, each with its id.
+    pub policies: BTreeMap<String, Value>,
 }
 
 impl App {

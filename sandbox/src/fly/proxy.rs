@@ -98,7 +98,9 @@ fn refuse(status: StatusCode, code: &str, text: &str) -> Response {
 impl Door {
     /// Follows replays until a machine really answers.
     async fn deliver(&self, original: &mut Original, app: String, hops: &mut Vec<serde_json::Value>) -> Response {
-        let mut target = Target { app, ..Target::default() };
+        // A client may choose the machine, at any app with a public address.
+        let forced = original.headers.get("fly-force-instance-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let mut target = Target { app, instance: forced, ..Target::default() };
         let mut extra = HeaderMap::new();
         let mut transform = Transform::default();
         // The machine that asked for the replay we are carrying out, and its wish.

@@ -215,7 +215,7 @@ impl Machines {
             name: machine_name(order.session, order.attempt),
             region,
             skip_launch: false,
-            min_secrets_version: None,
+            min_secrets_version: fly.min_secrets_version(),
             config: MachineConfig {
                 image: fly.image.clone(),
                 init: Some(Init { cmd: vec!["session".to_owned()] }),

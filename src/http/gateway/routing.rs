@@ -55,7 +55,7 @@ async fn route(state: &AppState, id: SessionId, headers: &HeaderMap) -> Result<R
     }
     match state.config.routing.mode {
         RoutingMode::FlyReplay => {
-            let signed = replay_state::sign(&state.config.routing.secret, id, clock::now());
+            let signed = replay_state::sign(&state.config.routing.secrets(), id, clock::now());
             let app = &state.config.fly.session_app;
             let value = format!("app={app};instance={machine};state={signed};timeout=10s;fallback=force_self");
             let value = HeaderValue::from_str(&value).map_err(|error| ApiError::internal(error.to_string()))?;

@@ -47,7 +47,7 @@ fn accept(http: SessionHttp, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> 
     // What the gateway signed proves that the request came through it. Absent when the
     // request reached us directly; the ticket decides in any case.
     if let Some(source) = headers.get("fly-replay-src").and_then(|value| value.to_str().ok())
-        && !replay_state::admits(source, &http.config.routing.secret, http.session_id)
+        && !replay_state::admits(source, &http.config.routing.secrets(), http.session_id)
     {
         tracing::warn!(error_code = "replay_state_refused", "a replayed request without the gateway's signature");
         return StatusCode::FORBIDDEN.into_response();

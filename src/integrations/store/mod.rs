@@ -5,7 +5,9 @@
 //! security, so we never use it: our login is `interview_runtime` (migrations/0001).
 
 mod bounded;
+pub mod doctor;
 pub mod gateway;
+pub mod operator;
 pub mod session;
 mod transaction;
 

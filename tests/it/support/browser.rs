@@ -32,6 +32,16 @@ impl Browser {
         Ok(Self { socket, seen: Vec::new() })
     }
 
+    /// As [`Self::connect_from`], to an address that the URL's host does not lead to.
+    pub async fn connect_at(address: &str, url: &str, ticket: &str, origin: &str) -> Result<Self, Error> {
+        let mut request = url.into_client_request()?;
+        request.headers_mut().insert("origin", origin.parse().expect("an origin"));
+        request.headers_mut().insert("sec-websocket-protocol", format!("interview.v1, ticket.{ticket}").parse().expect("protocols"));
+        let stream = MaybeTlsStream::Plain(TcpStream::connect(address).await?);
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
+        Ok(Self { socket, seen: Vec::new() })
+    }
+
     /// Connected, and greeted with `session_ready`.
     pub async fn join(url: &str, ticket: &str) -> Self {
         let mut browser = Self::connect(url, ticket).await.expect("the socket opens");

@@ -2,6 +2,7 @@
 //! OpenAI on real HTTP, WebSocket and WebRTC.
 
 pub mod browser;
+pub mod operator;
 pub mod page;
 pub mod process;
 pub mod processes;

@@ -1,0 +1,59 @@
+//! The secrets of a tenant's two apps.
+
+use super::keys::Keys;
+use crate::config::Config;
+use crate::config::operator::{Settings, variable};
+use crate::domain::tenant_plan::{self, Names, Record, Which};
+use crate::ids::TenantId;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+pub(super) struct Sources<'a> {
+    pub(super) config: &'a Config,
+    /// What the operator's configuration sets for every tenant.
+    pub(super) shared: &'a Settings,
+    pub(super) names: &'a Names,
+    pub(super) tenant: TenantId,
+    pub(super) keys: &'a Keys,
+}
+
+impl Sources<'_> {
+    /// All but the deploy token, which cannot be made again from anything.
+    pub(super) fn of(&self, which: Which, record: &Record) -> Settings {
+        let door = self.config.operator.door_url(&self.names.gateway_app);
+        let mut settings = self.shared.clone();
+        let mut set = |key: &str, value: SecretString| drop(settings.insert(variable(key), value));
+        set("tenant.id", self.tenant.to_string().into());
+        set("tenant.slug", self.names.slug.as_str().into());
+        set("http.public_url", door.as_str().into());
+        set("http.allowed_origins", door.into());
+        set("database.url", self.database_url());
+        set("routing.secret", self.keys.routing(record.routing_generation));
+        // Always written: an empty one takes the place of one that is retired.
+        let previous = record.previous_generation.map_or_else(|| SecretString::from(""), |number| self.keys.routing(number));
+        set("routing.previous_secret", previous);
+        if which == Which::Gateway {
+            set("fly.session_app", self.names.session_app.as_str().into());
+        }
+        settings
+    }
+
+    /// The operator's address with the tenant's own login. A pooler's suffix of the user's name
+    /// (`login.project`) stays.
+    fn database_url(&self) -> SecretString {
+        let address = self.config.database.url.expose_secret();
+        let Ok(mut url) = Url::parse(address) else { return address.into() };
+        let login = match url.username().split_once('.') {
+            Some((_, project)) => format!("{}.{project}", self.names.login),
+            None => self.names.login.clone(),
+        };
+        let _ = url.set_username(&login);
+        let _ = url.set_password(Some(self.keys.database_password().expose_secret()));
+        url.as_str().into()
+    }
+
+    pub(super) fn wanted(&self, which: Which, record: &Record) -> tenant_plan::Settings {
+        let settings = self.of(which, record);
+        tenant_plan::Settings { fingerprint: self.keys.fingerprint(&settings), names: settings.into_keys().collect() }
+    }
+}
