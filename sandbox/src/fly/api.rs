@@ -266,7 +266,9 @@ async fn list(
         }
         "list_resurrects" if shown.iter().any(|machine| machine["state"] == "destroyed") => {
             fly.feel("list_resurrects");
-            shown.iter_mut().for_each(|machine| machine["state"] = "started".into());
+            for machine in &mut shown {
+                machine["state"] = "started".into();
+            }
         }
         _ => {}
     }

@@ -77,13 +77,14 @@ impl Keepers {
             Duty { name: "recordings", every, deadline: call * 4, wake: self.recording_news.clone() },
         ];
         let [sessions, starts, finish, orphans, recordings] = duties.map(|duty| (duty, stopping.clone()));
-        let (a, b, c, d, e) = (self.clone(), self.clone(), self.clone(), self.clone(), self);
+        let each = || self.clone();
+        let (kept, started, finished, swept, settled) = (each(), each(), each(), each(), each());
         let loops = [
-            TaskGuard::spawn(sessions.0.run(sessions.1, move || a.clone().keep_sessions())),
-            TaskGuard::spawn(starts.0.run(starts.1, move || e.clone().watch_starts())),
-            TaskGuard::spawn(finish.0.run(finish.1, move || b.clone().finish_sessions())),
-            TaskGuard::spawn(orphans.0.run(orphans.1, move || c.clone().sweep_orphans())),
-            TaskGuard::spawn(recordings.0.run(recordings.1, move || d.clone().settle_recordings())),
+            TaskGuard::spawn(sessions.0.run(sessions.1, move || kept.clone().keep_sessions())),
+            TaskGuard::spawn(starts.0.run(starts.1, move || started.clone().watch_starts())),
+            TaskGuard::spawn(finish.0.run(finish.1, move || finished.clone().finish_sessions())),
+            TaskGuard::spawn(orphans.0.run(orphans.1, move || swept.clone().sweep_orphans())),
+            TaskGuard::spawn(recordings.0.run(recordings.1, move || settled.clone().settle_recordings())),
         ];
         join_all(loops.map(|mut guard| async move { guard.ended().await })).await;
     }

@@ -1,7 +1,7 @@
 //! Sessions whose process is silent, or that ran past their deadline.
 
+use super::Keepers;
 use super::machines::{MachineError, MachineOrder, Machines};
-use super::{AT_ONCE, Keepers};
 use crate::domain::keeper::{Limits, Loss, MachineSeen, Verdict, decide};
 use crate::domain::phase::EndReason;
 use crate::domain::placement::Region;
@@ -37,6 +37,8 @@ impl Eyes {
     }
 }
 
+/// Sessions that are worked on at once: more would only stand in line for Fly.
+const AT_ONCE: usize = 8;
 /// Machines whose start is waited for at once, and for how long in one pass.
 const STARTS: i64 = 64;
 const START_LOOK: Duration = Duration::from_secs(5);

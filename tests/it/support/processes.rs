@@ -17,17 +17,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
-const HEARTBEAT: Duration = Duration::from_millis(500);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What may become of a session's process, in shares of a hundred.
 const FATES: &[(u32, Fate)] = &[
-    (56, Fate::Ends),
+    (60, Fate::Ends),
     (12, Fate::MachineLost),
     (8, Fate::HostLost),
     (6, Fate::CutOff),
     (6, Fate::Hangs),
     (6, Fate::Killed),
-    (6, Fate::StaysOn),
+    (2, Fate::StaysOn),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,14 @@ impl Processes {
         let env = machine.status().config.env;
         let (session, tenant): (SessionId, TenantId) =
             (env["SESSION_ID"].parse().expect("a UUID"), env["TENANT_ID"].parse().expect("a UUID"));
-        let Ok((rows, claimed)) = self.store.claim(tenant, session).await else { return };
+        // As the real one: until the database has it or the machine is gone.
+        let (rows, claimed) = loop {
+            match self.store.claim(tenant, session).await {
+                Ok(taken) => break taken,
+                Err(_) if !self.lives(&machine, pid) => return,
+                Err(_) => tokio::time::sleep(HEARTBEAT).await,
+            }
+        };
         if claimed.phase.is_terminal() {
             self.fly.finish(&machine.id);
             return;
@@ -114,7 +121,7 @@ impl Processes {
         self.count("process started");
         let (fate, mut rng) = Fate::of(session, &machine, self.seed);
         let at = OffsetDateTime::now_utc;
-        let mut beats = if fate == Fate::StaysOn { u32::MAX } else { rng.u32(1..6) };
+        let mut beats = if fate == Fate::StaysOn { u32::MAX } else { rng.u32(1..4) };
         let joined = [Phase::Ready, Phase::Live].map(|phase| Record::Phase { phase, end: None, at: at() });
         let _ = rows.append(&joined).await;
         let mut end = EndReason::InterviewerEnded;

@@ -31,12 +31,12 @@ const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
 const PACE: f64 = 20.0;
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 /// Requests for an interview that are under way at once.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 6;
 const KEYS: &[(&str, &str)] = &[
-    ("SESSION__HEARTBEAT_INTERVAL_MS", "500"),
+    ("SESSION__HEARTBEAT_INTERVAL_MS", "1000"),
     ("KEEPER__INTERVAL_MS", "300"),
     ("KEEPER__LOST_AFTER_MS", "3000"),
-    ("KEEPER__STUCK_AFTER_MS", "8000"),
+    ("KEEPER__STUCK_AFTER_MS", "10000"),
     ("KEEPER__END_WITHIN_MS", "5000"),
     ("KEEPER__ORPHAN_INTERVAL_MS", "2000"),
     ("KEEPER__ORPHAN_GRACE_MS", "5000"),
@@ -267,7 +267,8 @@ impl Storm {
     /// For each session and attempt, no two machines were there at one time.
     fn check_machines(&self) -> usize {
         let machines = self.system.sandbox.fly().machines(SESSION_APP);
-        let mut lives: HashMap<(String, String), Vec<(OffsetDateTime, OffsetDateTime, String)>> = HashMap::new();
+        type Life = (OffsetDateTime, OffsetDateTime, String);
+        let mut lives: HashMap<(String, String), Vec<Life>> = HashMap::new();
         for machine in &machines {
             let status = machine.status();
             let told = |key: &str| status.config.metadata.get(key).cloned().unwrap_or_default();
@@ -336,7 +337,7 @@ pub async fn storm(times: usize, seed: u64, told: &str) -> Outcome {
 
     outcome.machines = storm.check_machines();
     outcome.refused = refused.load(Ordering::Relaxed);
-    outcome.asking = asking.lock().expect("not poisoned").clone();
+    outcome.asking.clone_from(&asking.lock().expect("not poisoned"));
     outcome.sessions = storm.count("select count(*) from app.sessions").await;
     assert!(outcome.sessions >= times as i64, "each request left its row");
     let keys = storm.count("select count(idempotency_key) from app.sessions").await;
