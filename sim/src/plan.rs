@@ -1,5 +1,6 @@
 //! What will happen to one interview, drawn from its seed before it begins.
 
+use crate::database::Moment;
 use crate::world::Point;
 use fastrand::Rng;
 use interview_runtime::actors::tree::Child;
@@ -84,6 +85,7 @@ pub struct Plan {
     pub call_faults: VecDeque<CallFault>,
     pub summary_faults: VecDeque<SummaryFault>,
     pub sideband_refusals: u32,
+    pub writer_panics: Vec<(Moment, u64)>,
     pub recording_settles: bool,
     /// None: the provider's usual hour.
     pub call_lifetime: Option<Duration>,
@@ -123,6 +125,7 @@ impl Plan {
             call_faults: VecDeque::new(),
             summary_faults: VecDeque::new(),
             sideband_refusals: 0,
+            writer_panics: vec![],
             recording_settles: true,
             call_lifetime: None,
             consents: rng.bool(),
@@ -141,6 +144,14 @@ impl Plan {
         if !seed.is_multiple_of(10) {
             for _ in 0..rng.u8(1..=4) {
                 plan.add_fault(rng, talk);
+            }
+            // Dice of their own: what else happens stays as it was without them.
+            let rng = &mut Rng::with_seed(seed ^ 0xa13d_9a71_c5ed);
+            for _ in 0..rng.u8(0..4) {
+                plan.aim_panic(rng, talk);
+            }
+            if rng.u8(0..20) == 0 {
+                plan.at.push((seconds(rng, 1.0, talk.as_secs_f64()), Action::SecondTab));
             }
         }
         if plan.limit > Duration::from_hours(1) {
@@ -224,6 +235,30 @@ impl Plan {
             Some((point, count)) => self.on.push((point, count, action)),
             None => self.at.push((seconds(rng, 0.2, talk.as_secs_f64() + 12.0), action)),
         }
+    }
+
+    /// A panic in a state that random times seldom meet.
+    fn aim_panic(&mut self, rng: &mut Rng, talk: Duration) {
+        use Child::{ControlChannel, RecordingTracker, SignalingSocket};
+        let writer = |rng: &mut Rng, moment| (moment, rng.u64(1..30));
+        let (point, count, child) = match rng.u8(0..20) {
+            0 | 1 => (Point::PageNew, 1, SignalingSocket),
+            2 | 3 => (Point::PageOffered, rng.u64(1..3), SignalingSocket),
+            4 | 5 => (Point::PageAnswered, rng.u64(1..3), SignalingSocket),
+            6 | 7 => (Point::PageClosing, 1, SignalingSocket),
+            8 | 9 => (Point::Dialing, rng.u64(1..4), ControlChannel),
+            10 | 11 => {
+                self.at.push((seconds(rng, 2.0, talk.as_secs_f64()), Action::DropSideband));
+                (Point::LineLost, 1, ControlChannel)
+            }
+            12 => (Point::Replying, rng.u64(1..12), ControlChannel),
+            13 | 14 => return self.writer_panics.push(writer(rng, Moment::Taken)),
+            15 | 16 => return self.writer_panics.push(writer(rng, Moment::Sent)),
+            17 => return self.writer_panics.push(writer(rng, Moment::Replied)),
+            18 => return self.summary_faults.push_front(SummaryFault::Panics),
+            _ => (Point::Frame, rng.u64(3..25), RecordingTracker),
+        };
+        self.on.push((point, count, Action::Crash(Some(child))));
     }
 
     fn last_a_day(&mut self) {

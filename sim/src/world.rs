@@ -7,7 +7,7 @@ use interview_runtime::clock::Clock;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -23,6 +23,33 @@ pub enum Point {
     Frame,
     /// The provider opened a call; its answer is still on the way.
     CallOpened,
+    /// The process asks for a call, or for its line into one.
+    Dialing,
+    /// The model begins a reply.
+    Replying,
+    /// The process lost its line, or was not let in.
+    LineLost,
+    /// A page begins to be at this stage.
+    PageNew,
+    PageOffered,
+    PageAnswered,
+    PageConnected,
+    PageClosing,
+}
+
+const POINTS: usize = Point::PageClosing as usize + 1;
+
+/// How far the newest page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// No link, or nothing heard on it yet.
+    Away,
+    /// Nothing is offered yet, or not anew.
+    New,
+    Offered,
+    Answered,
+    Connected,
+    Closing,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +64,9 @@ struct Inner {
     counters: Counters,
     violations: Vec<String>,
     clock_offset: time::Duration,
-    passed: [u64; 4],
+    passed: [u64; POINTS],
+    page: (u32, Stage),
+    struck_at: Option<Instant>,
     armed: Vec<(Point, u64, Action)>,
     strike: mpsc::UnboundedSender<Action>,
 }
@@ -52,7 +81,9 @@ impl World {
             counters: Counters::default(),
             violations: Vec::new(),
             clock_offset: time::Duration::ZERO,
-            passed: [0; 4],
+            passed: [0; POINTS],
+            page: (0, Stage::Away),
+            struck_at: None,
             armed,
             strike,
         })))
@@ -109,6 +140,40 @@ impl World {
         }
     }
 
+    /// The newest page is what a browser's line is about.
+    pub fn page_is(&self, page: u32, stage: Stage) {
+        {
+            let mut inner = self.lock();
+            if page < inner.page.0 || inner.page == (page, stage) {
+                return;
+            }
+            inner.page = (page, stage);
+        }
+        match stage {
+            Stage::Away => {}
+            Stage::New => self.pass(Point::PageNew),
+            Stage::Offered => self.pass(Point::PageOffered),
+            Stage::Answered => self.pass(Point::PageAnswered),
+            Stage::Connected => self.pass(Point::PageConnected),
+            Stage::Closing => self.pass(Point::PageClosing),
+        }
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.lock().page.1
+    }
+
+    /// A child panics now.
+    pub fn struck(&self, fault: Fault) {
+        self.count(fault);
+        self.lock().struck_at = Some(Instant::now());
+    }
+
+    /// No child panicked for this long.
+    pub fn calm_for(&self, long: std::time::Duration) -> bool {
+        self.lock().struck_at.is_none_or(|at| at.elapsed() > long)
+    }
+
     pub fn wall(&self) -> OffsetDateTime {
         let inner = self.lock();
         // A fixed day: nothing may depend on when the simulation runs.
@@ -128,7 +193,7 @@ impl World {
 
 /// Set when a process is killed: whatever it still does reaches nobody.
 #[derive(Clone, Debug, Default)]
-pub struct Cut(Arc<AtomicBool>);
+pub struct Cut(Arc<AtomicBool>, Arc<OnceLock<tokio::task::Id>>);
 
 impl Cut {
     pub fn cut(&self) {
@@ -137,5 +202,14 @@ impl Cut {
 
     pub fn is_cut(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// The process's own loop runs in this task; its actors run in others.
+    pub fn begins_here(&self) {
+        let _ = self.1.set(tokio::task::id());
+    }
+
+    pub fn in_actor(&self) -> bool {
+        tokio::task::try_id() != self.1.get().copied()
     }
 }

@@ -19,6 +19,7 @@ pub mod transcript_writer;
 pub mod tree;
 
 use tokio::task::JoinHandle;
+use tree::Child;
 
 /// A fault on purpose, in the middle of an actor's message (sandbox only).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,9 @@ pub enum Injected {
 }
 
 impl Injected {
-    pub async fn strike(self) {
+    pub async fn strike(self, child: Child) {
         match self {
-            Self::Panic => panic!("injected fault"),
+            Self::Panic => panic!("injected fault in {}", child.name()),
             Self::Hang => std::future::pending().await,
         }
     }

@@ -6,6 +6,7 @@
 
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
+use super::tree::Child;
 use crate::clock::Clock;
 use crate::domain::phase::EndReason;
 use crate::domain::protocol::{
@@ -66,7 +67,7 @@ impl Actor for SignalingSocket {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             SignalingSocketMsg::Injected(fault) => {
-                fault.strike().await;
+                fault.strike(Child::SignalingSocket).await;
                 Ok(())
             }
             SignalingSocketMsg::Received { message, permit } => {

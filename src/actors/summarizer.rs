@@ -6,6 +6,7 @@
 
 use super::TaskGuard;
 use super::session::SessionMsg;
+use super::tree::Child;
 use crate::backoff::Backoff;
 use crate::domain::record::SummaryRecord;
 use crate::domain::summary::{self, Summary};
@@ -72,7 +73,7 @@ impl Actor for Summarizer {
             let work = async {
                 tokio::select! {
                     record = summarize(&args.work) => record,
-                    () = fault.notified() => panic!("injected fault"),
+                    () = fault.notified() => panic!("injected fault in {}", Child::Summarizer.name()),
                 }
             };
             match AssertUnwindSafe(work).catch_unwind().await {
@@ -92,7 +93,7 @@ impl Actor for Summarizer {
         match message {
             // The work breaks, not only its keeper.
             SummarizerMsg::Injected(super::Injected::Panic) => state.broken.notify_one(),
-            SummarizerMsg::Injected(hang) => hang.strike().await,
+            SummarizerMsg::Injected(hang) => hang.strike(Child::Summarizer).await,
         }
         Ok(())
     }
