@@ -20,6 +20,9 @@ pub struct Said {
     pub placed_at: Option<Instant>,
     /// The process that took its final words from the provider, and when.
     pub settled_by: Vec<(u32, Instant)>,
+    /// The process that heard that the candidate spoke over it, and when.
+    pub cut_by: Vec<(u32, Instant)>,
+    pub cut_forgiven: bool,
     /// Lost where it may be lost: the process was killed before it could be stored.
     pub forgiven: bool,
 }
@@ -66,6 +69,8 @@ impl Pages {
             placed_by: 0,
             placed_at: None,
             settled_by: Vec::new(),
+            cut_by: Vec::new(),
+            cut_forgiven: false,
             forgiven: false,
         };
         self.said.insert(item.to_owned(), said);
@@ -80,6 +85,7 @@ impl Pages {
             if said.settled_by.iter().any(|(by, at)| *by == process && late(*at)) && !is_stored(&said.item) {
                 said.forgiven = true;
             }
+            said.cut_forgiven |= said.cut_by.iter().any(|(by, at)| *by == process && late(*at));
             // Its place in the conversation was known to that process alone.
             if said.placed_by == process && said.placed_at.is_none_or(late) && !is_stored(&said.item) {
                 said.placed_on = None;
@@ -93,6 +99,7 @@ impl Pages {
             if said.settled_by.iter().any(|(_, at)| *at == now) {
                 said.forgiven = true;
             }
+            said.cut_forgiven |= said.cut_by.iter().any(|(_, at)| *at == now);
         }
     }
 }

@@ -369,8 +369,8 @@ impl Page {
     }
 
     async fn send(&mut self, message: Value) -> bool {
-        let Some(link) = &mut self.link else { return false };
         self.around.world.pass(Point::Frame);
+        let Some(link) = &mut self.link else { return false };
         let sent = timeout(Duration::from_secs(20), link.send(Message::text(message.to_string()))).await;
         if !matches!(sent, Ok(Ok(()))) {
             self.link_lost();
@@ -441,6 +441,7 @@ impl Page {
             self.around.world.violate("an_honest_page_is_understood", format!("page {} was refused: {error}", self.name));
         }
         if over {
+            self.around.world.count(Fault::LateWords);
             self.kept.lock().pending.clear();
         }
     }
@@ -450,6 +451,9 @@ impl Page {
         let good = 2 * ACK_TIMEOUT;
         let world = &self.around.world;
         self.resent += 1;
+        if self.resent == 1 && self.around.database.healthy_for(ACK_TIMEOUT) {
+            world.count(Fault::FrameLost);
+        }
         if self.resent >= 3 && !self.ending && self.around.database.healthy_for(good) && world.calm_for(good) {
             let first = self.kept.lock().pending.first().map(|update| update.seq);
             world.violate("what_is_told_is_acknowledged", format!("page {} waits for {first:?}", self.name));
@@ -699,6 +703,10 @@ impl Page {
                     self.around.book.lock().notes.push(format!("c:{id}"));
                 }
                 let entry = json!({"text": text, "speaker": "candidate", "timestamp": "2026-01-01T00:00:00Z", "id": id});
+                if self.ready && self.around.world.pass(Point::Note) {
+                    // It takes a moment to reach whom it strikes.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
                 self.relay(entry).await;
             }
             Deed::DropLink => {

@@ -446,6 +446,10 @@ impl SessionRows for ModelRows {
                     self.door.database.world.violate("no_row_of_an_older_epoch", what);
                 }
             });
+        let ends = |record: &Record| matches!(record, Record::Phase { phase: Phase::Ending, .. });
+        if stored.is_ok() && records.iter().any(ends) {
+            self.door.database.world.pass(Point::Ending);
+        }
         let outcome = match &stored {
             Ok(()) => "stored",
             Err(StoreError::Fenced { .. }) => "fenced",

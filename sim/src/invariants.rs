@@ -27,6 +27,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("what_the_sideband_settled_is_stored_exactly_once", what_the_sideband_settled_is_stored_exactly_once),
     ("what_was_acknowledged_is_in_the_transcript", what_was_acknowledged_is_in_the_transcript),
     ("words_are_as_they_were_said", words_are_as_they_were_said),
+    ("who_was_interrupted_is_told", who_was_interrupted_is_told),
     ("the_transcript_follows_the_conversation", the_transcript_follows_the_conversation),
     ("notes_of_a_client_keep_their_order", notes_of_a_client_keep_their_order),
     ("entry_numbers_are_given_once", entry_numbers_are_given_once),
@@ -99,6 +100,14 @@ fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
         })
         .map(|entry| format!("{} is {:?}", entry.key, entry.text))
         .collect();
+    verdict(&wrong)
+}
+
+/// The next chapter, and whoever judges, must know what was not heard to its end.
+fn who_was_interrupted_is_told(evidence: &Evidence) -> Result<(), String> {
+    let cut = evidence.book.said.values().filter(|said| !said.cut_by.is_empty() && !said.cut_forgiven);
+    let wrong: Vec<String> =
+        cut.filter(|said| rows(evidence, &said.item).iter().any(|entry| !entry.interrupted)).map(|said| said.item.clone()).collect();
     verdict(&wrong)
 }
 

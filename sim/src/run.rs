@@ -62,17 +62,14 @@ fn struck(around: &Surroundings, child: &str) {
         around.book.lock().forgive_mailbox(Instant::now());
     }
     world.struck(match child {
-        "signaling_socket" => {
-            world.count(Fault::SequenceGap);
-            match world.stage() {
-                Stage::Away => Fault::SignalingPanicsAway,
-                Stage::New => Fault::SignalingPanicsNew,
-                Stage::Offered => Fault::SignalingPanicsOffered,
-                Stage::Answered => Fault::SignalingPanicsAnswered,
-                Stage::Connected => Fault::SignalingPanicsConnected,
-                Stage::Closing => Fault::SignalingPanicsClosing,
-            }
-        }
+        "signaling_socket" => match world.stage() {
+            Stage::Away => Fault::SignalingPanicsAway,
+            Stage::New => Fault::SignalingPanicsNew,
+            Stage::Offered => Fault::SignalingPanicsOffered,
+            Stage::Answered => Fault::SignalingPanicsAnswered,
+            Stage::Connected => Fault::SignalingPanicsConnected,
+            Stage::Closing => Fault::SignalingPanicsClosing,
+        },
         "control_channel" => around.voice.control_panics(around.fleet.newest().unwrap_or(0)),
         "transcript_writer" => Fault::WriterPanicsIdle,
         "recording_tracker" => Fault::RecordingTrackerPanics,
@@ -384,6 +381,9 @@ impl Director {
         self.around.world.note(format_args!("act: {action:?}"));
         match action {
             Action::Crash(child) => self.crash(child).await,
+            Action::CrashHolding => {
+                self.around.fleet.request("POST", "/debug/crash-holding/signaling_socket").await;
+            }
             Action::CrashLoop(child) => {
                 self.around.world.count(Fault::CrashLoop);
                 for _ in 0..13 {
@@ -438,6 +438,10 @@ impl Director {
             }
             Action::Reload => self.reload(),
             Action::DropLink => self.tell_page(Deed::DropLink),
+            Action::LastWord => {
+                self.tell_page(Deed::DropLink);
+                self.tell_page(Deed::Note { poison: false });
+            }
             Action::GoSilent(lasts) => self.tell_page(Deed::GoSilent(lasts)),
             Action::SecondTab => {
                 self.others.extend(self.page.take().map(|(_, deeds)| deeds));

@@ -50,6 +50,7 @@ struct Wire {
     text: String,
     places: Option<String>,
     settles: Option<String>,
+    cuts: Option<String>,
 }
 
 #[derive(Debug)]
@@ -483,6 +484,9 @@ impl LineReader for Reader {
                 if let Some(said) = wire.settles.as_ref().and_then(|item| book.said.get_mut(item)) {
                     said.settled_by.push((self.process, Instant::now()));
                 }
+                if let Some(said) = wire.cuts.as_ref().and_then(|item| book.said.get_mut(item)) {
+                    said.cut_by.push((self.process, Instant::now()));
+                }
                 drop(book);
                 self.voice.world.pass(Point::Heard);
                 if let Some(item) = wire.places.as_ref().or(wire.settles.as_ref()) {
@@ -700,7 +704,7 @@ impl Conversation {
     // ---- telling ----
 
     fn to_line(&self, line: u64, text: String) {
-        let wire = Wire { text, places: None, settles: None };
+        let wire = Wire { text, places: None, settles: None, cuts: None };
         if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
             let _ = to.send(ToLine::Wire(wire));
         }
@@ -714,7 +718,7 @@ impl Conversation {
     }
 
     fn tell_now(&mut self, event: &Value) {
-        self.tell(Wire { text: event.to_string(), places: None, settles: None });
+        self.tell(Wire { text: event.to_string(), places: None, settles: None, cuts: None });
     }
 
     fn at(&mut self, after: Duration, due: Due) {
@@ -736,7 +740,7 @@ impl Conversation {
         let previous = self.items.last().cloned();
         self.items.push(id.clone());
         let text = json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item}).to_string();
-        self.tell(Wire { text, places: Some(id), settles: None });
+        self.tell(Wire { text, places: Some(id), settles: None, cuts: None });
     }
 
     // ---- the AI ----
@@ -757,17 +761,17 @@ impl Conversation {
         self.tell_now(&json!({"type": "output_audio_buffer.started", "response_id": id}));
         let half: String = text.chars().take(text.len() / 2).collect();
         let delta = json!({"type": "response.output_audio_transcript.delta", "response_id": id, "item_id": item, "delta": half});
-        self.at(Duration::from_millis(150), Due::Tell(Wire { text: delta.to_string(), places: None, settles: None }));
+        self.at(Duration::from_millis(150), Due::Tell(Wire { text: delta.to_string(), places: None, settles: None, cuts: None }));
         let generated = Duration::from_millis(self.rng.u64(300..900));
         let settled =
             json!({"type": "response.output_audio_transcript.done", "response_id": id, "item_id": item, "transcript": text});
-        let wire = Wire { text: settled.to_string(), places: None, settles: Some(item.clone()) };
+        let wire = Wire { text: settled.to_string(), places: None, settles: Some(item.clone()), cuts: None };
         self.at(generated, Due::Final { item: item.clone(), wire });
         if concludes {
             self.concluded = true;
             let call = self.name("call");
             let tool = json!({"type": "response.function_call_arguments.done", "response_id": id, "item_id": call, "call_id": call, "name": "end_interview", "arguments": "{}"});
-            self.at(generated, Due::Tell(Wire { text: tool.to_string(), places: None, settles: None }));
+            self.at(generated, Due::Tell(Wire { text: tool.to_string(), places: None, settles: None, cuts: None }));
         }
         // Some deltas and the whole text come with the end only.
         let done = done(&id, &item, &text, "completed", words as u64 * 8);
@@ -847,7 +851,8 @@ impl Conversation {
                 self.tell(done(&active.id, &active.item, &half, "cancelled", 20));
             }
             self.tell_now(&json!({"type": "output_audio_buffer.cleared", "response_id": reply}));
-            self.tell_now(&json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": 700}));
+            let truncated = json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": 700}).to_string();
+            self.tell(Wire { text: truncated, places: None, settles: None, cuts: Some(cut) });
         }
         self.after(600, 4_000, Due::CandidateStops { item });
     }
@@ -866,7 +871,7 @@ impl Conversation {
         } else {
             json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": item, "transcript": format!("{item} answers {}", self.rng.u32(..))})
         };
-        let wire = Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()) };
+        let wire = Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()), cuts: None };
         // Often in the middle of the answer, sometimes after it.
         let latest = if self.rng.u8(0..5) == 0 { 5_000 } else { 1_500 };
         self.after(150, latest, Due::Final { item: item.to_owned(), wire });
@@ -880,5 +885,5 @@ fn done(reply: &str, item: &str, text: &str, status: &str, tokens: u64) -> Wire 
         "usage": {"output_token_details": {"audio_tokens": tokens}},
         "output": [{"id": item, "type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": text}]}],
     }});
-    Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()) }
+    Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()), cuts: None }
 }

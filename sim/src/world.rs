@@ -19,8 +19,10 @@ pub enum Point {
     Commit,
     /// The process took an event from its sideband.
     Heard,
-    /// The browser sent a frame.
+    /// The browser sends a frame.
     Frame,
+    /// The browser sends words that nobody else has heard.
+    Note,
     /// The provider opened a call; its answer is still on the way.
     CallOpened,
     /// The process asks for a call, or for its line into one.
@@ -29,6 +31,8 @@ pub enum Point {
     Replying,
     /// The process lost its line, or was not let in.
     LineLost,
+    /// It is stored that the end has begun.
+    Ending,
     /// A page begins to be at this stage.
     PageNew,
     PageOffered,
@@ -129,15 +133,17 @@ impl World {
         (inner.hash.finish(), inner.events, inner.lines.clone().unwrap_or_default())
     }
 
-    /// Something reached a point; a fault that was planned for it strikes now.
-    pub fn pass(&self, point: Point) {
+    /// Something reached a point; a fault that was planned for it strikes now, if one was.
+    pub fn pass(&self, point: Point) -> bool {
         let mut inner = self.lock();
         inner.passed[point as usize] += 1;
         let passed = inner.passed[point as usize];
-        if let Some(index) = inner.armed.iter().position(|(at, count, _)| *at == point && *count == passed) {
+        let armed = inner.armed.iter().position(|(at, count, _)| *at == point && *count == passed);
+        if let Some(index) = armed {
             let (_, _, action) = inner.armed.remove(index);
             let _ = inner.strike.send(action);
         }
+        armed.is_some()
     }
 
     /// The newest page is what a browser's line is about.
@@ -149,14 +155,14 @@ impl World {
             }
             inner.page = (page, stage);
         }
-        match stage {
-            Stage::Away => {}
-            Stage::New => self.pass(Point::PageNew),
-            Stage::Offered => self.pass(Point::PageOffered),
-            Stage::Answered => self.pass(Point::PageAnswered),
-            Stage::Connected => self.pass(Point::PageConnected),
-            Stage::Closing => self.pass(Point::PageClosing),
-        }
+        self.pass(match stage {
+            Stage::Away => return,
+            Stage::New => Point::PageNew,
+            Stage::Offered => Point::PageOffered,
+            Stage::Answered => Point::PageAnswered,
+            Stage::Connected => Point::PageConnected,
+            Stage::Closing => Point::PageClosing,
+        });
     }
 
     pub fn stage(&self) -> Stage {

@@ -148,7 +148,9 @@ impl Journal {
         }
         let mut entries = inner.transcript.apply(event, now);
         if planted!(self, RevisionNotRaised) {
-            entries.iter_mut().for_each(|entry| entry.revision = 0);
+            for entry in &mut entries {
+                entry.revision = 0;
+            }
         }
         inner.take(entries, &self.waiting)
     }
@@ -163,7 +165,7 @@ impl Journal {
     /// Nothing is added from now on: what is stored when the outbox is empty is what was said.
     /// It holds for a fresh tree of this process as well.
     pub fn seal(&self) {
-        self.lock().sealed = true;
+        self.lock().sealed = !planted!(self, DoorLeftOpen);
     }
 
     /// Take in what the browser says was said, however full the outbox is (see [`Self::room`]);

@@ -25,6 +25,9 @@ use tree::Child;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Injected {
     Panic,
+    /// As [`Self::Panic`]; who listens to the browser does it with the next message in hand, which
+    /// is lost with it.
+    PanicHolding,
     /// Never come back.
     Hang,
 }
@@ -32,7 +35,7 @@ pub enum Injected {
 impl Injected {
     pub async fn strike(self, child: Child) {
         match self {
-            Self::Panic => panic!("injected fault in {}", child.name()),
+            Self::Panic | Self::PanicHolding => panic!("injected fault in {}", child.name()),
             Self::Hang => std::future::pending().await,
         }
     }

@@ -137,10 +137,10 @@ pub enum SessionMsg {
     GetSnapshot {
         reply: RpcReplyPort<Snapshot>,
     },
-    /// Crash a child, or the root, on purpose (sandbox only).
-    Crash(Option<Child>),
-    /// Make a child never come back from a message (sandbox only).
-    Hang(Child),
+    /// Crash the root on purpose (sandbox only).
+    Crash,
+    /// Break a child on purpose (sandbox only).
+    Inject(Child, Injected),
 }
 
 /// What the process looks like from the inside, for tests and operators.
@@ -309,9 +309,12 @@ impl Actor for Session {
             SessionMsg::InterviewerEnded => state.decide(Event::EndRequested(EndReason::InterviewerEnded), &myself).await,
             SessionMsg::LastWordsOver => state.decide(Event::LastWordsOver, &myself).await,
             SessionMsg::WordsSettled => state.decide(Event::WordsSettled, &myself).await,
-            SessionMsg::AllStored(number) if number == state.awaited => state.decide(Event::AllStored, &myself).await,
-            // Awaited by a tree before this one.
-            SessionMsg::AllStored(_) => {}
+            SessionMsg::AllStored(number) => {
+                // Any other was awaited by a tree before this one.
+                if number == state.awaited {
+                    state.decide(Event::AllStored, &myself).await;
+                }
+            }
             SessionMsg::Fenced => state.end_tree(TreeEnd::Fenced, &myself).await,
             SessionMsg::RecordingSettled => state.decide(Event::RecordingSettled, &myself).await,
             SessionMsg::Summarized(summary) => state.summarized(*summary, &myself).await,
@@ -327,9 +330,8 @@ impl Actor for Session {
             SessionMsg::GetSnapshot { reply } => {
                 let _ = reply.send(state.snapshot());
             }
-            SessionMsg::Crash(None) => panic!("injected fault in session"),
-            SessionMsg::Crash(Some(child)) => state.inject(child, Injected::Panic),
-            SessionMsg::Hang(child) => state.inject(child, Injected::Hang),
+            SessionMsg::Crash => panic!("injected fault in session"),
+            SessionMsg::Inject(child, fault) => state.inject(child, fault),
         }
         Ok(())
     }
@@ -410,7 +412,6 @@ impl SessionState {
                     let _ = recording.cast(RecordingTrackerMsg::Settle { patient: self.interview.connected() });
                 }
             }
-            Effect::SealTranscript if planted!(self.journal, DoorLeftOpen) => {}
             Effect::SealTranscript => self.journal.seal(),
             Effect::AwaitStored => self.awaited = self.journal.when_all_stored(),
             Effect::TellEnded => self.tell_ended(SummaryState::Pending),

@@ -92,7 +92,7 @@ impl Actor for Summarizer {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             // The work breaks, not only its keeper.
-            SummarizerMsg::Injected(super::Injected::Panic) => state.broken.notify_one(),
+            SummarizerMsg::Injected(super::Injected::Panic | super::Injected::PanicHolding) => state.broken.notify_one(),
             SummarizerMsg::Injected(hang) => hang.strike(Child::Summarizer).await,
         }
         Ok(())
