@@ -88,7 +88,11 @@ async fn run() -> Result<(), Failure> {
         peer.print("Erlang/OTP supervisor, a gen_server that holds nothing", &floor, Some(peer));
     }
     Figure::of(socket).print("our tree, signaling_socket (holds nothing)", &floor, peer.as_ref());
-    Figure::of(writer).print("our tree, transcript_writer with 1,000 unstored entries: all stored and acknowledged", &floor, peer.as_ref());
+    Figure::of(writer).print(
+        "our tree, transcript_writer with 1,000 unstored entries: all stored and acknowledged",
+        &floor,
+        peer.as_ref(),
+    );
     Figure::of(root).print("our process, the root of the tree: fresh tree, asked over HTTP", &floor, peer.as_ref());
     Ok(())
 }

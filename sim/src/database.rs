@@ -166,7 +166,8 @@ impl Database {
             entries: vec![],
         };
         let rng = Rng::with_seed(seed ^ 0xdb);
-        let inner = Inner { tables, health: Health::default(), rng, context, writer_panics: plan.writer_panics.clone(), batches: 0 };
+        let inner =
+            Inner { tables, health: Health::default(), rng, context, writer_panics: plan.writer_panics.clone(), batches: 0 };
         Self { inner: Arc::new(Mutex::new(inner)), world, book, mutant }
     }
 

@@ -106,8 +106,10 @@ fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
 /// The next chapter, and whoever judges, must know what was not heard to its end.
 fn who_was_interrupted_is_told(evidence: &Evidence) -> Result<(), String> {
     let cut = evidence.book.said.values().filter(|said| !said.cut_by.is_empty() && !said.cut_forgiven);
-    let wrong: Vec<String> =
-        cut.filter(|said| rows(evidence, &said.item).iter().any(|entry| !entry.interrupted)).map(|said| said.item.clone()).collect();
+    let wrong: Vec<String> = cut
+        .filter(|said| rows(evidence, &said.item).iter().any(|entry| !entry.interrupted))
+        .map(|said| said.item.clone())
+        .collect();
     verdict(&wrong)
 }
 

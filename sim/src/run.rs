@@ -227,8 +227,15 @@ async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome 
     let world = around.world.clone();
     around.database.look(|tables| {
         let book = around.book.lock();
-        let evidence =
-            Evidence { tables, book: &book, orphans: &orphans, summary_inputs: &summary_inputs, tasks_left, panics: &panics, over };
+        let evidence = Evidence {
+            tables,
+            book: &book,
+            orphans: &orphans,
+            summary_inputs: &summary_inputs,
+            tasks_left,
+            panics: &panics,
+            over,
+        };
         for (name, check) in invariants::ALL {
             if let Err(what) = check(&evidence) {
                 world.violate(name, what);
