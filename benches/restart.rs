@@ -259,7 +259,7 @@ impl Bench {
         client.post(&crash).send().await?;
         while !client.get(&look).send().await?.status().is_success() {}
         let took = at.elapsed();
-        drop(stop);
+        drop((client, stop));
         process.await?;
         Ok(took)
     }

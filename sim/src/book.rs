@@ -93,13 +93,20 @@ impl Pages {
         }
     }
 
+    /// A line into the call is given up now: nobody listens to what it brings at this instant.
+    pub fn forgive_cuts(&mut self, now: Instant) {
+        for said in self.said.values_mut() {
+            said.cut_forgiven |= said.cut_by.iter().any(|(_, at)| *at == now);
+        }
+    }
+
     /// An actor panics now: what waits in its mailbox at this instant is lost with it.
     pub fn forgive_mailbox(&mut self, now: Instant) {
         for said in self.said.values_mut() {
             if said.settled_by.iter().any(|(_, at)| *at == now) {
                 said.forgiven = true;
             }
-            said.cut_forgiven |= said.cut_by.iter().any(|(_, at)| *at == now);
         }
+        self.forgive_cuts(now);
     }
 }

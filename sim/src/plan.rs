@@ -263,8 +263,8 @@ impl Plan {
                 self.at.push((seconds(rng, 2.0, talk.as_secs_f64()), Action::DropSideband));
                 (Point::LineLost, 1, ControlChannel)
             }
-            12 | 13 => (Point::Replying, rng.u64(1..12), ControlChannel),
-            14 => (Point::Heard, rng.u64(8..60), ControlChannel),
+            12 => (Point::Replying, rng.u64(1..12), ControlChannel),
+            13 | 14 => (Point::Heard, rng.u64(8..60), ControlChannel),
             15 | 16 => return self.writer_panics.push(writer(rng, Moment::Taken)),
             17 | 18 => return self.writer_panics.push(writer(rng, Moment::Sent)),
             19 | 20 => return self.writer_panics.push(writer(rng, Moment::Replied)),

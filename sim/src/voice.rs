@@ -459,6 +459,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.ends(Control::Idle);
+        self.voice.book.lock().forgive_cuts(Instant::now());
     }
 }
 
