@@ -8,7 +8,6 @@ use super::TaskGuard;
 use super::gate::Gate;
 use super::journal::Journal;
 use super::session::SessionMsg;
-use super::tree::Child;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::protocol::{ServerEvent as BrowserEvent, Subsystem};
@@ -188,7 +187,7 @@ impl Actor for ControlChannel {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ControlChannelMsg::Injected(fault) => fault.strike(Child::ControlChannel).await,
+            ControlChannelMsg::Injected(fault) => fault.strike("control_channel").await,
             ControlChannelMsg::Open { sdp, history, replaces, cause } => state.open(sdp, history, replaces, &cause, &myself),
             ControlChannelMsg::Opened(Ok((call, answer))) => {
                 state.opening = None;

@@ -19,7 +19,6 @@ pub mod transcript_writer;
 pub mod tree;
 
 use tokio::task::JoinHandle;
-use tree::Child;
 
 /// A fault on purpose, in the middle of an actor's message (sandbox only).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +32,9 @@ pub enum Injected {
 }
 
 impl Injected {
-    pub async fn strike(self, child: Child) {
+    pub async fn strike(self, whom: &str) {
         match self {
-            Self::Panic | Self::PanicHolding => panic!("injected fault in {}", child.name()),
+            Self::Panic | Self::PanicHolding => panic!("injected fault in {whom}"),
             Self::Hang => std::future::pending().await,
         }
     }

@@ -8,7 +8,6 @@ use super::TaskGuard;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use super::signaling_socket::RecordingReport;
-use super::tree::Child;
 use crate::backoff::Backoff;
 use crate::domain::record::{Record, RecordingRecord, RecordingState};
 use crate::domain::recording::Takes;
@@ -115,7 +114,7 @@ impl Actor for RecordingTracker {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RecordingTrackerMsg::Injected(fault) => fault.strike(Child::RecordingTracker).await,
+            RecordingTrackerMsg::Injected(fault) => fault.strike("recording_tracker").await,
             RecordingTrackerMsg::Reported(report) => state.reported(report, &myself),
             RecordingTrackerMsg::FindRecording => state.find(&myself),
             RecordingTrackerMsg::Found(recordings) => {

@@ -7,7 +7,6 @@
 use super::Injected;
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
-use super::tree::Child;
 use crate::clock::Clock;
 use crate::domain::phase::EndReason;
 use crate::domain::protocol::{
@@ -74,12 +73,12 @@ impl Actor for SignalingSocket {
                 Ok(())
             }
             SignalingSocketMsg::Injected(fault) => {
-                fault.strike(Child::SignalingSocket).await;
+                fault.strike("signaling_socket").await;
                 Ok(())
             }
             SignalingSocketMsg::Received { message, permit } => {
                 if state.breaking {
-                    Injected::Panic.strike(Child::SignalingSocket).await;
+                    Injected::Panic.strike("signaling_socket").await;
                 }
                 let request_type = message.name();
                 let span = tracing::info_span!(

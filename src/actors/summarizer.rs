@@ -6,7 +6,6 @@
 
 use super::TaskGuard;
 use super::session::SessionMsg;
-use super::tree::Child;
 use crate::backoff::Backoff;
 use crate::domain::record::SummaryRecord;
 use crate::domain::summary::{self, Summary};
@@ -73,7 +72,7 @@ impl Actor for Summarizer {
             let work = async {
                 tokio::select! {
                     record = summarize(&args.work) => record,
-                    () = fault.notified() => panic!("injected fault in {}", Child::Summarizer.name()),
+                    () = fault.notified() => panic!("injected fault in summarizer"),
                 }
             };
             match AssertUnwindSafe(work).catch_unwind().await {
@@ -93,7 +92,7 @@ impl Actor for Summarizer {
         match message {
             // The work breaks, not only its keeper.
             SummarizerMsg::Injected(super::Injected::Panic | super::Injected::PanicHolding) => state.broken.notify_one(),
-            SummarizerMsg::Injected(hang) => hang.strike(Child::Summarizer).await,
+            SummarizerMsg::Injected(hang) => hang.strike("summarizer").await,
         }
         Ok(())
     }

@@ -7,7 +7,6 @@
 use super::TaskGuard;
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
-use super::tree::Child;
 use crate::backoff::Backoff;
 use crate::domain::outbox::Batch;
 use crate::domain::protocol::{ServerEvent, Subsystem};
@@ -102,7 +101,7 @@ impl Actor for TranscriptWriter {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TranscriptWriterMsg::Injected(fault) => fault.strike(Child::TranscriptWriter).await,
+            TranscriptWriterMsg::Injected(fault) => fault.strike("transcript_writer").await,
             TranscriptWriterMsg::FlushDue if state.paused => {}
             TranscriptWriterMsg::FlushDue => state.flush(&myself).await,
             TranscriptWriterMsg::RetryDue => {
