@@ -194,11 +194,12 @@ impl Plan {
             27 => Action::Reload,
             28 => Action::DropLink,
             29 => Action::GoSilent(match rng.u8(0..20) {
-                0 => {
+                // Only where the person ends it: another page would talk until the time is over.
+                0 if self.ending != Ending::TimeLimit => {
                     self.last_a_day();
                     Duration::from_hours(24)
                 }
-                1..=9 => Duration::from_secs(30),
+                0..=9 => Duration::from_secs(30),
                 _ => Duration::from_mins(2),
             }),
             30 => Action::SecondTab,
