@@ -19,6 +19,7 @@ macro_rules! mutants {
 mutants! {
     AckBeforeCommit,
     MarkBeforeCommit,
+    RevisionNotRaised,
     AckPassesGap,
     MarkVouchesForOtherPages,
     NoReplayOnResume,
@@ -34,6 +35,7 @@ mutants! {
     NoGapAfterRootCrash,
     PlacesLostAtShutdown,
     TimeLimitNotArmed,
+    DoorLeftOpen,
 }
 
 /// Whether this bug is planted; the journal knows.

@@ -17,8 +17,12 @@ pub struct Said {
     /// The process and the line that took its place in the conversation from the provider.
     pub placed_on: Option<u64>,
     pub placed_by: u32,
+    pub placed_at: Option<Instant>,
     /// The process that took its final words from the provider, and when.
     pub settled_by: Vec<(u32, Instant)>,
+    /// The process that heard that the candidate spoke over it, and when.
+    pub cut_by: Vec<(u32, Instant)>,
+    pub cut_forgiven: bool,
     /// Lost where it may be lost: the process was killed before it could be stored.
     pub forgiven: bool,
 }
@@ -44,6 +48,8 @@ pub struct Pages {
     pub greetings: u32,
     /// A process died after asking for the opening and before it could store that it did.
     pub greeting_forgiven: bool,
+    /// Processes that were told to stop, could store, and did stop; and when they were told.
+    pub orderly: BTreeMap<u32, Instant>,
 }
 
 impl Book {
@@ -61,22 +67,36 @@ impl Pages {
             order: self.said.len(),
             placed_on: None,
             placed_by: 0,
+            placed_at: None,
             settled_by: Vec::new(),
+            cut_by: Vec::new(),
+            cut_forgiven: false,
             forgiven: false,
         };
         self.said.insert(item.to_owned(), said);
     }
 
     /// What this process heard and had not stored is lost with it.
+    /// Of one that stopped in order: only what it heard while it stopped.
     pub fn forgive(&mut self, process: u32, is_stored: impl Fn(&str) -> bool) {
+        let told = self.orderly.get(&process).copied();
+        let late = |at: Instant| told.is_none_or(|told| at >= told);
         for said in self.said.values_mut() {
-            if said.settled_by.iter().any(|(by, _)| *by == process) && !is_stored(&said.item) {
+            if said.settled_by.iter().any(|(by, at)| *by == process && late(*at)) && !is_stored(&said.item) {
                 said.forgiven = true;
             }
+            said.cut_forgiven |= said.cut_by.iter().any(|(by, at)| *by == process && late(*at));
             // Its place in the conversation was known to that process alone.
-            if said.placed_by == process && !is_stored(&said.item) {
+            if said.placed_by == process && said.placed_at.is_none_or(late) && !is_stored(&said.item) {
                 said.placed_on = None;
             }
+        }
+    }
+
+    /// A line into the call is given up now: nobody listens to what it brings at this instant.
+    pub fn forgive_cuts(&mut self, now: Instant) {
+        for said in self.said.values_mut() {
+            said.cut_forgiven |= said.cut_by.iter().any(|(_, at)| *at == now);
         }
     }
 
@@ -87,5 +107,6 @@ impl Pages {
                 said.forgiven = true;
             }
         }
+        self.forgive_cuts(now);
     }
 }

@@ -9,7 +9,7 @@ use crate::faults::Fault;
 use crate::machine::{Address, Fleet};
 use crate::vendors::Videos;
 use crate::voice::Voice;
-use crate::world::{Point, World};
+use crate::world::{Point, Stage, World};
 use fastrand::Rng;
 use futures_util::{SinkExt, StreamExt};
 use interview_runtime::domain::transcript::Source;
@@ -143,6 +143,10 @@ pub struct Page {
     media: Media,
     redial_at: Option<Instant>,
     offers: u32,
+    /// The person has let the page use the microphone.
+    allowed: bool,
+    /// Times in a row that updates had to be sent again on this link.
+    resent: u32,
     stats_at: Instant,
     relayed: HashSet<String>,
     captions: HashSet<i64>,
@@ -182,6 +186,8 @@ impl Page {
             media: Media::Down,
             redial_at: None,
             offers: 0,
+            allowed: false,
+            resent: 0,
             stats_at: now + FAR,
             relayed: HashSet::new(),
             captions: HashSet::new(),
@@ -198,6 +204,7 @@ impl Page {
             if let Some(left) = self.left {
                 break left;
             }
+            self.around.world.page_is(self.name, self.stage());
             let (wake, linked) = (self.wake(), self.link.is_some());
             tokio::select! {
                 biased;
@@ -220,6 +227,21 @@ impl Page {
             self.hang_up();
         }
         left
+    }
+
+    fn stage(&self) -> Stage {
+        if !self.ready {
+            return Stage::Away;
+        }
+        if self.ending {
+            return Stage::Closing;
+        }
+        match self.media {
+            Media::Down => Stage::New,
+            Media::Offered(_) => Stage::Offered,
+            Media::Coming { .. } => Stage::Answered,
+            Media::Up { .. } => Stage::Connected,
+        }
     }
 
     fn wake(&self) -> Instant {
@@ -260,6 +282,7 @@ impl Page {
             }
         }
         if now >= self.resend_at {
+            self.check_patience();
             self.resend_pending().await;
         }
         if let Media::Coming { call, at } = &self.media
@@ -338,7 +361,7 @@ impl Page {
         self.link = None;
         self.ready = false;
         (self.ready_by, self.beat_at, self.resend_at) = (far, far, far);
-        self.unanswered = 0;
+        (self.unanswered, self.resent) = (0, 0);
         // The answer to an offer comes on the link it was made on, or never.
         if matches!(self.media, Media::Offered(_)) {
             self.media = Media::Down;
@@ -346,8 +369,8 @@ impl Page {
     }
 
     async fn send(&mut self, message: Value) -> bool {
-        let Some(link) = &mut self.link else { return false };
         self.around.world.pass(Point::Frame);
+        let Some(link) = &mut self.link else { return false };
         let sent = timeout(Duration::from_secs(20), link.send(Message::text(message.to_string()))).await;
         if !matches!(sent, Ok(Ok(()))) {
             self.link_lost();
@@ -378,6 +401,7 @@ impl Page {
             "transcript_ack" => self.acknowledge(event["seq"].as_u64().unwrap_or(0)),
             "consent_recorded" => self.on_consented().await,
             "sdp_answer" => self.on_answer(event["sdp"].as_str().unwrap_or_default()),
+            "error" if event["request_type"] == "transcript_update" => self.update_refused(&event),
             "error" if event["request_type"] == "sdp_offer" => self.offer_failed(event["retryable"] == true),
             "media_renegotiate" => {
                 let met = event["n"].as_u64().is_some_and(|n| n <= self.call_since);
@@ -407,6 +431,32 @@ impl Page {
         });
         if !unseen.is_empty() {
             self.around.world.violate("a_page_sees_every_word", format!("page {} never saw {unseen:?}", self.name));
+        }
+    }
+
+    /// A page counts as it is told to: its updates are only refused when the interview is over.
+    fn update_refused(&mut self, error: &Value) {
+        let over = error["code"] == "session_over";
+        if !over || self.around.database.look(|tables| tables.phase.is_open()) {
+            self.around.world.violate("an_honest_page_is_understood", format!("page {} was refused: {error}", self.name));
+        }
+        if over {
+            self.around.world.count(Fault::LateWords);
+            self.kept.lock().pending.clear();
+        }
+    }
+
+    /// Sent twice on a good link, with nothing in the way, and still not acknowledged.
+    fn check_patience(&mut self) {
+        let good = 2 * ACK_TIMEOUT;
+        let world = &self.around.world;
+        self.resent += 1;
+        if self.resent == 1 && self.around.database.healthy_for(ACK_TIMEOUT) {
+            world.count(Fault::FrameLost);
+        }
+        if self.resent >= 3 && !self.ending && self.around.database.healthy_for(good) && world.calm_for(good) {
+            let first = self.kept.lock().pending.first().map(|update| update.seq);
+            world.violate("what_is_told_is_acknowledged", format!("page {} waits for {first:?}", self.name));
         }
     }
 
@@ -463,7 +513,12 @@ impl Page {
 
     async fn on_consented(&mut self) {
         self.consented = true;
-        self.ensure_call().await;
+        if std::mem::replace(&mut self.allowed, true) {
+            self.ensure_call().await;
+        } else {
+            // A person looks at the question whether the page may use the microphone.
+            self.redial_at = Some(Instant::now() + Duration::from_millis(self.rng.u64(100..1_500)));
+        }
     }
 
     async fn on_ending(&mut self) {
@@ -511,6 +566,7 @@ impl Page {
     }
 
     fn acknowledge(&mut self, seq: u64) {
+        self.resent = 0;
         let mut kept = self.kept.lock();
         if seq < kept.acked {
             let what = format!("page {} was told {seq} after {}", self.name, kept.acked);
@@ -542,6 +598,11 @@ impl Page {
     /// The server's mark at a new link: what is pending counts on from it. It vouches for no
     /// update of ours: it may be another page's.
     fn synchronise(&mut self, mark: u64) {
+        let committed = self.around.database.look(|tables| tables.acked_client_seq);
+        if mark > committed {
+            let what = format!("page {} heard {mark} of {committed}", self.name);
+            self.around.world.violate("the_mark_at_a_new_link_is_committed", what);
+        }
         let mut kept = self.kept.lock();
         if mark < kept.acked {
             let what = format!("page {} heard {mark} after {}", self.name, kept.acked);
@@ -642,6 +703,10 @@ impl Page {
                     self.around.book.lock().notes.push(format!("c:{id}"));
                 }
                 let entry = json!({"text": text, "speaker": "candidate", "timestamp": "2026-01-01T00:00:00Z", "id": id});
+                if self.ready && self.around.world.pass(Point::Note) {
+                    // It takes a moment to reach whom it strikes.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
                 self.relay(entry).await;
             }
             Deed::DropLink => {

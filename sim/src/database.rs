@@ -6,6 +6,7 @@ use crate::book::Book;
 use crate::faults::Fault;
 use crate::mutants::Mutant;
 use crate::plan::Plan;
+use crate::vendors::INJECTED;
 use crate::world::{Cut, Point, World};
 use async_trait::async_trait;
 use fastrand::Rng;
@@ -95,6 +96,18 @@ struct Inner {
     health: Health,
     rng: Rng,
     context: Claimed,
+    /// When the writer breaks: at its n-th batch.
+    writer_panics: Vec<(Moment, u64)>,
+    batches: u64,
+}
+
+/// A moment in which a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    Taken,
+    /// On its way, or stored with the reply on its way.
+    Sent,
+    Replied,
 }
 
 fn until(at: Option<Instant>) -> bool {
@@ -153,7 +166,8 @@ impl Database {
             entries: vec![],
         };
         let rng = Rng::with_seed(seed ^ 0xdb);
-        let inner = Inner { tables, health: Health::default(), rng, context };
+        let inner =
+            Inner { tables, health: Health::default(), rng, context, writer_panics: plan.writer_panics.clone(), batches: 0 };
         Self { inner: Arc::new(Mutex::new(inner)), world, book, mutant }
     }
 
@@ -370,6 +384,24 @@ impl ModelRows {
     }
 }
 
+impl ModelRows {
+    /// Whether the writer breaks at this batch. The process's last flush is not the writer's.
+    fn breaks(&self) -> Option<Moment> {
+        if !self.door.cut.in_actor() {
+            return None;
+        }
+        let mut inner = self.door.database.lock();
+        inner.batches += 1;
+        let batches = inner.batches;
+        inner.writer_panics.iter().find(|(_, at)| *at == batches).map(|(moment, _)| *moment)
+    }
+
+    fn panic(&self, fault: Fault) -> ! {
+        self.door.database.world.struck(fault);
+        panic!("{INJECTED}");
+    }
+}
+
 #[async_trait]
 impl SessionRows for ModelRows {
     fn epoch(&self) -> Epoch {
@@ -382,6 +414,16 @@ impl SessionRows for ModelRows {
 
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
         let (epoch, mutant) = (self.epoch, self.door.database.mutant);
+        let breaks = self.breaks();
+        if breaks == Some(Moment::Taken) {
+            self.panic(Fault::WriterPanicsBeforeSend);
+        }
+        // The client that goes away in the middle takes its transaction with it, or has sent all.
+        let sent = breaks == Some(Moment::Sent);
+        if sent && self.door.database.lock().rng.bool() {
+            sleep(Duration::from_millis(1)).await;
+            self.panic(Fault::WriterPanicsSent);
+        }
         let stored = self
             .door
             .transact("store records", true, |inner| {
@@ -405,12 +447,22 @@ impl SessionRows for ModelRows {
                     self.door.database.world.violate("no_row_of_an_older_epoch", what);
                 }
             });
+        let ends = |record: &Record| matches!(record, Record::Phase { phase: Phase::Ending, .. });
+        if stored.is_ok() && records.iter().any(ends) {
+            self.door.database.world.pass(Point::Ending);
+        }
         let outcome = match &stored {
             Ok(()) => "stored",
             Err(StoreError::Fenced { .. }) => "fenced",
             Err(_) => "failed",
         };
         self.door.database.world.note(format_args!("db: process {} {outcome} {} records", self.door.process, records.len()));
+        match breaks {
+            // Applied, and the reply is not here yet for anyone but us.
+            Some(Moment::Sent) => self.panic(Fault::WriterPanicsSent),
+            Some(Moment::Replied) => self.panic(Fault::WriterPanicsReplied),
+            Some(Moment::Taken) | None => {}
+        }
         stored
     }
 
@@ -516,7 +568,7 @@ impl Tables {
         let known = self.entries.iter_mut().find(|row| row.entry.key == entry.key);
         match known {
             Some(row) if mutant != Some(Mutant::NoUniqueKey) => {
-                if entry.revision > row.entry.revision || mutant == Some(Mutant::OlderRevisionOverwrites) {
+                if entry.revision > row.entry.revision {
                     // The number of an entry is what evidence points at: it never changes.
                     let seq = row.entry.seq;
                     *row = Row { entry: Entry { seq, ..entry.clone() }, epoch };

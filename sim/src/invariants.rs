@@ -4,6 +4,7 @@
 use crate::book::{Pages, Said};
 use crate::database::Tables;
 use interview_runtime::domain::transcript::{Entry, Source, Status};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
 /// What is left when the run is over.
@@ -11,6 +12,8 @@ pub struct Evidence<'a> {
     pub tables: &'a Tables,
     pub book: &'a Pages,
     pub orphans: &'a [String],
+    /// What each summary was made of; a summary's `overall` is its index here.
+    pub summary_inputs: &'a [String],
     pub tasks_left: usize,
     pub panics: &'a [String],
     /// The process that had it last, and the end it was taken to, were given enough time.
@@ -24,10 +27,12 @@ pub const ALL: &[(&str, Check)] = &[
     ("what_the_sideband_settled_is_stored_exactly_once", what_the_sideband_settled_is_stored_exactly_once),
     ("what_was_acknowledged_is_in_the_transcript", what_was_acknowledged_is_in_the_transcript),
     ("words_are_as_they_were_said", words_are_as_they_were_said),
+    ("who_was_interrupted_is_told", who_was_interrupted_is_told),
     ("the_transcript_follows_the_conversation", the_transcript_follows_the_conversation),
     ("notes_of_a_client_keep_their_order", notes_of_a_client_keep_their_order),
     ("entry_numbers_are_given_once", entry_numbers_are_given_once),
     ("every_interview_ends", every_interview_ends),
+    ("the_summary_was_made_of_the_transcript", the_summary_was_made_of_the_transcript),
     ("no_call_is_left_alive", no_call_is_left_alive),
     ("greeted_at_most_once", greeted_at_most_once),
     ("no_task_is_left", no_task_is_left),
@@ -98,6 +103,16 @@ fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
     verdict(&wrong)
 }
 
+/// The next chapter, and whoever judges, must know what was not heard to its end.
+fn who_was_interrupted_is_told(evidence: &Evidence) -> Result<(), String> {
+    let cut = evidence.book.said.values().filter(|said| !said.cut_by.is_empty() && !said.cut_forgiven);
+    let wrong: Vec<String> = cut
+        .filter(|said| rows(evidence, &said.item).iter().any(|entry| !entry.interrupted))
+        .map(|said| said.item.clone())
+        .collect();
+    verdict(&wrong)
+}
+
 /// Of those whose place the same line told us.
 fn the_transcript_follows_the_conversation(evidence: &Evidence) -> Result<(), String> {
     let mut last: BTreeMap<u64, &Said> = BTreeMap::new();
@@ -155,6 +170,26 @@ fn every_interview_ends(evidence: &Evidence) -> Result<(), String> {
         return Err("neither a summary nor a reason for none is stored".to_owned());
     }
     Ok(())
+}
+
+/// Nothing is acknowledged, or told in the transcript, that whoever judged had not read.
+fn the_summary_was_made_of_the_transcript(evidence: &Evidence) -> Result<(), String> {
+    let Some(summary) = evidence.tables.summaries.iter().find_map(|summary| summary.outcome.as_ref().ok()) else {
+        return Ok(());
+    };
+    let input = summary.overall.parse().ok().and_then(|index: usize| evidence.summary_inputs.get(index));
+    let read: Vec<Value> = input
+        .and_then(|input| serde_json::from_str(input.split_once("Transcript:\n")?.1).ok())
+        .ok_or_else(|| format!("made of an input that is not known: {}", summary.overall))?;
+    let wrong: Vec<String> = evidence
+        .tables
+        .transcript()
+        .into_iter()
+        .filter(|entry| !entry.text.is_empty())
+        .filter(|entry| !read.iter().any(|line| line["entry"] == entry.seq && line["text"] == entry.text))
+        .map(|entry| format!("without {} {:?}", entry.key, entry.text))
+        .collect();
+    verdict(&wrong)
 }
 
 fn no_call_is_left_alive(evidence: &Evidence) -> Result<(), String> {

@@ -110,9 +110,10 @@ impl Fleet {
             mutant: inner.database.mutant.and_then(crate::mutants::Mutant::planted),
         };
         let (config, exits) = (inner.config.clone(), inner.exits.clone());
-        let died = dead.clone();
+        let (died, begins) = (dead.clone(), cut.clone());
         inner.world.note(format_args!("machine: process {number} starts"));
         let task = tokio::spawn(async move {
+            begins.begins_here();
             let told = async move {
                 if stopped.await.is_err() {
                     std::future::pending::<()>().await;

@@ -8,7 +8,6 @@
 pub enum Mutant {
     NoFencing,
     NoUniqueKey,
-    OlderRevisionOverwrites,
     NoHangUp,
     #[cfg(feature = "mutants")]
     Planted(interview_runtime::mutants::Mutant),
@@ -17,7 +16,7 @@ pub enum Mutant {
 impl Mutant {
     pub fn all() -> Vec<Self> {
         #[allow(unused_mut)]
-        let mut all = vec![Self::NoFencing, Self::NoUniqueKey, Self::OlderRevisionOverwrites, Self::NoHangUp];
+        let mut all = vec![Self::NoFencing, Self::NoUniqueKey, Self::NoHangUp];
         #[cfg(feature = "mutants")]
         all.extend(interview_runtime::mutants::Mutant::ALL.iter().map(|mutant| Self::Planted(*mutant)));
         all

@@ -1,5 +1,6 @@
 //! What will happen to one interview, drawn from its seed before it begins.
 
+use crate::database::Moment;
 use crate::world::Point;
 use fastrand::Rng;
 use interview_runtime::actors::tree::Child;
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub enum Action {
     /// None: the root.
     Crash(Option<Child>),
+    /// Who listens to the browser, with the next message in hand.
+    CrashHolding,
     CrashLoop(Child),
     Kill,
     Sigterm,
@@ -34,6 +37,8 @@ pub enum Action {
     },
     Reload,
     DropLink,
+    /// The link is lost, and the person types a last word.
+    LastWord,
     GoSilent(Duration),
     SecondTab,
     Note {
@@ -84,6 +89,7 @@ pub struct Plan {
     pub call_faults: VecDeque<CallFault>,
     pub summary_faults: VecDeque<SummaryFault>,
     pub sideband_refusals: u32,
+    pub writer_panics: Vec<(Moment, u64)>,
     pub recording_settles: bool,
     /// None: the provider's usual hour.
     pub call_lifetime: Option<Duration>,
@@ -123,6 +129,7 @@ impl Plan {
             call_faults: VecDeque::new(),
             summary_faults: VecDeque::new(),
             sideband_refusals: 0,
+            writer_panics: vec![],
             recording_settles: true,
             call_lifetime: None,
             consents: rng.bool(),
@@ -141,6 +148,17 @@ impl Plan {
         if !seed.is_multiple_of(10) {
             for _ in 0..rng.u8(1..=4) {
                 plan.add_fault(rng, talk);
+            }
+            // Dice of their own: what else happens stays as it was without them.
+            let rng = &mut Rng::with_seed(seed ^ 0xa13d_9a71_c5ed);
+            for _ in 0..rng.u8(0..5) {
+                plan.aim_panic(rng, talk);
+            }
+            if rng.u8(0..8) == 0 {
+                plan.on.push((Point::Ending, 1, Action::LastWord));
+            }
+            if rng.u8(0..20) == 0 {
+                plan.at.push((seconds(rng, 1.0, talk.as_secs_f64()), Action::SecondTab));
             }
         }
         if plan.limit > Duration::from_hours(1) {
@@ -176,11 +194,12 @@ impl Plan {
             27 => Action::Reload,
             28 => Action::DropLink,
             29 => Action::GoSilent(match rng.u8(0..20) {
-                0 => {
+                // Only where the person ends it: another page would talk until the time is over.
+                0 if self.ending != Ending::TimeLimit => {
                     self.last_a_day();
                     Duration::from_hours(24)
                 }
-                1..=9 => Duration::from_secs(30),
+                0..=9 => Duration::from_secs(30),
                 _ => Duration::from_mins(2),
             }),
             30 => Action::SecondTab,
@@ -224,6 +243,41 @@ impl Plan {
             Some((point, count)) => self.on.push((point, count, action)),
             None => self.at.push((seconds(rng, 0.2, talk.as_secs_f64() + 12.0), action)),
         }
+    }
+
+    /// A panic in a state that random times seldom meet.
+    fn aim_panic(&mut self, rng: &mut Rng, talk: Duration) {
+        use Child::{ControlChannel, RecordingTracker, SignalingSocket};
+        let writer = |rng: &mut Rng, moment| (moment, rng.u64(1..30));
+        let (point, count, child) = match rng.u8(0..24) {
+            0 | 1 => (Point::PageNew, 1, SignalingSocket),
+            2 | 3 => (Point::PageOffered, rng.u64(1..3), SignalingSocket),
+            4 | 5 => (Point::PageAnswered, rng.u64(1..3), SignalingSocket),
+            // With words in its hands that only the browser has.
+            6 => {
+                self.at.push((seconds(rng, 2.0, talk.as_secs_f64()), Action::Note { poison: false }));
+                return self.on.push((Point::Note, self.notes(), Action::CrashHolding));
+            }
+            7 | 8 => (Point::PageClosing, 1, SignalingSocket),
+            9 => (Point::Dialing, rng.u64(1..4), ControlChannel),
+            10 | 11 => {
+                self.at.push((seconds(rng, 2.0, talk.as_secs_f64()), Action::DropSideband));
+                (Point::LineLost, 1, ControlChannel)
+            }
+            12 => (Point::Replying, rng.u64(1..12), ControlChannel),
+            13 | 14 => (Point::Heard, rng.u64(8..60), ControlChannel),
+            15 | 16 => return self.writer_panics.push(writer(rng, Moment::Taken)),
+            17 | 18 => return self.writer_panics.push(writer(rng, Moment::Sent)),
+            19 | 20 => return self.writer_panics.push(writer(rng, Moment::Replied)),
+            21 => return self.summary_faults.push_front(SummaryFault::Panics),
+            22 => (Point::Frame, rng.u64(3..25), RecordingTracker),
+            _ => return self.on.push((Point::Frame, rng.u64(2..40), Action::Crash(None))),
+        };
+        self.on.push((point, count, Action::Crash(Some(child))));
+    }
+
+    fn notes(&self) -> u64 {
+        self.at.iter().filter(|(_, action)| matches!(action, Action::Note { .. })).count() as u64
     }
 
     fn last_a_day(&mut self) {

@@ -10,7 +10,7 @@ use crate::mutants::Mutant;
 use crate::plan::{Action, Ending, Plan};
 use crate::vendors::{INJECTED, Videos, Writer};
 use crate::voice::Voice;
-use crate::world::World;
+use crate::world::{Stage, World};
 use fastrand::Rng;
 use interview_runtime::actors::tree::Child;
 use interview_runtime::config::{Config, Role};
@@ -37,17 +37,45 @@ pub struct Outcome {
 
 thread_local! {
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    /// Whom a planted panic strikes, for the panic hook: the state of a child is read there, at
+    /// the very instant.
+    static SCENE: RefCell<Option<Surroundings>> = const { RefCell::new(None) };
 }
 
 /// Planted panics are silent, all others are findings. For the tool's `main`.
 pub fn watch_panics() {
     std::panic::set_hook(Box::new(|info| {
         let said = info.payload_as_str().unwrap_or("a panic without words");
-        if said != INJECTED {
+        if let Some(child) = said.strip_prefix("injected fault in ") {
+            SCENE.with_borrow(|scene| scene.iter().for_each(|around| struck(around, child)));
+        } else if said != INJECTED {
             let at = info.location().map(ToString::to_string).unwrap_or_default();
             PANICS.with_borrow_mut(|panics| panics.push(format!("{said} at {at}")));
         }
     }));
+}
+
+/// A child panics now: counted by the state it is in.
+fn struck(around: &Surroundings, child: &str) {
+    let world = &around.world;
+    if matches!(child, "session" | "control_channel") {
+        around.book.lock().forgive_mailbox(Instant::now());
+    }
+    world.struck(match child {
+        "signaling_socket" => match world.stage() {
+            Stage::Away => Fault::SignalingPanicsAway,
+            Stage::New => Fault::SignalingPanicsNew,
+            Stage::Offered => Fault::SignalingPanicsOffered,
+            Stage::Answered => Fault::SignalingPanicsAnswered,
+            Stage::Connected => Fault::SignalingPanicsConnected,
+            Stage::Closing => Fault::SignalingPanicsClosing,
+        },
+        "control_channel" => around.voice.control_panics(around.fleet.newest().unwrap_or(0)),
+        "transcript_writer" => Fault::WriterPanicsIdle,
+        "recording_tracker" => Fault::RecordingTrackerPanics,
+        "summarizer" => Fault::SummarizerPanics,
+        _ => Fault::SessionPanics,
+    });
 }
 
 /// Run one interview to its end, in virtual time.
@@ -121,6 +149,8 @@ struct Director {
     reopened: u32,
     person_gone: bool,
     starting: bool,
+    /// Processes that were told to stop, and when.
+    told: BTreeMap<u32, Instant>,
 }
 
 async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
@@ -136,10 +166,11 @@ async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome 
     let voice = Voice::new(world.clone(), book.clone(), &plan, seed, mutant);
     let (writer, videos) = (Writer::new(world.clone(), &plan), Videos::new(world.clone(), &plan));
     let config = Arc::new(config(&plan));
-    let fleet = Fleet::new(world.clone(), database.clone(), voice.clone(), writer, videos.clone(), config, exit);
+    let fleet = Fleet::new(world.clone(), database.clone(), voice.clone(), writer.clone(), videos.clone(), config, exit);
     let (quiet, rude) = (plan.quiet_client, plan.rude_client);
     let limit = born + plan.limit;
     let around = Surroundings { world, book, database, voice, videos, fleet, quiet, rude };
+    SCENE.set(Some(around.clone()));
     let mut director = Director {
         seed,
         rng: Rng::with_seed(seed ^ 0xd1),
@@ -153,6 +184,7 @@ async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome 
         reopened: 0,
         person_gone: false,
         starting: false,
+        told: BTreeMap::new(),
         around,
         plan,
     };
@@ -183,6 +215,7 @@ async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome 
     let simulated = born.elapsed();
     director.close();
     let around = director.around;
+    SCENE.set(None);
     // What is not over by itself within minutes is left over.
     sleep(Duration::from_mins(3)).await;
     let orphans = around.voice.orphans();
@@ -190,10 +223,19 @@ async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome 
     sleep(Duration::from_secs(1)).await;
     let tasks_left = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let panics = PANICS.with_borrow(Clone::clone);
+    let summary_inputs = writer.inputs();
     let world = around.world.clone();
     around.database.look(|tables| {
         let book = around.book.lock();
-        let evidence = Evidence { tables, book: &book, orphans: &orphans, tasks_left, panics: &panics, over };
+        let evidence = Evidence {
+            tables,
+            book: &book,
+            orphans: &orphans,
+            summary_inputs: &summary_inputs,
+            tasks_left,
+            panics: &panics,
+            over,
+        };
         for (name, check) in invariants::ALL {
             if let Err(what) = check(&evidence) {
                 world.violate(name, what);
@@ -318,6 +360,10 @@ impl Director {
         let holds = around.database.look(|tables| tables.holder == number);
         if !holds || exit != Exit::Done && !around.database.healthy_for(Duration::from_secs(4)) {
             self.forgive(number);
+        } else if exit == Exit::Interrupted
+            && let Some(told) = self.told.get(&number)
+        {
+            around.book.lock().orderly.insert(number, *told);
         }
         if !newest {
             return;
@@ -342,6 +388,9 @@ impl Director {
         self.around.world.note(format_args!("act: {action:?}"));
         match action {
             Action::Crash(child) => self.crash(child).await,
+            Action::CrashHolding => {
+                self.around.fleet.request("POST", "/debug/crash-holding/signaling_socket").await;
+            }
             Action::CrashLoop(child) => {
                 self.around.world.count(Fault::CrashLoop);
                 for _ in 0..13 {
@@ -357,8 +406,11 @@ impl Director {
                 self.start_later(300, 3_000);
             }
             Action::Sigterm => {
-                if self.around.fleet.newest().is_some_and(|number| self.around.fleet.terminate(number)) {
+                if let Some(number) = self.around.fleet.newest()
+                    && self.around.fleet.terminate(number)
+                {
                     self.around.world.count(Fault::Sigterm);
+                    self.told.insert(number, Instant::now());
                 }
             }
             Action::SecondProcess => {
@@ -393,6 +445,10 @@ impl Director {
             }
             Action::Reload => self.reload(),
             Action::DropLink => self.tell_page(Deed::DropLink),
+            Action::LastWord => {
+                self.tell_page(Deed::DropLink);
+                self.tell_page(Deed::Note { poison: false });
+            }
             Action::GoSilent(lasts) => self.tell_page(Deed::GoSilent(lasts)),
             Action::SecondTab => {
                 self.others.extend(self.page.take().map(|(_, deeds)| deeds));
@@ -428,24 +484,7 @@ impl Director {
 
     async fn crash(&mut self, child: Option<Child>) {
         let path = format!("/debug/crash/{}", child.map_or("session", Child::name));
-        let answer = self.around.fleet.request("POST", &path).await;
-        if !answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 202")) {
-            return;
-        }
-        if matches!(child, None | Some(Child::ControlChannel)) {
-            self.around.book.lock().forgive_mailbox(Instant::now());
-        }
-        match child {
-            None => self.around.world.count(Fault::SessionPanics),
-            Some(Child::SignalingSocket) => {
-                self.around.world.count(Fault::SignalingSocketPanics);
-                self.around.world.count(Fault::SequenceGap);
-            }
-            Some(Child::ControlChannel) => self.around.world.count(Fault::ControlChannelPanics),
-            Some(Child::TranscriptWriter) => self.around.world.count(Fault::WriterPanics),
-            Some(Child::RecordingTracker) => self.around.world.count(Fault::RecordingTrackerPanics),
-            Some(Child::Summarizer) => {}
-        }
+        let _ = self.around.fleet.request("POST", &path).await;
     }
 
     /// The outbox keeps to its cap; what the interview itself decides may pass it by a little.

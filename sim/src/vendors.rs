@@ -30,16 +30,31 @@ fn timed_out(vendor: Vendor, action: &'static str) -> CallError {
 pub struct Writer {
     world: World,
     faults: Arc<Mutex<VecDeque<SummaryFault>>>,
+    /// What each summary was made of.
+    inputs: Arc<Mutex<Vec<String>>>,
     cut: Cut,
 }
 
 impl Writer {
     pub fn new(world: World, plan: &Plan) -> Self {
-        Self { world, faults: Arc::new(Mutex::new(plan.summary_faults.clone())), cut: Cut::default() }
+        Self { world, faults: Arc::new(Mutex::new(plan.summary_faults.clone())), inputs: Arc::default(), cut: Cut::default() }
     }
 
     pub fn door(&self, cut: Cut) -> Arc<Self> {
         Arc::new(Self { cut, ..self.clone() })
+    }
+
+    pub fn inputs(&self) -> Vec<String> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Writer {
+    /// The summary says which input it was made of.
+    fn read(&self, input: &str) -> usize {
+        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        inputs.push(input.to_owned());
+        inputs.len() - 1
     }
 }
 
@@ -52,7 +67,7 @@ impl SummaryModel for Writer {
         }
         let fault = self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         match fault {
-            Some(SummaryFault::Panics) => self.world.count(Fault::SummarizerPanics),
+            Some(SummaryFault::Panics) => self.world.struck(Fault::SummarizerPanics),
             Some(_) => self.world.count(Fault::SummaryUnusable),
             None => {}
         }
@@ -66,7 +81,7 @@ impl SummaryModel for Writer {
                 return Err(ResponseError::Call(timed_out(Vendor::OpenAi, "create_response")));
             }
             None => json!({
-                "overall": "Talked.", "recommendation": "insufficient_evidence", "strengths": [], "concerns": [],
+                "overall": self.read(&request.input).to_string(), "recommendation": "insufficient_evidence", "strengths": [], "concerns": [],
                 "competencies": [{"competency_id": COMPETENCY, "name": "Care", "assessment": "not_assessed", "rationale": "Not talked about.", "evidence": []}],
             })
             .to_string(),

@@ -50,6 +50,7 @@ struct Wire {
     text: String,
     places: Option<String>,
     settles: Option<String>,
+    cuts: Option<String>,
 }
 
 #[derive(Debug)]
@@ -86,6 +87,22 @@ struct Call {
     opener: u32,
     alive: bool,
     excused: bool,
+    /// The model is generating a reply.
+    replying: bool,
+}
+
+/// What one process is about to do with its line into the call, as the provider sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    Idle,
+    /// Opening a call, or joining one.
+    Dialing,
+    Open {
+        line: u64,
+        call: String,
+    },
+    /// Its line was lost, or it was not let in: it waits for its next try.
+    Backoff,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +115,7 @@ pub struct Voice {
 #[derive(Debug)]
 struct Inner {
     calls: BTreeMap<String, Call>,
+    controls: BTreeMap<u32, Control>,
     call_faults: VecDeque<CallFault>,
     sideband_refusals: u32,
     hang_hang_ups: bool,
@@ -113,6 +131,7 @@ impl Voice {
     pub fn new(world: World, book: Book, plan: &Plan, seed: u64, mutant: Option<Mutant>) -> Self {
         let inner = Inner {
             calls: BTreeMap::new(),
+            controls: BTreeMap::new(),
             call_faults: plan.call_faults.clone(),
             sideband_refusals: plan.sideband_refusals,
             hang_hang_ups: false,
@@ -136,6 +155,32 @@ impl Voice {
 
     fn tell(&self, call: &str, input: Input) -> bool {
         self.lock().calls.get(call).is_some_and(|call| call.alive && call.to.send(input).is_ok())
+    }
+
+    // ---- the control channel's state ----
+
+    fn control_is(&self, process: u32, control: Control) {
+        let point = match control {
+            Control::Dialing => Some(Point::Dialing),
+            Control::Backoff => Some(Point::LineLost),
+            Control::Idle | Control::Open { .. } => None,
+        };
+        self.lock().controls.insert(process, control);
+        if let Some(point) = point {
+            self.world.pass(point);
+        }
+    }
+
+    /// The fault that a panic of this process's control channel is, now.
+    pub fn control_panics(&self, process: u32) -> Fault {
+        let inner = self.lock();
+        match inner.controls.get(&process).unwrap_or(&Control::Idle) {
+            Control::Idle => Fault::ControlPanicsIdle,
+            Control::Dialing => Fault::ControlPanicsDialing,
+            Control::Backoff => Fault::ControlPanicsBackoff,
+            Control::Open { call, .. } if inner.calls.get(call).is_some_and(|call| call.replying) => Fault::ControlPanicsReplying,
+            Control::Open { .. } => Fault::ControlPanicsOpen,
+        }
     }
 
     // ---- the browser's side ----
@@ -217,7 +262,7 @@ impl Voice {
         let (id, lifetime, expires, rng, concluding) = {
             let mut inner = self.lock();
             let id = format!("rtc_{}", inner.calls.len());
-            let call = Call { to, opened: Instant::now(), opener: process, alive: true, excused: false };
+            let call = Call { to, opened: Instant::now(), opener: process, alive: true, excused: false, replying: false };
             inner.calls.insert(id.clone(), call);
             (id, inner.lifetime, inner.expires, Rng::with_seed(inner.rng.u64(..)), inner.concluding)
         };
@@ -260,6 +305,7 @@ impl VoiceProvider for VoiceDoor {
             let mut inner = self.voice.lock();
             (inner.rng.u64(20..200), inner.rng.u64(20..200), inner.call_faults.pop_front())
         };
+        let _dialing = Dialing::begin(&self.voice, self.process);
         sleep(Duration::from_millis(there)).await;
         if self.cut.is_cut() {
             return Err(CreateCallError::Open(CallError::new(limits("create_call"), CallErrorKind::TimedOut)));
@@ -331,16 +377,19 @@ impl VoiceProvider for VoiceDoor {
             inner.sideband_refusals = inner.sideband_refusals.saturating_sub(1);
             (inner.rng.u64(20..150), fresh && inner.rng.u8(0..4) == 0, refused)
         };
+        let dialing = Dialing::begin(&self.voice, self.process);
         sleep(Duration::from_millis(delay)).await;
         if self.cut.is_cut() {
             return Err(ConnectSidebandError::TimedOut);
         }
         if refused {
+            dialing.becomes(Control::Backoff);
             self.voice.world.count(Fault::SidebandRefused);
             return Err(ConnectSidebandError::Refused { status: 503, vendor_code: None, request_id: None, retry_after: None });
         }
         let gone = || ConnectSidebandError::CallGone { status: 404, vendor_code: None, request_id: None };
         if fresh {
+            dialing.becomes(Control::Backoff);
             return Err(gone());
         }
         let (to, from) = mpsc::unbounded_channel();
@@ -353,9 +402,36 @@ impl VoiceProvider for VoiceDoor {
             return Err(gone());
         }
         self.voice.world.note(format_args!("voice: process {} joins {call} as line {line}", self.process));
+        dialing.becomes(Control::Open { line, call: call.0.clone() });
         let reader = Reader { voice: self.voice.clone(), process: self.process, cut: self.cut.clone(), line, from };
         let writer = Writer { voice: self.voice.clone(), cut: self.cut.clone(), call: call.0.clone(), line };
         Ok((Box::new(reader), Box::new(writer)))
+    }
+}
+
+/// Until it becomes something else, or is given up.
+struct Dialing<'a> {
+    voice: &'a Voice,
+    process: u32,
+}
+
+impl<'a> Dialing<'a> {
+    fn begin(voice: &'a Voice, process: u32) -> Self {
+        voice.control_is(process, Control::Dialing);
+        Self { voice, process }
+    }
+
+    fn becomes(&self, control: Control) {
+        self.voice.control_is(self.process, control);
+    }
+}
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.voice.lock();
+        if inner.controls.get(&self.process) == Some(&Control::Dialing) {
+            inner.controls.insert(self.process, Control::Idle);
+        }
     }
 }
 
@@ -367,6 +443,26 @@ struct Reader {
     from: mpsc::UnboundedReceiver<ToLine>,
 }
 
+impl Reader {
+    fn is_open(&self) -> bool {
+        matches!(self.voice.lock().controls.get(&self.process), Some(Control::Open { line, .. }) if *line == self.line)
+    }
+
+    fn ends(&self, control: Control) {
+        if self.is_open() {
+            self.voice.control_is(self.process, control);
+        }
+    }
+}
+
+/// The line is given up, by whoever held it.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.ends(Control::Idle);
+        self.voice.book.lock().forgive_cuts(Instant::now());
+    }
+}
+
 #[async_trait]
 impl LineReader for Reader {
     async fn next(&mut self) -> Result<Inbound, SidebandError> {
@@ -375,14 +471,22 @@ impl LineReader for Reader {
             return Err(SidebandError::Silent);
         }
         let closed = |code, reason: &str| Ok(Inbound::Closed(Closed { code, reason: reason.to_owned() }));
+        match &next {
+            Some(ToLine::Wire(_)) => {}
+            Some(ToLine::Expired) => self.ends(Control::Idle),
+            Some(ToLine::Lost { .. }) | None => self.ends(Control::Backoff),
+        }
         match next {
             Some(ToLine::Wire(wire)) => {
                 let mut book = self.voice.book.lock();
                 if let Some(said) = wire.places.as_ref().and_then(|item| book.said.get_mut(item)) {
-                    (said.placed_on, said.placed_by) = (Some(self.line), self.process);
+                    (said.placed_on, said.placed_by, said.placed_at) = (Some(self.line), self.process, Some(Instant::now()));
                 }
                 if let Some(said) = wire.settles.as_ref().and_then(|item| book.said.get_mut(item)) {
                     said.settled_by.push((self.process, Instant::now()));
+                }
+                if let Some(said) = wire.cuts.as_ref().and_then(|item| book.said.get_mut(item)) {
+                    said.cut_by.push((self.process, Instant::now()));
                 }
                 drop(book);
                 self.voice.world.pass(Point::Heard);
@@ -480,6 +584,7 @@ impl Conversation {
         // A candidate who hears nothing says hello.
         self.after(8_000, 16_000, Due::CandidateSpeaks);
         loop {
+            self.note_reply();
             let patience = self.browser.is_none().then(|| self.media_since + MEDIA_PATIENCE);
             let next = self.due.keys().next().map(|(at, _)| *at);
             let wake = [Some(self.expires_at), patience, next].into_iter().flatten().min().unwrap_or(self.expires_at);
@@ -507,6 +612,18 @@ impl Conversation {
         }
         self.voice.world.note(format_args!("voice: {} is over", self.id));
         self.voice.end(&self.id);
+    }
+
+    fn note_reply(&self) {
+        let replying = self.active.is_some();
+        let began = {
+            let mut inner = self.voice.lock();
+            let Some(call) = inner.calls.get_mut(&self.id) else { return };
+            !std::mem::replace(&mut call.replying, replying) && replying
+        };
+        if began {
+            self.voice.world.pass(Point::Replying);
+        }
     }
 
     fn expire(&mut self) {
@@ -588,7 +705,7 @@ impl Conversation {
     // ---- telling ----
 
     fn to_line(&self, line: u64, text: String) {
-        let wire = Wire { text, places: None, settles: None };
+        let wire = Wire { text, places: None, settles: None, cuts: None };
         if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
             let _ = to.send(ToLine::Wire(wire));
         }
@@ -602,7 +719,7 @@ impl Conversation {
     }
 
     fn tell_now(&mut self, event: &Value) {
-        self.tell(Wire { text: event.to_string(), places: None, settles: None });
+        self.tell(Wire { text: event.to_string(), places: None, settles: None, cuts: None });
     }
 
     fn at(&mut self, after: Duration, due: Due) {
@@ -624,7 +741,7 @@ impl Conversation {
         let previous = self.items.last().cloned();
         self.items.push(id.clone());
         let text = json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item}).to_string();
-        self.tell(Wire { text, places: Some(id), settles: None });
+        self.tell(Wire { text, places: Some(id), settles: None, cuts: None });
     }
 
     // ---- the AI ----
@@ -645,17 +762,17 @@ impl Conversation {
         self.tell_now(&json!({"type": "output_audio_buffer.started", "response_id": id}));
         let half: String = text.chars().take(text.len() / 2).collect();
         let delta = json!({"type": "response.output_audio_transcript.delta", "response_id": id, "item_id": item, "delta": half});
-        self.at(Duration::from_millis(150), Due::Tell(Wire { text: delta.to_string(), places: None, settles: None }));
+        self.at(Duration::from_millis(150), Due::Tell(Wire { text: delta.to_string(), places: None, settles: None, cuts: None }));
         let generated = Duration::from_millis(self.rng.u64(300..900));
         let settled =
             json!({"type": "response.output_audio_transcript.done", "response_id": id, "item_id": item, "transcript": text});
-        let wire = Wire { text: settled.to_string(), places: None, settles: Some(item.clone()) };
+        let wire = Wire { text: settled.to_string(), places: None, settles: Some(item.clone()), cuts: None };
         self.at(generated, Due::Final { item: item.clone(), wire });
         if concludes {
             self.concluded = true;
             let call = self.name("call");
             let tool = json!({"type": "response.function_call_arguments.done", "response_id": id, "item_id": call, "call_id": call, "name": "end_interview", "arguments": "{}"});
-            self.at(generated, Due::Tell(Wire { text: tool.to_string(), places: None, settles: None }));
+            self.at(generated, Due::Tell(Wire { text: tool.to_string(), places: None, settles: None, cuts: None }));
         }
         // Some deltas and the whole text come with the end only.
         let done = done(&id, &item, &text, "completed", words as u64 * 8);
@@ -735,7 +852,8 @@ impl Conversation {
                 self.tell(done(&active.id, &active.item, &half, "cancelled", 20));
             }
             self.tell_now(&json!({"type": "output_audio_buffer.cleared", "response_id": reply}));
-            self.tell_now(&json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": 700}));
+            let truncated = json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": 700}).to_string();
+            self.tell(Wire { text: truncated, places: None, settles: None, cuts: Some(cut) });
         }
         self.after(600, 4_000, Due::CandidateStops { item });
     }
@@ -754,7 +872,7 @@ impl Conversation {
         } else {
             json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": item, "transcript": format!("{item} answers {}", self.rng.u32(..))})
         };
-        let wire = Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()) };
+        let wire = Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()), cuts: None };
         // Often in the middle of the answer, sometimes after it.
         let latest = if self.rng.u8(0..5) == 0 { 5_000 } else { 1_500 };
         self.after(150, latest, Due::Final { item: item.to_owned(), wire });
@@ -768,5 +886,5 @@ fn done(reply: &str, item: &str, text: &str, status: &str, tokens: u64) -> Wire 
         "usage": {"output_token_details": {"audio_tokens": tokens}},
         "output": [{"id": item, "type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": text}]}],
     }});
-    Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()) }
+    Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()), cuts: None }
 }

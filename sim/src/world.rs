@@ -7,7 +7,7 @@ use interview_runtime::clock::Clock;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -19,10 +19,41 @@ pub enum Point {
     Commit,
     /// The process took an event from its sideband.
     Heard,
-    /// The browser sent a frame.
+    /// The browser sends a frame.
     Frame,
+    /// The browser sends words that nobody else has heard.
+    Note,
     /// The provider opened a call; its answer is still on the way.
     CallOpened,
+    /// The process asks for a call, or for its line into one.
+    Dialing,
+    /// The model begins a reply.
+    Replying,
+    /// The process lost its line, or was not let in.
+    LineLost,
+    /// It is stored that the end has begun.
+    Ending,
+    /// A page begins to be at this stage.
+    PageNew,
+    PageOffered,
+    PageAnswered,
+    PageConnected,
+    PageClosing,
+}
+
+const POINTS: usize = Point::PageClosing as usize + 1;
+
+/// How far the newest page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// No link, or nothing heard on it yet.
+    Away,
+    /// Nothing is offered yet, or not anew.
+    New,
+    Offered,
+    Answered,
+    Connected,
+    Closing,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +68,9 @@ struct Inner {
     counters: Counters,
     violations: Vec<String>,
     clock_offset: time::Duration,
-    passed: [u64; 4],
+    passed: [u64; POINTS],
+    page: (u32, Stage),
+    struck_at: Option<Instant>,
     armed: Vec<(Point, u64, Action)>,
     strike: mpsc::UnboundedSender<Action>,
 }
@@ -52,7 +85,9 @@ impl World {
             counters: Counters::default(),
             violations: Vec::new(),
             clock_offset: time::Duration::ZERO,
-            passed: [0; 4],
+            passed: [0; POINTS],
+            page: (0, Stage::Away),
+            struck_at: None,
             armed,
             strike,
         })))
@@ -98,15 +133,51 @@ impl World {
         (inner.hash.finish(), inner.events, inner.lines.clone().unwrap_or_default())
     }
 
-    /// Something reached a point; a fault that was planned for it strikes now.
-    pub fn pass(&self, point: Point) {
+    /// Something reached a point; a fault that was planned for it strikes now, if one was.
+    pub fn pass(&self, point: Point) -> bool {
         let mut inner = self.lock();
         inner.passed[point as usize] += 1;
         let passed = inner.passed[point as usize];
-        if let Some(index) = inner.armed.iter().position(|(at, count, _)| *at == point && *count == passed) {
+        let armed = inner.armed.iter().position(|(at, count, _)| *at == point && *count == passed);
+        if let Some(index) = armed {
             let (_, _, action) = inner.armed.remove(index);
             let _ = inner.strike.send(action);
         }
+        armed.is_some()
+    }
+
+    /// The newest page is what a browser's line is about.
+    pub fn page_is(&self, page: u32, stage: Stage) {
+        {
+            let mut inner = self.lock();
+            if page < inner.page.0 || inner.page == (page, stage) {
+                return;
+            }
+            inner.page = (page, stage);
+        }
+        self.pass(match stage {
+            Stage::Away => return,
+            Stage::New => Point::PageNew,
+            Stage::Offered => Point::PageOffered,
+            Stage::Answered => Point::PageAnswered,
+            Stage::Connected => Point::PageConnected,
+            Stage::Closing => Point::PageClosing,
+        });
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.lock().page.1
+    }
+
+    /// A child panics now.
+    pub fn struck(&self, fault: Fault) {
+        self.count(fault);
+        self.lock().struck_at = Some(Instant::now());
+    }
+
+    /// No child panicked for this long.
+    pub fn calm_for(&self, long: std::time::Duration) -> bool {
+        self.lock().struck_at.is_none_or(|at| at.elapsed() > long)
     }
 
     pub fn wall(&self) -> OffsetDateTime {
@@ -128,7 +199,7 @@ impl World {
 
 /// Set when a process is killed: whatever it still does reaches nobody.
 #[derive(Clone, Debug, Default)]
-pub struct Cut(Arc<AtomicBool>);
+pub struct Cut(Arc<AtomicBool>, Arc<OnceLock<tokio::task::Id>>);
 
 impl Cut {
     pub fn cut(&self) {
@@ -137,5 +208,14 @@ impl Cut {
 
     pub fn is_cut(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// The process's own loop runs in this task; its actors run in others.
+    pub fn begins_here(&self) {
+        let _ = self.1.set(tokio::task::id());
+    }
+
+    pub fn in_actor(&self) -> bool {
+        tokio::task::try_id() != self.1.get().copied()
     }
 }

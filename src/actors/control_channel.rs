@@ -187,7 +187,7 @@ impl Actor for ControlChannel {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ControlChannelMsg::Injected(fault) => fault.strike().await,
+            ControlChannelMsg::Injected(fault) => fault.strike("control_channel").await,
             ControlChannelMsg::Open { sdp, history, replaces, cause } => state.open(sdp, history, replaces, &cause, &myself),
             ControlChannelMsg::Opened(Ok((call, answer))) => {
                 state.opening = None;

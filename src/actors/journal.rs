@@ -47,8 +47,8 @@ pub enum Receipt {
         seq: u64,
     },
     Consents(Vec<ConsentKind>),
-    /// Everything decided up to a point; see [`Journal::when_stored`].
-    AllStored,
+    /// Everything decided up to a point; see [`Journal::when_all_stored`].
+    AllStored(u64),
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +84,10 @@ struct Inner {
     promised_seq: Option<u64>,
     /// What the browser has told in all; bounded, for it may be anyone's program.
     witnessed: (usize, usize),
+    /// Nothing is added to what was said.
+    sealed: bool,
+    /// The latest receipt for everything.
+    awaited: u64,
 }
 
 impl Journal {
@@ -102,6 +106,8 @@ impl Journal {
             recorded_seq: acked_client_seq,
             promised_seq: None,
             witnessed: (0, 0),
+            sealed: false,
+            awaited: 0,
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -137,7 +143,15 @@ impl Journal {
             return 0;
         }
         let mut inner = self.lock();
-        let entries = inner.transcript.apply(event, now);
+        if inner.sealed {
+            return 0;
+        }
+        let mut entries = inner.transcript.apply(event, now);
+        if planted!(self, RevisionNotRaised) {
+            for entry in &mut entries {
+                entry.revision = 0;
+            }
+        }
         inner.take(entries, &self.waiting)
     }
 
@@ -146,6 +160,12 @@ impl Journal {
         let mut inner = self.lock();
         let entries = inner.transcript.close();
         inner.take(entries, &self.waiting)
+    }
+
+    /// Nothing is added from now on: what is stored when the outbox is empty is what was said.
+    /// It holds for a fresh tree of this process as well.
+    pub fn seal(&self) {
+        self.lock().sealed = !planted!(self, DoorLeftOpen);
     }
 
     /// Take in what the browser says was said, however full the outbox is (see [`Self::room`]);
@@ -158,6 +178,10 @@ impl Journal {
         now: OffsetDateTime,
     ) -> Result<(), Refusal> {
         let mut inner = self.lock();
+        // Whoever repeats what is stored already must hear that it is.
+        if inner.sealed && !said.iter().all(|witness| inner.transcript.knows(witness)) {
+            return Err(Refusal::session_over());
+        }
         if connection != inner.connection() {
             // Superseded meanwhile: what it said counts, its numbers do not.
             return inner.take_words(said, now);
@@ -218,9 +242,6 @@ impl Journal {
     }
     /// All of the browser's updates up to this one are committed.
     pub fn acked_client_seq(&self) -> u64 {
-        if planted!(self, MarkBeforeCommit) {
-            return self.lock().recorded_seq;
-        }
         self.lock().acked_client_seq
     }
 
@@ -229,6 +250,20 @@ impl Journal {
     pub fn record(&self, record: Record) {
         self.lock().record(record);
         self.waiting.notify_one();
+    }
+
+    /// Release a receipt with this number once everything recorded so far is stored. One that an
+    /// earlier tree waited for has another number.
+    pub fn when_all_stored(&self) -> u64 {
+        let number = {
+            let mut inner = self.lock();
+            inner.awaited += 1;
+            let number = inner.awaited;
+            inner.outbox.push_receipt(Receipt::AllStored(number));
+            number
+        };
+        self.waiting.notify_one();
+        number
     }
 
     /// Release `receipt` once everything recorded so far is stored.
@@ -302,6 +337,9 @@ impl Journal {
         // Each browser counts for itself: the newcomer counts on from what it is told, and so
         // does the database. What older connections sent and is still on its way does not
         // count for it: it may be another page, whose words must not vouch for this one's.
+        if planted!(self, MarkBeforeCommit) {
+            inner.acked_client_seq = inner.recorded_seq;
+        }
         let mark = inner.acked_client_seq;
         if planted!(self, MarkVouchesForOtherPages) {
             inner.line = Some((connection, outgoing));
@@ -514,6 +552,26 @@ mod tests {
         assert_eq!(last_word(superseded), close::SUPERSEDED);
         assert_eq!(last_word(|journal| journal.tell(ServerEvent::TimeLeft { seconds: 0 })), close::TRY_LATER);
         assert_eq!(last_word(|journal| journal.hang_line_up(close::DONE, "done")), close::DONE);
+    }
+
+    #[test]
+    fn after_the_end_a_repeat_is_acknowledged_and_a_new_word_is_refused_and_changes_nothing() {
+        let journal = journal(0);
+        let told = |n: u64, text: &str| {
+            let (key, text, at) = (format!("c:{n}"), text.to_owned(), OffsetDateTime::UNIX_EPOCH);
+            let connection = journal.lock().connection();
+            journal.witness(connection, vec![Witness { key, item_id: None, speaker: Speaker::Candidate, text, at }], Some(n), at)
+        };
+        told(1, "in time").expect("the door is open");
+        journal.seal();
+        let awaited = journal.when_all_stored();
+        told(1, "in time").expect("a repeat");
+        assert_eq!(told(2, "too late").expect_err("nothing is added").code, "session_over");
+        let batch = journal.batch(usize::MAX).expect("something waits");
+        let words = batch.records.iter().filter(|record| matches!(record, Record::Entry(_))).count();
+        let receipts = journal.stored(batch.up_to);
+        assert_eq!((words, journal.acked_client_seq(), journal.spoken()), (1, 1, 1));
+        assert!(receipts.contains(&Receipt::AllStored(awaited)), "{receipts:?}");
     }
 
     #[test]

@@ -24,14 +24,17 @@ use tokio::task::JoinHandle;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Injected {
     Panic,
+    /// As [`Self::Panic`]; who listens to the browser does it with the next message in hand, which
+    /// is lost with it.
+    PanicHolding,
     /// Never come back.
     Hang,
 }
 
 impl Injected {
-    pub async fn strike(self) {
+    pub async fn strike(self, whom: &str) {
         match self {
-            Self::Panic => panic!("injected fault"),
+            Self::Panic | Self::PanicHolding => panic!("injected fault in {whom}"),
             Self::Hang => std::future::pending().await,
         }
     }

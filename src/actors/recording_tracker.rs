@@ -114,7 +114,7 @@ impl Actor for RecordingTracker {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RecordingTrackerMsg::Injected(fault) => fault.strike().await,
+            RecordingTrackerMsg::Injected(fault) => fault.strike("recording_tracker").await,
             RecordingTrackerMsg::Reported(report) => state.reported(report, &myself),
             RecordingTrackerMsg::FindRecording => state.find(&myself),
             RecordingTrackerMsg::Found(recordings) => {

@@ -5,7 +5,7 @@
 //! time is a child's or a timer's.
 
 use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
-use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
+use super::journal::{Journal, OUTGOING_QUEUE, Outgoing};
 use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
 use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketArgs, SignalingSocketMsg};
 use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork};
@@ -122,7 +122,7 @@ pub enum SessionMsg {
     LastWordsOver,
     WordsSettled,
     // storing
-    AllStored,
+    AllStored(u64),
     Fenced,
     RecordingSettled,
     Summarized(Box<SummaryRecord>),
@@ -137,10 +137,10 @@ pub enum SessionMsg {
     GetSnapshot {
         reply: RpcReplyPort<Snapshot>,
     },
-    /// Crash a child, or the root, on purpose (sandbox only).
-    Crash(Option<Child>),
-    /// Make a child never come back from a message (sandbox only).
-    Hang(Child),
+    /// Crash the root on purpose (sandbox only).
+    Crash,
+    /// Break a child on purpose (sandbox only).
+    Inject(Child, Injected),
 }
 
 /// What the process looks like from the inside, for tests and operators.
@@ -195,6 +195,8 @@ pub struct SessionState {
     /// The interview is over but for them.
     finishing: bool,
     videos: Vec<VideoId>,
+    /// The receipt that tells that everything is stored.
+    awaited: u64,
     segment: i32,
     /// When the agreed time is over; known once the interview is live.
     time_limit: Option<Instant>,
@@ -222,6 +224,7 @@ impl Actor for Session {
             hanging_up: Vec::new(),
             finishing: false,
             videos: claimed.recordings.iter().map(|recording| recording.take.video.clone()).collect(),
+            awaited: 0,
             segment: claimed.segment,
             claimed,
             journal: args.journal,
@@ -306,7 +309,12 @@ impl Actor for Session {
             SessionMsg::InterviewerEnded => state.decide(Event::EndRequested(EndReason::InterviewerEnded), &myself).await,
             SessionMsg::LastWordsOver => state.decide(Event::LastWordsOver, &myself).await,
             SessionMsg::WordsSettled => state.decide(Event::WordsSettled, &myself).await,
-            SessionMsg::AllStored => state.decide(Event::AllStored, &myself).await,
+            SessionMsg::AllStored(number) => {
+                // Any other was awaited by a tree before this one.
+                if number == state.awaited {
+                    state.decide(Event::AllStored, &myself).await;
+                }
+            }
             SessionMsg::Fenced => state.end_tree(TreeEnd::Fenced, &myself).await,
             SessionMsg::RecordingSettled => state.decide(Event::RecordingSettled, &myself).await,
             SessionMsg::Summarized(summary) => state.summarized(*summary, &myself).await,
@@ -322,9 +330,8 @@ impl Actor for Session {
             SessionMsg::GetSnapshot { reply } => {
                 let _ = reply.send(state.snapshot());
             }
-            SessionMsg::Crash(None) => panic!("injected fault"),
-            SessionMsg::Crash(Some(child)) => state.inject(child, Injected::Panic),
-            SessionMsg::Hang(child) => state.inject(child, Injected::Hang),
+            SessionMsg::Crash => panic!("injected fault in session"),
+            SessionMsg::Inject(child, fault) => state.inject(child, fault),
         }
         Ok(())
     }
@@ -405,7 +412,8 @@ impl SessionState {
                     let _ = recording.cast(RecordingTrackerMsg::Settle { patient: self.interview.connected() });
                 }
             }
-            Effect::AwaitStored => self.journal.when_stored(Receipt::AllStored),
+            Effect::SealTranscript => self.journal.seal(),
+            Effect::AwaitStored => self.awaited = self.journal.when_all_stored(),
             Effect::TellEnded => self.tell_ended(SummaryState::Pending),
             Effect::StartSummary => {
                 if let Err(error) = self.spawn(Child::Summarizer, myself).await {

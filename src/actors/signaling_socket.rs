@@ -4,6 +4,7 @@
 //! through the journal. So a crash here costs at most the message at hand, which a client
 //! repeats, and never the connection.
 
+use super::Injected;
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub struct SignalingSocketState {
     quality: QualityLevel,
     /// Integrity notes of one connection are bounded; they are advisory.
     integrity_events: u32,
+    /// It breaks with the next message (sandbox only).
+    breaking: bool,
 }
 
 const MAX_INTEGRITY_EVENTS: u32 = 500;
@@ -55,7 +58,7 @@ impl Actor for SignalingSocket {
     type Arguments = SignalingSocketArgs;
 
     async fn pre_start(&self, _: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
-        Ok(SignalingSocketState { args, quality: QualityLevel::Good, integrity_events: 0 })
+        Ok(SignalingSocketState { args, quality: QualityLevel::Good, integrity_events: 0, breaking: false })
     }
 
     async fn handle(
@@ -65,11 +68,18 @@ impl Actor for SignalingSocket {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            SignalingSocketMsg::Injected(Injected::PanicHolding) => {
+                state.breaking = true;
+                Ok(())
+            }
             SignalingSocketMsg::Injected(fault) => {
-                fault.strike().await;
+                fault.strike("signaling_socket").await;
                 Ok(())
             }
             SignalingSocketMsg::Received { message, permit } => {
+                if state.breaking {
+                    Injected::Panic.strike("signaling_socket").await;
+                }
                 let request_type = message.name();
                 let span = tracing::info_span!(
                     "signaling_socket.receive",

@@ -72,7 +72,7 @@ impl Actor for Summarizer {
             let work = async {
                 tokio::select! {
                     record = summarize(&args.work) => record,
-                    () = fault.notified() => panic!("injected fault"),
+                    () = fault.notified() => panic!("injected fault in summarizer"),
                 }
             };
             match AssertUnwindSafe(work).catch_unwind().await {
@@ -91,8 +91,8 @@ impl Actor for Summarizer {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             // The work breaks, not only its keeper.
-            SummarizerMsg::Injected(super::Injected::Panic) => state.broken.notify_one(),
-            SummarizerMsg::Injected(hang) => hang.strike().await,
+            SummarizerMsg::Injected(super::Injected::Panic | super::Injected::PanicHolding) => state.broken.notify_one(),
+            SummarizerMsg::Injected(hang) => hang.strike("summarizer").await,
         }
         Ok(())
     }

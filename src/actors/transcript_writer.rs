@@ -101,7 +101,7 @@ impl Actor for TranscriptWriter {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TranscriptWriterMsg::Injected(fault) => fault.strike().await,
+            TranscriptWriterMsg::Injected(fault) => fault.strike("transcript_writer").await,
             TranscriptWriterMsg::FlushDue if state.paused => {}
             TranscriptWriterMsg::FlushDue => state.flush(&myself).await,
             TranscriptWriterMsg::RetryDue => {
@@ -157,8 +157,8 @@ impl TranscriptWriterState {
                     self.args.journal.tell(ServerEvent::ConsentRecorded { kinds: kinds.clone() });
                     let _ = self.args.session.cast(SessionMsg::ConsentsStored(kinds));
                 }
-                Receipt::AllStored => {
-                    let _ = self.args.session.cast(SessionMsg::AllStored);
+                Receipt::AllStored(number) => {
+                    let _ = self.args.session.cast(SessionMsg::AllStored(number));
                 }
             }
         }

@@ -184,6 +184,8 @@ pub enum Effect {
     AwaitWords,
     HangUp,
     CloseTranscript,
+    /// From now on nothing is added to what was said: that is what the summary reads.
+    SealTranscript,
     SettleRecording,
     /// Tell us when everything decided so far is stored.
     AwaitStored,
@@ -209,6 +211,8 @@ enum Closing {
     LastWords,
     AwaitedWords,
     Storing,
+    /// Nothing is added any more; what was on its way is being stored.
+    Sealed,
     Summarizing,
     Recording,
     StoringEnd,
@@ -241,8 +245,6 @@ pub struct Interview {
     recording_settled: bool,
     /// Whether there is anything to summarize; told by the session before each decision.
     spoken: bool,
-    /// A summary was asked for, in this process.
-    summarized: bool,
 }
 
 impl Interview {
@@ -260,7 +262,6 @@ impl Interview {
             closing: Closing::No,
             recording_settled: false,
             spoken: false,
-            summarized: false,
         }
     }
 
@@ -366,18 +367,18 @@ impl Interview {
             }
             // A process before us held the call; whoever comes back brings a new offer.
             Phase::Live => vec![Effect::Arm(Timer::Grace), Effect::Arm(Timer::TimeLimit)],
+            // The browser may come back with words that the process before us could not store.
             Phase::Ending => {
-                self.closing = Closing::Storing;
-                vec![Effect::CloseTranscript, Effect::SettleRecording, Effect::AwaitStored]
+                self.closing = Closing::AwaitedWords;
+                vec![Effect::Arm(Timer::AwaitedWords)]
             }
             Phase::Summarizing => {
                 self.closing = Closing::Summarizing;
-                self.summarized = true;
-                vec![Effect::SettleRecording, Effect::StartSummary]
+                vec![Effect::SealTranscript, Effect::SettleRecording, Effect::StartSummary]
             }
             Phase::Completed | Phase::Failed => {
                 self.closing = Closing::Done;
-                vec![Effect::Finish]
+                vec![Effect::SealTranscript, Effect::Finish]
             }
         }
     }
@@ -454,13 +455,19 @@ impl Interview {
 
     fn all_stored(&mut self) -> Vec<Effect> {
         match self.closing {
-            Closing::Storing if self.spoken => {
-                let mut effects = self.summarize();
-                effects.insert(1, Effect::TellEnded);
-                effects
+            // What the browser told meanwhile belongs to it; what it tells from here on does not,
+            // and is not acknowledged.
+            Closing::Storing => {
+                self.closing = Closing::Sealed;
+                vec![Effect::SealTranscript, Effect::AwaitStored]
+            }
+            Closing::Sealed if self.spoken => {
+                self.closing = Closing::Summarizing;
+                self.phase = Phase::Summarizing;
+                vec![Effect::SavePhase(Phase::Summarizing), Effect::TellEnded, Effect::StartSummary]
             }
             // Nothing was said: there is nothing to judge.
-            Closing::Storing => {
+            Closing::Sealed => {
                 let mut effects = vec![Effect::TellEnded];
                 effects.extend(self.await_recording());
                 effects
@@ -473,13 +480,6 @@ impl Interview {
         }
     }
 
-    fn summarize(&mut self) -> Vec<Effect> {
-        self.closing = Closing::Summarizing;
-        self.phase = Phase::Summarizing;
-        self.summarized = true;
-        vec![Effect::SavePhase(Phase::Summarizing), Effect::StartSummary]
-    }
-
     fn await_recording(&mut self) -> Vec<Effect> {
         if self.recording_settled {
             return self.store_end();
@@ -489,13 +489,6 @@ impl Interview {
     }
 
     fn store_end(&mut self) -> Vec<Effect> {
-        // The browser's first words may come when the end had found that nothing was said.
-        if self.spoken && !self.summarized {
-            let mut effects = self.summarize();
-            effects.push(Effect::Disarm(Timer::RecordingSettling));
-            self.recording_settled = true;
-            return effects;
-        }
         self.closing = Closing::StoringEnd;
         self.phase = if self.end == Some(EndReason::SetupFailed) && !self.spoken { Phase::Failed } else { Phase::Completed };
         vec![Effect::Disarm(Timer::RecordingSettling), Effect::SavePhase(self.phase), Effect::AwaitStored]

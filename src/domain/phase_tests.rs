@@ -27,6 +27,7 @@ fn an_interview_ended_by_the_model_is_stored_summarized_and_finished() {
     assert!(has(&interview.on(Event::LastWordsOver), &Effect::AwaitWords));
     let effects = interview.on(Event::WordsSettled);
     assert!(has(&effects, &Effect::HangUp) && has(&effects, &Effect::CloseTranscript));
+    assert_eq!(interview.on(Event::AllStored), [Effect::SealTranscript, Effect::AwaitStored]);
     assert!(has(&interview.on(Event::AllStored), &Effect::StartSummary));
     assert_eq!(interview.phase(), Phase::Summarizing);
     interview.on(Event::RecordingSettled);
@@ -70,6 +71,7 @@ fn a_candidate_who_never_came_leaves_nothing_to_summarize() {
     interview.on(Event::Started);
     interview.on(Event::Due(Timer::Absence));
     interview.on(Event::WordsSettled);
+    interview.on(Event::AllStored);
     let effects = interview.on(Event::AllStored);
     assert!(has(&effects, &Effect::TellEnded) && !has(&effects, &Effect::StartSummary));
     interview.on(Event::RecordingSettled);
@@ -77,15 +79,15 @@ fn a_candidate_who_never_came_leaves_nothing_to_summarize() {
 }
 
 #[test]
-fn words_that_arrive_when_the_end_had_found_none_are_summarized_all_the_same() {
+fn words_count_until_the_door_is_closed_and_the_summary_waits_for_all_of_them() {
     let mut interview = fresh();
-    for event in [Event::Started, Event::Due(Timer::Absence), Event::WordsSettled, Event::AllStored] {
-        interview.on(event);
+    for event in [Event::Started, Event::Due(Timer::Absence), Event::WordsSettled] {
+        assert!(!has(&interview.on(event), &Effect::SealTranscript));
     }
+    assert_eq!(interview.on(Event::AllStored), [Effect::SealTranscript, Effect::AwaitStored]);
+    // The browser's first words came just before: they are stored, and there is something to judge.
     interview.set_spoken(true);
-    assert!(has(&interview.on(Event::RecordingSettled), &Effect::StartSummary));
-    assert!(has(&interview.on(Event::SummaryFinished), &Effect::SavePhase(Phase::Completed)));
-    assert_eq!(interview.on(Event::AllStored), [Effect::Finish]);
+    assert!(has(&interview.on(Event::AllStored), &Effect::StartSummary));
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn a_refusal_for_good_fails_the_interview() {
         interview.on(event);
     }
     interview.on(Event::CallFailed { fatal: true });
-    for event in [Event::WordsSettled, Event::RecordingSettled, Event::AllStored] {
+    for event in [Event::WordsSettled, Event::RecordingSettled, Event::AllStored, Event::AllStored] {
         interview.on(event);
     }
     assert_eq!((interview.phase(), interview.end()), (Phase::Failed, Some(EndReason::SetupFailed)));
@@ -115,9 +117,10 @@ fn a_call_that_opens_after_the_end_is_hung_up() {
 fn each_phase_is_taken_up_where_it_was_left() {
     let resumed = |phase| Interview::new(Resumed { phase, end: None, greeted: true }).on(Event::Started);
     assert!(has(&resumed(Phase::Live), &Effect::Arm(Timer::Grace)));
-    assert!(has(&resumed(Phase::Ending), &Effect::AwaitStored));
-    assert!(has(&resumed(Phase::Summarizing), &Effect::StartSummary));
-    assert_eq!(resumed(Phase::Completed), [Effect::Finish]);
+    assert_eq!(resumed(Phase::Ending), [Effect::Arm(Timer::AwaitedWords)], "for the words that were not stored");
+    let effects = resumed(Phase::Summarizing);
+    assert!(has(&effects, &Effect::SealTranscript) && has(&effects, &Effect::StartSummary));
+    assert_eq!(resumed(Phase::Completed), [Effect::SealTranscript, Effect::Finish]);
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -164,7 +167,7 @@ proptest! {
         }
         for event in [
             Event::Due(Timer::TimeLimit), Event::Due(Timer::LastWords), Event::Due(Timer::AwaitedWords), Event::AllStored,
-            Event::SummaryFinished, Event::Due(Timer::RecordingSettling), Event::AllStored,
+            Event::AllStored, Event::SummaryFinished, Event::Due(Timer::RecordingSettling), Event::AllStored,
         ] {
             effects.extend(interview.on(event));
         }

@@ -303,6 +303,10 @@ impl Refusal {
         Self { code: "message_invalid", message, retryable: false }
     }
 
+    pub fn session_over() -> Self {
+        Self { code: "session_over", message: "the interview is over".to_owned(), retryable: false }
+    }
+
     pub fn seq_conflict(seq: u64) -> Self {
         let message = format!("transcript_update {seq} came before with other words; those stay");
         Self { code: "seq_conflict", message, retryable: false }

@@ -3,6 +3,7 @@
 use crate::support::browser::Browser;
 use crate::support::{ORIGIN, World, wait_for};
 use interview_runtime::roles::Exit;
+use interview_sandbox::faults::{Action, Fault};
 use serde_json::json;
 
 #[tokio::test]
@@ -30,6 +31,29 @@ async fn an_entry_is_acknowledged_when_it_is_stored_and_a_repeat_changes_nothing
     assert_eq!(world.rows(session).await.iter().map(|row| row.2.as_str()).collect::<Vec<_>>(), ["hello", "world", "again"]);
     runtime.stop();
     runtime.exit().await;
+    world.stop().await;
+}
+
+/// What is acknowledged is in what the summary is made of; what comes later is in neither.
+#[tokio::test]
+async fn words_that_come_when_the_summary_has_begun_are_refused_and_a_repeat_is_acknowledged() {
+    let world = World::start().await;
+    world.faults.add(Fault::once("openai", "responses", Action::Hang).times(100));
+    let session = world.new_session().await;
+    let mut runtime = world.run(session).await;
+    let mut browser = Browser::join(&runtime.websocket_url(), &world.ticket(session).await).await;
+    browser.say(1, &["in time"]).await;
+    browser.expect("transcript_ack").await;
+    browser.send(json!({"type": "end_session", "reason": "candidate_ended"})).await;
+    assert_eq!(browser.expect("session_ended").await["summary"], "pending");
+    browser.say(2, &["too late"]).await;
+    let refused = browser.expect("error").await;
+    assert_eq!((&refused["code"], &refused["request_type"]), (&json!("session_over"), &json!("transcript_update")));
+    browser.say(1, &["in time"]).await;
+    assert_eq!(browser.expect("transcript_ack").await["seq"], 1);
+    assert_eq!(world.rows(session).await.iter().map(|row| row.2.as_str()).collect::<Vec<_>>(), ["in time"]);
+    runtime.stop();
+    assert_eq!(runtime.exit().await, Exit::Interrupted);
     world.stop().await;
 }
 

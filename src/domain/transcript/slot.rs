@@ -88,6 +88,11 @@ impl Slot {
         self.settled.is_none() && !self.silent && self.speaker.is_some()
     }
 
+    /// We were there and did not hear it to its end.
+    pub(super) fn lacks_words(&self) -> bool {
+        self.source == Source::Sideband && matches!(self.settled, Some(Status::Missing | Status::Partial))
+    }
+
     pub(super) fn add_words(&mut self, delta: &str) {
         if self.settled.is_none() {
             self.text.push_str(delta);

@@ -96,15 +96,26 @@ impl Transcript {
         if let Some(index) = witness.item_id.as_ref().and_then(|item| self.index_of(item)) {
             return self.witness_of_item(index, witness);
         }
-        if let Some(known) = self.slots.iter().find(|slot| slot.key == witness.key) {
+        if let Some(known) = self.told_before(&witness) {
             return known.entry();
-        }
-        if let Some(same) = self.slots.iter().rev().take(16).find(|slot| is_the_same(slot, &witness)) {
-            return same.entry();
         }
         // Without an item there is nothing that later words could be held against.
         let authoritative = !self.is_heard() || witness.item_id.is_some() && self.gaps.cover(witness.at, now);
         Some(self.insert_witness(witness, authoritative))
+    }
+
+    fn told_before(&self, witness: &Witness) -> Option<&Slot> {
+        let same = || self.slots.iter().rev().take(16).find(|slot| is_the_same(slot, witness));
+        self.slots.iter().find(|slot| slot.key == witness.key).or_else(same)
+    }
+
+    /// Whether the browser's word changes nothing: it, or the truth, is here already.
+    pub fn knows(&self, witness: &Witness) -> bool {
+        let of_item = witness.item_id.as_ref().and_then(|item| self.index_of(item)).map(|index| &self.slots[index]);
+        match of_item {
+            Some(slot) => slot.silent || slot.settled.is_some() && !slot.lacks_words(),
+            None => self.told_before(witness).is_some(),
+        }
     }
 
     /// Of an item that we know ourselves.
@@ -112,10 +123,9 @@ impl Transcript {
         let away = !self.is_heard();
         let slot = &mut self.slots[index];
         match slot.settled {
-            Some(Status::Missing | Status::Partial) if slot.source == Source::Sideband => {}
-            Some(_) => return slot.entry(),
+            Some(_) if !slot.lacks_words() => return slot.entry(),
             None if slot.silent => return None,
-            None => {}
+            Some(_) | None => {}
         }
         slot.speaker.get_or_insert(witness.speaker);
         slot.witness.get_or_insert(witness.text);

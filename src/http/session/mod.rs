@@ -4,6 +4,7 @@
 pub mod frames;
 pub mod socket;
 
+use crate::actors::Injected;
 use crate::actors::journal::Journal;
 use crate::actors::session::{SessionMsg, Snapshot};
 use crate::actors::tree::Child;
@@ -46,6 +47,7 @@ pub fn router(http: SessionHttp) -> Router {
     if http.config.sandbox.fault_injection {
         router = router
             .route("/debug/crash/{child}", post(crash))
+            .route("/debug/crash-holding/{child}", post(crash_holding))
             .route("/debug/hang/{child}", post(hang))
             .route("/debug/stall/{ms}", post(stall));
     }
@@ -60,24 +62,28 @@ async fn snapshot(State(http): State<SessionHttp>) -> Result<Json<Snapshot>, Sta
 }
 
 async fn crash(State(http): State<SessionHttp>, Path(child): Path<String>) -> StatusCode {
-    let child = match child.as_str() {
-        "session" => None,
-        name => match Child::named(name) {
-            Some(child) => Some(child),
-            None => return StatusCode::NOT_FOUND,
-        },
-    };
-    match http.root.borrow().cast(SessionMsg::Crash(child)) {
-        Ok(()) => StatusCode::ACCEPTED,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    match child.as_str() {
+        "session" => tell(&http, SessionMsg::Crash),
+        _ => inject(&http, &child, Injected::Panic),
     }
 }
 
+async fn crash_holding(State(http): State<SessionHttp>, Path(child): Path<String>) -> StatusCode {
+    inject(&http, &child, Injected::PanicHolding)
+}
+
 async fn hang(State(http): State<SessionHttp>, Path(child): Path<String>) -> StatusCode {
-    match Child::named(&child).map(|child| http.root.borrow().cast(SessionMsg::Hang(child))) {
-        None => StatusCode::NOT_FOUND,
-        Some(Ok(())) => StatusCode::ACCEPTED,
-        Some(Err(_)) => StatusCode::SERVICE_UNAVAILABLE,
+    inject(&http, &child, Injected::Hang)
+}
+
+fn inject(http: &SessionHttp, child: &str, fault: Injected) -> StatusCode {
+    Child::named(child).map_or(StatusCode::NOT_FOUND, |child| tell(http, SessionMsg::Inject(child, fault)))
+}
+
+fn tell(http: &SessionHttp, message: SessionMsg) -> StatusCode {
+    match http.root.borrow().cast(message) {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
