@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use interview_sim::campaign::{Campaign, campaign};
 use interview_sim::faults::Fault;
+use interview_sim::plan::Plan;
 use interview_sim::run::{simulate, watch_panics};
 use std::ops::Range;
 use std::process::{Command, ExitCode};
@@ -140,6 +141,10 @@ fn mutants(seeds: &Range<u64>) -> ExitCode {
 fn replay(seed: u64, hash: bool, log: Option<String>) -> ExitCode {
     if let Some(filter) = log {
         tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).with_writer(std::io::stdout).init();
+    }
+    if !hash {
+        // Before it runs: also of one that does not end.
+        println!("{:?}", Plan::draw(seed));
     }
     let outcome = simulate(seed, None, !hash);
     if hash {

@@ -162,8 +162,12 @@ impl Plan {
             }
         }
         if plan.limit > Duration::from_hours(1) {
-            // A day of calls of half a minute each would be thousands of chapters.
+            // A day of calls of half a minute each would be thousands of chapters, and a day of talk
+            // with another page as many entries.
             plan.call_lifetime = None;
+            let another_page = |action: &Action| matches!(action, Action::Reload | Action::SecondTab);
+            plan.at.retain(|(_, action)| !another_page(action));
+            plan.on.retain(|(_, _, action)| !another_page(action));
         }
         plan.at.sort_by_key(|(at, _)| *at);
         plan
