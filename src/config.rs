@@ -26,6 +26,7 @@ pub struct Config {
     pub supabase: Supabase,
     pub fly: Fly,
     pub keeper: Keeper,
+    pub standby: Standby,
     pub routing: Routing,
     pub interview: Interview,
     pub socket: Socket,
@@ -165,10 +166,26 @@ pub struct Keeper {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Standby {
+    pub max: u32,
+    pub min: u32,
+    regions: String,
+    demand_window_s: u64,
+    start_timeout_ms: u64,
+    check_interval_ms: u64,
+    assign_timeout_ms: u64,
+    max_idle_s: u64,
+    unwanted_after_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Routing {
     pub mode: RoutingMode,
     pub secret: SecretString,
     previous_secret: SecretString,
+    pub machine_address: String,
+    private_resolver: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -381,6 +398,17 @@ impl Config {
                 );
             }
             self.fly.check(keeper)?;
+            let standby = &self.standby;
+            if standby.min > standby.max {
+                return not_allowed("standby.min", &standby.min.to_string(), "0 to standby.max");
+            }
+            if standby.unwanted_after() < keeper.interval() * 4 {
+                return not_allowed(
+                    "standby.unwanted_after_ms",
+                    &standby.unwanted_after_ms.to_string(),
+                    "four of keeper.interval_ms or more",
+                );
+            }
             secret("fly.api_token", &self.fly.api_token, "a deploy token of the session app")?;
             for (key, value) in [
                 ("fly.session_app", &self.fly.session_app),
@@ -526,6 +554,10 @@ impl CpuKind {
     }
 }
 impl Routing {
+    /// The sandbox's stand-in for the names of the private network.
+    pub fn private_resolver(&self) -> Option<Url> {
+        Url::parse(&self.private_resolver).ok()
+    }
     /// The one to sign with first; others are accepted, and signed with, while they are replaced.
     pub fn secrets(&self) -> Vec<&SecretString> {
         let previous = Some(&self.previous_secret).filter(|secret| !secret.expose_secret().is_empty());
@@ -559,6 +591,35 @@ impl Keeper {
     }
     pub fn summary_retry(&self) -> Duration {
         ms(self.summary_retry_ms)
+    }
+}
+impl Standby {
+    /// Where pools are; `anywhere` when no regions are named. Empty: there are none.
+    pub fn pools(&self, anywhere: &str) -> Vec<String> {
+        let named: Vec<String> = self.regions.split(',').map(str::trim).filter(|r| !r.is_empty()).map(str::to_owned).collect();
+        match (self.max, named.is_empty()) {
+            (0, _) => Vec::new(),
+            (_, true) => vec![anywhere.to_owned()],
+            (_, false) => named,
+        }
+    }
+    pub fn demand_window(&self) -> Duration {
+        Duration::from_secs(self.demand_window_s)
+    }
+    pub fn start_timeout(&self) -> Duration {
+        ms(self.start_timeout_ms)
+    }
+    pub fn check_interval(&self) -> Duration {
+        ms(self.check_interval_ms)
+    }
+    pub fn assign_timeout(&self) -> Duration {
+        ms(self.assign_timeout_ms)
+    }
+    pub fn max_idle(&self) -> Duration {
+        Duration::from_secs(self.max_idle_s)
+    }
+    pub fn unwanted_after(&self) -> Duration {
+        ms(self.unwanted_after_ms)
     }
 }
 impl Session {

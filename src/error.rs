@@ -176,6 +176,12 @@ error_codes! {
     /// The Fly organisation reached a limit (machines, billing, a taken name). An operator has to act.
     FlyLimitReached = "fly_limit_reached",
 
+    // --- The private network ---
+    /// The private network does not tell where a machine is: it is not started, or gone. It is asked again; check that both apps share one network if it lasts.
+    MachineAddressUnknown = "machine_address_unknown",
+    /// A machine does not take what the gateway sends it over the private network. The browser comes back, or another machine is taken; look at the machine's log if it repeats.
+    MachineUnreachable = "machine_unreachable",
+
     // --- Sign-in ---
     /// The key set of the identity provider could not be fetched and no usable copy is left. Check that JWKS_URL is reachable.
     JwksUnavailable = "jwks_unavailable",
@@ -339,6 +345,16 @@ error_codes! {
     TenantGatewayUnhealthy = "tenant_gateway_unhealthy",
     /// What was done for a tenant does not show in what Fly tells. Run the command again in a minute.
     TenantUnsettled = "tenant_unsettled",
+
+    // --- Standby machines ---
+    /// A ready machine did not take its session. It is destroyed, and the session gets a machine of its own; read the cause beside it if it repeats.
+    StandbyUnassigned = "standby_unassigned",
+    /// A machine of a pool could not be made now. It is tried again; sessions get machines of their own meanwhile.
+    StandbyUnmade = "standby_unmade",
+    /// A waiting machine is gone or does not answer. It is destroyed and replaced; look for its cause if it repeats.
+    StandbyLost = "standby_lost",
+    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that all machines share ROUTING__SECRET.
+    AssignmentRefused = "assignment_refused",
 
     // --- The process itself ---
     /// A configuration value is missing or not usable. The log names the key.

@@ -74,6 +74,8 @@ uuid_id! {
     CompetencyId,
     /// An account in Supabase Auth.
     UserId,
+    /// A place in the pool of machines that wait for a session.
+    StandbyId,
 }
 
 text_id! {

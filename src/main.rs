@@ -2,11 +2,13 @@
 
 use clap::{Parser, Subcommand};
 use interview_runtime::config::{Config, Role};
-use interview_runtime::ids::SessionId;
+use interview_runtime::ids::{MachineId, SessionId};
 use interview_runtime::roles::{self, Exit};
-use interview_runtime::telemetry::{self, Identity};
+use interview_runtime::telemetry::{self, Identity, Telemetry};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Runtime;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -25,6 +27,12 @@ enum Command {
         /// Which one; the gateway sets it on the machine.
         #[arg(long, env = "SESSION_ID")]
         session_id: SessionId,
+    },
+    /// Wait for an interview, then hold it: a machine that is ready before anyone asks.
+    Standby {
+        /// This machine, as Fly names it.
+        #[arg(long, env = "FLY_MACHINE_ID")]
+        machine_id: String,
     },
     /// The tenant's door: HTTP API, tickets, routing, the web app.
     Gateway,
@@ -55,6 +63,7 @@ fn main() -> ExitCode {
             return ExitCode::from(block_on(roles::doctor::run(arguments.config, role, json), Exit::Failed.code()));
         }
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
+        Command::Standby { machine_id } => standby(arguments.config, MachineId(machine_id)),
         Command::Gateway => with_role(arguments.config, Role::Gateway, None),
         Command::Migrate => migrate(arguments.config),
         Command::Tenant { secrets, command } => tenant(arguments.config, secrets, command),
@@ -76,37 +85,75 @@ fn with_role(file: Option<PathBuf>, role: Role, session: Option<SessionId>) -> E
     };
     let name = if role == Role::Session { "session" } else { "gateway" };
     let identity = Identity { role: name, tenant: config.tenant.id, session };
-    let telemetry = match telemetry::init(&config.telemetry, &identity) {
-        Ok(telemetry) => telemetry,
-        Err(error) => {
-            eprintln!("interview-runtime: {error}");
-            return Exit::Misconfigured;
-        }
-    };
-    // One thread: a session waits for the network nearly all its life.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("interview-runtime: cannot start: {error}");
-            return Exit::Failed;
-        }
+    let (telemetry, runtime) = match (telemetry(&config, &identity), runtime()) {
+        (Ok(telemetry), Ok(runtime)) => (telemetry, runtime),
+        (Err(exit), _) | (_, Err(exit)) => return exit,
     };
     let stall_after = config.watchdog.stall_after();
-    let exit = runtime.block_on(async {
-        let _watchdog = match roles::watchdog::guard_process(stall_after) {
-            Ok(watchdog) => watchdog,
-            Err(error) => {
-                eprintln!("interview-runtime: cannot start: {error}");
-                return Exit::Failed;
-            }
-        };
+    let exit = runtime.block_on(watched(stall_after, async {
         match session {
             Some(session) => roles::session::run_until_signal(config, session, telemetry.meter()).await,
             None => roles::gateway::run(config, roles::stop_signal()).await,
         }
-    });
+    }));
     telemetry.shutdown();
-    exit
+    exit.unwrap_or_else(|exit| exit)
+}
+
+/// Until it is assigned, the process does not know whose telemetry it would send: it only logs.
+fn standby(file: Option<PathBuf>, machine: MachineId) -> Exit {
+    let (config, runtime) = match (load(file, Role::Session), runtime()) {
+        (Ok(config), Ok(runtime)) => (config, runtime),
+        (Err(exit), _) | (_, Err(exit)) => return exit,
+    };
+    let mut identity = Identity { role: "standby", tenant: config.tenant.id, session: None };
+    let lines = match telemetry::lines_only(&config.telemetry, &identity) {
+        Ok(lines) => lines,
+        Err(error) => return unusable(&error),
+    };
+    let stall_after = config.watchdog.stall_after();
+    let mut stop: roles::standby::Stop = Box::pin(roles::stop_signal());
+    let assigned = runtime.block_on(watched(stall_after, roles::standby::wait(&config, machine, &mut stop)));
+    drop(lines);
+    let assigned = match assigned.and_then(|waited| waited) {
+        Ok(assigned) => assigned,
+        Err(exit) => return exit,
+    };
+    identity = Identity { role: "session", session: Some(assigned.session), ..identity };
+    let telemetry = match telemetry(&config, &identity) {
+        Ok(telemetry) => telemetry,
+        Err(exit) => return exit,
+    };
+    let meter = telemetry.meter();
+    let exit = runtime.block_on(watched(stall_after, roles::session::run_assigned(config, assigned, meter, stop)));
+    telemetry.shutdown();
+    exit.unwrap_or_else(|exit| exit)
+}
+
+fn telemetry(config: &Config, identity: &Identity) -> Result<Telemetry, Exit> {
+    telemetry::init(&config.telemetry, identity).map_err(|error| unusable(&error))
+}
+
+fn unusable(error: &dyn std::error::Error) -> Exit {
+    eprintln!("interview-runtime: {error}");
+    Exit::Misconfigured
+}
+
+/// One thread: a session waits for the network nearly all its life.
+fn runtime() -> Result<Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        eprintln!("interview-runtime: cannot start: {error}");
+        Exit::Failed
+    })
+}
+
+/// Run `work` with the watchdog beside it.
+async fn watched<T>(stall_after: Duration, work: impl Future<Output = T>) -> Result<T, Exit> {
+    let _watchdog = roles::watchdog::guard_process(stall_after).map_err(|error| {
+        eprintln!("interview-runtime: cannot start: {error}");
+        Exit::Failed
+    })?;
+    Ok(work.await)
 }
 
 fn migrate(file: Option<PathBuf>) -> Exit {

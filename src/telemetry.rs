@@ -22,6 +22,7 @@ use std::fmt::{self, Write as _};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
+use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::fmt::format::Writer;
@@ -69,14 +70,7 @@ pub fn init(config: &config::Telemetry, identity: &Identity) -> Result<Telemetry
     } else {
         (Some(tracer_provider(config, identity)?), Some(meter_provider(config, identity)?))
     };
-    let filter = EnvFilter::try_new(&config.log)?;
-    let lines = match config.log_format {
-        config::LogFormat::Json => tracing_subscriber::fmt::layer()
-            .event_format(JsonLines { identity: identity.clone() })
-            .with_writer(std::io::stderr)
-            .boxed(),
-        config::LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
-    };
+    let lines = lines(config, identity)?;
     let traces = provider.as_ref().map(|provider| {
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("interview-runtime"))
@@ -87,8 +81,28 @@ pub fn init(config: &config::Telemetry, identity: &Identity) -> Result<Telemetry
             // Our own spans only: ractor opens a root of its own for each actor.
             .with_filter(EnvFilter::new("off,interview_runtime=info"))
     });
-    tracing_subscriber::registry().with(traces).with(lines.with_filter(filter)).try_init()?;
+    tracing_subscriber::registry().with(traces).with(lines).try_init()?;
     Ok(Telemetry { traces: provider, metrics })
+}
+
+/// Log lines of this thread alone, for as long as the guard is held: of a process that does not
+/// know its session yet.
+pub fn lines_only(config: &config::Telemetry, identity: &Identity) -> Result<DefaultGuard, TelemetryError> {
+    Ok(tracing_subscriber::registry().with(lines(config, identity)?).set_default())
+}
+
+fn lines<S>(config: &config::Telemetry, identity: &Identity) -> Result<impl Layer<S> + use<S>, TelemetryError>
+where
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    let lines = match config.log_format {
+        config::LogFormat::Json => tracing_subscriber::fmt::layer()
+            .event_format(JsonLines { identity: identity.clone() })
+            .with_writer(std::io::stderr)
+            .boxed(),
+        config::LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
+    };
+    Ok(lines.with_filter(EnvFilter::try_new(&config.log)?))
 }
 
 type Built<T> = Result<T, opentelemetry_otlp::ExporterBuildError>;

@@ -19,6 +19,8 @@ pub struct SandboxOptions {
     pub port: u16,
     /// Start a private PostgreSQL with an empty database `interview`.
     pub postgres: bool,
+    /// Connections that the private PostgreSQL takes.
+    pub postgres_connections: u32,
     /// Bring the demo tenant up: migrations, seed, the gateway's machine.
     pub gateway: bool,
     /// The program (and first arguments) of every machine.
@@ -63,6 +65,7 @@ impl SandboxOptions {
             data_dir: data_dir.into(),
             port: 0,
             postgres: false,
+            postgres_connections: 100,
             gateway: false,
             runtime: Vec::new(),
             web_dir: None,

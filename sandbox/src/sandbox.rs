@@ -113,7 +113,11 @@ impl Sandbox {
 
         let postgres = if options.postgres {
             options.say("starting a private PostgreSQL");
-            let cluster = PrivateCluster::start(ClusterOptions::new(options.data_dir.join("postgres"))).await?;
+            let cluster = ClusterOptions {
+                max_connections: options.postgres_connections,
+                ..ClusterOptions::new(options.data_dir.join("postgres"))
+            };
+            let cluster = PrivateCluster::start(cluster).await?;
             options.say(&format!("{} on port {}", cluster.description(), cluster.port()));
             Some(cluster)
         } else {

@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod record;
 pub mod recording;
 pub mod restart;
+pub mod standby;
 pub mod summary;
 pub mod tenant_plan;
 pub mod transcript;

@@ -7,3 +7,4 @@ pub mod linger;
 pub mod problem;
 pub mod replay_state;
 pub mod session;
+pub mod standby;

@@ -4,9 +4,8 @@
 //! came through the tenant's own gateway a moment ago; who may join is the ticket's business.
 
 use crate::ids::SessionId;
-use aws_lc_rs::hmac;
-use data_encoding::HEXLOWER;
-use secrecy::{ExposeSecret, SecretString};
+use crate::integrations::signature;
+use secrecy::SecretString;
 use time::OffsetDateTime;
 
 /// A replay is immediate; this is for clocks that differ and for slow starts.
@@ -22,9 +21,8 @@ pub fn sign(secrets: &[&SecretString], session: SessionId, now: OffsetDateTime) 
     let expires = now.unix_timestamp() + LIFETIME_S;
     let mut state = expires.to_string();
     for secret in secrets {
-        let tag = hmac::sign(&key(secret), message(session, expires).as_bytes());
         state.push('-');
-        state.push_str(&HEXLOWER.encode(tag.as_ref()));
+        state.push_str(&signature::sign(secret, &message(session, expires)));
     }
     state
 }
@@ -43,12 +41,8 @@ fn admits_at(source: &str, secrets: &[&SecretString], session: SessionId, now: O
         return false;
     }
     let message = message(session, expires);
-    let fits = |tag: &[u8]| secrets.iter().any(|secret| hmac::verify(&key(secret), message.as_bytes(), tag).is_ok());
-    tags.split('-').take(MAX_TAGS).any(|tag| HEXLOWER.decode(tag.as_bytes()).is_ok_and(|tag| fits(&tag)))
-}
-
-fn key(secret: &SecretString) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes())
+    let fits = |tag: &str| secrets.iter().any(|secret| signature::verify(secret, &message, tag));
+    tags.split('-').take(MAX_TAGS).any(fits)
 }
 
 fn message(session: SessionId, expires: i64) -> String {

@@ -307,6 +307,14 @@ impl VendorCodes {
                 C::JwksUnavailable,
                 C::JwksUnavailable,
             ),
+            Vendor::Machine => (
+                C::AssignmentRefused,
+                C::MachineUnreachable,
+                C::MachineUnreachable,
+                C::MachineUnreachable,
+                C::MachineUnreachable,
+                C::MachineUnreachable,
+            ),
         };
         Self { unauthorized, rate_limited, unavailable, timed_out, request_invalid, answer_invalid }
     }

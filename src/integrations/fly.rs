@@ -239,6 +239,18 @@ impl FlyClient {
         }
     }
 
+    /// A note on a machine, without a restart. Safe to repeat; false when there is no such machine.
+    pub async fn set_metadata(&self, app: &str, id: &MachineId, key: &str, value: &str) -> Result<bool, CallError> {
+        let limits = Self::limits("set_metadata", self.options.deadline);
+        let request = self.request(Method::POST, &["apps", app, "machines", id.as_str(), "metadata", key]);
+        let answer = self.http.send(limits, request.json(&serde_json::json!({ "value": value }))).await?;
+        match answer.status() {
+            status if status.is_success() => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(failed(&answer)),
+        }
+    }
+
     fn authorization(&self) -> Option<HeaderValue> {
         let mut value = HeaderValue::from_str(&authorization(self.options.api_token.expose_secret())?).ok()?;
         value.set_sensitive(true);

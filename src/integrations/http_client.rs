@@ -26,6 +26,8 @@ pub enum Vendor {
     ApiVideo,
     Fly,
     Supabase,
+    /// A machine of ours, over the private network.
+    Machine,
 }
 
 impl Vendor {
@@ -35,6 +37,7 @@ impl Vendor {
             Self::ApiVideo => "api_video",
             Self::Fly => "fly",
             Self::Supabase => "supabase",
+            Self::Machine => "machine",
         }
     }
 }

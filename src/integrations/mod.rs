@@ -4,12 +4,15 @@
 //! vendor named one, the time to wait.
 
 pub mod api_video;
+pub mod assign;
 pub mod call_error;
 pub mod clients;
 pub mod fly;
 pub mod http_client;
 pub mod openai;
 pub mod outside;
+pub mod private_network;
+pub mod signature;
 pub mod store;
 pub mod supabase;
 

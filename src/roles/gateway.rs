@@ -5,11 +5,13 @@ use super::{Exit, LINGER, stop_signal};
 use crate::actors::TaskGuard;
 use crate::actors::gateway::Keepers;
 use crate::actors::gateway::machines::Machines;
+use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
 use crate::error::chain;
 use crate::http::auth::Authority;
 use crate::http::gateway::{AppState, router};
-use crate::integrations::clients::{Integrations, api_video, http_client, store};
+use crate::integrations::assign::AssignClient;
+use crate::integrations::clients::{Integrations, api_video, http_client, private_network, store};
 use crate::integrations::fly::{FlyClient, FlyOptions};
 use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::supabase::{JwksOptions, JwksVerifier};
@@ -66,13 +68,24 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let authority = Authority { verifier: Arc::new(JwksVerifier::new(http.clone(), keys)?), tenant: config.tenant.id };
     let database = store(config)?;
     let rows = GatewayStore::new(database.clone(), config.tenant.id);
-    let machines = Machines::new(FlyClient::new(http.clone(), fly)?, config.clone())?;
+    let fly = FlyClient::new(http.clone(), fly)?;
+    let machines = Machines::new(fly.clone(), config.clone())?;
+    let assign = AssignClient::new(http.clone(), config.routing.secret.clone(), config.standby.assign_timeout());
+    let network = private_network(config, http.clone());
+    let standby = Standby::new(rows.clone(), fly, network, assign, config.clone())?;
     let integrations = Arc::new(Integrations::new(config)?);
     let recording_news = Arc::new(Notify::new());
-    let keepers =
-        Keepers::new(rows.clone(), Arc::new(database), machines.clone(), integrations, config.clone(), recording_news.clone());
+    let keepers = Keepers::new(
+        rows.clone(),
+        Arc::new(database),
+        machines.clone(),
+        standby.clone(),
+        integrations,
+        config.clone(),
+        recording_news.clone(),
+    );
     let videos = api_video(config, http)?;
-    let state = AppState::new(config.clone(), rows, machines, videos, authority, recording_news, stopping);
+    let state = AppState::new(config.clone(), rows, machines, standby, videos, authority, recording_news, stopping);
     Ok((state, keepers))
 }
 

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod gateway;
 mod gauges;
 pub mod session;
+pub mod standby;
 pub mod tenant;
 pub mod watchdog;
 

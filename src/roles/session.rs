@@ -5,6 +5,7 @@
 //! interview is over. It holds nothing that cannot be rebuilt from PostgreSQL.
 
 use super::gauges::observe;
+use super::standby::{Assigned, Stop};
 use super::{Exit, LINGER, stop_signal};
 use crate::actors::TaskGuard;
 use crate::actors::journal::Journal;
@@ -60,13 +61,30 @@ pub async fn run_until_signal(config: Config, session: SessionId, meter: Meter) 
     run_measured(config, session, Some(meter), stop_signal()).await
 }
 
+/// As [`run`], on a listener that is bound already, with gauges on `meter`.
+pub async fn run_assigned(config: Config, assigned: Assigned, meter: Meter, stop: Stop) -> Exit {
+    let listener = TcpListener::from_std(assigned.listener);
+    run_on(config, assigned.session, Some(meter), listener, stop).await
+}
+
 async fn run_measured(
     config: Config,
     session: SessionId,
     meter: Option<Meter>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Exit {
-    let (outside, listener) = match (outside(&config, meter), TcpListener::bind(config.http.bind).await) {
+    let listener = TcpListener::bind(config.http.bind).await;
+    run_on(config, session, meter, listener, stop).await
+}
+
+async fn run_on(
+    config: Config,
+    session: SessionId,
+    meter: Option<Meter>,
+    listener: std::io::Result<TcpListener>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Exit {
+    let (outside, listener) = match (outside(&config, meter), listener) {
         (Ok(outside), Ok(listener)) => (outside, listener),
         (Err(error), _) => return misconfigured(&error),
         (_, Err(error)) => return misconfigured(&error),

@@ -5,6 +5,7 @@
 #[path = "../it/support/mod.rs"]
 mod support;
 
+mod burst;
 mod cost;
 mod database;
 mod fly;
@@ -23,6 +24,7 @@ modes:
   sigterm    session processes are told to stop (SIGTERM, SIGINT) and started again
   postgres   the database server is killed (SIGKILL, all its processes) and started again
   outage     the database goes away behind a proxy: refused, swallowed, half-open, cut
+  burst      so many sessions asked for at once, without and with machines that wait (docs/STANDBY.md)
   live       as sigkill, in interviews with real WebRTC media and our own line into the call
   cost       nothing breaks: what an interview with real media costs is measured
   fly        interviews asked for on a Fly with every fault on (--times 1000)
@@ -57,6 +59,7 @@ fn main() {
             "sigterm" => run(&mode, &options, signals::sigterm).await,
             "postgres" => run(&mode, &options, database::kills).await,
             "outage" => run(&mode, &options, database::outages).await,
+            "burst" => burst::compare(options.times as usize).await,
             "live" => run(&mode, &options, live::kills).await,
             "cost" => run(&mode, &options, cost::measure).await,
             "fly" => fly::campaign(&options).await,

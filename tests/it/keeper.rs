@@ -18,7 +18,7 @@ const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
 const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
 
 /// Keepers that are quick to notice; a machine that may come back still gets its time.
-const QUICK: &[(&str, &str)] = &[
+pub const QUICK: &[(&str, &str)] = &[
     ("SESSION__HEARTBEAT_INTERVAL_MS", "300"),
     ("KEEPER__INTERVAL_MS", "200"),
     ("KEEPER__LOST_AFTER_MS", "1500"),
@@ -64,7 +64,7 @@ fn alive(system: &System, session: &str) -> usize {
     machines(system, session).iter().filter(|machine| machine.alive).count()
 }
 
-async fn view(system: &System, recruiter: &str, session: &str) -> Value {
+pub async fn view(system: &System, recruiter: &str, session: &str) -> Value {
     system.get(recruiter, &format!("/api/sessions/{session}")).await.1
 }
 
@@ -73,7 +73,7 @@ async fn attempt(system: &System, recruiter: &str, session: &str) -> i64 {
 }
 
 /// The process of this attempt has taken the session up.
-async fn until_attempt_runs(system: &System, session: &str, number: i32) {
+pub async fn until_attempt_runs(system: &System, session: &str, number: i32) {
     let admin = admin(system).await;
     wait_for("the next attempt's process runs", || async {
         // Asked at once: between two questions the keeper may have begun the next attempt.
@@ -95,12 +95,12 @@ async fn lose(system: &System, recruiter: &str, session: &str) -> String {
     id
 }
 
-async fn admin(system: &System) -> PgPool {
+pub async fn admin(system: &System) -> PgPool {
     let url = system.sandbox.database_admin_url().expect("the sandbox has a database");
     PgPool::connect(&url).await.expect("a connection")
 }
 
-async fn order(system: &System, recruiter: &str) -> String {
+pub async fn order(system: &System, recruiter: &str) -> String {
     let body = json!({"candidate_id": AMARA, "position_id": ENGINEER, "settings": {}});
     let (status, made) = system.post(recruiter, "/api/sessions", &body).await;
     assert_eq!(status, 201, "{made}");
@@ -108,7 +108,7 @@ async fn order(system: &System, recruiter: &str) -> String {
 }
 
 /// As the page does: a new ticket, a new socket, until the session takes us.
-async fn come_back(system: &System, candidate: &str, id: &str) -> Candidate {
+pub async fn come_back(system: &System, candidate: &str, id: &str) -> Candidate {
     let limit = Instant::now() + PATIENCE;
     loop {
         assert!(Instant::now() < limit, "the session did not take the candidate back within {PATIENCE:?}");

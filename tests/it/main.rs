@@ -20,6 +20,7 @@ mod properties;
 mod provider;
 mod shutdown;
 mod signaling;
+mod standby;
 mod support;
 mod surroundings;
 mod takes;

@@ -200,6 +200,22 @@ impl Fly {
         fly
     }
 
+    /// Names of the private network, for systems whose DNS cannot be ours: `/{app}/{machine}`
+    /// answers `ip:port`. As in Fly's own DNS, only started machines have an address.
+    pub(crate) fn resolver(&self) -> Router {
+        let fly = self.clone();
+        Router::new().route(
+            "/{app}/{machine}",
+            axum::routing::get(async move |axum::extract::Path((app, id)): axum::extract::Path<(String, String)>| {
+                let machine = fly.machine(&id).filter(|machine| machine.app == app && machine.state() == MachineState::Started);
+                machine
+                    .and_then(|machine| machine.status().address)
+                    .map(|address| address.to_string())
+                    .ok_or(http::StatusCode::NOT_FOUND)
+            }),
+        )
+    }
+
     /// The Machines API, to be mounted where `/v1` is.
     pub fn router(&self) -> Router {
         api::router(self.clone())

@@ -19,15 +19,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the session process listens inside its machine.
-const SESSION_PORT: u16 = 8080;
+pub(super) const SESSION_PORT: u16 = 8080;
 const CREATE_ATTEMPTS: u32 = 4;
 /// Lists lag behind creations by about this much.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Starts of the process by its machine, after the first; times the attempts, what a process
 /// that cannot start costs at most.
-const RESTARTS: u32 = 3;
-const MANAGED_BY: &str = "interview-runtime";
+pub(super) const RESTARTS: u32 = 3;
+pub(super) const MANAGED_BY: &str = "interview-runtime";
 
 /// Whose machine is asked for.
 #[derive(Clone, Debug)]

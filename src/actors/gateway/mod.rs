@@ -10,6 +10,7 @@ pub mod machines;
 mod orphans;
 mod recordings;
 mod sessions;
+pub mod standby;
 
 use super::TaskGuard;
 use crate::config::Config;
@@ -23,6 +24,7 @@ use crate::integrations::store::gateway::GatewayStore;
 use crate::telemetry::Trace;
 use futures_util::future::join_all;
 use machines::Machines;
+use standby::Standby;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -41,6 +43,7 @@ pub struct Keepers {
     store: GatewayStore,
     sessions: Arc<dyn Sessions>,
     machines: Machines,
+    standby: Standby,
     integrations: Arc<Integrations>,
     config: Arc<Config>,
     /// Something was handed over: finish it now.
@@ -55,12 +58,13 @@ impl Keepers {
         store: GatewayStore,
         sessions: Arc<dyn Sessions>,
         machines: Machines,
+        standby: Standby,
         integrations: Arc<Integrations>,
         config: Arc<Config>,
         recording_news: Arc<Notify>,
     ) -> Self {
         let (handed_over, eyes) = (Arc::new(Notify::new()), Arc::new(sessions::Eyes::default()));
-        Self { store, sessions, machines, integrations, config, handed_over, recording_news, eyes }
+        Self { store, sessions, machines, standby, integrations, config, handed_over, recording_news, eyes }
     }
 
     /// Do all duties until `stopping`. A pass under way then may end; who waits for us says how long.
@@ -77,6 +81,7 @@ impl Keepers {
             Duty { name: "recordings", every, deadline: call * 4, wake: self.recording_news.clone() },
         ];
         let [sessions, starts, finish, orphans, recordings] = duties.map(|duty| (duty, stopping.clone()));
+        let pools = TaskGuard::spawn(self.standby.clone().run(stopping));
         let (a, b, c, d, e) = (self.clone(), self.clone(), self.clone(), self.clone(), self);
         let loops = [
             TaskGuard::spawn(sessions.0.run(sessions.1, move || a.clone().keep_sessions())),
@@ -84,6 +89,7 @@ impl Keepers {
             TaskGuard::spawn(finish.0.run(finish.1, move || b.clone().finish_sessions())),
             TaskGuard::spawn(orphans.0.run(orphans.1, move || c.clone().sweep_orphans())),
             TaskGuard::spawn(recordings.0.run(recordings.1, move || d.clone().settle_recordings())),
+            pools,
         ];
         join_all(loops.map(|mut guard| async move { guard.ended().await })).await;
     }

@@ -35,6 +35,7 @@ impl Keepers {
                 return Ok(());
             }
         };
+        self.standby.sweep(&machines).await?;
         let tenant = self.store.tenant().to_string();
         let named: Vec<Named> = machines.iter().filter_map(|machine| name(machine, &tenant)).collect();
         let orphans = self.orphans(named).await?;

@@ -184,7 +184,9 @@ impl Keepers {
             }
             let silent_ms = u64::try_from(watched.silence.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(error_code = "machine_lost", session.id = %session.id, machine.id = session.machine.as_ref().map(tracing::field::display), machine.lost = loss.as_str(), attempt = next, silent_ms, "a machine is lost, making the next");
-            let made = self.make(session, next).await;
+            // Nobody has asked for this attempt's machine: one that waits will do.
+            let given = self.standby.give(&order(session, next)).await;
+            let made = if given { Ok(Made::Stored) } else { self.make(session, next).await };
             if let Some(old) = &session.machine {
                 destroy(&self.machines, old).await;
             }
@@ -204,16 +206,7 @@ impl Keepers {
 
     /// Make or find the attempt's machine and store it.
     async fn make(&self, session: &KeptSession, attempt: u32) -> Result<Made, StoreError> {
-        let order = MachineOrder {
-            session: session.id,
-            candidate: session.candidate,
-            position: session.position,
-            attempt,
-            importance: session.importance,
-            near: None,
-            lost_in: session.region.as_deref().filter(|_| attempt > 1).and_then(Region::named),
-        };
-        match self.machines.provide(&order).await {
+        match self.machines.provide(&order(session, attempt)).await {
             Ok(machine) => {
                 let region = machine.region.as_deref().unwrap_or_default();
                 let current = self.store.set_machine(session.id, attempt, &machine.id, region).await?;
@@ -287,5 +280,17 @@ impl Keepers {
 async fn destroy(machines: &Machines, machine: &crate::ids::MachineId) {
     if let Err(error) = machines.destroy(machine).await {
         tracing::info!(error_code = error.code().as_str(), error = %chain(&error), machine.id = %machine, "left to the sweep");
+    }
+}
+
+fn order(session: &KeptSession, attempt: u32) -> MachineOrder {
+    MachineOrder {
+        session: session.id,
+        candidate: session.candidate,
+        position: session.position,
+        attempt,
+        importance: session.importance,
+        near: None,
+        lost_in: session.region.as_deref().filter(|_| attempt > 1).and_then(Region::named),
     }
 }

@@ -15,6 +15,7 @@ mod transcript_text;
 mod view;
 
 use crate::actors::gateway::machines::Machines;
+use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
 use crate::error::ErrorCode;
 use crate::http::auth::{Authority, Person};
@@ -44,6 +45,7 @@ pub struct AppState {
     pub config: Arc<Config>,
     pub store: GatewayStore,
     pub machines: Machines,
+    pub standby: Standby,
     pub api_video: ApiVideoClient,
     pub authority: Authority,
     /// Told to the keeper of the recordings.
@@ -54,17 +56,19 @@ pub struct AppState {
 }
 
 impl AppState {
+    #[expect(clippy::too_many_arguments, reason = "wiring, called once")]
     pub fn new(
         config: Arc<Config>,
         store: GatewayStore,
         machines: Machines,
+        standby: Standby,
         api_video: ApiVideoClient,
         authority: Authority,
         recording_news: Arc<Notify>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
-        Self { config, store, machines, api_video, authority, recording_news, watchers, stopping }
+        Self { config, store, machines, standby, api_video, authority, recording_news, watchers, stopping }
     }
 
     /// The session as this person sees it; 404 for everyone else's.

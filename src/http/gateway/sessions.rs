@@ -75,12 +75,13 @@ pub(super) async fn create(
         importance: settings.importance,
         near: nearest_region(&headers),
         with_recording: true,
+        fresh: true,
     };
     let (status, needs_setup) = match state.store.insert_session(&new).await? {
         Inserted::New => (StatusCode::CREATED, true),
         Inserted::Known(known) => {
             let unfinished = repeated(&new, &known)?;
-            setup = Setup { session: known.id, with_recording: !known.has_recording, ..setup };
+            setup = Setup { session: known.id, with_recording: !known.has_recording, fresh: false, ..setup };
             (StatusCode::OK, unfinished)
         }
     };

@@ -27,6 +27,8 @@ pub(super) struct Setup {
     pub(super) importance: Importance,
     pub(super) near: Option<Region>,
     pub(super) with_recording: bool,
+    /// Nobody asked for its machine yet.
+    pub(super) fresh: bool,
 }
 
 impl Setup {
@@ -38,7 +40,9 @@ impl Setup {
             tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the recording was not stored");
         }
         match machine {
-            Ok(machine) => {
+            // A machine that waited is in the session's row already.
+            Ok(None) => Ok(()),
+            Ok(Some(machine)) => {
                 let region = machine.region.as_deref().unwrap_or_default();
                 state.store.set_machine(self.session, FIRST_ATTEMPT, &machine.id, region).await?;
                 tracing::info!(machine.id = %machine.id, machine.region = region, machine.state = machine.state.as_str(), "machine ready to boot");
@@ -71,7 +75,7 @@ impl Setup {
         state.store.insert_recording(self.session, 1, &prepared).await.map(drop)
     }
 
-    async fn machine(self, state: &AppState) -> Result<Machine, MachineError> {
+    async fn machine(self, state: &AppState) -> Result<Option<Machine>, MachineError> {
         let order = MachineOrder {
             session: self.session,
             candidate: self.candidate,
@@ -81,6 +85,10 @@ impl Setup {
             near: self.near,
             lost_in: None,
         };
-        state.machines.provide(&order).await
+        // One that an earlier request asked for may exist: then only its name leads to it.
+        if self.fresh && state.standby.give(&order).await {
+            return Ok(None);
+        }
+        state.machines.provide(&order).await.map(Some)
     }
 }

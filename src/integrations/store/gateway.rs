@@ -5,6 +5,7 @@
 
 pub mod keeper;
 mod reads;
+pub mod standby;
 mod writes;
 
 use super::{Scope, Store, StoreError};

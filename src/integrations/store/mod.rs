@@ -9,11 +9,12 @@ pub mod doctor;
 pub mod gateway;
 pub mod operator;
 pub mod session;
+mod standby;
 mod transaction;
 
 use crate::config::Pooler;
 use crate::error::{ErrorCode, Fault, FaultClass};
-use crate::ids::{SessionId, TenantId};
+use crate::ids::{MachineId, SessionId, TenantId};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -43,6 +44,8 @@ pub struct StoreOptions {
     pub pooler: Pooler,
 }
 
+pub use standby::Named;
+
 /// What a connection that comes back may take to prove that it lives.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -51,6 +54,8 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 pub enum Scope {
     /// One interview's process: this interview alone.
     Session { tenant: TenantId, session: SessionId },
+    /// A process that does not know its session: the session that names its machine.
+    Machine { tenant: TenantId, machine: MachineId },
     /// The tenant's door, acting for itself.
     Gateway { tenant: TenantId },
     /// A signed-in person, with the verified claims of their token.
@@ -60,7 +65,7 @@ pub enum Scope {
 impl Scope {
     fn role(&self) -> &'static str {
         match self {
-            Self::Session { .. } => "interview_session",
+            Self::Session { .. } | Self::Machine { .. } => "interview_session",
             Self::Gateway { .. } => "interview_gateway",
             Self::Person { .. } => "authenticated",
         }
@@ -69,6 +74,7 @@ impl Scope {
     fn claims(&self) -> Value {
         match self {
             Self::Session { tenant, session } => json!({"app_metadata": {"tenant_id": tenant}, "interview_session_id": session}),
+            Self::Machine { tenant, machine } => json!({"app_metadata": {"tenant_id": tenant}, "interview_machine_id": machine}),
             Self::Gateway { tenant } => json!({"app_metadata": {"tenant_id": tenant}}),
             Self::Person { claims } => claims.clone(),
         }

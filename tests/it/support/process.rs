@@ -41,6 +41,13 @@ impl World {
         self.spawn_as(Command::new(binary()), session, overrides)
     }
 
+    /// Start the real binary on a machine that is to wait for a session.
+    pub fn spawn_standby(&self, machine: &str, overrides: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(binary());
+        command.arg("standby").env("FLY_MACHINE_ID", machine);
+        self.spawn_process(command, SessionId(uuid::Uuid::nil()), overrides)
+    }
+
     /// With so many file descriptors, in a folder where nothing can be written; ready for browsers.
     pub async fn spawn_limited(&self, session: SessionId, descriptors: u32) -> Process {
         let mut shell = Command::new("sh");
@@ -51,10 +58,13 @@ impl World {
     }
 
     fn spawn_as(&self, mut command: Command, session: SessionId, overrides: &[(&str, &str)]) -> Process {
+        command.arg("session").env("SESSION_ID", session.to_string());
+        self.spawn_process(command, session, overrides)
+    }
+
+    fn spawn_process(&self, mut command: Command, session: SessionId, overrides: &[(&str, &str)]) -> Process {
         let address = super::free_address();
         let mut child = command
-            .arg("session")
-            .env("SESSION_ID", session.to_string())
             .envs(self.keys(address, overrides))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
