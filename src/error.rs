@@ -176,6 +176,14 @@ error_codes! {
     /// The Fly organisation reached a limit (machines, billing, a taken name). An operator has to act.
     FlyLimitReached = "fly_limit_reached",
 
+    // --- The private network ---
+    /// The private network does not tell where a machine is: it is not started, or gone. It is asked again; check that both apps share one network if it lasts.
+    MachineAddressUnknown = "machine_address_unknown",
+    /// A session's machine does not take a WebSocket that the gateway carries to it. The browser comes back; look at the machine's log if it repeats.
+    MachineUnreachable = "machine_unreachable",
+    /// The gateway carries as many WebSockets as it may. Start another gateway, or route by fly_replay.
+    CarriedSocketsExhausted = "carried_sockets_exhausted",
+
     // --- Sign-in ---
     /// The key set of the identity provider could not be fetched and no usable copy is left. Check that JWKS_URL is reachable.
     JwksUnavailable = "jwks_unavailable",

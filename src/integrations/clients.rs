@@ -11,6 +11,7 @@ use super::openai::session_config::SessionConfig;
 use super::openai::sideband::{ConnectSidebandError, Inbound, SidebandError, SidebandReader, SidebandWriter};
 use super::openai::{OpenAiClient, OpenAiOptions};
 use super::outside::{Line, LineReader, LineWriter, SummaryModel, VideoProvider, VoiceProvider};
+use super::private_network::PrivateNetwork;
 use super::store::{Store, StoreOptions};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -62,6 +63,10 @@ pub fn api_video(config: &Config, http: HttpClient) -> Result<ApiVideoClient, Bu
         ..ApiVideoOptions::new(config.api_video.base_url.clone(), config.api_video.api_key.clone())
     };
     Ok(ApiVideoClient::new(http, options)?)
+}
+
+pub fn private_network(config: &Config, http: HttpClient) -> PrivateNetwork {
+    PrivateNetwork::new(http, config.routing.machine_address.clone(), config.routing.private_resolver())
 }
 
 impl Integrations {

@@ -10,6 +10,7 @@ pub mod fly;
 pub mod http_client;
 pub mod openai;
 pub mod outside;
+pub mod private_network;
 pub mod store;
 pub mod supabase;
 

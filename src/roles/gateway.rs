@@ -1,18 +1,21 @@
 //! The tenant's door, from boot to exit. It holds nothing that matters: two of them run side
 //! by side, and either may be replaced at any moment.
 
-use super::{Exit, LINGER, stop_signal};
+use super::{Exit, LINGER, gauges, stop_signal};
 use crate::actors::TaskGuard;
 use crate::actors::gateway::Keepers;
 use crate::actors::gateway::machines::Machines;
 use crate::config::Config;
 use crate::error::chain;
 use crate::http::auth::Authority;
+use crate::http::gateway::carry::Carrier;
 use crate::http::gateway::{AppState, router};
-use crate::integrations::clients::{Integrations, api_video, http_client, store};
+use crate::http::linger::Lingering;
+use crate::integrations::clients::{Integrations, api_video, http_client, private_network, store};
 use crate::integrations::fly::{FlyClient, FlyOptions};
 use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::supabase::{JwksOptions, JwksVerifier};
+use opentelemetry::metrics::Meter;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use url::Url;
 
 /// Serve until `stop`.
-pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
+pub async fn run(config: Config, meter: Meter, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
     let config = Arc::new(config);
     let (closing, closed) = watch::channel(false);
     let started = async {
@@ -31,6 +34,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     };
     match started.await {
         Ok((state, keepers, listener)) => {
+            gauges::observe_carried(&meter, &state.carrier);
             let keepers = TaskGuard::spawn(keepers.run(closed));
             serve(&config, state, keepers, listener, closing, stop).await
         }
@@ -42,8 +46,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
 }
 
 /// As [`run`], stopped by SIGTERM and SIGINT.
-pub async fn run_until_signal(config: Config) -> Exit {
-    run(config, stop_signal()).await
+pub async fn run_until_signal(config: Config, meter: Meter) -> Exit {
+    run(config, meter, stop_signal()).await
 }
 
 /// The keepers alone, without a door: they work beside those of any gateway.
@@ -71,8 +75,9 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let recording_news = Arc::new(Notify::new());
     let keepers =
         Keepers::new(rows.clone(), Arc::new(database), machines.clone(), integrations, config.clone(), recording_news.clone());
+    let carrier = Carrier::new(private_network(config, http.clone()), config.clone(), stopping.clone());
     let videos = api_video(config, http)?;
-    let state = AppState::new(config.clone(), rows, machines, videos, authority, recording_news, stopping);
+    let state = AppState::new(config.clone(), rows, machines, videos, authority, carrier, recording_news, stopping);
     Ok((state, keepers))
 }
 
@@ -84,10 +89,10 @@ async fn serve(
     closing: watch::Sender<bool>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Exit {
-    let (store, verifier) = (state.store.clone(), state.authority.verifier.clone());
+    let (store, verifier, carrier) = (state.store.clone(), state.authority.verifier.clone(), state.carrier.clone());
     let ready = Arc::new(AtomicBool::new(true));
     let mut closed = closing.subscribe();
-    let served = axum::serve(listener, router(state, ready.clone())).with_graceful_shutdown(async move {
+    let served = axum::serve(Lingering(listener), router(state, ready.clone())).with_graceful_shutdown(async move {
         let _ = closed.wait_for(|closed| *closed).await;
     });
     let mut server = tokio::spawn(served.into_future());
@@ -108,6 +113,10 @@ async fn serve(
             if finished.is_err() {
                 tracing::warn!(error_code = "service_draining", "requests were still under way");
                 server.abort();
+            }
+            // Those are no requests any more: their browsers are told to come back, to another gateway.
+            if tokio::time::timeout(LINGER, carrier.emptied()).await.is_err() {
+                tracing::info!(carried = carrier.carried(), "carried WebSockets were cut");
             }
             // The same for a keeper's pass; what it held is free again when its leases end.
             if tokio::time::timeout(LINGER, keepers.ended()).await.is_err() {

@@ -18,6 +18,7 @@ mod outage;
 mod pooler;
 mod properties;
 mod provider;
+mod routing;
 mod shutdown;
 mod signaling;
 mod support;

@@ -12,6 +12,7 @@ mod mishap;
 pub mod model;
 mod original;
 mod policies;
+mod private;
 pub mod proxy;
 mod replay;
 mod runner;
@@ -62,6 +63,10 @@ pub struct FlyOptions {
     pub boot_time: Duration,
     /// How long a new machine is missing from lists.
     pub list_lag: Duration,
+    /// How much later than the Machines API the proxy hears of a machine's birth and end.
+    pub proxy_lag: Duration,
+    /// The base of the private network's resolver, as machines reach it.
+    pub private_resolver: String,
     /// How many machines an app may have before Fly says no.
     pub max_machines: usize,
 }
@@ -356,6 +361,9 @@ impl Fly {
             ("INTERVIEW__HTTP__BIND", address.to_string()),
         ] {
             env.insert(name.to_owned(), value);
+        }
+        if let Some(resolver) = self.resolver_for(&machine.app) {
+            env.insert("INTERVIEW__ROUTING__PRIVATE_RESOLVER".to_owned(), resolver);
         }
         env
     }
