@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio_tungstenite::tungstenite::Error;
 use uuid::Uuid;
 
-pub const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
-pub const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
+const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
+const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
 
 async fn order(system: &System, recruiter: &str) -> String {
     let body = json!({"candidate_id": AMARA, "position_id": ENGINEER, "settings": {}});
@@ -36,7 +36,7 @@ async fn machine_of(system: &System, recruiter: &str, session: &str) -> String {
 }
 
 /// A refused handshake: its status, what it says of when to come again, and its problem.
-async fn refusal(system: &System, path: &str, headers: &[(&str, &str)]) -> (u16, Option<u64>, Value) {
+pub async fn refusal(system: &System, path: &str, headers: &[(&str, &str)]) -> (u16, Option<u64>, Value) {
     let url = format!("{}{path}", system.sandbox.urls().front);
     let mut request = reqwest::Client::new()
         .get(url)
@@ -61,7 +61,8 @@ fn status(refused: Result<Browser, Error>) -> u16 {
     }
 }
 
-fn carried(system: &System) -> Option<f64> {
+/// How many WebSockets the gateway says it carries.
+pub fn carried(system: &System) -> Option<f64> {
     let gauges = system.sandbox.traces().gauges_named("interview.gateway.carried");
     // Of a gateway that was restarted, both processes' are kept; one machine has one at a time.
     gauges.last().map(|gauge| gauge.value)
@@ -244,7 +245,7 @@ async fn a_proxy_that_hears_late_of_a_machine_gives_its_browsers_back_until_it_k
     system.stop().await;
 }
 
-pub async fn admin(system: &System) -> PgPool {
+async fn admin(system: &System) -> PgPool {
     let url = system.sandbox.database_admin_url().expect("the sandbox has a database");
     PgPool::connect(&url).await.expect("a connection")
 }

@@ -59,7 +59,16 @@ impl Original {
             headers.remove(name);
         }
         let body = if upgrade.is_some() { Kept::Whole(Bytes::new()) } else { Kept::read(body).await };
-        Self { method: parts.method, uri: parts.uri, headers, body, upgrade, client, connection: None, id: format!("{}-sandbox", ulid()) }
+        Self {
+            method: parts.method,
+            uri: parts.uri,
+            headers,
+            body,
+            upgrade,
+            client,
+            connection: None,
+            id: format!("{}-sandbox", ulid()),
+        }
     }
 
     /// The request for a machine: the original and what the proxy adds.

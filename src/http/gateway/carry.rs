@@ -95,10 +95,8 @@ impl From<CarryError> for ApiError {
             CarryError::NoUpgrade => {
                 Self::new(StatusCode::UPGRADE_REQUIRED, error.code(), "this address takes WebSockets over HTTP/1.1 only")
             }
-            CarryError::Full => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "too many interviews at this moment")
-                    .retry_after(Duration::from_secs(5))
-            }
+            CarryError::Full => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "too many interviews at this moment")
+                .retry_after(Duration::from_secs(5)),
             _ => super::routing::not_ready("the session's machine cannot be reached yet"),
         }
         .because(cause)
