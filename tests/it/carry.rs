@@ -264,7 +264,7 @@ async fn a_machine_that_is_slow_mute_confused_or_unwilling_is_answered_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_carried_is_bounded_in_number_in_bytes_and_in_silence() {
-    let system = start(&[("ROUTING__MAX_CARRIED", "2"), ("SOCKET__DEAD_AFTER_MS", "3000")]).await;
+    let system = start(&[("ROUTING__MAX_CARRIED", "2"), ("SOCKET__DEAD_AFTER_MS", "6000")]).await;
     let (mut silent, _machine) = line(&system).await;
     let (browser, mut machine) = line(&system).await;
     // One too many.

@@ -127,7 +127,10 @@ fn the_dockerfile_makes_one_small_image_of_what_the_repository_has() {
     let last = &stages[2];
     assert_eq!(last.copied(), [("web".into(), "/src/web/dist".into()), ("build".into(), "/interview-runtime".to_owned())]);
     assert_eq!(last.base, "gcr.io/distroless/cc-debian12:nonroot");
-    assert!(stages[1].base.ends_with("-bookworm"), "Debian 12, as the base");
+    let rust =
+        stages[1].base.strip_prefix("rust:").and_then(|tag| tag.strip_suffix("-bookworm")).expect("Debian 12, as the base");
+    let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()).expect("a version");
+    assert!(minor(rust) >= minor(env!("CARGO_PKG_RUST_VERSION")), "{rust} builds it");
     assert_eq!(last.last("USER"), "nonroot");
     assert_eq!((last.last("ENTRYPOINT"), last.last("CMD")), (r#"["/interview-runtime"]"#, r#"["gateway"]"#));
     assert!(last.last("LABEL").contains("org.opencontainers.image.licenses=\"MIT OR Apache-2.0\""));

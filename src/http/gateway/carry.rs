@@ -11,7 +11,7 @@ use crate::domain::frame_edge::{FrameEdge, close_frame};
 use crate::domain::protocol::close;
 use crate::error::{ErrorCode, Fault, chain};
 use crate::http::problem::ApiError;
-use crate::ids::MachineId;
+use crate::ids::{MachineId, SessionId};
 use crate::integrations::private_network::{AddressError, PrivateNetwork};
 use axum::body::Body;
 use axum::extract::Request;
@@ -28,7 +28,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{Instrument, Span};
 
 /// Of the browser's request; the rest is nobody's word on the private side.
 const PASSED: [HeaderName; 8] = [
@@ -133,7 +132,7 @@ impl Carrier {
     pub(super) async fn carry(
         &self,
         mut request: Request,
-        path: &str,
+        session: SessionId,
         machine: &MachineId,
         proof: &str,
     ) -> Result<Response, CarryError> {
@@ -142,15 +141,16 @@ impl Carrier {
         }
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| CarryError::Full)?;
         let browser = hyper::upgrade::on(&mut request);
-        let outgoing = outgoing(request.headers(), path, proof);
+        let outgoing = outgoing(request.headers(), session, proof);
         let stream = self.reach(machine).await?;
         let answer = timeout(self.config.routing.upgrade_timeout(), exchange(stream, outgoing));
         match answer.await.map_err(|_| CarryError::TimedOut)?? {
             Exchanged::Refused(status) => Ok(status.into_response()),
             Exchanged::Accepted(headers, upgraded) => {
-                let line = Line { browser, machine: upgraded, stopping: self.stopping.clone(), silence: self.silence(), room };
-                // It lives as long as the socket does, and ends with the process.
-                tokio::spawn(line.carry().instrument(Span::current()));
+                let (stopping, silence) = (self.stopping.clone(), self.silence());
+                let line = Line { session, browser, machine: upgraded, stopping, silence, room };
+                // As long as the socket, so outside of the request's span, which ends now.
+                tokio::spawn(line.carry());
                 Ok(accepted(&headers))
             }
         }
@@ -201,9 +201,9 @@ fn asks_for_websocket(request: &Request) -> bool {
 }
 
 /// The request as the machine gets it.
-fn outgoing(asked: &HeaderMap, path: &str, proof: &str) -> hyper::Request<Body> {
+fn outgoing(asked: &HeaderMap, session: SessionId, proof: &str) -> hyper::Request<Body> {
     let mut request = hyper::Request::new(Body::empty());
-    *request.uri_mut() = path.parse().unwrap_or_default();
+    *request.uri_mut() = format!("/ws/{session}").parse().unwrap_or_default();
     let headers = request.headers_mut();
     for name in PASSED {
         for value in asked.get_all(&name) {
@@ -253,6 +253,7 @@ async fn exchange(stream: TcpStream, request: hyper::Request<Body>) -> Result<Ex
 
 /// One WebSocket under way.
 struct Line {
+    session: SessionId,
     browser: OnUpgrade,
     machine: Upgraded,
     stopping: watch::Receiver<bool>,
@@ -265,7 +266,7 @@ impl Line {
     async fn carry(self) {
         let begun = Instant::now();
         let Ok(Ok(browser)) = timeout(SWITCH, self.browser).await else {
-            return tracing::info!("the browser went away before its WebSocket was open");
+            return tracing::info!(session.id = %self.session, "the browser went away before its WebSocket was open");
         };
         let (from_browser, to_browser) = tokio::io::split(TokioIo::new(browser));
         let (from_machine, to_machine) = tokio::io::split(TokioIo::new(self.machine));
@@ -282,7 +283,7 @@ impl Line {
             }
         };
         drop(self.room);
-        tracing::info!(carried_ms = begun.elapsed().as_millis() as u64, first, "a carried WebSocket ended");
+        tracing::info!(session.id = %self.session, carried_ms = begun.elapsed().as_millis() as u64, first, "a carried WebSocket ended");
     }
 }
 

@@ -55,7 +55,7 @@ async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Resp
             }
             None => replay(state, &machine, &proof),
         },
-        RoutingMode::Proxy6pn => match state.carrier.carry(request, &format!("/ws/{id}"), &machine, &proof).await {
+        RoutingMode::Proxy6pn => match state.carrier.carry(request, id, &machine, &proof).await {
             Ok(response) => Ok(response),
             Err(error) => {
                 // It may have ended while we knocked.
@@ -76,8 +76,9 @@ async fn machine_of(state: &AppState, id: SessionId) -> Result<MachineId, ApiErr
 }
 
 fn replay(state: &AppState, machine: &MachineId, proof: &str) -> Result<Response, ApiError> {
-    let (app, timeout) = (&state.config.fly.session_app, state.config.routing.connect_timeout().as_millis());
-    let value = format!("app={app};instance={machine};state={proof};timeout={timeout}ms;fallback=force_self");
+    // Whole seconds: the only form that Fly's own examples have.
+    let (app, timeout) = (&state.config.fly.session_app, state.config.routing.connect_timeout().as_secs().max(1));
+    let value = format!("app={app};instance={machine};state={proof};timeout={timeout}s;fallback=force_self");
     let value = HeaderValue::from_str(&value).map_err(|error| ApiError::internal(error.to_string()))?;
     Ok((StatusCode::TEMPORARY_REDIRECT, [(FLY_REPLAY, value)]).into_response())
 }
