@@ -533,13 +533,6 @@ impl CpuKind {
         }
     }
 }
-impl Routing {
-    /// The one to sign with first; others are accepted, and signed with, while they are replaced.
-    pub fn secrets(&self) -> Vec<&SecretString> {
-        let previous = Some(&self.previous_secret).filter(|secret| !secret.expose_secret().is_empty());
-        std::iter::once(&self.secret).chain(previous).collect()
-    }
-}
 impl Keeper {
     pub fn interval(&self) -> Duration {
         ms(self.interval_ms)
@@ -570,6 +563,11 @@ impl Keeper {
     }
 }
 impl Routing {
+    /// The one to sign with first; others are accepted, and signed with, while they are replaced.
+    pub fn secrets(&self) -> Vec<&SecretString> {
+        let previous = Some(&self.previous_secret).filter(|secret| !secret.expose_secret().is_empty());
+        std::iter::once(&self.secret).chain(previous).collect()
+    }
     pub fn connect_timeout(&self) -> Duration {
         ms(self.connect_timeout_ms)
     }

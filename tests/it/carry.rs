@@ -139,8 +139,8 @@ async fn a_machine_hears_of_a_request_only_what_it_needs_and_the_gateways_own_wo
     // The session's own check takes it, and for no other session.
     let secret = SecretString::from(system.sandbox.settings()["INTERVIEW__ROUTING__SECRET"].clone());
     assert_eq!(proof.len(), 1, "{proof:?}");
-    assert!(replay_state::admits(proof[0], &secret, SessionId(machine.session)), "{proof:?}");
-    assert!(!replay_state::admits(proof[0], &secret, SessionId(Uuid::new_v4())));
+    assert!(replay_state::admits(proof[0], &[&secret], SessionId(machine.session)), "{proof:?}");
+    assert!(!replay_state::admits(proof[0], &[&secret], SessionId(Uuid::new_v4())));
 
     // And the browser of the acceptance, what belongs to a WebSocket.
     stream.write_all(ACCEPT.as_bytes()).await.expect("answered");

@@ -44,7 +44,9 @@ impl Browser {
     pub async fn connect_at(address: &str, url: &str, ticket: &str, origin: &str) -> Result<Self, Error> {
         let mut request = url.into_client_request()?;
         request.headers_mut().insert("origin", origin.parse().expect("an origin"));
-        request.headers_mut().insert("sec-websocket-protocol", format!("interview.v1, ticket.{ticket}").parse().expect("protocols"));
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", format!("interview.v1, ticket.{ticket}").parse().expect("protocols"));
         let stream = MaybeTlsStream::Plain(TcpStream::connect(address).await?);
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
         Ok(Self { socket, seen: Vec::new() })
