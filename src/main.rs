@@ -93,7 +93,7 @@ fn with_role(file: Option<PathBuf>, role: Role, session: Option<SessionId>) -> E
     let exit = runtime.block_on(watched(stall_after, async {
         match session {
             Some(session) => roles::session::run_until_signal(config, session, telemetry.meter()).await,
-            None => roles::gateway::run(config, roles::stop_signal()).await,
+            None => roles::gateway::run_until_signal(config, telemetry.meter()).await,
         }
     }));
     telemetry.shutdown();

@@ -137,7 +137,6 @@ pub(crate) fn settings(sandbox: &Sandbox) -> BTreeMap<String, String> {
         ("HTTP__PUBLIC_URL", &urls.front),
         ("HTTP__ALLOWED_ORIGINS", &urls.front),
         ("ROUTING__SECRET", &sandbox.routing_secret),
-        ("ROUTING__PRIVATE_RESOLVER", &format!("{}/private", urls.internal)),
         ("SANDBOX__ENABLED", "true"),
     ]
     .into_iter()

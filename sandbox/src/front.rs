@@ -37,7 +37,7 @@ pub(crate) fn internal(control: &Control) -> Router {
         .nest("/supabase", supabase(control, &control.supabase))
         .nest("/api-video", open_to_browsers(api))
         .nest("/fly", recorder(control, fly::VENDOR, fly::route_name).wrap(machines))
-        .nest("/private", control.fly.resolver())
+        .nest("/private", control.fly.private_router(control.faults.clone()))
         .nest("/otlp", otlp::router(control.traces.clone()))
         .nest("/sandbox", control::router(control.clone()))
 }

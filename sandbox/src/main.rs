@@ -68,6 +68,9 @@ struct Serve {
     /// The longest duration of a call in seconds (an hour at the vendor).
     #[arg(long)]
     longest_call_s: Option<u64>,
+    /// How many milliseconds later than the Machines API the proxy hears of a machine's birth and end.
+    #[arg(long, default_value_t = 200)]
+    proxy_lag_ms: u64,
     /// Do not enforce the vendors' rate limits.
     #[arg(long)]
     no_rate_limits: bool,
@@ -126,6 +129,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
     }
     options.min_part_bytes = arguments.min_part_bytes;
     options.rate_limits = !arguments.no_rate_limits;
+    options.proxy_lag = Duration::from_millis(arguments.proxy_lag_ms);
     if arguments.fast {
         options.encoding_time = Duration::from_millis(200);
         options.boot_time = Duration::from_millis(10);

@@ -43,6 +43,8 @@ pub struct SandboxOptions {
     pub access_token_life: i64,
     /// Between a machine's creation and its process.
     pub boot_time: Duration,
+    /// How much later than the Machines API the proxy hears of a machine's birth and end.
+    pub proxy_lag: Duration,
     /// How long a machine may take to stop before it is killed.
     pub stop_grace: Duration,
     /// Shorten the interviewer's speech and pauses.
@@ -77,6 +79,7 @@ impl SandboxOptions {
             fly_pace: 1.0,
             access_token_life: 3_600,
             boot_time: Duration::from_millis(150),
+            proxy_lag: Duration::from_millis(200),
             stop_grace: Duration::from_secs(5),
             fast: false,
             questions: None,

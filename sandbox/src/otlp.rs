@@ -136,6 +136,11 @@ impl Traces {
             .collect()
     }
 
+    /// The newest value of a gauge, of every process that has one.
+    pub fn gauges_named(&self, name: &str) -> Vec<Gauge> {
+        lock(&self.gauges).iter().filter(|gauge| gauge.name == name).cloned().collect()
+    }
+
     fn add_gauges(&self, request: ExportMetricsServiceRequest) {
         let mut gauges = lock(&self.gauges);
         for group in request.resource_metrics {

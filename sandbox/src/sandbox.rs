@@ -262,11 +262,13 @@ fn stand_ins(options: &SandboxOptions, urls: &Urls, stop: &CancellationToken, ta
             pace: options.fly_pace,
             boot_time: options.boot_time,
             list_lag: Duration::from_millis(150),
+            proxy_lag: options.proxy_lag,
+            private_resolver: format!("{}/private", urls.internal),
             max_machines: 500,
         },
         ledger.clone(),
     );
-    let door = Door::new(fly.clone(), GATEWAY_APP, stop.clone(), tasks.clone());
+    let door = Door::new(fly.clone(), GATEWAY_APP, faults.clone(), stop.clone(), tasks.clone());
     Control { ledger, faults, traces: Traces::new(), supabase, openai, api_video, fly, door }
 }
 

@@ -1,7 +1,7 @@
 //! The tenant's door, from boot to exit. It holds nothing that matters: two of them run side
 //! by side, and either may be replaced at any moment.
 
-use super::{Exit, LINGER, stop_signal};
+use super::{Exit, LINGER, gauges, stop_signal};
 use crate::actors::TaskGuard;
 use crate::actors::gateway::Keepers;
 use crate::actors::gateway::machines::Machines;
@@ -9,12 +9,15 @@ use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
 use crate::error::chain;
 use crate::http::auth::Authority;
+use crate::http::gateway::carry::Carrier;
 use crate::http::gateway::{AppState, router};
+use crate::http::linger::Lingering;
 use crate::integrations::assign::AssignClient;
 use crate::integrations::clients::{Integrations, api_video, http_client, private_network, store};
 use crate::integrations::fly::{FlyClient, FlyOptions};
 use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::supabase::{JwksOptions, JwksVerifier};
+use opentelemetry::metrics::Meter;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +26,7 @@ use tokio::sync::{Notify, watch};
 use url::Url;
 
 /// Serve until `stop`.
-pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
+pub async fn run(config: Config, meter: Meter, stop: impl Future<Output = ()> + Send + 'static) -> Exit {
     let config = Arc::new(config);
     let (closing, closed) = watch::channel(false);
     let started = async {
@@ -33,6 +36,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
     };
     match started.await {
         Ok((state, keepers, listener)) => {
+            gauges::observe_carried(&meter, &state.carrier);
             let keepers = TaskGuard::spawn(keepers.run(closed));
             serve(&config, state, keepers, listener, closing, stop).await
         }
@@ -44,8 +48,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send + 'static
 }
 
 /// As [`run`], stopped by SIGTERM and SIGINT.
-pub async fn run_until_signal(config: Config) -> Exit {
-    run(config, stop_signal()).await
+pub async fn run_until_signal(config: Config, meter: Meter) -> Exit {
+    run(config, meter, stop_signal()).await
 }
 
 /// The keepers alone, without a door: they work beside those of any gateway.
@@ -72,7 +76,7 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let machines = Machines::new(fly.clone(), config.clone())?;
     let assign = AssignClient::new(http.clone(), config.routing.secret.clone(), config.standby.assign_timeout());
     let network = private_network(config, http.clone());
-    let standby = Standby::new(rows.clone(), fly, network, assign, config.clone())?;
+    let standby = Standby::new(rows.clone(), fly, network.clone(), assign, config.clone())?;
     let integrations = Arc::new(Integrations::new(config)?);
     let recording_news = Arc::new(Notify::new());
     let keepers = Keepers::new(
@@ -84,8 +88,9 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
         config.clone(),
         recording_news.clone(),
     );
+    let carrier = Carrier::new(network, config.clone(), stopping.clone());
     let videos = api_video(config, http)?;
-    let state = AppState::new(config.clone(), rows, machines, standby, videos, authority, recording_news, stopping);
+    let state = AppState::new(config.clone(), rows, machines, standby, videos, authority, carrier, recording_news, stopping);
     Ok((state, keepers))
 }
 
@@ -97,10 +102,10 @@ async fn serve(
     closing: watch::Sender<bool>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Exit {
-    let (store, verifier) = (state.store.clone(), state.authority.verifier.clone());
+    let (store, verifier, carrier) = (state.store.clone(), state.authority.verifier.clone(), state.carrier.clone());
     let ready = Arc::new(AtomicBool::new(true));
     let mut closed = closing.subscribe();
-    let served = axum::serve(listener, router(state, ready.clone())).with_graceful_shutdown(async move {
+    let served = axum::serve(Lingering(listener), router(state, ready.clone())).with_graceful_shutdown(async move {
         let _ = closed.wait_for(|closed| *closed).await;
     });
     let mut server = tokio::spawn(served.into_future());
@@ -121,6 +126,10 @@ async fn serve(
             if finished.is_err() {
                 tracing::warn!(error_code = "service_draining", "requests were still under way");
                 server.abort();
+            }
+            // Those are no requests any more: their browsers are told to come back, to another gateway.
+            if tokio::time::timeout(LINGER, carrier.emptied()).await.is_err() {
+                tracing::info!(carried = carrier.carried(), "carried WebSockets were cut");
             }
             // The same for a keeper's pass; what it held is free again when its leases end.
             if tokio::time::timeout(LINGER, keepers.ended()).await.is_err() {

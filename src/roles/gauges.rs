@@ -1,6 +1,7 @@
-//! What of a session process can fill up, as gauges.
+//! What of a process can fill up, as gauges.
 
 use crate::actors::journal::Journal;
+use crate::http::gateway::carry::Carrier;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
@@ -30,5 +31,16 @@ pub fn observe(meter: &Meter, journal: &Journal) {
                 observer.observe(gate.waiting() as u64, &[KeyValue::new("actor", actor)]);
             }
         })
+        .build();
+}
+
+/// WebSockets that a gateway carries at this moment.
+pub fn observe_carried(meter: &Meter, carrier: &Carrier) {
+    let carrier = carrier.clone();
+    let _ = meter
+        .u64_observable_gauge("interview.gateway.carried")
+        .with_unit("{connection}")
+        .with_description("WebSockets that this gateway carries to their machines")
+        .with_callback(move |observer| observer.observe(carrier.carried() as u64, &[]))
         .build();
 }

@@ -12,6 +12,7 @@ mod mishap;
 pub mod model;
 mod original;
 mod policies;
+mod private;
 pub mod proxy;
 mod replay;
 mod runner;
@@ -62,6 +63,10 @@ pub struct FlyOptions {
     pub boot_time: Duration,
     /// How long a new machine is missing from lists.
     pub list_lag: Duration,
+    /// How much later than the Machines API the proxy hears of a machine's birth and end.
+    pub proxy_lag: Duration,
+    /// The base of the private network's resolver, as machines reach it.
+    pub private_resolver: String,
     /// How many machines an app may have before Fly says no.
     pub max_machines: usize,
 }
@@ -198,22 +203,6 @@ impl Fly {
         };
         fly.remember_token(&org_token, Token::Org);
         fly
-    }
-
-    /// Names of the private network, for systems whose DNS cannot be ours: `/{app}/{machine}`
-    /// answers `ip:port`. As in Fly's own DNS, only started machines have an address.
-    pub(crate) fn resolver(&self) -> Router {
-        let fly = self.clone();
-        Router::new().route(
-            "/{app}/{machine}",
-            axum::routing::get(async move |axum::extract::Path((app, id)): axum::extract::Path<(String, String)>| {
-                let machine = fly.machine(&id).filter(|machine| machine.app == app && machine.state() == MachineState::Started);
-                machine
-                    .and_then(|machine| machine.status().address)
-                    .map(|address| address.to_string())
-                    .ok_or(http::StatusCode::NOT_FOUND)
-            }),
-        )
     }
 
     /// The Machines API, to be mounted where `/v1` is.
@@ -372,6 +361,9 @@ impl Fly {
             ("INTERVIEW__HTTP__BIND", address.to_string()),
         ] {
             env.insert(name.to_owned(), value);
+        }
+        if let Some(resolver) = self.resolver_for(&machine.app) {
+            env.insert("INTERVIEW__ROUTING__PRIVATE_RESOLVER".to_owned(), resolver);
         }
         env
     }

@@ -11,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::model::ulid;
 use super::replay::Transform;
+use crate::faults::Connection;
 use crate::listener::Peer;
 
 /// Larger requests cannot be replayed.
@@ -37,6 +38,8 @@ pub(super) struct Original {
     pub(super) body: Kept,
     pub(super) upgrade: Option<OnUpgrade>,
     pub(super) client: Option<SocketAddr>,
+    /// For a fault to cut.
+    pub(super) connection: Option<Connection>,
     pub(super) id: String,
 }
 
@@ -56,7 +59,16 @@ impl Original {
             headers.remove(name);
         }
         let body = if upgrade.is_some() { Kept::Whole(Bytes::new()) } else { Kept::read(body).await };
-        Self { method: parts.method, uri: parts.uri, headers, body, upgrade, client, id: format!("{}-sandbox", ulid()) }
+        Self {
+            method: parts.method,
+            uri: parts.uri,
+            headers,
+            body,
+            upgrade,
+            client,
+            connection: None,
+            id: format!("{}-sandbox", ulid()),
+        }
     }
 
     /// The request for a machine: the original and what the proxy adds.

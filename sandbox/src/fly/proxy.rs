@@ -20,26 +20,32 @@ use super::original::{Original, strip_hop_by_hop};
 use super::replay::{self, Fallback, Replay, Transform};
 use super::target::{self, Missed, Target};
 use super::{Fly, Machine, tunnel};
+use crate::faults::{self, Action, Connection, Faults};
 use crate::ledger::{Entry, header_list};
 use crate::util::now;
 
 pub const VENDOR: &str = "fly-proxy";
 const MAX_HOPS: usize = 10;
 const FIRST_BYTE: Duration = Duration::from_mins(1);
+/// Where faults strike: whatever comes in, and the carrying out of a replay.
+const REQUEST: &str = "request";
+const REPLAY: &str = "replay";
+
 /// The public door.
 #[derive(Clone)]
 pub struct Door {
     fly: Fly,
     /// The app that answers when the host name names none.
     app: String,
+    faults: Faults,
     stop: CancellationToken,
     tasks: TaskTracker,
     tunnels: Arc<AtomicUsize>,
 }
 
 impl Door {
-    pub fn new(fly: Fly, app: impl Into<String>, stop: CancellationToken, tasks: TaskTracker) -> Self {
-        Self { fly, app: app.into(), stop, tasks, tunnels: Arc::default() }
+    pub fn new(fly: Fly, app: impl Into<String>, faults: Faults, stop: CancellationToken, tasks: TaskTracker) -> Self {
+        Self { fly, app: app.into(), faults, stop, tasks, tunnels: Arc::default() }
     }
 
     pub fn router(&self) -> Router {
@@ -67,7 +73,14 @@ async fn enter(State(door): State<Door>, request: Request) -> Response {
     if !door.fly.app(&app).is_some_and(|app| app.is_public()) {
         return refuse(StatusCode::BAD_GATEWAY, "PA04", "no such app, or it has no public address");
     }
+    let connection = request.extensions().get::<Connection>().cloned();
+    if let Some(action) = door.faults.take(VENDOR, REQUEST)
+        && let Some(response) = faults::perform(action, connection.as_ref()).await
+    {
+        return response;
+    }
     let mut original = Original::keep(request).await;
+    original.connection = connection;
     let begun = now();
     let mut hops = Vec::new();
     let mut response = door.deliver(&mut original, app, &mut hops).await;
@@ -107,7 +120,13 @@ impl Door {
         let mut asked: Option<(Arc<Machine>, Replay, Instant)> = None;
         let mut may_replay = true;
         loop {
-            let (machine, connection) = match target::reach(&self.fly, &target, self.tunnels.load(Ordering::Relaxed)).await {
+            let mishap = if asked.is_some() { self.mishap(original.connection.clone()).await } else { None };
+            let reached = match mishap {
+                Some(Ok(response)) => return response,
+                Some(Err(missed)) => Err(missed),
+                None => target::reach(&self.fly, &target, self.tunnels.load(Ordering::Relaxed)).await,
+            };
+            let (machine, connection) = match reached {
                 Ok(reached) => reached,
                 Err(missed) => match asked.take() {
                     Some((source, replay, since)) if replay.fallback.is_some() => {
@@ -159,6 +178,15 @@ impl Door {
         }
     }
 
+    /// What goes wrong on order while a replay is carried out: an answer of the proxy's own, or
+    /// one of its reasons for not reaching the machine.
+    async fn mishap(&self, connection: Option<Connection>) -> Option<Result<Response, Missed>> {
+        match self.faults.take(VENDOR, REPLAY)? {
+            Action::Named(name) => Missed::named(&name).map(Err),
+            action => faults::perform(action, connection.as_ref()).await.map(Ok),
+        }
+    }
+
     fn violation(&self, text: String) {
         self.fly.inner.ledger.violation(VENDOR, text);
     }
@@ -201,6 +229,11 @@ impl Door {
             let mut response = response.map(Body::new);
             strip_hop_by_hop(response.headers_mut());
             return Ok(response);
+        }
+        // Who asks for a replay and accepts the upgrade at the same time gets neither.
+        if response.headers().contains_key(replay::HEADER) {
+            self.violation("a fly-replay came with the 101 of the app that asks for it".to_owned());
+            return Err("the app negotiated the upgrade and asked for a replay".to_owned());
         }
         let client = original.upgrade.take().ok_or("the machine switched protocols without being asked")?;
         Ok(tunnel::open(client, response, &self.tunnels, &self.stop, &self.tasks))

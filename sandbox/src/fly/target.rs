@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use super::model::{MachineState, internal_port};
 use super::runner::Order;
 use super::{Fly, Machine};
+use crate::util::now;
 
 /// The stand-in's door plays the part of Fly's TLS port: services are matched by it.
 const EXTERNAL_PORT: u16 = 443;
@@ -18,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// How long one is that is not known, or gone: news travels slowly at Fly.
 const UNKNOWN_PATIENCE: Duration = Duration::from_millis(1_500);
 const RETRY: Duration = Duration::from_millis(100);
+/// Nobody listens there: what is left of a machine that the proxy still believes in.
+const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
 /// Where the request goes next.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +43,10 @@ pub(super) enum Missed {
 }
 
 impl Missed {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Self::Timeout, Self::RetriesExhausted, Self::NoCandidate].into_iter().find(|missed| missed.as_str() == name)
+    }
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -98,7 +105,11 @@ fn candidates(fly: &Fly, target: &Target, turn: usize) -> (Vec<Arc<Machine>>, bo
                 return false;
             };
             match status.state {
+                // The news of its birth has not come yet.
+                _ if is_news(fly, machine.created) => return false,
                 MachineState::Started => hopeless = false,
+                // Nor that of its end: it is tried in vain.
+                MachineState::Destroyed if is_news(fly, status.updated) => hopeless = false,
                 MachineState::Created | MachineState::Starting | MachineState::Restarting => {
                     hopeless = false;
                     return false;
@@ -119,9 +130,16 @@ fn candidates(fly: &Fly, target: &Target, turn: usize) -> (Vec<Arc<Machine>>, bo
     (found, hopeless)
 }
 
+fn is_news(fly: &Fly, at: time::OffsetDateTime) -> bool {
+    now() - at < fly.options().proxy_lag
+}
+
 /// The address of a machine's service behind an external port.
 fn service_address(machine: &Machine, external: u16) -> Option<SocketAddr> {
     let status = machine.status();
+    if status.state.is_gone() {
+        return Some(NOBODY);
+    }
     let internal = internal_port(&status.config, external)?;
     let address = status.address?;
     // A fallback address on 127.0.0.1 has its own port; otherwise Fly's rule applies.

@@ -53,7 +53,10 @@ struct Tenant {
 }
 
 async fn tenant() -> Tenant {
-    let world = World::start().await;
+    tenant_in(World::start().await).await
+}
+
+async fn tenant_in(world: World) -> Tenant {
     let replay = Arc::new(Mutex::new(String::new()));
     let wish = Arc::clone(&replay);
     // As axum must do it on Fly: no upgrade here, a plain answer with the header.
@@ -66,7 +69,13 @@ async fn tenant() -> Tenant {
             (StatusCode::TEMPORARY_REDIRECT, [("fly-replay", value)]).into_response()
         }
     };
-    let front = Router::new().route("/replay/{*rest}", any(gateway)).fallback(mirror);
+    // And as it must not: the upgrade accepted, and a replay asked for.
+    let hasty = |upgrade: WebSocketUpgrade| async move {
+        let mut response = upgrade.on_upgrade(|_| async {});
+        response.headers_mut().insert("fly-replay", http::HeaderValue::from_static("app=interviews-demo-s"));
+        response
+    };
+    let front = Router::new().route("/replay/{*rest}", any(gateway)).route("/hasty", get(hasty)).fallback(mirror);
     let inner = Router::new().route("/replay/ws", get(echo)).fallback(mirror);
     let (front, inner) = (serve(front).await, serve(inner).await);
     let fly = world.sandbox.fly();
@@ -187,4 +196,123 @@ async fn without_a_public_address_there_is_no_way_in() {
     let world = World::start().await;
     world.sandbox.fly().register_app(GATEWAY, "tenant-demo", false);
     assert_eq!(answer(world.http.get(world.front("/healthz"))).await.0, 502);
+}
+
+#[tokio::test]
+async fn the_proxy_hears_late_of_births_and_of_ends() {
+    let lag = Duration::from_secs(3);
+    let tenant = tenant_in(World::with(|options| options.proxy_lag = lag).await).await;
+    let get = || tenant.world.http.get(tenant.world.front("/replay/x"));
+    assert_eq!(answer(tenant.world.http.get(tenant.world.front("/healthz"))).await.0, 503, "not even the gateway is known");
+    tokio::time::sleep(lag).await;
+    assert_eq!(answer(get()).await.0, 200);
+
+    let fly = tenant.world.sandbox.fly();
+    let address = fly.machine(&tenant.session).unwrap().status().address.unwrap();
+    let newer = fly.register_machine(SESSIONS, "s-2", address, config()).unwrap();
+    *tenant.replay.lock().unwrap() = format!("app={SESSIONS};instance={newer};timeout=10s;fallback=force_self");
+    let (status, reason) = answer(get()).await;
+    assert_eq!(status, 410, "started, and not known: {reason}");
+    assert!(reason.as_str().unwrap().contains("reason=no_candidate"), "{reason}");
+    tokio::time::sleep(lag).await;
+    assert_eq!(answer(get()).await.0, 200);
+
+    // Destroyed, and still believed in: tried in vain for as long as the replay may take.
+    assert!(fly.lose(&newer));
+    let gone = fly.machine(&newer).unwrap();
+    gone.wait_for(&[interview_sandbox::fly::model::MachineState::Destroyed], Duration::from_secs(5)).await.unwrap();
+    *tenant.replay.lock().unwrap() = format!("app={SESSIONS};instance={newer};timeout=300ms;fallback=force_self");
+    let (_, reason) = answer(get()).await;
+    assert!(reason.as_str().unwrap().contains("reason=timeout"), "{reason}");
+    tokio::time::sleep(lag).await;
+    let (_, reason) = answer(get()).await;
+    assert!(reason.as_str().unwrap().contains("reason=no_candidate"), "{reason}");
+}
+
+#[tokio::test]
+async fn replays_fail_on_order_with_each_reason() {
+    let tenant = tenant().await;
+    let get = || tenant.world.http.get(tenant.world.front("/replay/x"));
+    let fault = |route: &str, action: Value| {
+        let body = json!({ "vendor": "fly-proxy", "route": route, "action": action });
+        tenant.world.http.post(tenant.world.internal("/sandbox/faults")).json(&body)
+    };
+    for reason in ["timeout", "retries_exhausted", "no_candidate"] {
+        assert_eq!(answer(fault("replay", reason.into())).await.0, 201);
+        let (status, told) = answer(get()).await;
+        assert!(status == 410 && told.as_str().unwrap().contains(&format!("reason={reason}")), "{told}");
+        assert_eq!(answer(get()).await.0, 200, "once only");
+    }
+    assert_eq!(answer(fault("replay", json!({ "status": 502, "body": "PR04: could not connect" }))).await.0, 201);
+    // It waits for a replay; other requests pass.
+    assert_eq!(answer(tenant.world.http.get(tenant.world.front("/x"))).await.0, 200);
+    assert_eq!(answer(get()).await.0, 502);
+    assert_eq!(answer(fault("request", "drop".into())).await.0, 201);
+    assert!(get().send().await.is_err(), "the connection is closed");
+}
+
+#[tokio::test]
+async fn who_accepts_the_upgrade_and_asks_for_a_replay_gets_neither() {
+    let tenant = tenant().await;
+    let url = tenant.world.front("/hasty").replace("http", "ws");
+    match tokio_tungstenite::connect_async(url).await {
+        Err(tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 502),
+        other => panic!("{other:?}"),
+    }
+    let violations = tenant.world.sandbox.ledger().violations();
+    assert!(violations.iter().any(|violation| violation.text.contains("101")), "{violations:?}");
+}
+
+#[tokio::test]
+async fn a_private_network_tells_its_names_to_its_own_machines_only() {
+    let world = World::with(|options| options.runtime = vec!["/bin/sh".into(), "-c".into(), "env; exec sleep 60".into()]).await;
+    let fly = world.sandbox.fly();
+    let mut found = Vec::new();
+    for (app, network) in [(SESSIONS, "tenant-demo"), ("interviews-rival-s", "tenant-rival")] {
+        fly.register_app(app, network, false);
+        let body = json!({ "name": "m", "config": { "image": "i" } });
+        let (status, machine) = answer(world.fly(reqwest::Method::POST, &format!("/apps/{app}/machines")).json(&body)).await;
+        assert_eq!(status, 200, "{machine}");
+        let id = machine["id"].as_str().unwrap().to_owned();
+        fly.machine(&id)
+            .unwrap()
+            .wait_for(&[interview_sandbox::fly::model::MachineState::Started], Duration::from_secs(5))
+            .await
+            .unwrap();
+        // What its process was given, as it tells itself.
+        let log = fly.options().data_dir.join(format!("{app}-m-{id}.log"));
+        let mut resolver = None;
+        for _ in 0..100 {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            resolver =
+                text.lines().find_map(|line| line.strip_prefix("INTERVIEW__ROUTING__PRIVATE_RESOLVER=")).map(str::to_owned);
+            if resolver.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        found.push((app, id, resolver.unwrap()));
+    }
+    let ask = async |resolver: &str, app: &str, id: &str| answer(world.http.get(format!("{resolver}/{app}/{id}"))).await;
+    for (own, other) in [(0, 1), (1, 0)] {
+        let ((app, id, resolver), (other_app, other_id, _)) = (&found[own], &found[other]);
+        let (status, address) = ask(resolver, app, id).await;
+        assert_eq!(status, 200);
+        let listens = fly.machine(id).unwrap().status().address.unwrap();
+        assert_eq!(address.as_str().unwrap().trim(), listens.to_string());
+        assert_eq!(ask(resolver, other_app, other_id).await.0, 404, "another tenant's");
+        assert_eq!(ask(resolver, app, other_id).await.0, 404);
+        let outside = resolver.replace(&world.internal(""), &world.front(""));
+        assert_ne!(ask(&outside, app, id).await.0, 200, "not through the public door");
+    }
+    let (app, id, resolver) = &found[0];
+    let guessed = format!("{}/{}", resolver.rsplit_once('/').unwrap().0, "0".repeat(32));
+    assert_eq!(ask(&guessed, app, id).await.0, 404);
+    assert!(fly.lose(id));
+    fly.machine(id)
+        .unwrap()
+        .wait_for(&[interview_sandbox::fly::model::MachineState::Destroyed], Duration::from_secs(5))
+        .await
+        .unwrap();
+    assert_eq!(ask(resolver, app, id).await.0, 404, "only started machines have a name");
 }

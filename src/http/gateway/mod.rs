@@ -1,5 +1,6 @@
 //! What the tenant's door serves: the HTTP API, the way to a session's WebSocket, the web app.
 
+pub mod carry;
 mod directory;
 mod events;
 mod hooks;
@@ -14,6 +15,7 @@ mod tickets;
 mod transcript_text;
 mod view;
 
+use self::carry::Carrier;
 use crate::actors::gateway::machines::Machines;
 use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
@@ -48,6 +50,7 @@ pub struct AppState {
     pub standby: Standby,
     pub api_video: ApiVideoClient,
     pub authority: Authority,
+    pub carrier: Carrier,
     /// Told to the keeper of the recordings.
     recording_news: Arc<Notify>,
     watchers: Arc<Semaphore>,
@@ -64,11 +67,12 @@ impl AppState {
         standby: Standby,
         api_video: ApiVideoClient,
         authority: Authority,
+        carrier: Carrier,
         recording_news: Arc<Notify>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
-        Self { config, store, machines, standby, api_video, authority, recording_news, watchers, stopping }
+        Self { config, store, machines, standby, api_video, authority, carrier, recording_news, watchers, stopping }
     }
 
     /// The session as this person sees it; 404 for everyone else's.

@@ -1,7 +1,8 @@
-//! The way to a session's WebSocket: Fly's proxy is told to hand the request to its machine.
+//! The way to a session's WebSocket: Fly's proxy is told to hand the request to its machine, or
+//! this gateway carries it there.
 //!
-//! The upgrade is the session machine's to accept; answering it here would keep the proxy
-//! from replaying it.
+//! With `fly_replay` the upgrade is the session machine's to accept; answering it here would
+//! keep the proxy from replaying it.
 
 use super::{AppState, session_id};
 use crate::clock;
@@ -9,9 +10,9 @@ use crate::config::RoutingMode;
 use crate::error::ErrorCode;
 use crate::http::problem::ApiError;
 use crate::http::replay_state;
-use crate::ids::SessionId;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use crate::ids::{MachineId, SessionId};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::time::Duration;
 
@@ -23,16 +24,17 @@ const UUID_CHARS: usize = 36;
 pub(super) async fn by_path(
     State(state): State<AppState>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    route(&state, session_id(&id)?, &headers).await
+    route(&state, session_id(&id)?, request).await
 }
 
 /// `GET /ws` at `interview-{session_id}.…`
-pub(super) async fn by_host(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+pub(super) async fn by_host(State(state): State<AppState>, request: Request) -> Result<Response, ApiError> {
+    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let id = session_in_host(host).ok_or_else(ApiError::session_not_found)?;
-    route(&state, session_id(id)?, &headers).await
+    let id = session_id(id)?;
+    route(&state, id, request).await
 }
 
 /// The UUID at the end of the first label.
@@ -41,30 +43,47 @@ fn session_in_host(host: &str) -> Option<&str> {
     label.get(label.len().checked_sub(UUID_CHARS)?..)
 }
 
-async fn route(state: &AppState, id: SessionId, headers: &HeaderMap) -> Result<Response, ApiError> {
+async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Response, ApiError> {
+    let machine = machine_of(state, id).await?;
+    let proof = replay_state::sign(&state.config.routing.secrets(), id, clock::now());
+    match state.config.routing.mode {
+        RoutingMode::FlyReplay => match request.headers().get(FLY_REPLAY_FAILED) {
+            // The proxy tried and gave the request back; it cannot be replayed a second time.
+            Some(failure) => {
+                let failure = failure.to_str().unwrap_or("?");
+                Err(not_ready("the session is starting").because(format!("fly-replay-failed: {failure}")))
+            }
+            None => replay(state, &machine, &proof),
+        },
+        RoutingMode::Proxy6pn => match state.carrier.carry(request, id, &machine, &proof).await {
+            Ok(response) => Ok(response),
+            Err(error) => {
+                // It may have ended while we knocked.
+                machine_of(state, id).await?;
+                Err(error.into())
+            }
+        },
+    }
+}
+
+/// The machine of a session that is not over.
+async fn machine_of(state: &AppState, id: SessionId) -> Result<MachineId, ApiError> {
     let row = state.store.route(id).await?.ok_or_else(ApiError::session_not_found)?;
     if row.phase.is_terminal() {
         return Err(ApiError::session_over());
     }
-    let Some(machine) = row.machine else { return Err(not_ready("the session's machine is being made")) };
-    // The proxy tried and gave the request back; it cannot be replayed a second time.
-    if let Some(failure) = headers.get(FLY_REPLAY_FAILED) {
-        return Err(
-            not_ready("the session is starting").because(format!("fly-replay-failed: {}", failure.to_str().unwrap_or("?")))
-        );
-    }
-    match state.config.routing.mode {
-        RoutingMode::FlyReplay => {
-            let signed = replay_state::sign(&state.config.routing.secrets(), id, clock::now());
-            let app = &state.config.fly.session_app;
-            let value = format!("app={app};instance={machine};state={signed};timeout=10s;fallback=force_self");
-            let value = HeaderValue::from_str(&value).map_err(|error| ApiError::internal(error.to_string()))?;
-            Ok((StatusCode::TEMPORARY_REDIRECT, [(FLY_REPLAY, value)]).into_response())
-        }
-    }
+    row.machine.ok_or_else(|| not_ready("the session's machine is being made"))
 }
 
-fn not_ready(detail: &'static str) -> ApiError {
+fn replay(state: &AppState, machine: &MachineId, proof: &str) -> Result<Response, ApiError> {
+    // Whole seconds: the only form that Fly's own examples have.
+    let (app, timeout) = (&state.config.fly.session_app, state.config.routing.connect_timeout().as_secs().max(1));
+    let value = format!("app={app};instance={machine};state={proof};timeout={timeout}s;fallback=force_self");
+    let value = HeaderValue::from_str(&value).map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok((StatusCode::TEMPORARY_REDIRECT, [(FLY_REPLAY, value)]).into_response())
+}
+
+pub(super) fn not_ready(detail: &'static str) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::SessionNotReady, detail).retry_after(Duration::from_secs(2))
 }
 

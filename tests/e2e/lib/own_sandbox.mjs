@@ -22,6 +22,7 @@ async function freePort() {
   return port;
 }
 
+/** `flags` may depend on the port, as a function of it. */
 export async function startSandbox(flags) {
   const data = await mkdtemp(join(tmpdir(), 'interview-sandbox-'));
   const port = await freePort();
@@ -34,7 +35,7 @@ export async function startSandbox(flags) {
       ...['--port', port, '--data-dir', data],
       ...['--runtime', place('RUNTIME_BIN', 'target/debug/interview-runtime')],
       ...['--web-dir', place('WEB_DIST', 'web/dist'), '--seed', join(ROOT, 'config/sandbox_seed.sql')],
-      ...flags,
+      ...(typeof flags === 'function' ? flags(port) : flags),
     ].map(String),
     { stdio: ['ignore', 'pipe', 'pipe'] },
   );

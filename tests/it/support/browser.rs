@@ -23,7 +23,15 @@ impl Browser {
     }
 
     pub async fn connect_from(url: &str, ticket: &str, origin: &str) -> Result<Self, Error> {
+        Self::connect_with(url, ticket, origin, &[]).await
+    }
+
+    /// With further headers, or another `host` than the address has.
+    pub async fn connect_with(url: &str, ticket: &str, origin: &str, headers: &[(&'static str, &str)]) -> Result<Self, Error> {
         let mut request = url.into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
+        }
         request.headers_mut().insert("origin", origin.parse().expect("an origin"));
         let protocols = if ticket.is_empty() { "interview.v1".to_owned() } else { format!("interview.v1, ticket.{ticket}") };
         request.headers_mut().insert("sec-websocket-protocol", protocols.parse().expect("protocols"));

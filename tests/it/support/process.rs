@@ -57,6 +57,26 @@ impl World {
         process
     }
 
+    /// A gateway on all addresses of the machine; `address` is one of them.
+    pub fn spawn_gateway(&self) -> Process {
+        let nobody = "http://127.0.0.1:9";
+        let address = super::free_address();
+        let bind = format!("[::]:{}", address.port());
+        let mut command = Command::new(binary());
+        command.arg("gateway").envs(self.keys(
+            address,
+            &[
+                ("INTERVIEW__HTTP__BIND", &bind),
+                ("INTERVIEW__FLY__BASE_URL", nobody),
+                ("INTERVIEW__FLY__API_TOKEN", "none"),
+                ("INTERVIEW__FLY__SESSION_APP", "interviews-s"),
+                ("INTERVIEW__FLY__IMAGE", "registry.fly.io/interview-runtime"),
+                ("INTERVIEW__SUPABASE__ISSUER", nobody),
+            ],
+        ));
+        Self::follow(command, address, SessionId(uuid::Uuid::nil()))
+    }
+
     fn spawn_as(&self, mut command: Command, session: SessionId, overrides: &[(&str, &str)]) -> Process {
         command.arg("session").env("SESSION_ID", session.to_string());
         self.spawn_process(command, session, overrides)
@@ -64,8 +84,12 @@ impl World {
 
     fn spawn_process(&self, mut command: Command, session: SessionId, overrides: &[(&str, &str)]) -> Process {
         let address = super::free_address();
+        command.envs(self.keys(address, overrides));
+        Self::follow(command, address, session)
+    }
+
+    fn follow(mut command: Command, address: SocketAddr, session: SessionId) -> Process {
         let mut child = command
-            .envs(self.keys(address, overrides))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
