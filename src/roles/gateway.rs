@@ -75,9 +75,9 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let recording_news = Arc::new(Notify::new());
     let keepers =
         Keepers::new(rows.clone(), Arc::new(database), machines.clone(), integrations, config.clone(), recording_news.clone());
-    let carrier = Carrier::new(private_network(config, http.clone()), config.clone(), stopping.clone());
+    let carrier = Carrier::new(private_network(config, http.clone()), config.clone(), stopping);
     let videos = api_video(config, http)?;
-    let state = AppState::new(config.clone(), rows, machines, videos, authority, carrier, recording_news, stopping);
+    let state = AppState::new(config.clone(), rows, machines, videos, authority, carrier, recording_news);
     Ok((state, keepers))
 }
 

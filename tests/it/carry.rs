@@ -27,6 +27,7 @@ async fn start(more: &[(&str, &str)]) -> System {
         ("ROUTING__UPGRADE_TIMEOUT_MS", "1500"),
         ("KEEPER__LOST_AFTER_MS", "120000"),
         ("KEEPER__STUCK_AFTER_MS", "120000"),
+        ("FLY__START_DEADLINE_MS", "120000"),
     ];
     System::start_with(&[&keys, more].concat()).await
 }
