@@ -51,7 +51,7 @@ impl Stage {
 
     fn last(&self, name: &str) -> &str {
         let found = self.instructions.iter().rev().find(|(word, _)| word == name);
-        found.map(|(_, rest)| rest.as_str()).unwrap_or_else(|| panic!("no {name}"))
+        found.map_or_else(|| panic!("no {name}"), |(_, rest)| rest.as_str())
     }
 
     /// Sources of its COPYs: from where (empty: the build context), and what.
