@@ -77,11 +77,11 @@ mod tests {
         match payload {
             0..=125 => frame.push(mask | payload as u8),
             126..=0xffff => {
-                frame.push(mask | 126);
+                frame.push(mask | 0x7e);
                 frame.extend((payload as u16).to_be_bytes());
             }
             _ => {
-                frame.push(mask | 127);
+                frame.push(mask | 0x7f);
                 frame.extend((payload as u64).to_be_bytes());
             }
         }

@@ -88,9 +88,9 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
         config.clone(),
         recording_news.clone(),
     );
-    let carrier = Carrier::new(network, config.clone(), stopping.clone());
+    let carrier = Carrier::new(network, config.clone(), stopping);
     let videos = api_video(config, http)?;
-    let state = AppState::new(config.clone(), rows, machines, standby, videos, authority, carrier, recording_news, stopping);
+    let state = AppState::new(config.clone(), rows, machines, standby, videos, authority, carrier, recording_news);
     Ok((state, keepers))
 }
 

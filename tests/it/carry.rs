@@ -27,6 +27,7 @@ async fn start(more: &[(&str, &str)]) -> System {
         ("ROUTING__UPGRADE_TIMEOUT_MS", "1500"),
         ("KEEPER__LOST_AFTER_MS", "120000"),
         ("KEEPER__STUCK_AFTER_MS", "120000"),
+        ("FLY__START_DEADLINE_MS", "120000"),
     ];
     System::start_with(&[&keys, more].concat()).await
 }
@@ -172,7 +173,7 @@ async fn bytes_pass_as_they_are_and_both_ends_end_in_order() {
                 left = more;
             }
         };
-        let (_, read) = timeout(PATIENCE, async { tokio::join!(write, to.read_exact(&mut got)) }).await.expect("in time");
+        let ((), read) = timeout(PATIENCE, async { tokio::join!(write, to.read_exact(&mut got)) }).await.expect("in time");
         read.expect("all of it");
         assert!(got == sent, "up: {up}");
     }
@@ -237,7 +238,7 @@ async fn a_machine_that_is_slow_mute_confused_or_unwilling_is_answered_for() {
                 None => assert_eq!(rest(&mut stream).await, b""),
             }
         };
-        let (_, (status, retry, problem)) = tokio::join!(behave, refusal(&system, &path, &[]));
+        let ((), (status, retry, problem)) = tokio::join!(behave, refusal(&system, &path, &[]));
         assert_eq!((status, problem["code"].as_str()), (503, Some("session_not_ready")), "{what}: {problem}");
         assert!(retry.is_some() && problem["retryable"] == true, "{what}: {problem}");
     }
@@ -249,7 +250,7 @@ async fn a_machine_that_is_slow_mute_confused_or_unwilling_is_answered_for() {
         let (mut stream, _) = machine.asked().await;
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno!\n").await.expect("taken");
     };
-    let (_, (status, _, _)) = tokio::join!(behave, refusal(&system, &path, &[]));
+    let ((), (status, _, _)) = tokio::join!(behave, refusal(&system, &path, &[]));
     assert_eq!(status, 403);
 
     // Nobody listens.
@@ -275,8 +276,8 @@ async fn what_is_carried_is_bounded_in_number_in_bytes_and_in_silence() {
 
     // A browser that does not read: its machine's words wait in TCP, not in the gateway.
     let mut written = 0;
-    let chunk = frame(&[7; 60_000]);
-    while let Ok(Ok(())) = timeout(Duration::from_millis(1_000), machine.write_all(&chunk)).await {
+    let chunk = frame(&vec![7; 60_000]);
+    while let Ok(Ok(())) = timeout(Duration::from_secs(1), machine.write_all(&chunk)).await {
         written += chunk.len();
         assert!(written < 64 << 20, "nothing holds it back");
     }

@@ -153,6 +153,7 @@ async fn a_machine_that_is_starting_gone_or_done_with_is_told_apart(mode: &str) 
         ("ROUTING__CONNECT_TIMEOUT_MS", "2500"),
         ("KEEPER__LOST_AFTER_MS", "120000"),
         ("KEEPER__STUCK_AFTER_MS", "120000"),
+        ("FLY__START_DEADLINE_MS", "120000"),
     ])
     .await;
     let recruiter = system.sign_in("recruiter@demo.test").await;

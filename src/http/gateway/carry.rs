@@ -117,6 +117,11 @@ impl Carrier {
         Self { network, config, room, stopping }
     }
 
+    /// True once the process is told to stop.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.clone()
+    }
+
     /// How many there are now.
     pub fn carried(&self) -> usize {
         self.config.routing.max_carried.saturating_sub(self.room.available_permits())

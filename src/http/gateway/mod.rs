@@ -69,9 +69,10 @@ impl AppState {
         authority: Authority,
         carrier: Carrier,
         recording_news: Arc<Notify>,
-        stopping: watch::Receiver<bool>,
     ) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
+        // Streams of events and carried WebSockets end at the same word.
+        let stopping = carrier.stopping();
         Self { config, store, machines, standby, api_video, authority, carrier, recording_news, watchers, stopping }
     }
 
