@@ -73,10 +73,12 @@ async fn serve(http: SessionHttp, socket: WebSocket, ticket: Option<String>, ori
     let Some(Attached { connection, socket, outgoing }) = attach(&http).await else {
         return part(sink, stream, Farewell::Ours(close::TRY_LATER, "the interview is restarting")).await;
     };
-    // Whichever ends first ends the other: the socket is one thing.
+    // Whichever ends first ends the other: the socket is one thing. When a tree ends both may, and
+    // what the line was told to say goes before the listener's silence.
     let farewell = tokio::select! {
-        farewell = read(&http, &mut stream, socket) => farewell,
+        biased;
         farewell = write(&http, &mut sink, outgoing) => farewell,
+        farewell = read(&http, &mut stream, socket) => farewell,
     };
     detach(&http, connection);
     part(sink, stream, farewell).await;
