@@ -320,6 +320,41 @@ async fn a_gateway_that_stops_says_so_between_two_frames_and_never_inside_one() 
     system.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_carried_socket_costs_its_buffers_and_little_more() {
+    const LINES: usize = 300;
+    let system = start(&[]).await;
+    let pid = system.sandbox.fly().machines(GATEWAY_APP)[0].status().pid.expect("it runs");
+    let memory_kib = || -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    };
+    let machine = Machine::of(&system).await;
+    let path = format!("/ws/{}", machine.session);
+    let mut lines = Vec::new();
+    let mut before = 0;
+    for number in 0..LINES + 20 {
+        // The first ones warm everything up.
+        if number == 20 {
+            before = memory_kib();
+        }
+        let mut browser = ask(&system, &path, "").await;
+        let mut accepted = machine.accepts().await;
+        assert!(head(&mut browser).await.starts_with("HTTP/1.1 101"));
+        // Both ways have been used.
+        browser.write_all(&[0x82, 0]).await.expect("taken");
+        accepted.read_u16().await.expect("passed on");
+        accepted.write_all(&[0x82, 0]).await.expect("taken");
+        browser.read_u16().await.expect("passed on");
+        lines.push((browser, accepted));
+    }
+    let each = memory_kib().saturating_sub(before) / LINES as u64;
+    println!("{each} KiB of memory for each of {LINES} carried WebSockets");
+    assert!(each < 100, "{each} KiB each");
+    system.stop().await;
+}
+
 /// The exit code of the gateway's last process.
 async fn wait_for_exit(system: &System) -> Option<i64> {
     let gateway = system.sandbox.fly().machines(GATEWAY_APP).remove(0);
