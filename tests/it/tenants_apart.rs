@@ -296,7 +296,9 @@ async fn no_database_login_of_one_tenant_sees_a_row_of_the_other_whatever_it_cla
     }
 
     // The check can fail: without the binding claims are believed, without a policy they are not even asked for.
-    let run = async |sql: &str| drop(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(admin).await.expect("it runs"));
+    let run = async |sql: &str| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(admin).await.expect("it runs");
+    };
     run("delete from app.tenant_logins where login = 'interview_tenant_rival'").await;
     let unbound = seen(&rivals_login, DEMO, session, &tables).await;
     assert!(unbound.iter().any(|leak| leak == "interview_gateway: sessions"), "{unbound:?}");
