@@ -251,6 +251,7 @@ impl Process {
         // When the process must be gone, once it was told to stop.
         let mut deadline: Option<Deadline> = None;
         let (mut trees, born) = (History::default(), Instant::now());
+        let mut finished = false;
         let exit = loop {
             let end = tokio::select! {
                 end = &mut ended => end,
@@ -269,6 +270,7 @@ impl Process {
             match end {
                 Ok(TreeEnd::Finished(phase)) => {
                     tracing::info!(phase = phase.as_str(), "the interview is over");
+                    finished = true;
                     break Exit::Done;
                 }
                 Ok(TreeEnd::Interrupted) => break Exit::Interrupted,
@@ -309,6 +311,9 @@ impl Process {
         drop(heart);
         let deadline = deadline.unwrap_or_else(|| Deadline::after(self.config.session.shutdown_timeout()));
         self.last_flush(deadline.flush).await;
+        // A tree that takes up an end which only the journal knows finishes before that is stored:
+        // then the interview is not over, and the machine starts us again.
+        let exit = if finished && self.journal.backlog().0 > 0 { Exit::Failed } else { exit };
         let _ = closing.send(true);
         let lingering = || deadline.exit.min(Instant::now() + LINGER);
         let _ = tokio::time::timeout_at(lingering(), server.ended()).await;
