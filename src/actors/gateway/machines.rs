@@ -19,15 +19,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Where the session process listens inside its machine.
-pub(super) const SESSION_PORT: u16 = 8080;
+const SESSION_PORT: u16 = 8080;
 const CREATE_ATTEMPTS: u32 = 4;
 /// Lists lag behind creations by about this much.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Starts of the process by its machine, after the first; times the attempts, what a process
 /// that cannot start costs at most.
-pub(super) const RESTARTS: u32 = 3;
-pub(super) const MANAGED_BY: &str = "interview-runtime";
+const RESTARTS: u32 = 3;
+const MANAGED_BY: &str = "interview-runtime";
 
 /// Whose machine is asked for.
 #[derive(Clone, Debug)]
@@ -206,35 +206,56 @@ impl Machines {
     }
 
     fn spec(&self, order: &MachineOrder, region: Option<String>) -> MachineSpec {
-        let (fly, tenant) = (&self.config.fly, self.config.tenant.id.to_string());
-        let size = fly.size(order.importance);
-        let pairs = |pairs: &[(&str, String)]| -> BTreeMap<String, String> {
-            pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
-        };
-        MachineSpec {
+        let (session, tenant) = (order.session.to_string(), self.config.tenant.id.to_string());
+        let blueprint = Blueprint {
             name: machine_name(order.session, order.attempt),
             region,
+            image: &self.config.fly.image,
+            command: "session",
+            importance: order.importance,
+            env: &[
+                ("SESSION_ID", session.clone()),
+                ("CANDIDATE_ID", order.candidate.to_string()),
+                ("POSITION_ID", order.position.to_string()),
+            ],
+            metadata: &[("session_id", session), ("attempt", order.attempt.to_string())],
+        };
+        blueprint.draw(&self.config, &tenant)
+    }
+}
+
+/// A machine of the session app, made for a session or to wait for one.
+pub(super) struct Blueprint<'a> {
+    pub(super) name: String,
+    pub(super) region: Option<String>,
+    pub(super) image: &'a str,
+    pub(super) command: &'a str,
+    pub(super) importance: Importance,
+    pub(super) env: &'a [(&'a str, String)],
+    pub(super) metadata: &'a [(&'a str, String)],
+}
+
+impl Blueprint<'_> {
+    pub(super) fn draw(self, config: &Config, tenant: &str) -> MachineSpec {
+        let size = config.fly.size(self.importance);
+        let with = |pairs: &[(&str, String)], common: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let own = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+            own.chain(common.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))).collect()
+        };
+        MachineSpec {
+            name: self.name,
+            region: self.region,
             skip_launch: false,
-            min_secrets_version: fly.min_secrets_version(),
+            min_secrets_version: config.fly.min_secrets_version(),
             config: MachineConfig {
-                image: fly.image.clone(),
-                init: Some(Init { cmd: vec!["session".to_owned()] }),
-                env: pairs(&[
-                    ("SESSION_ID", order.session.to_string()),
-                    ("TENANT_ID", tenant.clone()),
-                    ("CANDIDATE_ID", order.candidate.to_string()),
-                    ("POSITION_ID", order.position.to_string()),
-                ]),
+                image: self.image.to_owned(),
+                init: Some(Init { cmd: vec![self.command.to_owned()] }),
+                env: with(self.env, &[("TENANT_ID", tenant)]),
                 guest: Guest { cpu_kind: size.cpu_kind.as_str().to_owned(), cpus: size.cpus, memory_mb: size.memory_mb },
                 auto_destroy: true,
                 restart: Restart { policy: RestartPolicy::OnFailure, max_retries: Some(RESTARTS) },
                 stop_config: StopConfig { signal: "SIGTERM".to_owned(), timeout: "60s".to_owned() },
-                metadata: pairs(&[
-                    ("session_id", order.session.to_string()),
-                    ("attempt", order.attempt.to_string()),
-                    ("tenant_id", tenant),
-                    ("managed_by", MANAGED_BY.to_owned()),
-                ]),
+                metadata: with(self.metadata, &[("tenant_id", tenant), ("managed_by", MANAGED_BY)]),
                 services: vec![Service::web(SESSION_PORT, "/healthz")],
                 metrics: None,
             },

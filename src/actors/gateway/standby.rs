@@ -4,7 +4,7 @@
 //! one machine after the other, so that a session that needs one made is not far behind in
 //! Fly's queue.
 
-use super::machines::{MANAGED_BY, MachineOrder, RESTARTS, SESSION_PORT};
+use super::machines::{Blueprint, MachineOrder};
 use super::{Duty, StoreError};
 use crate::actors::TaskGuard;
 use crate::backoff::Backoff;
@@ -16,10 +16,7 @@ use crate::error::{ErrorCode, Fault, chain};
 use crate::ids::{MachineId, SessionId, StandbyId};
 use crate::integrations::assign::AssignClient;
 use crate::integrations::call_error::CallError;
-use crate::integrations::fly::{
-    CreateOutcome, FlyClient, Guest, Init, Machine, MachineConfig, MachineSpec, Restart, RestartPolicy, Service, StateGroup,
-    StopConfig,
-};
+use crate::integrations::fly::{CreateOutcome, FlyClient, Machine, MachineSpec, StateGroup};
 use crate::integrations::private_network::{AddressError, PrivateNetwork};
 use crate::integrations::signature;
 use crate::integrations::store::gateway::GatewayStore;
@@ -339,30 +336,16 @@ impl Standby {
     }
 
     fn spec(&self, row: &StandbyRow) -> MachineSpec {
-        let (tenant, size) = (self.config.tenant.id.to_string(), self.config.fly.size(WAITING));
-        let metadata = [("role", "standby".to_owned()), ("managed_by", MANAGED_BY.to_owned()), ("image", row.image.clone())];
-        MachineSpec {
+        let blueprint = Blueprint {
             name: standby_name(row.id),
             region: Some(row.region.clone()).filter(|region| !region.is_empty()),
-            skip_launch: false,
-            min_secrets_version: None,
-            config: MachineConfig {
-                image: row.image.clone(),
-                init: Some(Init { cmd: vec!["standby".to_owned()] }),
-                env: [("TENANT_ID".to_owned(), tenant.clone())].into(),
-                guest: Guest { cpu_kind: size.cpu_kind.as_str().to_owned(), cpus: size.cpus, memory_mb: size.memory_mb },
-                auto_destroy: true,
-                restart: Restart { policy: RestartPolicy::OnFailure, max_retries: Some(RESTARTS) },
-                stop_config: StopConfig { signal: "SIGTERM".to_owned(), timeout: "60s".to_owned() },
-                metadata: metadata
-                    .into_iter()
-                    .chain([("tenant_id", tenant)])
-                    .map(|(key, value)| (key.to_owned(), value))
-                    .collect(),
-                services: vec![Service::web(SESSION_PORT, "/healthz")],
-                metrics: None,
-            },
-        }
+            image: &row.image,
+            command: "standby",
+            importance: WAITING,
+            env: &[],
+            metadata: &[("role", "standby".to_owned()), ("image", row.image.clone())],
+        };
+        blueprint.draw(&self.config, &self.config.tenant.id.to_string())
     }
 }
 
