@@ -1,0 +1,77 @@
+use super::*;
+use std::collections::HashMap;
+
+fn load(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut all: HashMap<String, String> = [
+        ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
+        ("INTERVIEW__DATABASE__URL", "postgres://interview_runtime:hidden@localhost:5432/db"),
+        ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("INTERVIEW__OPENAI__API_KEY", "sk-hidden"),
+        ("INTERVIEW__API_VIDEO__API_KEY", "hidden"),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .into();
+    all.extend(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    Config::load(None, Role::Session, Some(all))
+}
+
+#[test]
+fn the_defaults_are_complete_and_secrets_never_print() {
+    let config = load(&[]).expect("defaults with the required keys are valid");
+    assert_eq!(config.openai.model, "gpt-realtime-2.1");
+    assert!(!format!("{config:?}").contains("hidden"));
+}
+
+#[test]
+fn a_gateway_knows_its_regions_its_start_deadline_and_sizes_that_are_sold() {
+    let gateway = |key: &str, value: &str| {
+        let mut all: HashMap<String, String> = [
+            ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
+            ("INTERVIEW__DATABASE__URL", "postgres://interview_runtime:hidden@localhost:5432/db"),
+            ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+            ("INTERVIEW__OPENAI__API_KEY", "sk-hidden"),
+            ("INTERVIEW__API_VIDEO__API_KEY", "hidden"),
+            ("INTERVIEW__FLY__API_TOKEN", "hidden"),
+            ("INTERVIEW__FLY__SESSION_APP", "interviews-demo-s"),
+            ("INTERVIEW__FLY__IMAGE", "registry.fly.io/interviews-runtime"),
+            ("INTERVIEW__SUPABASE__ISSUER", "https://x.supabase.co/auth/v1"),
+        ]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into();
+        all.insert(format!("INTERVIEW__FLY__{key}"), value.to_owned());
+        Config::load(None, Role::Gateway, Some(all))
+    };
+    let config = gateway("REGION", "iad,eu,any").expect("valid");
+    assert_eq!(config.fly.size(Importance::Critical).cpu_kind, CpuKind::Performance);
+    for (key, value, told) in [
+        ("REGION", "iad,mars", "fly.region"),
+        ("START_DEADLINE_MS", "9999", "fly.start_deadline_ms"),
+        ("STANDARD__MEMORY_MB", "500", "fly.standard"),
+        ("HIGH__CPUS", "3", "fly.high"),
+        ("CRITICAL__MEMORY_MB", "1024", "fly.critical"),
+        ("CRITICAL__CPU_KIND", "quantum", "quantum"),
+    ] {
+        let error = gateway(key, value).expect_err(key).to_string();
+        assert!(error.contains(told), "{key}: {error}");
+    }
+}
+
+#[test]
+fn a_wrong_value_names_the_key_and_the_value() {
+    for (key, value, told) in [
+        ("INTERVIEW__HTTP__BIND", "nowhere", "\"nowhere\""),
+        ("INTERVIEW__HTTP__BIND", "nowhere", "Address and port to listen on"),
+        ("INTERVIEW__OPENAI__BASE_URL", "nowhere", "openai.base_url"),
+        ("INTERVIEW__INTERVIEW__GRACE_S", "soon", "grace_s"),
+        ("INTERVIEW__ROUTING__MODE", "pigeon", "pigeon"),
+        ("INTERVIEW__DATABASE__URL", "postgres://a:hidden@h:6543/x", "port 6543"),
+        ("INTERVIEW__DATABASE__POOLER", "swimming", "swimming"),
+        ("INTERVIEW__SANDBOX__FAULT_INJECTION", "true", "sandbox.fault_injection"),
+        ("INTERVIEW__ROUTING__SECRET", "short", "routing.secret"),
+        ("INTERVIEW__HTTP__TYPO", "x", "typo"),
+    ] {
+        let error = load(&[(key, value)]).expect_err(key).to_string();
+        assert!(error.contains(told), "{key}: {error}");
+        assert!(!error.contains("hidden"), "{error}");
+    }
+}
