@@ -148,8 +148,8 @@ impl TranscriptWriterState {
         self.batch_records = (self.batch_records * 2).min(self.args.batch_records);
         if std::mem::take(&mut self.degraded) {
             tracing::info!("transcript store is back");
-            self.args.journal.tell(ServerEvent::Restored { what: Subsystem::Storage });
         }
+        self.args.journal.restored(Subsystem::Storage);
         for receipt in self.args.journal.stored(up_to) {
             match receipt {
                 Receipt::ClientSeq { seq, .. } => self.args.journal.tell(ServerEvent::TranscriptAck { seq }),
@@ -191,7 +191,7 @@ impl TranscriptWriterState {
         if !std::mem::replace(&mut self.degraded, true) {
             let (records, bytes) = self.args.journal.backlog();
             tracing::warn!(error_code = error.code().as_str(), error = %chain(error), records, bytes, "transcript store unavailable, keeping records");
-            self.args.journal.tell(ServerEvent::Degraded { what: Subsystem::Storage });
+            self.args.journal.degraded(Subsystem::Storage);
         }
         if planted!(self.args.journal, NoRetryOfStoring) {
             return Next::Pause;
@@ -201,8 +201,6 @@ impl TranscriptWriterState {
         Next::Pause
     }
 
-    /// One record must not hold up all others for ever. It leaves the outbox only when it is
-    /// kept elsewhere.
     async fn set_aside(
         &mut self,
         record: &Record,
@@ -210,12 +208,18 @@ impl TranscriptWriterState {
         refusal: &StoreError,
         myself: &ActorRef<TranscriptWriterMsg>,
     ) -> Next {
-        let letter = DeadLetter { ordinal, record, code: refusal.code(), refusal: chain(refusal) };
-        if let Err(error) = self.args.store.set_aside(letter).await {
+        if let Err(error) = set_aside(&self.args.store, record, ordinal, refusal).await {
             return self.wait(&error, myself);
         }
-        tracing::error!(error_code = "transcript_record_set_aside", error = %chain(refusal), record.kind = record.kind(), ordinal, "a record that the database never takes was set aside");
         self.confirm(ordinal + 1);
         Next::GoOn
     }
+}
+
+/// One record must not hold up all others for ever. It leaves the outbox only when it is kept
+/// elsewhere.
+pub async fn set_aside(rows: &Rows, record: &Record, ordinal: u64, refusal: &StoreError) -> Result<(), StoreError> {
+    rows.set_aside(DeadLetter { ordinal, record, code: refusal.code(), refusal: chain(refusal) }).await?;
+    tracing::error!(error_code = "transcript_record_set_aside", error = %chain(refusal), record.kind = record.kind(), ordinal, "a record that the database never takes was set aside");
+    Ok(())
 }

@@ -10,9 +10,11 @@ use super::{Exit, LINGER, stop_signal};
 use crate::actors::TaskGuard;
 use crate::actors::journal::Journal;
 use crate::actors::session::{Session, SessionArgs, SessionMsg, TREE_SHARE, TreeEnd};
+use crate::actors::transcript_writer::set_aside;
 use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::domain::outbox::Limits;
+use crate::domain::outbox::{Batch, Limits};
+use crate::domain::record::Record;
 use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
 use crate::error::chain;
@@ -368,18 +370,38 @@ impl Process {
         }
     }
 
-    /// Whatever the writer could not store before it stopped; once, until `deadline`.
+    async fn store(&self, batch: &Batch<Record>) -> Result<(), StoreError> {
+        if batch.records.is_empty() {
+            return Ok(());
+        }
+        match (self.rows.append(&batch.records).await, batch.records.as_slice()) {
+            (Err(error), [record]) if error.is_of_the_record() && error.class() == FaultClass::Rejected => {
+                set_aside(&self.rows, record, batch.up_to - 1, &error).await
+            }
+            (stored, _) => stored,
+        }
+    }
+
+    /// Whatever the writer could not store before it stopped; once, until `deadline`. A record that
+    /// the database refuses is set aside, so that those behind it are stored.
     async fn last_flush(&self, deadline: Instant) {
         let flush = async {
-            while let Some(batch) = self.journal.batch(self.config.outbox.batch_records) {
-                if !batch.records.is_empty()
-                    && let Err(error) = self.rows.append(&batch.records).await
-                {
-                    let (records, bytes) = self.journal.backlog();
-                    tracing::error!(error_code = error.code().as_str(), error = %chain(&error), records, bytes, "the last flush failed; what was not acknowledged stays with the browser");
-                    return;
-                }
-                self.journal.stored(batch.up_to);
+            let mut at_once = self.config.outbox.batch_records;
+            while let Some(batch) = self.journal.batch(at_once) {
+                let error = match self.store(&batch).await {
+                    Ok(()) => {
+                        self.journal.stored(batch.up_to);
+                        continue;
+                    }
+                    Err(error) if error.is_of_the_record() && batch.records.len() > 1 => {
+                        at_once = batch.records.len() / 2;
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                let (records, bytes) = self.journal.backlog();
+                tracing::error!(error_code = error.code().as_str(), error = %chain(&error), records, bytes, "the last flush failed; what was not acknowledged stays with the browser");
+                return;
             }
         };
         if tokio::time::timeout_at(deadline, flush).await.is_err() {

@@ -222,6 +222,27 @@ async fn of_a_thousand_entries_with_one_that_the_database_refuses_the_others_are
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_stops_while_the_database_refuses_one_record_stores_those_behind_it() {
+    let world = World::start().await;
+    world.sql("alter table app.transcript_entries add constraint poison check (text <> 'poison')").await;
+    let session = world.new_session().await;
+    let runtime = world.run(session).await;
+    let mut browser = Browser::join(&runtime.websocket_url(), &world.ticket(session).await).await;
+    browser.say(1, &["before", "poison", "after"]).await;
+    // Refused, and to be tried twice more.
+    while browser.expect("degraded").await["what"] != "storage" {}
+    stop(runtime).await;
+    assert_eq!(texts(&world, session).await, ["before", "after"]);
+    let kept: i64 = sqlx::query_scalar("select count(*) from app.dead_letters where session_id = $1")
+        .bind(session.0)
+        .fetch_one(&world.admin)
+        .await
+        .expect("a count");
+    assert_eq!(kept, 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_and_serialization_failures_are_tried_again_until_they_pass() {
     let world = World::start().await;
     let failing = "create sequence app.failures;

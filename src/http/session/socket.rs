@@ -12,6 +12,7 @@ use crate::actors::signaling_socket::SignalingSocketMsg;
 use crate::domain::protocol::{ClientMessage, MAX_FRAME_BYTES, SUBPROTOCOL, ServerEvent, close};
 use crate::http::replay_state;
 use crate::ids::{ConnectionId, SessionId};
+use crate::integrations::store::StoreError;
 use crate::integrations::store::session::TicketRefusal;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
@@ -134,6 +135,11 @@ async fn authenticate(
             TicketRefusal::Consumed => "ticket used before",
             TicketRefusal::WrongOrigin => "ticket of another origin",
         }),
+        // The ticket is good still, for the process that holds the session now.
+        Err(StoreError::Fenced { .. }) => {
+            let _ = http.root.borrow().cast(SessionMsg::Fenced);
+            Err(Farewell::Ours(close::RESTART, "moved to another machine"))
+        }
         Err(error) => {
             tracing::error!(error_code = crate::error::Fault::code(&error).as_str(), error = %crate::error::chain(&error), "cannot check a ticket");
             Err(Farewell::Ours(close::TRY_LATER, "tickets cannot be checked now"))

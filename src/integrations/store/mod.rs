@@ -97,6 +97,13 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+impl StoreError {
+    /// Whether it is what we brought that is refused: another record may be taken.
+    pub fn is_of_the_record(&self) -> bool {
+        matches!(self, Self::Query { source, .. } if class_of(source) != FaultClass::Transient)
+    }
+}
+
 impl Fault for StoreError {
     fn class(&self) -> FaultClass {
         match self {

@@ -234,6 +234,8 @@ impl SessionRows for SessionStore {
     async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
         let hash = digest::digest(&digest::SHA256, ticket.as_bytes());
         let mut tx = self.store.begin(&self.scope).await?;
+        // Who no longer holds the session lets nobody in: a browser would hear what was true before.
+        self.fence(&mut tx, None).await?;
         let row = sqlx::query!(
             r#"select user_id, origin, expires_at < now() as "expired!", consumed_at is not null as "consumed!"
                from app.websocket_tickets where tenant_id = $1 and token_sha256 = $2 and session_id = $3 for update"#,
