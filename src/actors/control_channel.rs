@@ -10,7 +10,7 @@ use super::journal::Journal;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::domain::protocol::{ServerEvent as BrowserEvent, Subsystem};
+use crate::domain::protocol::Subsystem;
 use crate::domain::transcript::Entry;
 use crate::domain::voice::{Speaker, VoiceCommand, VoiceEvent};
 use crate::error::chain;
@@ -345,7 +345,7 @@ impl ControlChannelState {
                     joined.ready = false;
                 }
                 self.active = None;
-                self.args.journal.tell(BrowserEvent::Degraded { what: Subsystem::Control });
+                self.args.journal.degraded(Subsystem::Control);
                 self.tell(SessionMsg::ControlLost);
             }
             Line::Gone => {
@@ -395,7 +395,7 @@ impl ControlChannelState {
             self.candidate_heard = true;
             if std::mem::take(&mut self.deaf) {
                 self.args.journal.line_back(self.args.integrations.clock.now());
-                self.args.journal.tell(BrowserEvent::Restored { what: Subsystem::Control });
+                self.args.journal.restored(Subsystem::Control);
             }
         }
         for event in translate(event) {
@@ -453,6 +453,8 @@ impl ControlChannelState {
             self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item });
         }
         self.args.journal.line_back(self.args.integrations.clock.now());
+        self.args.journal.restored(Subsystem::Control);
+        self.deaf = false;
         let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
         self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
     }
@@ -467,7 +469,7 @@ impl ControlChannelState {
                 "the sideband carries no speech of the candidate, falling back to the browser's word"
             );
             self.args.journal.line_lost(self.args.integrations.clock.now());
-            self.args.journal.tell(BrowserEvent::Degraded { what: Subsystem::Control });
+            self.args.journal.degraded(Subsystem::Control);
         }
     }
 

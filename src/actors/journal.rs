@@ -5,11 +5,11 @@
 
 use super::gate::Gate;
 use crate::domain::outbox::{Batch, Limits, Outbox};
-use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, close};
+use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, close};
 use crate::domain::record::Record;
 use crate::domain::transcript::{Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
-use crate::domain::voice::VoiceEvent;
+use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::ids::ConnectionId;
 use crate::mutants::planted;
 use std::collections::VecDeque;
@@ -88,6 +88,8 @@ struct Inner {
     sealed: bool,
     /// The latest receipt for everything.
     awaited: u64,
+    /// What the browser was told does not work as it should. Whoever works on it may crash meanwhile.
+    degraded: Vec<Subsystem>,
 }
 
 impl Journal {
@@ -108,6 +110,7 @@ impl Journal {
             witnessed: (0, 0),
             sealed: false,
             awaited: 0,
+            degraded: Vec::new(),
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -236,6 +239,9 @@ impl Journal {
     }
     pub fn spoken(&self) -> usize {
         self.lock().transcript.len()
+    }
+    pub fn has_spoken(&self, speaker: Speaker) -> bool {
+        self.lock().transcript.has_spoken(speaker)
     }
     pub fn awaits_words(&self) -> bool {
         self.lock().transcript.awaits_words()
@@ -369,6 +375,33 @@ impl Journal {
         self.lock().tell(event);
     }
 
+    /// Part of us does not work as it should: told once, and to each browser that comes.
+    pub fn degraded(&self, what: Subsystem) {
+        let mut inner = self.lock();
+        if !inner.degraded.contains(&what) {
+            inner.degraded.push(what);
+            inner.tell(ServerEvent::Degraded { what });
+        }
+    }
+
+    /// It works again; told when it was degraded.
+    pub fn restored(&self, what: Subsystem) {
+        let mut inner = self.lock();
+        if let Some(index) = inner.degraded.iter().position(|known| *known == what) {
+            inner.degraded.remove(index);
+            inner.tell(ServerEvent::Restored { what });
+        }
+    }
+
+    /// The first that a new connection hears.
+    pub fn greet(&self, ready: SessionReady) {
+        let mut inner = self.lock();
+        inner.tell(ServerEvent::SessionReady(ready));
+        for what in inner.degraded.clone() {
+            inner.tell(ServerEvent::Degraded { what });
+        }
+    }
+
     /// Send again what a browser missed after `last_n`.
     pub fn replay(&self, last_n: u64) {
         if planted!(self, NoReplayOnResume) {
@@ -482,12 +515,29 @@ fn digest(said: &[Witness]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::voice::Speaker;
+    use crate::domain::phase::Phase;
+    use crate::domain::protocol::FrameLimits;
 
     const EARLIER: u64 = 1 << 32;
 
     fn journal(last_n: u64) -> Journal {
         Journal::new(Transcript::default(), 0, Limits { records: 10_000, bytes: 1 << 24 }, last_n)
+    }
+
+    fn ready() -> SessionReady {
+        SessionReady {
+            session_id: crate::ids::SessionId(uuid::Uuid::nil()),
+            process: 1,
+            phase: Phase::Live,
+            segment: 1,
+            acked_seq: 0,
+            heartbeat_interval_ms: 1,
+            required_consents: vec![],
+            given_consents: vec![],
+            time_left_s: 1,
+            greeted: true,
+            limits: FrameLimits { max_frame_bytes: 1, max_entries: 1 },
+        }
     }
 
     fn say(journal: &Journal, n: u64) {
@@ -523,10 +573,30 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_hears_what_does_not_work_and_everyone_hears_once_that_it_does_again() {
+        let journal = journal(0);
+        journal.restored(Subsystem::Control);
+        journal.degraded(Subsystem::Storage);
+        journal.degraded(Subsystem::Storage);
+        let (outgoing, mut events) = mpsc::channel(OUTGOING_QUEUE);
+        journal.connect(outgoing);
+        journal.greet(ready());
+        journal.restored(Subsystem::Storage);
+        journal.restored(Subsystem::Storage);
+        let kinds: Vec<String> = std::iter::from_fn(|| events.try_recv().ok())
+            .filter_map(|outgoing| match outgoing {
+                Outgoing::Event { event, .. } => Some(serde_json::to_value(&*event).expect("JSON")["type"].to_string()),
+                Outgoing::Close { .. } => None,
+            })
+            .collect();
+        assert_eq!(kinds, ["\"session_ready\"", "\"degraded\"", "\"restored\""]);
+    }
+
+    #[test]
     fn a_browser_that_missed_little_hears_just_that() {
         let journal = journal(EARLIER);
         for _ in 0..5 {
-            journal.tell(ServerEvent::Restored { what: crate::domain::protocol::Subsystem::Storage });
+            journal.tell(ServerEvent::Restored { what: Subsystem::Storage });
         }
         let numbers: Vec<u64> = resumed(&journal, EARLIER + 2).into_iter().map(|(n, _)| n).collect();
         assert_eq!(numbers, [EARLIER + 3, EARLIER + 4, EARLIER + 5]);
@@ -579,7 +649,7 @@ mod tests {
         let journal = journal(0);
         for n in 1..=2_000 {
             say(&journal, n);
-            journal.tell(ServerEvent::Degraded { what: crate::domain::protocol::Subsystem::Storage });
+            journal.tell(ServerEvent::Degraded { what: Subsystem::Storage });
         }
         let heard = resumed(&journal, 1);
         assert!(

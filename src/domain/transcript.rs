@@ -67,6 +67,10 @@ impl Transcript {
         self.len() == 0
     }
 
+    pub fn has_spoken(&self, speaker: Speaker) -> bool {
+        self.slots.iter().any(|slot| slot.authoritative && slot.speaker == Some(speaker) && slot.entry().is_some())
+    }
+
     /// Whether someone spoke and the words are still awaited.
     pub fn awaits_words(&self) -> bool {
         self.slots.iter().any(Slot::is_open)
@@ -82,7 +86,7 @@ impl Transcript {
                 vec![]
             }
             VoiceEvent::SpeechStopped { item, end_ms } => {
-                self.slot(item, now).ended_ms = end_ms.map(|ms| ms as i64);
+                self.begun(item, now).ended_ms = end_ms.map(|ms| ms as i64);
                 vec![]
             }
             VoiceEvent::ItemPlaced { item, previous, content } => self.place(item, previous.as_ref(), content, now),
@@ -92,7 +96,7 @@ impl Transcript {
                 vec![]
             }
             VoiceEvent::CandidateWords { item, delta } => {
-                let slot = self.slot(item, now);
+                let slot = self.begun(item, now);
                 slot.speaker.get_or_insert(Speaker::Candidate);
                 slot.add_words(delta);
                 vec![]
@@ -115,7 +119,7 @@ impl Transcript {
                 vec![]
             }
             VoiceEvent::ReplyWords { item, delta } => {
-                let slot = self.slot(item, now);
+                let slot = self.begun(item, now);
                 slot.speaker.get_or_insert(Speaker::Ai);
                 slot.add_words(delta);
                 vec![]
@@ -124,7 +128,7 @@ impl Transcript {
             VoiceEvent::ReplyDone { reply, texts, audio_tokens, .. } => self.reply_done(reply, texts, *audio_tokens, now),
             VoiceEvent::PlaybackCut { reply } => self.mark_cut(reply),
             VoiceEvent::ItemCut { item, heard_ms } => {
-                let slot = self.slot(item, now);
+                let slot = self.begun(item, now);
                 slot.speaker.get_or_insert(Speaker::Ai);
                 slot.heard_ms = Some(slot.heard_ms.map_or(*heard_ms, |known| known.max(*heard_ms)));
                 vec![item.clone()]
@@ -208,7 +212,11 @@ impl Transcript {
             }
             None => self.slots.iter().rposition(|slot| slot.segment < segment),
         };
-        let to = after.map_or(0, |index| index + 1);
+        let mut to = after.map_or(0, |index| index + 1);
+        // What was told without a place of its own stands where it was told: before what comes later.
+        while to < from && self.slots[to].item.is_none() {
+            to += 1;
+        }
         if from == to {
             return false;
         }
@@ -302,12 +310,31 @@ impl Transcript {
     }
 
     fn slot(&mut self, item: &ItemId, now: OffsetDateTime) -> &mut Slot {
-        let index = self.index_of(item).unwrap_or_else(|| {
-            let position = self.end_position();
-            self.slots.push(Slot::new(item.0.clone(), Some(item.clone()), self.segment, position, now));
-            self.slots.len() - 1
-        });
+        let index = self.index_of(item).unwrap_or_else(|| self.insert(item, now));
         &mut self.slots[index]
+    }
+
+    /// As [`Self::slot`], for what no item begins with: of one that we hear of by it first, we missed
+    /// the beginning, and perhaps all its words.
+    fn begun(&mut self, item: &ItemId, now: OffsetDateTime) -> &mut Slot {
+        let late = self.index_of(item).is_none();
+        let slot = self.slot(item, now);
+        slot.orphaned |= late;
+        slot
+    }
+
+    /// Before what is known to stand behind it, else at the end.
+    fn insert(&mut self, item: &ItemId, now: OffsetDateTime) -> usize {
+        let behind = self.slots.iter().rposition(|slot| slot.awaits.as_ref() == Some(item));
+        let (index, position, segment) = match behind {
+            Some(index) => (index, self.position_before(index), self.slots[index].segment),
+            None => (self.slots.len(), self.end_position(), self.segment),
+        };
+        if let Some(index) = behind {
+            self.slots[index].awaits = None;
+        }
+        self.slots.insert(index, Slot::new(item.0.clone(), Some(item.clone()), segment, position, now));
+        index
     }
 
     fn end_position(&self) -> i64 {

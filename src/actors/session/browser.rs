@@ -14,7 +14,7 @@ impl SessionState {
         if let Err(error) = self.spawn(Child::SignalingSocket, myself).await {
             tracing::error!(error_code = "actor_start_failed", actor = "signaling_socket", %error, "child did not start");
         }
-        self.journal.tell(ServerEvent::SessionReady(self.ready()));
+        self.journal.greet(self.ready());
         self.journal.record(Record::Connected(true));
         if let Some(recording) = &self.recording {
             let _ = recording.cast(RecordingTrackerMsg::FindRecording);

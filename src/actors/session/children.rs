@@ -117,13 +117,13 @@ impl SessionState {
                 }
                 Child::RecordingTracker => {
                     self.recording = None;
-                    self.journal.tell(ServerEvent::Degraded { what: Subsystem::Recording });
+                    self.journal.degraded(Subsystem::Recording);
                     self.decide(Event::RecordingSettled, myself).await;
                 }
                 _ => {
                     self.control = None;
                     self.journal.line_lost(self.integrations.clock.now());
-                    self.journal.tell(ServerEvent::Degraded { what: Subsystem::Control });
+                    self.journal.degraded(Subsystem::Control);
                     self.decide(Event::ControlLost, myself).await;
                 }
             },

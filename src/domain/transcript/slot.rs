@@ -30,7 +30,7 @@ pub(super) struct Slot {
     pub(super) ended_ms: Option<i64>,
     /// What the browser says was said, while the words are not settled.
     pub(super) witness: Option<String>,
-    /// The line broke before it was settled: the truth may never come.
+    /// Begun before we listened, or the line broke before it was settled: the truth may never come.
     pub(super) orphaned: bool,
     /// Stands behind an item that nobody has told us of yet.
     pub(super) awaits: Option<ItemId>,

@@ -293,3 +293,47 @@ proptest! {
         prop_assert_eq!(texts(&straight), texts(&shuffled));
     }
 }
+
+#[test]
+fn who_takes_up_a_call_in_the_middle_of_a_turn_puts_late_words_before_the_answer_to_them() {
+    let mut transcript = Transcript::default();
+    // The process that heard the candidate begin is gone; the answer is placed behind its words.
+    let events = turn(2, Some("a1"));
+    for event in events[4..].iter().filter(|event| !matches!(event, VoiceEvent::CandidateSettled { .. })) {
+        transcript.apply(event, at());
+    }
+    transcript.apply(&events[8], at());
+    assert_eq!(texts(&transcript), ["I said 2.", "answer 2."]);
+    let entries = transcript.entries();
+    assert!(entries[0].position < entries[1].position, "{entries:?}");
+}
+
+#[test]
+fn of_what_was_said_before_we_listened_and_is_cut_off_now_the_browser_tells_the_words() {
+    let mut transcript = Transcript::restore(vec![]).taken_over();
+    transcript.line_back(at());
+    let cut = VoiceEvent::ItemCut { item: item("a1"), heard_ms: 700 };
+    transcript.apply(&cut, at());
+    let told = transcript.witness(witness("w1", Some("a1"), "Tell me about"), at()).expect("stored");
+    assert!(told.authoritative && told.interrupted, "{told:?}");
+}
+
+#[test]
+fn what_the_browser_told_without_a_place_stays_before_what_came_later() {
+    let mut transcript = Transcript::default();
+    let mut events = turn(1, None);
+    for event in events.drain(..) {
+        transcript.apply(&event, at());
+    }
+    transcript.line_lost(at());
+    let note = transcript.witness(witness("c:1", None, "a note"), at()).expect("told");
+    // More turns than halving the room before it would ever give places for.
+    for n in 2..60 {
+        for event in turn(n, Some(&format!("a{}", n - 1))) {
+            transcript.apply(&event, at());
+        }
+    }
+    let slots: Vec<(&str, i64)> = transcript.slots.iter().map(|slot| (slot.key.as_str(), slot.position)).collect();
+    assert_eq!(slots[2], (note.key.as_str(), note.position), "{slots:?}");
+    assert!(slots.windows(2).all(|pair| pair[0].1 < pair[1].1), "each has a place of its own: {slots:?}");
+}

@@ -188,7 +188,7 @@ impl Transcript {
         self.slots[index].as_settled(Status::Final).expect("it has a number and a speaker")
     }
 
-    fn position_before(&self, index: usize) -> i64 {
+    pub(super) fn position_before(&self, index: usize) -> i64 {
         let next = self.slots[index].position;
         let before = index.checked_sub(1).map_or(next - 2 * STRIDE, |index| self.slots[index].position);
         before + (next - before) / 2

@@ -214,6 +214,21 @@ describe('Interview', () => {
     expect(calls.length).toBe(before + 1);
   });
 
+  it('forgets at each reconnect what did not work, and hears what does not work now', async () => {
+    const { live, socket, ready, interview } = setUp();
+    let degraded: string[] = [];
+    interview.on('degraded', (now) => (degraded = [...now]));
+    await live();
+    socket().receive({ type: 'degraded', n: 40, what: 'control' });
+    expect(degraded).toEqual(['control']);
+    socket().drop(1012);
+    await vi.advanceTimersByTimeAsync(600);
+    await ready({ n: 50 });
+    expect(degraded).toEqual([]);
+    socket().receive({ type: 'degraded', n: 51, what: 'storage' });
+    expect(degraded).toEqual(['storage']);
+  });
+
   it('places one new call when both sides have noticed that the old one is lost', async () => {
     const { live, calls, call, socket, answer, flush, interview } = setUp();
     await live();

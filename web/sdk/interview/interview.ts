@@ -291,6 +291,9 @@ export class Interview extends Emitter<InterviewEvents> {
     // A server that counts anew has asked for nothing yet that the call there is could have met.
     if (ready.n !== undefined) this.#callSince = Math.min(this.#callSince, ready.n);
     this.#setDeadline(ready.time_left_s);
+    // What does not work now is told next; what did not work in another process is no matter.
+    this.#degraded.clear();
+    this.emit('degraded', new Set());
     this.#recording.onLinkReady();
     if (ready.phase === 'completed' || ready.phase === 'failed') {
       this.#dispatch({ type: 'ended', reason: null, summary: null });
