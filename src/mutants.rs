@@ -35,6 +35,7 @@ mutants! {
     NoGapAfterRootCrash,
     PlacesLostAtShutdown,
     TimeLimitNotArmed,
+    OfferLostWithControl,
     DoorLeftOpen,
 }
 

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use time::format_description::well_known::Rfc3339;
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -24,6 +25,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+/// Longer than all tries of opening a call may take.
+const OPENING: Duration = Duration::from_secs(20);
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
 const OFFER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -143,6 +146,8 @@ pub struct Page {
     media: Media,
     redial_at: Option<Instant>,
     offers: u32,
+    /// The first offer that neither an answer nor a reason has come to.
+    asked_at: Option<Instant>,
     /// The person has let the page use the microphone.
     allowed: bool,
     /// Times in a row that updates had to be sent again on this link.
@@ -186,6 +191,7 @@ impl Page {
             media: Media::Down,
             redial_at: None,
             offers: 0,
+            asked_at: None,
             allowed: false,
             resent: 0,
             stats_at: now + FAR,
@@ -363,6 +369,7 @@ impl Page {
         (self.ready_by, self.beat_at, self.resend_at) = (far, far, far);
         (self.unanswered, self.resent) = (0, 0);
         // The answer to an offer comes on the link it was made on, or never.
+        self.asked_at = None;
         if matches!(self.media, Media::Offered(_)) {
             self.media = Media::Down;
         }
@@ -402,7 +409,10 @@ impl Page {
             "consent_recorded" => self.on_consented().await,
             "sdp_answer" => self.on_answer(event["sdp"].as_str().unwrap_or_default()),
             "error" if event["request_type"] == "transcript_update" => self.update_refused(&event),
-            "error" if event["request_type"] == "sdp_offer" => self.offer_failed(event["retryable"] == true),
+            "error" if event["request_type"] == "sdp_offer" => {
+                self.check_answering(&event);
+                self.offer_failed(event["retryable"] == true);
+            }
             "media_renegotiate" => {
                 let met = event["n"].as_u64().is_some_and(|n| n <= self.call_since);
                 if !met && !self.ending {
@@ -622,11 +632,27 @@ impl Page {
             return;
         }
         self.call_since = self.latest_event;
+        self.asked_at.get_or_insert_with(Instant::now);
         self.media = Media::Offered(Instant::now());
         self.send(json!({"type": "sdp_offer", "sdp": OFFER})).await;
     }
 
+    /// Whoever is told that an offer is being answered gets that answer, or hears why not.
+    fn check_answering(&mut self, error: &Value) {
+        if error["code"] != "offer_in_progress" {
+            self.asked_at = None;
+        // While the outbox is full nothing is read from a page; then all of its offers are at once.
+        } else if self.asked_at.is_some_and(|at| at.elapsed() > OPENING)
+            && self.around.world.calm_for(OPENING)
+            && self.around.database.healthy_for(OPENING)
+        {
+            let what = format!("page {} is told to wait for an answer that does not come", self.name);
+            self.around.world.violate("an_offer_is_answered", what);
+        }
+    }
+
     fn on_answer(&mut self, sdp: &str) {
+        self.asked_at = None;
         let call = sdp.lines().find_map(|line| line.strip_prefix("s=")).unwrap_or_default().to_owned();
         if matches!(self.media, Media::Offered(_)) {
             let at = Instant::now() + Duration::from_millis(self.rng.u64(80..400));
@@ -685,8 +711,12 @@ impl Page {
         if !self.relayed.insert(item.to_owned()) {
             return;
         }
-        let entry = json!({"text": text, "speaker": speaker, "timestamp": "2026-01-01T00:00:00Z", "id": item, "item_id": item});
+        let entry = json!({"text": text, "speaker": speaker, "timestamp": self.now(), "id": item, "item_id": item});
         self.relay(entry).await;
+    }
+
+    fn now(&self) -> String {
+        self.around.world.true_time().format(&Rfc3339).unwrap_or_default()
     }
 
     // ---- deeds ----
@@ -702,7 +732,7 @@ impl Page {
                 } else {
                     self.around.book.lock().notes.push(format!("c:{id}"));
                 }
-                let entry = json!({"text": text, "speaker": "candidate", "timestamp": "2026-01-01T00:00:00Z", "id": id});
+                let entry = json!({"text": text, "speaker": "candidate", "timestamp": self.now(), "id": id});
                 if self.ready && self.around.world.pass(Point::Note) {
                     // It takes a moment to reach whom it strikes.
                     tokio::time::sleep(Duration::from_millis(1)).await;

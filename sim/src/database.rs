@@ -73,6 +73,13 @@ struct Health {
     unhealthy_at: Option<Instant>,
 }
 
+impl Health {
+    /// Illnesses may overlap; it is well again after the longest.
+    fn be_ill_for(&mut self, lasts: Duration) {
+        self.unhealthy_at = self.unhealthy_at.max(Some(Instant::now() + lasts));
+    }
+}
+
 /// What the gateway says to a page that wants to join.
 #[derive(Clone, Debug)]
 pub enum Ticket {
@@ -205,19 +212,19 @@ impl Database {
     pub fn go_away(&self, lasts: Duration, refuses: bool) {
         let mut inner = self.lock();
         (inner.health.away_until, inner.health.refuses) = (Some(Instant::now() + lasts), refuses);
-        inner.health.unhealthy_at = Some(Instant::now() + lasts);
+        inner.health.be_ill_for(lasts);
     }
 
     pub fn be_slow(&self, lasts: Duration) {
         let mut inner = self.lock();
         inner.health.slow_until = Some(Instant::now() + lasts);
-        inner.health.unhealthy_at = Some(Instant::now() + lasts);
+        inner.health.be_ill_for(lasts);
     }
 
     pub fn be_read_only(&self, lasts: Duration) {
         let mut inner = self.lock();
         inner.health.read_only_until = Some(Instant::now() + lasts);
-        inner.health.unhealthy_at = Some(Instant::now() + lasts);
+        inner.health.be_ill_for(lasts);
     }
 
     pub fn lose_replies(&self, count: u32) {
@@ -488,6 +495,7 @@ impl SessionRows for ModelRows {
     async fn consume_ticket(&self, ticket: &str, _: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
         self.door
             .transact("consume a ticket", true, |inner| {
+                self.fence(inner)?;
                 Ok(match inner.tables.tickets.get_mut(ticket) {
                     None => Err(TicketRefusal::Unknown),
                     Some(true) => Err(TicketRefusal::Consumed),

@@ -62,6 +62,7 @@ faults! {
     RecordingNeverSettles = 32 "recording never settles",
     Sigterm = 35 "SIGTERM",
     Killed = 36 "kill -9, everything in memory gone",
+    CallTakenUp = 36 "a process takes up a call that another opened",
     ClockJumps = 37 "wall clock jumps by an hour",
     TokenRenewed = 38 "token expires, refresh_auth",
     EndedTwice = 44 "end_session twice",

@@ -256,7 +256,8 @@ impl Plan {
         let (point, count, child) = match rng.u8(0..24) {
             0 | 1 => (Point::PageNew, 1, SignalingSocket),
             2 | 3 => (Point::PageOffered, rng.u64(1..3), SignalingSocket),
-            4 | 5 => (Point::PageAnswered, rng.u64(1..3), SignalingSocket),
+            // Few interviews have a second answer.
+            4 | 5 => (Point::PageAnswered, 1 + rng.u64(0..4) / 3, SignalingSocket),
             // With words in its hands that only the browser has.
             6 => {
                 self.at.push((seconds(rng, 2.0, talk.as_secs_f64()), Action::Note { poison: false }));

@@ -370,12 +370,14 @@ impl VoiceProvider for VoiceDoor {
     }
 
     async fn join(&self, call: &CallId) -> Result<Line, ConnectSidebandError> {
-        let (delay, fresh, refused) = {
+        let (delay, fresh, refused, anothers) = {
             let mut inner = self.voice.lock();
-            let fresh = inner.calls.get(call.as_str()).is_some_and(|call| call.opened.elapsed() < Duration::from_millis(400));
+            let known = inner.calls.get(call.as_str());
+            let fresh = known.is_some_and(|call| call.opened.elapsed() < Duration::from_millis(400));
+            let anothers = known.is_some_and(|call| call.opener != self.process);
             let refused = inner.sideband_refusals > 0;
             inner.sideband_refusals = inner.sideband_refusals.saturating_sub(1);
-            (inner.rng.u64(20..150), fresh && inner.rng.u8(0..4) == 0, refused)
+            (inner.rng.u64(20..150), fresh && inner.rng.u8(0..4) == 0, refused, anothers)
         };
         let dialing = Dialing::begin(&self.voice, self.process);
         sleep(Duration::from_millis(delay)).await;
@@ -402,6 +404,9 @@ impl VoiceProvider for VoiceDoor {
             return Err(gone());
         }
         self.voice.world.note(format_args!("voice: process {} joins {call} as line {line}", self.process));
+        if anothers {
+            self.voice.world.count(Fault::CallTakenUp);
+        }
         dialing.becomes(Control::Open { line, call: call.0.clone() });
         let reader = Reader { voice: self.voice.clone(), process: self.process, cut: self.cut.clone(), line, from };
         let writer = Writer { voice: self.voice.clone(), cut: self.cut.clone(), call: call.0.clone(), line };

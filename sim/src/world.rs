@@ -180,11 +180,15 @@ impl World {
         self.lock().struck_at.is_none_or(|at| at.elapsed() > long)
     }
 
+    /// By the clock of our machines, which may jump.
     pub fn wall(&self) -> OffsetDateTime {
-        let inner = self.lock();
+        self.true_time() + self.lock().clock_offset
+    }
+
+    /// By the clock of the pages.
+    pub fn true_time(&self) -> OffsetDateTime {
         // A fixed day: nothing may depend on when the simulation runs.
-        let start = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
-        start + inner.born.elapsed() + inner.clock_offset
+        OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000) + self.lock().born.elapsed()
     }
 
     pub fn jump(&self, by: time::Duration) {

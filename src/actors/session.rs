@@ -19,7 +19,7 @@ use crate::domain::protocol::{
 };
 use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::restart::Ended;
-use crate::domain::voice::VoiceCommand;
+use crate::domain::voice::{Speaker, VoiceCommand};
 use crate::error::ErrorCode;
 use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
 use crate::integrations::clients::Integrations;
@@ -212,12 +212,16 @@ impl Actor for Session {
 
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         let claimed = args.claimed.clone();
+        // A chapter that has begun goes on in its call. Another, of which nobody knows how far it came,
+        // begins anew: there somebody may wait for first words.
+        let begun = args.journal.entries().iter().any(|entry| entry.segment == claimed.segment && entry.speaker == Speaker::Ai);
         let mut state = SessionState {
             session: args.session,
             interview: Interview::new(Resumed {
                 phase: claimed.phase,
                 end: claimed.end,
                 greeted: claimed.greeted && !planted!(args.journal, GreetAgain),
+                in_call: begun && claimed.call.is_some(),
             }),
             consents: claimed.given_consents.clone(),
             call: claimed.call.clone(),
@@ -244,12 +248,13 @@ impl Actor for Session {
             armed: 0,
             ticker: None,
         };
-        // A call that an earlier process left behind has no ears: end it, then wait for an offer.
-        let stray = state.call.take();
+        let forgets = planted!(state.journal, RestartForgetsCall);
+        let stray = state.call.take_if(|_| forgets || !state.interview.in_call());
         for row in TREE.iter().filter(|row| row.start == Start::WithTree) {
             state.spawn(row.child, &myself).await?;
         }
-        if let (Some(call), Some(control), false) = (stray, &state.control, planted!(state.journal, RestartForgetsCall)) {
+        // A call that an earlier process left behind and that has no ears is ended.
+        if let (Some(call), Some(control), false) = (stray, &state.control, forgets) {
             state.hanging_up.push(call.clone());
             control.cast(ControlChannelMsg::HangUpStray(call))?;
         }
@@ -284,16 +289,9 @@ impl Actor for Session {
             SessionMsg::RecordingUrlClaimed { url } => state.check_recording_url(&url),
             SessionMsg::EndRequested(reason) => state.decide(Event::EndRequested(reason), &myself).await,
             SessionMsg::CallOpened { call, answer } => state.call_opened(call, answer, &myself).await,
-            SessionMsg::CallFailed { code, fatal } => {
-                state.journal.tell(ServerEvent::Error {
-                    code: code.as_str(),
-                    message: "the call could not be opened".to_owned(),
-                    retryable: !fatal,
-                    request_type: Some("sdp_offer"),
-                });
-                state.decide(Event::CallFailed { fatal }, &myself).await;
-            }
+            SessionMsg::CallFailed { code, fatal } => state.call_failed(code, fatal, &myself).await,
             SessionMsg::CallGone => {
+                state.end_gone_call();
                 state.call_over();
                 state.decide(Event::CallGone, &myself).await;
             }
@@ -315,7 +313,10 @@ impl Actor for Session {
                     state.decide(Event::AllStored, &myself).await;
                 }
             }
-            SessionMsg::Fenced => state.end_tree(TreeEnd::Fenced, &myself).await,
+            SessionMsg::Fenced => {
+                state.leave_call();
+                state.end_tree(TreeEnd::Fenced, &myself).await;
+            }
             SessionMsg::RecordingSettled => state.decide(Event::RecordingSettled, &myself).await,
             SessionMsg::Summarized(summary) => state.summarized(*summary, &myself).await,
             SessionMsg::TimerDue { timer, armed } => {
@@ -363,9 +364,16 @@ impl Actor for Session {
                 span.in_scope(|| tracing::error!(error_code = "actor_crashed", actor = child.name(), reason, "child failed"));
             }
             if child == Child::ControlChannel {
+                // Until it is back nothing is asked of it that would be lost.
+                state.control = None;
                 state.journal.line_lost(state.integrations.clock.now());
+                state.decide(Event::ControlLost, &myself).await;
             }
             state.follow(child, verdict, &myself).await;
+            // What it was opening nobody opens any more; the browser may ask again.
+            if child == Child::ControlChannel && state.interview.awaits_call() && !planted!(state.journal, OfferLostWithControl) {
+                state.call_failed(ErrorCode::ActorCrashed, false, &myself).await;
+            }
         }
         Ok(())
     }
@@ -377,7 +385,8 @@ impl SessionState {
     async fn decide(&mut self, event: Event, myself: &ActorRef<SessionMsg>) {
         let before = self.interview.greeted();
         let name = format!("{event:?}");
-        self.interview.set_spoken(self.journal.spoken() > 0);
+        let heard = self.journal.has_spoken(Speaker::Ai) && !planted!(self.journal, GreetAgain);
+        self.interview.set_spoken(self.journal.spoken() > 0, heard);
         let effects = self.interview.on(event);
         tracing::debug!(event = name, ?effects, phase = self.interview.phase().as_str(), "decided");
         if self.interview.greeted() && !before {

@@ -225,6 +225,8 @@ pub struct Resumed {
     pub phase: Phase,
     pub end: Option<EndReason>,
     pub greeted: bool,
+    /// Its call may live, and the interviewer has been heard in it.
+    pub in_call: bool,
 }
 
 /// The state of one interview.
@@ -245,23 +247,27 @@ pub struct Interview {
     recording_settled: bool,
     /// Whether there is anything to summarize; told by the session before each decision.
     spoken: bool,
+    /// Whether it is known to have spoken; told as well.
+    interviewer_spoke: bool,
 }
 
 impl Interview {
     pub fn new(resumed: Resumed) -> Self {
+        let in_call = resumed.in_call && resumed.phase == Phase::Live;
         Self {
             phase: resumed.phase,
             end: resumed.end,
             greeted: resumed.greeted,
             connected: false,
-            call: Call::None,
+            call: if in_call { Call::Up } else { Call::None },
             control: false,
             media: false,
-            opened: false,
+            opened: in_call,
             disowned: false,
             closing: Closing::No,
             recording_settled: false,
             spoken: false,
+            interviewer_spoke: false,
         }
     }
 
@@ -277,9 +283,18 @@ impl Interview {
     pub fn connected(&self) -> bool {
         self.connected
     }
-    /// Whether anything was said, as far as the transcript knows.
-    pub fn set_spoken(&mut self, spoken: bool) {
+    /// Whether there is a call to listen to.
+    pub fn in_call(&self) -> bool {
+        self.call == Call::Up
+    }
+    /// Whether an offer waits for its answer.
+    pub fn awaits_call(&self) -> bool {
+        self.call == Call::Opening && self.phase.is_open()
+    }
+    /// Whether anything was said, and by the interviewer, as far as the transcript knows.
+    pub fn set_spoken(&mut self, spoken: bool, by_interviewer: bool) {
         self.spoken = spoken;
+        self.interviewer_spoke = by_interviewer;
     }
 
     /// Decide. Exhaustive on purpose: a new event must say what it means in each phase.
@@ -365,7 +380,7 @@ impl Interview {
                 self.phase = Phase::Ready;
                 vec![Effect::SavePhase(Phase::Ready), Effect::Arm(Timer::Absence)]
             }
-            // A process before us held the call; whoever comes back brings a new offer.
+            // The candidate talks on in the call that a process before us opened, or brings a new offer.
             Phase::Live => vec![Effect::Arm(Timer::Grace), Effect::Arm(Timer::TimeLimit)],
             // The browser may come back with words that the process before us could not store.
             Phase::Ending => {
@@ -402,7 +417,8 @@ impl Interview {
             return vec![];
         }
         self.opened = true;
-        let greeted = std::mem::replace(&mut self.greeted, true);
+        // A process before us may have greeted and not been able to write it down.
+        let greeted = std::mem::replace(&mut self.greeted, true) || self.interviewer_spoke;
         vec![Effect::Disarm(Timer::MediaAssumed), if greeted { Effect::ContinueThread } else { Effect::AskOpening }]
     }
 

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn fresh() -> Interview {
-    Interview::new(Resumed { phase: Phase::Created, end: None, greeted: false })
+    Interview::new(Resumed { phase: Phase::Created, end: None, greeted: false, in_call: false })
 }
 
 fn live() -> Interview {
@@ -11,7 +11,7 @@ fn live() -> Interview {
         interview.on(event);
     }
     assert_eq!(interview.on(Event::MediaConnected).last(), Some(&Effect::AskOpening));
-    interview.set_spoken(true);
+    interview.set_spoken(true, true);
     interview
 }
 
@@ -86,7 +86,7 @@ fn words_count_until_the_door_is_closed_and_the_summary_waits_for_all_of_them() 
     }
     assert_eq!(interview.on(Event::AllStored), [Effect::SealTranscript, Effect::AwaitStored]);
     // The browser's first words came just before: they are stored, and there is something to judge.
-    interview.set_spoken(true);
+    interview.set_spoken(true, true);
     assert!(has(&interview.on(Event::AllStored), &Effect::StartSummary));
 }
 
@@ -114,8 +114,34 @@ fn a_call_that_opens_after_the_end_is_hung_up() {
 }
 
 #[test]
+fn who_has_been_heard_greeting_does_not_greet_again_though_nobody_wrote_it_down() {
+    let mut interview = fresh();
+    for event in [Event::Started, Event::CandidateConnected, Event::OfferArrived, Event::CallOpened, Event::ControlReady] {
+        interview.on(event);
+    }
+    interview.set_spoken(true, true);
+    assert!(has(&interview.on(Event::MediaConnected), &Effect::ContinueThread));
+}
+
+#[test]
+fn a_call_in_which_the_interviewer_was_heard_goes_on_without_a_word_of_ours() {
+    let resumed = |phase| Interview::new(Resumed { phase, end: None, greeted: true, in_call: true });
+    let mut interview = resumed(Phase::Live);
+    let mut effects = Vec::new();
+    for event in [Event::Started, Event::CandidateConnected, Event::ControlReady, Event::MediaConnected] {
+        effects.extend(interview.on(event));
+    }
+    assert!(interview.in_call());
+    let words = [Effect::AskOpening, Effect::ContinueThread, Effect::AskForOffer { rollover: false }, Effect::HangUp];
+    assert!(!words.iter().any(|effect| has(&effects, effect)), "{effects:?}");
+    assert_eq!(interview.on(Event::CallGone), [Effect::AskForOffer { rollover: false }]);
+    // In its end nobody listens to it any more.
+    assert!(!resumed(Phase::Ending).in_call());
+}
+
+#[test]
 fn each_phase_is_taken_up_where_it_was_left() {
-    let resumed = |phase| Interview::new(Resumed { phase, end: None, greeted: true }).on(Event::Started);
+    let resumed = |phase| Interview::new(Resumed { phase, end: None, greeted: true, in_call: false }).on(Event::Started);
     assert!(has(&resumed(Phase::Live), &Effect::Arm(Timer::Grace)));
     assert_eq!(resumed(Phase::Ending), [Effect::Arm(Timer::AwaitedWords)], "for the words that were not stored");
     let effects = resumed(Phase::Summarizing);
@@ -160,7 +186,7 @@ proptest! {
         let mut effects = interview.on(Event::Started);
         let mut phase = interview.phase();
         for event in events {
-            interview.set_spoken(true);
+            interview.set_spoken(true, true);
             effects.extend(interview.on(event));
             prop_assert!(interview.phase() >= phase || interview.phase().is_terminal());
             phase = interview.phase();

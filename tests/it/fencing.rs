@@ -3,6 +3,7 @@
 
 use crate::support::browser::Browser;
 use crate::support::{World, wait_for};
+use interview_candidate::WebRtcPeer;
 use serde_json::json;
 use std::time::Duration;
 
@@ -79,5 +80,41 @@ async fn after_a_takeover_the_older_process_writes_no_row_tells_its_browser_and_
     assert!(late > 0, "nothing was sent to an older process after its takeover: the test is void");
     current.signal("TERM");
     current.ended(WITHIN).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_no_longer_holds_the_session_lets_nobody_in_and_leaves_the_ticket_good() {
+    let world = World::start().await;
+    let session = world.new_session().await;
+    // It will not hear by itself that it lost the session.
+    let mut older = world.spawn_ready(session, &[("INTERVIEW__SESSION__HEARTBEAT_INTERVAL_MS", "3600000")]).await;
+    let newer = world.spawn_ready(session, &[]).await;
+    let ticket = world.ticket(session).await;
+    let mut refused = Browser::connect(&older.websocket_url(), &ticket).await.expect("the socket opens");
+    assert_eq!(refused.closed().await, 1012, "come back, to whoever holds it now");
+    assert!(refused.seen.iter().all(|event| event["type"] != "session_ready"), "{:?}", refused.seen);
+    assert_eq!(older.ended(WITHIN).await.code, Some(0), "{:#?}", older.lines());
+    let mut browser = Browser::connect(&newer.websocket_url(), &ticket).await.expect("the same ticket");
+    browser.expect("session_ready").await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_a_fenced_process_cannot_write_down_is_hung_up() {
+    let world = World::start().await;
+    let session = world.new_session().await;
+    let mut older = world.spawn_ready(session, &[("INTERVIEW__SESSION__HEARTBEAT_INTERVAL_MS", "3600000")]).await;
+    let mut browser = Browser::join(&older.websocket_url(), &world.ticket(session).await).await;
+    browser.consent().await;
+    let _newer = world.spawn_ready(session, &[]).await;
+    let peer = WebRtcPeer::new().await.expect("a peer");
+    browser.send(json!({"type": "sdp_offer", "sdp": peer.offer()})).await;
+    assert_eq!(browser.closed().await, 1012);
+    assert_eq!(older.ended(WITHIN).await.code, Some(0), "{:#?}", older.lines());
+    let calls = world.openai.snapshot().calls;
+    assert_eq!(calls.iter().map(|call| call.alive).collect::<Vec<_>>(), [false], "nobody else knows of it: {:#?}", older.lines());
+    assert_eq!(world.ledger.find(|entry| entry.path.ends_with("/hangup")).len(), 1);
+    peer.vanish().await;
     world.stop().await;
 }

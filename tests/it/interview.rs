@@ -199,6 +199,51 @@ async fn a_killed_process_comes_back_on_its_machine_and_the_interview_goes_on_wi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_takes_up_the_call_that_lives_and_the_candidate_talks_on() {
+    let system = System::start().await;
+    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
+    let id = new_session(&system, &recruiter).await;
+    let mut candidate = connect(&system, &amara, &id).await;
+    candidate.join().await.expect("joins");
+    candidate.answer(ANSWER).await.expect("answers once");
+    wait_for("question, answer and the next question are stored", || async {
+        system.get(&recruiter, &format!("/api/sessions/{id}")).await.1["transcript_entries"].as_u64() >= Some(3)
+    })
+    .await;
+    let (_, view) = system.get(&recruiter, &format!("/api/sessions/{id}")).await;
+    system.kill_machine(view["machine"]["id"].as_str().expect("a machine"));
+    candidate.wait_closed(PATIENCE).await.expect("the line is lost");
+    // A page whose voice is still up brings a new socket and nothing else.
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        assert!(Instant::now() < limit, "the process did not take the candidate back within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let info = system.join_info(&amara, &id).await;
+        let text = |name: &str| info[name].as_str().expect(name).to_owned();
+        if candidate.reconnect(&Join::new(text("websocket_url"), text("websocket_ticket"))).await.is_ok() {
+            break;
+        }
+    }
+    let ready = candidate.expect("session_ready").await.expect("is taken back");
+    assert_eq!((ready["process"].as_u64(), ready["segment"].as_i64()), (Some(2), Some(1)), "{ready}");
+    candidate.media_state("connected").await.expect("says that it talks");
+    wait_for("the next process listens", || async { system.session_snapshot(&id).await["control_ready"] == true }).await;
+    let calls = system.sandbox.openai().snapshot().calls;
+    let told: Vec<_> = calls.iter().map(|call| (call.alive, call.sidebands)).collect();
+    assert_eq!(told, [(true, 1)], "one call, and a line of ours in it");
+
+    candidate.attend(ANSWER, PATIENCE).await.expect("the interview goes on to its end");
+    let told = candidate.messages();
+    assert!(!told.iter().any(|message| message["type"] == "media_renegotiate"), "{told:#?}");
+    let (view, entries) = stored(&system, &recruiter, &id).await;
+    assert_eq!(view["end_reason"], "interviewer_ended");
+    assert_eq!(speakers(&entries), ["ai", "candidate", "ai", "candidate", "ai"], "{entries:#?}");
+    assert!(entries.iter().all(|entry| entry["segment"] == 1), "{entries:#?}");
+    assert_eq!(system.sandbox.openai().snapshot().calls.len(), 1);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn panics_between_two_turns_of_a_live_call_cost_no_word() {
     let system = System::start().await;
     let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);

@@ -256,14 +256,14 @@ fn no_history_leads_to_a_phase_that_does_not_follow_and_the_last_one_stays() {
         )
     };
     for_seeds(20_000, |rng| {
-        let mut interview = Interview::new(Resumed { phase: Phase::Created, end: None, greeted: false });
+        let mut interview = Interview::new(Resumed { phase: Phase::Created, end: None, greeted: false, in_call: false });
         let mut phase = interview.phase();
         let (mut end, mut saved) = (None, vec![]);
         let spoken = rng.bool();
         for n in 0..rng.usize(1..150) {
             let event = if n == 0 { Event::Started } else { event(rng) };
             let before = (interview.phase(), interview.end());
-            interview.set_spoken(spoken);
+            interview.set_spoken(spoken, spoken);
             let effects = interview.on(event.clone());
             saved.extend(
                 effects.iter().filter_map(|effect| if let Effect::SavePhase(phase) = effect { Some(*phase) } else { None }),

@@ -115,6 +115,11 @@ async fn a_call_that_the_provider_no_longer_knows_is_replaced_and_the_thread_goe
     system.crash(&id, "control_channel").await;
     let asked = candidate.expect_within("media_renegotiate", Duration::from_secs(30)).await.expect("is asked for a new offer");
     assert_eq!(asked["reason"], "lost");
+    // Only the line was refused: the call would live on, and be paid for, with nobody of ours in it.
+    wait_for("what is said to be gone is hung up all the same", || async {
+        !system.sandbox.ledger().find(|entry| entry.vendor == "openai" && entry.path.ends_with("/hangup")).is_empty()
+    })
+    .await;
     system.sandbox.faults().clear();
     candidate.peer().expect("a peer").vanish().await;
     candidate.connect_media().await.expect("a new call");

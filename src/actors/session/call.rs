@@ -47,8 +47,20 @@ impl SessionState {
         self.journal.open_segment(self.segment);
         self.journal.record(Record::Call { call: Some(call.clone()), segment: self.segment });
         self.call = Some(call);
-        self.journal.tell(ServerEvent::SdpAnswer { sdp: answer, segment: self.segment });
+        if self.interview.awaits_call() {
+            self.journal.tell(ServerEvent::SdpAnswer { sdp: answer, segment: self.segment });
+        }
         self.decide(Event::CallOpened, myself).await;
+    }
+
+    pub(super) async fn call_failed(&mut self, code: ErrorCode, fatal: bool, myself: &ActorRef<SessionMsg>) {
+        self.journal.tell(ServerEvent::Error {
+            code: code.as_str(),
+            message: "the call could not be opened".to_owned(),
+            retryable: !fatal,
+            request_type: Some("sdp_offer"),
+        });
+        self.decide(Event::CallFailed { fatal }, myself).await;
     }
 
     /// A call must not live on because nobody could listen to it.
@@ -62,6 +74,25 @@ impl SessionState {
             self.call_over();
         }
         self.to_control(ControlChannelMsg::HangUp { call });
+    }
+
+    /// The provider said that it does not know the call. Of one just made that has been wrong, and
+    /// nobody else would end it: the candidate would talk on in a call that we do not hear.
+    pub(super) fn end_gone_call(&mut self) {
+        if let Some(call) = &self.call {
+            self.hanging_up.push(call.clone());
+            self.to_control(ControlChannelMsg::HangUpStray(call.clone()));
+        }
+    }
+
+    /// Another process holds the interview, and the call as far as it can know of it: one that we
+    /// could not write down ends with us.
+    pub(super) fn leave_call(&self) {
+        let unstored = self.journal.batch(usize::MAX).map_or_else(Vec::new, |batch| batch.records);
+        let of_call = |record: &Record| matches!(record, Record::Call { call, .. } if *call == self.call);
+        if self.call.is_some() && unstored.iter().any(of_call) {
+            self.to_control(ControlChannelMsg::HangUp { call: self.call.clone() });
+        }
     }
 
     pub(super) async fn hung_up(&mut self, call: &CallId, ended: bool, myself: &ActorRef<SessionMsg>) {
