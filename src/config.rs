@@ -234,6 +234,8 @@ pub struct OutboxLimits {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
+    /// Which of its session's machines this is; the gateway tells it to each that it makes.
+    pub attempt: Option<i32>,
     pub heartbeat_interval_ms: u64,
     pub claim_timeout_ms: u64,
     pub shutdown_timeout_ms: u64,

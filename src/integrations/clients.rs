@@ -54,6 +54,7 @@ pub fn store(config: &Config) -> Result<Store, BuildError> {
         statement_timeout_ms: database.statement_timeout_ms,
         transaction_timeout: database.transaction_timeout(),
         pooler: database.pooler,
+        attempt: config.session.attempt,
     })?)
 }
 

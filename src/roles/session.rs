@@ -206,9 +206,9 @@ async fn claim(sessions: &dyn Sessions, config: &Config, session: SessionId) -> 
     loop {
         match sessions.claim(config.tenant.id, session).await {
             Ok(taken) => return Ok(taken),
-            Err(error @ StoreError::NotFound) => {
-                // Nothing to do here, now or later: a machine for a session that was deleted.
-                tracing::error!(error_code = error.code().as_str(), "there is no such session");
+            Err(error @ (StoreError::NotFound | StoreError::Superseded { .. })) => {
+                // Nothing to do here, now or later: the session was deleted, or has another machine.
+                tracing::error!(error_code = error.code().as_str(), error = %chain(&error), "not taken");
                 return Err(Exit::Done);
             }
             Err(error) if error.class() == FaultClass::Transient && Instant::now() < deadline => {

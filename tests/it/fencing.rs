@@ -118,3 +118,24 @@ async fn a_call_that_a_fenced_process_cannot_write_down_is_hung_up() {
     peer.vanish().await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_starts_on_a_machine_that_was_replaced_takes_nothing_back() {
+    let world = World::start().await;
+    let session = world.new_session().await;
+    // Its host was lost and has come back; meanwhile the keepers have made the next machine.
+    sqlx::query("update app.sessions set attempt = 2 where id = $1").bind(session.0).execute(&world.admin).await.expect("a row");
+    let newer = world.spawn_ready(session, &[("INTERVIEW__SESSION__ATTEMPT", "2")]).await;
+    let mut older = world.spawn(session, &[("INTERVIEW__SESSION__ATTEMPT", "1")]);
+    assert_eq!(older.ended(WITHIN).await.code, Some(0), "{:#?}", older.lines());
+    assert!(older.lines().iter().any(|line| line.contains("session_superseded")), "{:#?}", older.lines());
+    let epoch: i32 = sqlx::query_scalar("select epoch from app.sessions where id = $1")
+        .bind(session.0)
+        .fetch_one(&world.admin)
+        .await
+        .expect("the session row");
+    assert_eq!(epoch, 1, "the newer one holds it still");
+    let mut browser = Browser::connect(&newer.websocket_url(), &world.ticket(session).await).await.expect("let in");
+    browser.expect("session_ready").await;
+    world.stop().await;
+}

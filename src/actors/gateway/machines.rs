@@ -217,6 +217,7 @@ impl Machines {
                 ("SESSION_ID", session.clone()),
                 ("CANDIDATE_ID", order.candidate.to_string()),
                 ("POSITION_ID", order.position.to_string()),
+                ("INTERVIEW__SESSION__ATTEMPT", order.attempt.to_string()),
             ],
             metadata: &[("session_id", session), ("attempt", order.attempt.to_string())],
         };

@@ -32,6 +32,7 @@ pub struct Store {
     deadline: Duration,
     statement_timeout_ms: u64,
     pooler: Pooler,
+    attempt: Option<i32>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct StoreOptions {
     pub statement_timeout_ms: u64,
     pub transaction_timeout: Duration,
     pub pooler: Pooler,
+    /// Which of a session's machines this is, if it was made for one.
+    pub attempt: Option<i32>,
 }
 
 pub use standby::Named;
@@ -87,6 +90,8 @@ pub enum StoreError {
     Query { action: &'static str, source: sqlx::Error },
     #[error("another process has taken this session: our epoch {epoch} is over")]
     Fenced { epoch: i32 },
+    #[error("a newer machine than that of attempt {attempt} has this session")]
+    Superseded { attempt: i32 },
     #[error("no answer in time: cannot {action}")]
     TimedOut { action: &'static str },
     #[error("the database takes no writes: this connection leads to a standby")]
@@ -109,7 +114,7 @@ impl Fault for StoreError {
         match self {
             Self::Query { source, .. } => class_of(source),
             Self::TimedOut { .. } | Self::ReadOnly => FaultClass::Transient,
-            Self::Fenced { .. } | Self::NotFound => FaultClass::Rejected,
+            Self::Fenced { .. } | Self::Superseded { .. } | Self::NotFound => FaultClass::Rejected,
             Self::Corrupt(_) => FaultClass::Bug,
         }
     }
@@ -118,7 +123,7 @@ impl Fault for StoreError {
         match self {
             Self::Query { source, .. } if class_of(source) == FaultClass::Transient => ErrorCode::TranscriptStoreUnavailable,
             Self::TimedOut { .. } | Self::ReadOnly => ErrorCode::TranscriptStoreUnavailable,
-            Self::Fenced { .. } => ErrorCode::SessionSuperseded,
+            Self::Fenced { .. } | Self::Superseded { .. } => ErrorCode::SessionSuperseded,
             Self::NotFound => ErrorCode::SessionNotFound,
             Self::Query { .. } | Self::Corrupt(_) => ErrorCode::TranscriptStoreRefused,
         }
@@ -190,6 +195,7 @@ impl Store {
             deadline: options.transaction_timeout,
             statement_timeout_ms: options.statement_timeout_ms,
             pooler: options.pooler,
+            attempt: options.attempt,
         })
     }
 

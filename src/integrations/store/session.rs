@@ -142,14 +142,23 @@ impl SessionStore {
         let mut tx = store.begin(&scope).await?;
         let epoch = sqlx::query_scalar!(
             r#"update app.sessions set epoch = epoch + 1, heartbeat_at = now(), candidate_connected = false
-               where tenant_id = $1 and id = $2 returning epoch"#,
+               where tenant_id = $1 and id = $2 and ($3::int is null or attempt <= $3) returning epoch"#,
             tenant.0,
             session.0,
+            store.attempt,
         )
         .fetch_optional(&mut *tx)
         .await
-        .during("take the session")?
-        .ok_or(StoreError::NotFound)?;
+        .during("take the session")?;
+        let Some(epoch) = epoch else {
+            let known = sqlx::query!("select id from app.sessions where tenant_id = $1 and id = $2", tenant.0, session.0);
+            let known = known.fetch_optional(&mut *tx).await.during("look for the session")?;
+            // It has moved on to another machine: whoever starts on an old one takes nothing back.
+            return Err(match (known, store.attempt) {
+                (Some(_), Some(attempt)) => StoreError::Superseded { attempt },
+                _ => StoreError::NotFound,
+            });
+        };
         let claimed = read_claimed(&mut tx, tenant, session).await?;
         tx.commit().await.during("take the session")?;
         Ok((Self { store: store.clone(), scope, tenant, session, epoch: Epoch(epoch) }, claimed))
