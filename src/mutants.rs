@@ -36,6 +36,7 @@ mutants! {
     PlacesLostAtShutdown,
     TimeLimitNotArmed,
     OfferLostWithControl,
+    DeadLineUnnoticed,
     DoorLeftOpen,
 }
 

@@ -44,6 +44,8 @@ pub struct Pages {
     pub acked: Vec<Acked>,
     /// Free notes of the browsers in the order they were made.
     pub notes: Vec<String>,
+    /// Of them, those that were lost inside and sent again, behind others.
+    pub late_notes: Vec<String>,
     /// Openings that the candidate heard.
     pub greetings: u32,
     /// A process died after asking for the opening and before it could store that it did.

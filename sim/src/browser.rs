@@ -52,6 +52,11 @@ struct Update {
     entries: Vec<Value>,
 }
 
+/// The key of an entry that names no item.
+fn note_key(entry: &Value) -> Option<String> {
+    entry["item_id"].is_null().then(|| format!("c:{}", entry["id"].as_str().unwrap_or_default()))
+}
+
 /// What survives a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Kept(Arc<Mutex<Outbox>>);
@@ -289,6 +294,9 @@ impl Page {
         }
         if now >= self.resend_at {
             self.check_patience();
+            let late =
+                self.kept.lock().pending.iter().flat_map(|update| &update.entries).filter_map(note_key).collect::<Vec<_>>();
+            self.around.book.lock().late_notes.extend(late);
             self.resend_pending().await;
         }
         if let Media::Coming { call, at } = &self.media

@@ -134,6 +134,7 @@ fn notes_of_a_client_keep_their_order(evidence: &Evidence) -> Result<(), String>
         .tables
         .transcript()
         .into_iter()
+        .filter(|entry| !evidence.book.late_notes.contains(&entry.key))
         .filter_map(|entry| Some((evidence.book.notes.iter().position(|note| *note == entry.key)?, entry.key)))
         .collect();
     let page = |key: &str| key.split('-').nth(1).map(str::to_owned);

@@ -32,6 +32,9 @@ const LIFETIME: Duration = Duration::from_hours(1);
 /// A call whose browser is gone, or never came, is ended by the provider.
 const MEDIA_PATIENCE: Duration = Duration::from_secs(30);
 
+/// A line on which nothing comes, not even the answer to a ping, is held for lost after this.
+const SILENCE: Duration = Duration::from_secs(50);
+
 fn limits(action: &'static str) -> CallLimits {
     CallLimits { vendor: Vendor::OpenAi, action, deadline: Duration::from_secs(10), max_body_bytes: 1 }
 }
@@ -56,7 +59,11 @@ struct Wire {
 #[derive(Debug)]
 enum ToLine {
     Wire(Wire),
-    Lost { close: Option<u16> },
+    /// Closed, or half-open.
+    Lost {
+        close: Option<u16>,
+    },
+    Silent,
     Expired,
 }
 
@@ -408,7 +415,8 @@ impl VoiceProvider for VoiceDoor {
             self.voice.world.count(Fault::CallTakenUp);
         }
         dialing.becomes(Control::Open { line, call: call.0.clone() });
-        let reader = Reader { voice: self.voice.clone(), process: self.process, cut: self.cut.clone(), line, from };
+        let reader =
+            Reader { voice: self.voice.clone(), process: self.process, cut: self.cut.clone(), line, from, noticed_at: None };
         let writer = Writer { voice: self.voice.clone(), cut: self.cut.clone(), call: call.0.clone(), line };
         Ok((Box::new(reader), Box::new(writer)))
     }
@@ -446,6 +454,8 @@ struct Reader {
     cut: Cut,
     line: u64,
     from: mpsc::UnboundedReceiver<ToLine>,
+    /// It is half-open: nothing comes any more, and at this time that is noticed.
+    noticed_at: Option<Instant>,
 }
 
 impl Reader {
@@ -471,7 +481,17 @@ impl Drop for Reader {
 #[async_trait]
 impl LineReader for Reader {
     async fn next(&mut self) -> Result<Inbound, SidebandError> {
-        let next = self.from.recv().await;
+        let next = match self.noticed_at {
+            None => self.from.recv().await,
+            Some(at) => {
+                sleep_until(at).await;
+                Some(ToLine::Silent)
+            }
+        };
+        if let Some(ToLine::Lost { close: None }) = next {
+            self.noticed_at = Some(Instant::now() + SILENCE);
+            return self.next().await;
+        }
         if self.cut.is_cut() {
             return Err(SidebandError::Silent);
         }
@@ -479,7 +499,7 @@ impl LineReader for Reader {
         match &next {
             Some(ToLine::Wire(_)) => {}
             Some(ToLine::Expired) => self.ends(Control::Idle),
-            Some(ToLine::Lost { .. }) | None => self.ends(Control::Backoff),
+            Some(ToLine::Lost { .. } | ToLine::Silent) | None => self.ends(Control::Backoff),
         }
         match next {
             Some(ToLine::Wire(wire)) => {
@@ -502,7 +522,7 @@ impl LineReader for Reader {
                 Ok(Inbound::Event(ServerEvent::parse(&wire.text)))
             }
             Some(ToLine::Lost { close: Some(code) }) => closed(code, ""),
-            Some(ToLine::Lost { close: None }) => Err(SidebandError::Silent),
+            Some(ToLine::Lost { close: None } | ToLine::Silent) => Err(SidebandError::Silent),
             Some(ToLine::Expired) => closed(1001, "Your session hit the maximum duration of 60 minutes."),
             None => closed(1005, ""),
         }
@@ -655,7 +675,9 @@ impl Conversation {
                 }
             }
             Input::Conclude => self.concluding = true,
-            Input::Said { line, event } => self.told(line, &event),
+            // What is sent on a line that is lost arrives nowhere.
+            Input::Said { line, event } if self.lines.iter().any(|(number, _)| *number == line) => self.told(line, &event),
+            Input::Said { .. } => {}
             Input::End => {}
         }
     }

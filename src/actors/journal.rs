@@ -220,12 +220,17 @@ impl Journal {
 
     /// Our own line into the call hears from now on.
     pub fn line_back(&self, now: OffsetDateTime) {
-        self.lock().transcript.line_back(now);
+        let mut inner = self.lock();
+        let entries = inner.transcript.line_back(now);
+        inner.take(entries, &self.waiting);
     }
     /// What is said from now on, and what was unfinished, is the browser's to tell.
     pub fn line_lost(&self, now: OffsetDateTime) {
         let mut inner = self.lock();
         let entries = inner.transcript.line_lost(now);
+        if planted!(self, DeadLineUnnoticed) {
+            return;
+        }
         inner.take(entries, &self.waiting);
     }
     pub fn is_heard(&self) -> bool {

@@ -33,6 +33,9 @@ pub struct Transcript {
     /// Replies that are not part of the conversation; their items say nothing.
     out_of_band: Vec<ReplyId>,
     gaps: Gaps,
+    /// Keys of what the browser told of items that we know nothing of, since we last heard anything:
+    /// the line may be dead and nobody has noticed.
+    unheard: Vec<String>,
 }
 
 impl Transcript {
@@ -45,6 +48,8 @@ impl Transcript {
             transcript.slots.push(Slot::restore(entry));
         }
         transcript.slots.sort_by_key(|slot| slot.position);
+        let told = transcript.slots.iter().rev().take_while(|slot| slot.source == Source::Browser);
+        transcript.unheard = told.filter(|slot| slot.is_unconfirmed()).map(|slot| slot.key.clone()).collect();
         transcript
     }
 
@@ -78,6 +83,9 @@ impl Transcript {
 
     /// Take in what happened. Returns the entries that are new or changed.
     pub fn apply(&mut self, event: &VoiceEvent, now: OffsetDateTime) -> Vec<Entry> {
+        if self.is_heard() {
+            self.unheard.clear();
+        }
         let touched = match event {
             VoiceEvent::SpeechStarted { item, start_ms } => {
                 let slot = self.slot(item, now);
@@ -146,7 +154,9 @@ impl Transcript {
     /// The call is over: what is not settled now never will be.
     pub fn close(&mut self) -> Vec<Entry> {
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_open()).collect();
-        open.into_iter()
+        let believed = if self.is_heard() { vec![] } else { self.believe_unheard() };
+        let settled = open
+            .into_iter()
             .filter_map(|index| {
                 if let Some(entry) = self.believe_witness(index) {
                     return Some(entry);
@@ -156,7 +166,8 @@ impl Transcript {
                 slot.settled = Some(if slot.text.is_empty() { Status::Missing } else { Status::Partial });
                 self.revise_at(index)
             })
-            .collect()
+            .collect::<Vec<_>>();
+        believed.into_iter().chain(settled).collect()
     }
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: &ItemContent, now: OffsetDateTime) -> Vec<ItemId> {

@@ -131,6 +131,34 @@ async fn a_call_that_the_provider_no_longer_knows_is_replaced_and_the_thread_goe
     system.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_lets_no_second_line_in_is_begun_anew() {
+    let system = System::start().await;
+    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
+    let id = new_session(&system, &recruiter).await;
+    let mut candidate = connect(&system, &amara, &id).await;
+    candidate.join().await.expect("joins");
+    candidate.answer(Duration::from_millis(900)).await.expect("answers once");
+    wait_for("question, answer and the next question are stored", || async {
+        system.get(&recruiter, &format!("/api/sessions/{id}")).await.1["transcript_entries"].as_u64() >= Some(3)
+    })
+    .await;
+    let busy = answer(409, &[], r#"{"error":{"message":"busy","type":"invalid_request_error","param":null,"code":"in_use"}}"#);
+    system.sandbox.faults().add(Fault::once("openai", "realtime.sideband", busy).times(1_000));
+    system.crash(&id, "control_channel").await;
+    let asked = candidate.expect_within("media_renegotiate", Duration::from_secs(60)).await.expect("is asked for a new offer");
+    assert_eq!(asked["reason"], "lost");
+    system.sandbox.faults().clear();
+    candidate.peer().expect("a peer").vanish().await;
+    candidate.connect_media().await.expect("a new call");
+    candidate.attend(Duration::from_millis(900), Duration::from_mins(1)).await.expect("the interview goes on to its end");
+    wait_for("the first call is over", || async {
+        system.sandbox.openai().snapshot().calls.iter().filter(|call| call.alive).count() == 0
+    })
+    .await;
+    system.stop().await;
+}
+
 /// An interview of one sentence that its candidate ends.
 async fn ended(world: &World) -> (SessionId, Exit, Vec<Value>) {
     let session = world.new_session().await;

@@ -15,8 +15,18 @@ pub(super) struct LineTask {
     pub(super) fresh: bool,
 }
 
+/// Times in a row that a known call may refuse us before it is begun anew: about twenty seconds, for the line of a
+/// process before us may not be gone yet.
+const REFUSALS: u32 = 8;
+/// Lines in a row that may be opened and not be answered.
+const UNANSWERED: u32 = 3;
+/// From our first event on a line to the provider's answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
 enum LineEnd {
     Redial,
+    /// We were let in, and nobody answered.
+    Unanswered,
     Gone,
     /// Nobody listens to us any more.
     Unheard,
@@ -36,9 +46,14 @@ impl LineTask {
             let error = match self.voice.join(&self.call).instrument(span.clone()).await {
                 Ok(line) => {
                     drop(span);
-                    (joined_once, failures) = (true, 0);
+                    joined_once = true;
                     match self.converse(line, &mut commands).await {
-                        LineEnd::Redial => self.report(Line::Down),
+                        LineEnd::Redial => {
+                            failures = 0;
+                            self.report(Line::Down);
+                        }
+                        LineEnd::Unanswered if failures >= UNANSWERED => return self.report(Line::Gone),
+                        LineEnd::Unanswered => failures += 1,
                         LineEnd::Gone => return self.report(Line::Gone),
                         LineEnd::Unheard => return,
                     }
@@ -53,6 +68,10 @@ impl LineTask {
             match &error {
                 ConnectSidebandError::CallGone { .. } if !fresh => return self.report(Line::Gone),
                 ConnectSidebandError::Unauthorized { .. } => return self.report(Line::GivenUp),
+                // Not beside another, it may be. A call that we shall not hear is begun anew.
+                ConnectSidebandError::Refused { status: 400..=428, .. } if !fresh && failures > REFUSALS => {
+                    return self.report(Line::Gone);
+                }
                 _ if failures > 30 => return self.report(Line::GivenUp),
                 _ => tracing::debug!(error_code = error.code().as_str(), failures, "the sideband did not open"),
             }
@@ -73,10 +92,13 @@ impl LineTask {
         }
         let mut pings = tokio::time::interval(PING_INTERVAL);
         pings.tick().await;
+        let answer_by = Instant::now() + ANSWER_WITHIN;
+        let mut answered = false;
         loop {
             tokio::select! {
                 inbound = reader.next() => match inbound {
                     Ok(Inbound::Event(event)) => {
+                        answered |= matches!(event, ServerEvent::SessionUpdated(_) | ServerEvent::Error(_));
                         let permit = self.gate.enter().await;
                         if self.target.cast(ControlChannelMsg::Heard { generation: self.generation, event: Box::new(event), permit }).is_err() {
                             return LineEnd::Unheard;
@@ -93,6 +115,10 @@ impl LineTask {
                     }
                 },
                 command = commands.recv() => if let Some(command) = command { if writer.send(&command).await.is_err() { return LineEnd::Redial } } else { let _ = writer.close().await; return LineEnd::Unheard },
+                () = tokio::time::sleep_until(answer_by), if !answered => {
+                    tracing::warn!(error_code = "openai_sideband_silent", "the sideband was opened and does not answer");
+                    return LineEnd::Unanswered;
+                }
                 _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },
             }
         }

@@ -61,7 +61,7 @@ pub enum Status {
     Failed,
     /// Said, but its words never arrived.
     Missing,
-    /// Cut short by the end of the call.
+    /// Cut short by the end of the call; of the browser's word beside ours: not confirmed yet.
     Partial,
 }
 

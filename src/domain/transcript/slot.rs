@@ -67,6 +67,18 @@ impl Slot {
 
     /// As stored by an earlier process.
     pub(super) fn restore(entry: Entry) -> Self {
+        if entry.source == Source::Browser && !entry.authoritative && entry.status == Status::Partial {
+            // The browser's word, kept beside until ours came.
+            let beside = Self::new(entry.key, entry.item_id, entry.segment, entry.position, entry.at);
+            return Self {
+                seq: Some(entry.seq),
+                revision: entry.revision,
+                speaker: Some(entry.speaker),
+                witness: Some(entry.text),
+                orphaned: true,
+                ..beside
+            };
+        }
         Self {
             seq: Some(entry.seq),
             revision: entry.revision,
@@ -91,6 +103,11 @@ impl Slot {
     /// We were there and did not hear it to its end.
     pub(super) fn lacks_words(&self) -> bool {
         self.source == Source::Sideband && matches!(self.settled, Some(Status::Missing | Status::Partial))
+    }
+
+    /// Told by the browser alone, while we believed to be there.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.source == Source::Browser && !self.authoritative && self.item.is_some()
     }
 
     pub(super) fn add_words(&mut self, delta: &str) {

@@ -309,6 +309,32 @@ fn who_takes_up_a_call_in_the_middle_of_a_turn_puts_late_words_before_the_answer
 }
 
 #[test]
+fn what_was_told_while_the_line_was_dead_and_nobody_had_noticed_is_believed_when_it_is_lost() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    let forged = transcript.witness(witness("w1", Some("x"), "I never said that"), now).expect("stored");
+    let mut after = turn(2, Some("a1"));
+    transcript.apply(&after.remove(0), now);
+    // From here on nothing comes any more.
+    let told = transcript.witness(witness("w2", Some("u3"), "and so it went"), now).expect("stored");
+    assert!(!forged.authoritative && !told.authoritative);
+    let believed = transcript.line_lost(now);
+    assert_eq!(believed.iter().map(|entry| (&*entry.key, entry.authoritative)).collect::<Vec<_>>(), [("u3", true)]);
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "and so it went"]);
+
+    // A process that takes over before anybody has noticed believes it as well, and what was kept beside.
+    let mut entries = transcript.entries();
+    entries[2].authoritative = false;
+    let beside = Entry { source: Source::Browser, authoritative: false, status: Status::Partial, ..entries[0].clone() };
+    let mut next = Transcript::restore(vec![beside, entries[1].clone(), entries[2].clone()]).taken_over();
+    assert_eq!(texts(&next), ["answer 1."]);
+    let believed = next.line_back(now);
+    assert_eq!(believed.iter().map(|entry| &*entry.key).collect::<Vec<_>>(), ["u1", "u3"]);
+}
+
+#[test]
 fn of_what_was_said_before_we_listened_and_is_cut_off_now_the_browser_tells_the_words() {
     let mut transcript = Transcript::restore(vec![]).taken_over();
     transcript.line_back(at());

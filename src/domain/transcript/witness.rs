@@ -70,19 +70,41 @@ impl Transcript {
     /// Our line into the call broke: the words of what is unfinished may never come.
     pub fn line_lost(&mut self, now: OffsetDateTime) -> Vec<Entry> {
         self.gaps.open(now);
-        let told: Vec<usize> = (0..self.slots.len())
-            .filter(|index| {
-                let slot = &mut self.slots[*index];
-                slot.orphaned |= slot.settled.is_none() && !slot.silent;
-                slot.orphaned && slot.witness.is_some()
-            })
-            .collect();
-        told.into_iter().filter_map(|index| self.believe_witness(index)).collect()
+        for slot in &mut self.slots {
+            slot.orphaned |= slot.settled.is_none() && !slot.silent;
+        }
+        self.believe_what_was_told()
     }
 
-    pub fn line_back(&mut self, now: OffsetDateTime) {
+    pub fn line_back(&mut self, now: OffsetDateTime) -> Vec<Entry> {
         self.gaps.call |= !self.slots.is_empty();
         self.gaps.close(now);
+        // What a process before us was told.
+        self.believe_what_was_told()
+    }
+
+    fn believe_what_was_told(&mut self) -> Vec<Entry> {
+        let orphans: Vec<usize> =
+            (0..self.slots.len()).filter(|index| self.slots[*index].orphaned && self.slots[*index].witness.is_some()).collect();
+        let mut entries: Vec<Entry> = orphans.into_iter().filter_map(|index| self.believe_witness(index)).collect();
+        entries.extend(self.believe_unheard());
+        entries
+    }
+
+    /// A line that is lost was often dead for a while before: what the browser told meanwhile, of
+    /// items that we never saw, was said in the gap.
+    pub(super) fn believe_unheard(&mut self) -> Vec<Entry> {
+        let keys = std::mem::take(&mut self.unheard);
+        let unheard: Vec<usize> = (0..self.slots.len())
+            .filter(|index| self.slots[*index].is_unconfirmed() && keys.contains(&self.slots[*index].key))
+            .collect();
+        unheard
+            .into_iter()
+            .filter_map(|index| {
+                self.slots[index].authoritative = true;
+                self.revise_at(index)
+            })
+            .collect()
     }
 
     /// Whether our own line hears the call now.
@@ -145,8 +167,7 @@ impl Transcript {
             text: slot.witness.as_deref().unwrap_or_default().trim().to_owned(),
             source: Source::Browser,
             authoritative: false,
-            status: Status::Final,
-            ..slot.as_settled(Status::Final)?
+            ..slot.as_settled(Status::Partial)?
         })
     }
 
@@ -183,6 +204,9 @@ impl Transcript {
         slot.source = Source::Browser;
         slot.authoritative = authoritative || named;
         slot.settled = Some(Status::Final);
+        if slot.is_unconfirmed() {
+            self.unheard.push(slot.key.clone());
+        }
         self.slots.insert(index, slot);
         self.number_slot(index);
         self.slots[index].as_settled(Status::Final).expect("it has a number and a speaker")
