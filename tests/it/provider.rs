@@ -146,7 +146,7 @@ async fn a_call_that_lets_no_second_line_in_is_begun_anew() {
     let busy = answer(409, &[], r#"{"error":{"message":"busy","type":"invalid_request_error","param":null,"code":"in_use"}}"#);
     system.sandbox.faults().add(Fault::once("openai", "realtime.sideband", busy).times(1_000));
     system.crash(&id, "control_channel").await;
-    let asked = candidate.expect_within("media_renegotiate", Duration::from_secs(60)).await.expect("is asked for a new offer");
+    let asked = candidate.expect_within("media_renegotiate", Duration::from_mins(1)).await.expect("is asked for a new offer");
     assert_eq!(asked["reason"], "lost");
     system.sandbox.faults().clear();
     candidate.peer().expect("a peer").vanish().await;
