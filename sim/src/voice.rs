@@ -677,8 +677,7 @@ impl Conversation {
             Input::Conclude => self.concluding = true,
             // What is sent on a line that is lost arrives nowhere.
             Input::Said { line, event } if self.lines.iter().any(|(number, _)| *number == line) => self.told(line, &event),
-            Input::Said { .. } => {}
-            Input::End => {}
+            Input::Said { .. } | Input::End => {}
         }
     }
 
