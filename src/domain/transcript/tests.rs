@@ -309,6 +309,22 @@ fn who_takes_up_a_call_in_the_middle_of_a_turn_puts_late_words_before_the_answer
 }
 
 #[test]
+fn what_the_line_told_after_all_is_not_given_up_for_the_browsers_word_when_it_breaks_again() {
+    let mut transcript = Transcript::default();
+    let events = turn(1, None);
+    for event in &events[..4] {
+        transcript.apply(event, at());
+    }
+    transcript.line_lost(at());
+    transcript.witness(witness("w1", Some("u1"), "I said 1. And I invented it."), at());
+    transcript.line_back(at());
+    let truth = transcript.apply(&events[8], at());
+    assert_eq!((truth[0].text.as_str(), truth[0].source), ("I said 1.", Source::Sideband));
+    assert_eq!(transcript.line_lost(at()), [], "nothing is said anew");
+    assert_eq!(texts(&transcript), ["I said 1."]);
+}
+
+#[test]
 fn what_was_told_while_the_line_was_dead_and_nobody_had_noticed_is_believed_when_it_is_lost() {
     let (mut transcript, now) = heard();
     for event in &turn(1, None) {

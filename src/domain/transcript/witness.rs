@@ -84,8 +84,12 @@ impl Transcript {
     }
 
     fn believe_what_was_told(&mut self) -> Vec<Entry> {
-        let orphans: Vec<usize> =
-            (0..self.slots.len()).filter(|index| self.slots[*index].orphaned && self.slots[*index].witness.is_some()).collect();
+        let orphans: Vec<usize> = (0..self.slots.len())
+            .filter(|index| {
+                let slot = &self.slots[*index];
+                slot.orphaned && slot.witness.is_some() && (slot.settled.is_none() || slot.lacks_words())
+            })
+            .collect();
         let mut entries: Vec<Entry> = orphans.into_iter().filter_map(|index| self.believe_witness(index)).collect();
         entries.extend(self.believe_unheard());
         entries
