@@ -1,18 +1,20 @@
 use super::*;
 use std::collections::HashMap;
 
-fn load(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let mut all: HashMap<String, String> = [
+fn load_as(role: Role, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let required = [
         ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
         ("INTERVIEW__DATABASE__URL", "postgres://interview_runtime:hidden@localhost:5432/db"),
         ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
         ("INTERVIEW__OPENAI__API_KEY", "sk-hidden"),
         ("INTERVIEW__API_VIDEO__API_KEY", "hidden"),
-    ]
-    .map(|(k, v)| (k.to_owned(), v.to_owned()))
-    .into();
-    all.extend(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-    Config::load(None, Role::Session, Some(all))
+    ];
+    let all: HashMap<String, String> = required.iter().chain(pairs).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Config::load(None, role, Some(all))
+}
+
+fn load(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    load_as(Role::Session, pairs)
 }
 
 #[test]
@@ -25,21 +27,15 @@ fn the_defaults_are_complete_and_secrets_never_print() {
 #[test]
 fn a_gateway_knows_its_regions_its_start_deadline_and_sizes_that_are_sold() {
     let gateway = |key: &str, value: &str| {
-        let mut all: HashMap<String, String> = [
-            ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
-            ("INTERVIEW__DATABASE__URL", "postgres://interview_runtime:hidden@localhost:5432/db"),
-            ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
-            ("INTERVIEW__OPENAI__API_KEY", "sk-hidden"),
-            ("INTERVIEW__API_VIDEO__API_KEY", "hidden"),
+        let key = format!("INTERVIEW__FLY__{key}");
+        let pairs = [
             ("INTERVIEW__FLY__API_TOKEN", "hidden"),
             ("INTERVIEW__FLY__SESSION_APP", "interviews-demo-s"),
             ("INTERVIEW__FLY__IMAGE", "registry.fly.io/interviews-runtime"),
             ("INTERVIEW__SUPABASE__ISSUER", "https://x.supabase.co/auth/v1"),
-        ]
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .into();
-        all.insert(format!("INTERVIEW__FLY__{key}"), value.to_owned());
-        Config::load(None, Role::Gateway, Some(all))
+            (key.as_str(), value),
+        ];
+        load_as(Role::Gateway, &pairs)
     };
     let config = gateway("REGION", "iad,eu,any").expect("valid");
     assert_eq!(config.fly.size(Importance::Critical).cpu_kind, CpuKind::Performance);

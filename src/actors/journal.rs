@@ -380,22 +380,25 @@ impl Journal {
         self.lock().tell(event);
     }
 
-    /// Part of us does not work as it should: told once, and to each browser that comes.
-    pub fn degraded(&self, what: Subsystem) {
+    /// Part of us does not work as it should: told once, and to each browser that comes. True when
+    /// it is news.
+    pub fn degraded(&self, what: Subsystem) -> bool {
         let mut inner = self.lock();
-        if !inner.degraded.contains(&what) {
+        let news = !inner.degraded.contains(&what);
+        if news {
             inner.degraded.push(what);
             inner.tell(ServerEvent::Degraded { what });
         }
+        news
     }
 
-    /// It works again; told when it was degraded.
-    pub fn restored(&self, what: Subsystem) {
+    /// It works again; told when it was degraded. True when it is news.
+    pub fn restored(&self, what: Subsystem) -> bool {
         let mut inner = self.lock();
-        if let Some(index) = inner.degraded.iter().position(|known| *known == what) {
-            inner.degraded.remove(index);
-            inner.tell(ServerEvent::Restored { what });
-        }
+        let Some(index) = inner.degraded.iter().position(|known| *known == what) else { return false };
+        inner.degraded.remove(index);
+        inner.tell(ServerEvent::Restored { what });
+        true
     }
 
     /// The first that a new connection hears.

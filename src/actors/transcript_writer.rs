@@ -45,8 +45,6 @@ pub struct TranscriptWriterState {
     backoff: Backoff,
     /// Until the next retry nothing is tried: what is new waits with the rest.
     paused: bool,
-    /// Told the browser that storing is late.
-    degraded: bool,
     /// Records of the next batch, at most: small while a bad one is looked for.
     batch_records: usize,
     /// Times that the database refused the record at the head, alone.
@@ -91,7 +89,7 @@ impl Actor for TranscriptWriter {
         myself.cast(TranscriptWriterMsg::FlushDue)?;
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(300));
         let batch_records = args.batch_records;
-        Ok(TranscriptWriterState { args, backoff, paused: false, degraded: false, batch_records, refusals: 0, _waker: waker })
+        Ok(TranscriptWriterState { args, backoff, paused: false, batch_records, refusals: 0, _waker: waker })
     }
 
     async fn handle(
@@ -146,10 +144,9 @@ impl TranscriptWriterState {
         self.backoff.reset();
         self.refusals = 0;
         self.batch_records = (self.batch_records * 2).min(self.args.batch_records);
-        if std::mem::take(&mut self.degraded) {
+        if self.args.journal.restored(Subsystem::Storage) {
             tracing::info!("transcript store is back");
         }
-        self.args.journal.restored(Subsystem::Storage);
         for receipt in self.args.journal.stored(up_to) {
             match receipt {
                 Receipt::ClientSeq { seq, .. } => self.args.journal.tell(ServerEvent::TranscriptAck { seq }),
@@ -188,10 +185,9 @@ impl TranscriptWriterState {
     }
 
     fn wait(&mut self, error: &StoreError, myself: &ActorRef<TranscriptWriterMsg>) -> Next {
-        if !std::mem::replace(&mut self.degraded, true) {
+        if self.args.journal.degraded(Subsystem::Storage) {
             let (records, bytes) = self.args.journal.backlog();
             tracing::warn!(error_code = error.code().as_str(), error = %chain(error), records, bytes, "transcript store unavailable, keeping records");
-            self.args.journal.degraded(Subsystem::Storage);
         }
         if planted!(self.args.journal, NoRetryOfStoring) {
             return Next::Pause;

@@ -73,7 +73,7 @@ impl Transcript {
     }
 
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
-        self.slots.iter().any(|slot| slot.authoritative && slot.speaker == Some(speaker) && slot.entry().is_some())
+        self.slots.iter().any(|slot| slot.authoritative && slot.speaker == Some(speaker) && slot.settled.is_some())
     }
 
     /// Whether someone spoke and the words are still awaited.

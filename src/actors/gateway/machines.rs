@@ -206,7 +206,7 @@ impl Machines {
     }
 
     fn spec(&self, order: &MachineOrder, region: Option<String>) -> MachineSpec {
-        let (session, tenant) = (order.session.to_string(), self.config.tenant.id.to_string());
+        let session = order.session.to_string();
         let blueprint = Blueprint {
             name: machine_name(order.session, order.attempt),
             region,
@@ -221,7 +221,7 @@ impl Machines {
             ],
             metadata: &[("session_id", session), ("attempt", order.attempt.to_string())],
         };
-        blueprint.draw(&self.config, &tenant)
+        blueprint.draw(&self.config)
     }
 }
 
@@ -237,8 +237,8 @@ pub(super) struct Blueprint<'a> {
 }
 
 impl Blueprint<'_> {
-    pub(super) fn draw(self, config: &Config, tenant: &str) -> MachineSpec {
-        let size = config.fly.size(self.importance);
+    pub(super) fn draw(self, config: &Config) -> MachineSpec {
+        let (size, tenant) = (config.fly.size(self.importance), config.tenant.id.to_string());
         let with = |pairs: &[(&str, String)], common: &[(&str, &str)]| -> BTreeMap<String, String> {
             let own = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
             own.chain(common.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))).collect()
@@ -251,12 +251,12 @@ impl Blueprint<'_> {
             config: MachineConfig {
                 image: self.image.to_owned(),
                 init: Some(Init { cmd: vec![self.command.to_owned()] }),
-                env: with(self.env, &[("TENANT_ID", tenant)]),
+                env: with(self.env, &[("TENANT_ID", &tenant)]),
                 guest: Guest { cpu_kind: size.cpu_kind.as_str().to_owned(), cpus: size.cpus, memory_mb: size.memory_mb },
                 auto_destroy: true,
                 restart: Restart { policy: RestartPolicy::OnFailure, max_retries: Some(RESTARTS) },
                 stop_config: StopConfig { signal: "SIGTERM".to_owned(), timeout: "60s".to_owned() },
-                metadata: with(self.metadata, &[("tenant_id", tenant), ("managed_by", MANAGED_BY)]),
+                metadata: with(self.metadata, &[("tenant_id", &tenant), ("managed_by", MANAGED_BY)]),
                 services: vec![Service::web(SESSION_PORT, "/healthz")],
                 metrics: None,
             },

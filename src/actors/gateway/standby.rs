@@ -345,7 +345,7 @@ impl Standby {
             env: &[],
             metadata: &[("role", "standby".to_owned()), ("image", row.image.clone())],
         };
-        blueprint.draw(&self.config, &self.config.tenant.id.to_string())
+        blueprint.draw(&self.config)
     }
 }
 
