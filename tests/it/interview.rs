@@ -1,6 +1,7 @@
 //! A whole interview with a real WebRTC peer, from the recruiter's request to the destroyed
 //! machine, and what becomes of it when things break on the way.
 
+use crate::keeper::come_back;
 use crate::support::system::System;
 use crate::support::wait_for;
 use interview_candidate::{Candidate, ConnectOptions, Join};
@@ -28,6 +29,28 @@ pub async fn connect(system: &System, candidate: &str, id: &str) -> Candidate {
     };
     let options = ConnectOptions { origin: Some(system.sandbox.urls().front.clone()), ..ConnectOptions::default() };
     Candidate::connect_with(&join, options).await.expect("the candidate connects")
+}
+
+/// An interview in which the candidate has answered once.
+pub struct Begun {
+    pub recruiter: String,
+    pub amara: String,
+    pub id: String,
+    pub candidate: Candidate,
+}
+
+/// Begin one, and wait until so many entries of it are stored.
+pub async fn begun(system: &System, entries: u64) -> Begun {
+    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
+    let id = new_session(system, &recruiter).await;
+    let mut candidate = connect(system, &amara, &id).await;
+    candidate.join().await.expect("joins");
+    candidate.answer(ANSWER).await.expect("answers once");
+    wait_for("what was said is stored", || async {
+        system.get(&recruiter, &format!("/api/sessions/{id}")).await.1["transcript_entries"].as_u64() >= Some(entries)
+    })
+    .await;
+    Begun { recruiter, amara, id, candidate }
 }
 
 pub async fn stored(system: &System, recruiter: &str, id: &str) -> (Value, Vec<Value>) {
@@ -151,37 +174,14 @@ async fn the_candidate_may_leave_and_the_words_so_far_are_kept() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_comes_back_on_its_machine_and_the_interview_goes_on_without_a_second_greeting() {
     let system = System::start().await;
-    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
-    let id = new_session(&system, &recruiter).await;
-    let mut candidate = connect(&system, &amara, &id).await;
-    candidate.join().await.expect("joins");
-    candidate.answer(ANSWER).await.expect("answers once");
-    wait_for("question and answer are stored", || async {
-        let (_, view) = system.get(&recruiter, &format!("/api/sessions/{id}")).await;
-        view["transcript_entries"].as_u64().unwrap_or(0) >= 2
-    })
-    .await;
+    let Begun { recruiter, amara, id, candidate: mut gone } = begun(&system, 2).await;
     let (_, view) = system.get(&recruiter, &format!("/api/sessions/{id}")).await;
     system.kill_machine(view["machine"]["id"].as_str().expect("a machine"));
-    candidate.wait_closed(PATIENCE).await.expect("the line is lost");
+    gone.wait_closed(PATIENCE).await.expect("the line is lost");
 
     // The page would do the same: a new ticket, a new socket, a new offer.
-    candidate.vanish().await;
-    let limit = Instant::now() + PATIENCE;
-    let mut candidate = loop {
-        assert!(Instant::now() < limit, "the process did not take the candidate back within {PATIENCE:?}");
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let info = system.join_info(&amara, &id).await;
-        let text = |name: &str| info[name].as_str().expect(name).to_owned();
-        let join = Join {
-            consent_policy_version: Some(text("consent_policy_version")),
-            ..Join::new(text("websocket_url"), text("websocket_ticket"))
-        };
-        let options = ConnectOptions { origin: Some(system.sandbox.urls().front.clone()), ..ConnectOptions::default() };
-        if let Ok(candidate) = Candidate::connect_with(&join, options).await {
-            break candidate;
-        }
-    };
+    gone.vanish().await;
+    let mut candidate = come_back(&system, &amara, &id).await;
     candidate.join().await.expect("joins again");
     candidate.attend(ANSWER, PATIENCE).await.expect("the interview goes on to its end");
     let (_, entries) = stored(&system, &recruiter, &id).await;
@@ -201,15 +201,7 @@ async fn a_killed_process_comes_back_on_its_machine_and_the_interview_goes_on_wi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_takes_up_the_call_that_lives_and_the_candidate_talks_on() {
     let system = System::start().await;
-    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
-    let id = new_session(&system, &recruiter).await;
-    let mut candidate = connect(&system, &amara, &id).await;
-    candidate.join().await.expect("joins");
-    candidate.answer(ANSWER).await.expect("answers once");
-    wait_for("question, answer and the next question are stored", || async {
-        system.get(&recruiter, &format!("/api/sessions/{id}")).await.1["transcript_entries"].as_u64() >= Some(3)
-    })
-    .await;
+    let Begun { recruiter, amara, id, mut candidate } = begun(&system, 3).await;
     let (_, view) = system.get(&recruiter, &format!("/api/sessions/{id}")).await;
     system.kill_machine(view["machine"]["id"].as_str().expect("a machine"));
     candidate.wait_closed(PATIENCE).await.expect("the line is lost");
@@ -246,18 +238,9 @@ async fn a_killed_process_takes_up_the_call_that_lives_and_the_candidate_talks_o
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn panics_between_two_turns_of_a_live_call_cost_no_word() {
     let system = System::start().await;
-    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
-    let id = new_session(&system, &recruiter).await;
-    let mut candidate = connect(&system, &amara, &id).await;
-    candidate.join().await.expect("joins");
-    candidate.answer(ANSWER).await.expect("answers once");
     // The provider replays nothing: what is said while no sideband is joined is the browser's
     // to tell. So the next question is waited for, and afterwards the sideband.
-    wait_for("question, answer and the next question are stored", || async {
-        let (_, view) = system.get(&recruiter, &format!("/api/sessions/{id}")).await;
-        view["transcript_entries"].as_u64().unwrap_or(0) >= 3
-    })
-    .await;
+    let Begun { recruiter, id, mut candidate, .. } = begun(&system, 3).await;
     for child in ["control_channel", "transcript_writer", "signaling_socket", "recording_tracker"] {
         system.crash(&id, child).await;
     }

@@ -1,6 +1,6 @@
 //! What becomes of an interview when the voice or summary provider is slow, busy, broken or forgetful.
 
-use crate::interview::{connect, new_session, speakers, stored};
+use crate::interview::{Begun, begun, speakers, stored};
 use crate::support::browser::Browser;
 use crate::support::system::System;
 use crate::support::{World, wait_for};
@@ -98,25 +98,16 @@ async fn a_provider_that_never_answers_is_given_up_at_the_deadline_and_may_be_as
     world.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_that_the_provider_no_longer_knows_is_replaced_and_the_thread_goes_on() {
+/// No line of ours is let into the call any more: it is hung up, a new one is asked for, and the interview goes on.
+async fn begins_a_new_call_when_refused_by(refusal: Action) {
     let system = System::start().await;
-    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
-    let id = new_session(&system, &recruiter).await;
-    let mut candidate = connect(&system, &amara, &id).await;
-    candidate.join().await.expect("joins");
-    candidate.answer(Duration::from_millis(900)).await.expect("answers once");
-    wait_for("question, answer and the next question are stored", || async {
-        system.get(&recruiter, &format!("/api/sessions/{id}")).await.1["transcript_entries"].as_u64() >= Some(3)
-    })
-    .await;
-    let gone = Action::Named("refuse_sideband_404".into());
-    system.sandbox.faults().add(Fault::once("openai", "realtime.sideband", gone).times(1_000));
+    let Begun { recruiter, id, mut candidate, .. } = begun(&system, 3).await;
+    system.sandbox.faults().add(Fault::once("openai", "realtime.sideband", refusal).times(1_000));
     system.crash(&id, "control_channel").await;
-    let asked = candidate.expect_within("media_renegotiate", Duration::from_secs(30)).await.expect("is asked for a new offer");
+    let asked = candidate.expect_within("media_renegotiate", Duration::from_mins(1)).await.expect("is asked for a new offer");
     assert_eq!(asked["reason"], "lost");
     // Only the line was refused: the call would live on, and be paid for, with nobody of ours in it.
-    wait_for("what is said to be gone is hung up all the same", || async {
+    wait_for("what we do not hear is hung up", || async {
         !system.sandbox.ledger().find(|entry| entry.vendor == "openai" && entry.path.ends_with("/hangup")).is_empty()
     })
     .await;
@@ -132,30 +123,30 @@ async fn a_call_that_the_provider_no_longer_knows_is_replaced_and_the_thread_goe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_the_provider_no_longer_knows_is_replaced_and_the_thread_goes_on() {
+    begins_a_new_call_when_refused_by(Action::Named("refuse_sideband_404".into())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_lets_no_second_line_in_is_begun_anew() {
+    let busy = r#"{"error":{"message":"busy","type":"invalid_request_error","param":null,"code":"in_use"}}"#;
+    begins_a_new_call_when_refused_by(answer(409, &[], busy)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_is_opened_and_never_answered_is_dialled_again() {
     let system = System::start().await;
-    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
-    let id = new_session(&system, &recruiter).await;
-    let mut candidate = connect(&system, &amara, &id).await;
-    candidate.join().await.expect("joins");
-    candidate.answer(Duration::from_millis(900)).await.expect("answers once");
-    wait_for("question, answer and the next question are stored", || async {
-        system.get(&recruiter, &format!("/api/sessions/{id}")).await.1["transcript_entries"].as_u64() >= Some(3)
-    })
-    .await;
-    let busy = answer(409, &[], r#"{"error":{"message":"busy","type":"invalid_request_error","param":null,"code":"in_use"}}"#);
-    system.sandbox.faults().add(Fault::once("openai", "realtime.sideband", busy).times(1_000));
+    // The candidate stays, or the call would end.
+    let Begun { id, candidate: _candidate, .. } = begun(&system, 3).await;
+    let openai = system.sandbox.openai();
+    let dialled = || system.sandbox.ledger().find(|entry| entry.path == "/v1/realtime").len();
+    let before = dialled();
+    assert_eq!(openai.inject("mute_sideband", None), 1);
     system.crash(&id, "control_channel").await;
-    let asked = candidate.expect_within("media_renegotiate", Duration::from_mins(1)).await.expect("is asked for a new offer");
-    assert_eq!(asked["reason"], "lost");
-    system.sandbox.faults().clear();
-    candidate.peer().expect("a peer").vanish().await;
-    candidate.connect_media().await.expect("a new call");
-    candidate.attend(Duration::from_millis(900), Duration::from_mins(1)).await.expect("the interview goes on to its end");
-    wait_for("the first call is over", || async {
-        system.sandbox.openai().snapshot().calls.iter().filter(|call| call.alive).count() == 0
-    })
-    .await;
+    wait_for("the line after the one that was not answered", || async { dialled() >= before + 2 }).await;
+    assert_eq!(system.session_snapshot(&id).await["control_ready"], false);
+    assert_eq!(openai.inject("unmute_sideband", None), 1);
+    wait_for("a line is answered", || async { system.session_snapshot(&id).await["control_ready"] == true }).await;
     system.stop().await;
 }
 
