@@ -11,6 +11,7 @@ use interview_runtime::actors::journal::{Journal, Outgoing};
 use interview_runtime::actors::session::{Attached, Session, SessionArgs, SessionMsg, TreeEnd};
 use interview_runtime::actors::signaling_socket::SignalingSocketMsg;
 use interview_runtime::config::{Config, Role};
+use interview_runtime::domain::edge::{EntryKey, Text};
 use interview_runtime::domain::outbox::Limits;
 use interview_runtime::domain::phase::Phase;
 use interview_runtime::domain::protocol::{ClientMessage, ServerEvent};
@@ -209,7 +210,7 @@ impl Bench {
         listener.cast(SignalingSocketMsg::Injected(Injected::Panic))?;
         tree.attached.socket.changed().await?;
         let next = tree.attached.socket.borrow_and_update().clone().ok_or("nobody listens")?;
-        next.cast(SignalingSocketMsg::Received { message: ClientMessage::Heartbeat {}, permit })?;
+        next.cast(SignalingSocketMsg::Received { message: Ok(ClientMessage::Heartbeat {}), permit })?;
         until(&mut tree.attached.outgoing, |event| matches!(event, ServerEvent::HeartbeatAck {})).await?;
         Ok(at.elapsed())
     }
@@ -220,7 +221,7 @@ impl Bench {
         let mut tree = self.plant(&rows).await?;
         rows.broken.store(true, Ordering::Relaxed);
         for update in 1..=UPDATES {
-            let said = (1..=ENTRIES_OF_ONE).map(|n| word(update * ENTRIES_OF_ONE + n)).collect();
+            let said = Ok((1..=ENTRIES_OF_ONE).map(|n| word(update * ENTRIES_OF_ONE + n)).collect());
             tree.journal.witness(tree.attached.connection, said, Some(update), NOW).map_err(|refusal| refusal.message)?;
         }
         rows.held.notified().await;
@@ -276,8 +277,8 @@ async fn until(outgoing: &mut mpsc::Receiver<Outgoing>, wanted: impl Fn(&ServerE
 }
 
 fn word(n: u64) -> Witness {
-    let (key, text) = (format!("c:{n}"), format!("what was said as number {n}"));
-    Witness { key, item_id: None, speaker: Speaker::Candidate, text, at: NOW }
+    let (key, text) = (EntryKey::stored(format!("c:{n}")), format!("what was said as number {n}").into());
+    Witness { key, item_id: None, speaker: Speaker::Candidate, text, claimed: Some(NOW.into()), claimed_at: Text::default() }
 }
 
 fn claimed() -> Claimed {
@@ -298,7 +299,8 @@ fn claimed() -> Claimed {
         competencies: vec![],
         settings: Settings::default(),
         required_consents: vec![],
-        consent_policy_version: String::new(),
+        consent_policy_version: Text::default(),
+        judge_deaf_line: false,
         given_consents: vec![],
         recordings: vec![],
         traceparent: None,
@@ -338,7 +340,7 @@ impl SessionRows for Memory {
         }
         if let Ok(mut stored) = self.stored.lock() {
             stored.extend(records.iter().filter_map(|record| match record {
-                Record::Entry(entry) => Some(entry.key.clone()),
+                Record::Entry(entry) => Some(entry.key.to_string()),
                 _ => None,
             }));
         }

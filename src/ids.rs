@@ -1,6 +1,7 @@
 //! Ids are types: no bare `Uuid` or `String` id crosses a function.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -31,16 +32,42 @@ macro_rules! uuid_id {
     )+};
 }
 
+/// The longest id of a vendor that is kept as it is.
+const LONGEST_ID: usize = 128;
+
+/// A vendor's id as it can be stored, logged and compared. One that cannot be (empty, too long, control characters)
+/// is replaced by a digest of itself: the same id always by the same digest, so that what it names is kept.
+fn usable(raw: &str) -> Cow<'_, str> {
+    if (1..=LONGEST_ID).contains(&raw.len()) && raw.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Cow::Borrowed(raw);
+    }
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, raw.as_bytes());
+    Cow::Owned(format!("derived:{}", data_encoding::HEXLOWER.encode(&digest.as_ref()[..16])))
+}
+
 macro_rules! text_id {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         #[serde(transparent)]
-        pub struct $name(pub String);
+        pub struct $name(String);
 
         impl $name {
+            pub fn new(raw: impl AsRef<str>) -> Self {
+                Self(usable(raw.as_ref()).into_owned())
+            }
+
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            pub fn into_string(self) -> String {
+                self.0
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Cow::<str>::deserialize(deserializer).map(Self::new)
             }
         }
         impl fmt::Display for $name {
@@ -55,7 +82,7 @@ macro_rules! text_id {
         }
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
-                Self(text.to_owned())
+                Self::new(text)
             }
         }
     )+};
@@ -112,5 +139,22 @@ impl Epoch {
     /// that resumes on a new one is understood; they stay below 2^53 for 2^21 epochs.
     pub fn events_before(self) -> u64 {
         u64::from(self.0.unsigned_abs()) << 32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unusable_id_of_a_vendor_is_replaced_by_the_same_one_each_time() {
+        for bad in ["", "it\0em", "line\nbreak", &"x".repeat(300), "\u{202e}item"] {
+            let id: ItemId = serde_json::from_value(bad.into()).expect("any text");
+            assert_eq!(id, ItemId::new(bad));
+            assert!(id.as_str().starts_with("derived:") && id.as_str().len() == 40, "{id}");
+            assert_eq!(ItemId::new(id.as_str()), id);
+        }
+        assert_eq!(ItemId::new("item_CnX8x:1-2").as_str(), "item_CnX8x:1-2");
+        assert_ne!(ItemId::new("a\0"), ItemId::new("b\0"));
     }
 }

@@ -63,7 +63,7 @@ fn main() -> ExitCode {
             return ExitCode::from(block_on(roles::doctor::run(arguments.config, role, json), Exit::Failed.code()));
         }
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
-        Command::Standby { machine_id } => standby(arguments.config, MachineId(machine_id)),
+        Command::Standby { machine_id } => standby(arguments.config, MachineId::new(machine_id)),
         Command::Gateway => with_role(arguments.config, Role::Gateway, None),
         Command::Migrate => migrate(arguments.config),
         Command::Tenant { secrets, command } => tenant(arguments.config, secrets, command),

@@ -38,6 +38,7 @@ mutants! {
     OfferLostWithControl,
     DeadLineUnnoticed,
     DoorLeftOpen,
+    RefusalBlocksOrder,
 }
 
 /// Whether this bug is planted; the journal knows.

@@ -164,7 +164,8 @@ impl Database {
             }],
             settings: Settings { voice: None, language: None, max_duration_s: Some(plan.max_duration_s) },
             required_consents: consents,
-            consent_policy_version: POLICY.to_owned(),
+            consent_policy_version: POLICY.into(),
+            judge_deaf_line: false,
             given_consents: vec![],
             recordings: vec![],
             traceparent: None,
@@ -372,7 +373,7 @@ impl Sessions for Door {
 }
 
 fn stored_keys(tables: &Tables) -> BTreeMap<String, i32> {
-    tables.entries.iter().map(|row| (row.entry.key.clone(), row.epoch)).collect()
+    tables.entries.iter().map(|row| (row.entry.key.to_string(), row.epoch)).collect()
 }
 
 #[derive(Debug)]
@@ -546,7 +547,7 @@ impl Tables {
                 self.phase = *phase;
                 self.end = end.or(self.end);
                 if *phase == Phase::Live {
-                    self.started_at.get_or_insert(*at);
+                    self.started_at.get_or_insert(**at);
                 }
             }
             Record::Call { call, segment } => {

@@ -96,7 +96,12 @@ fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
         .map(|row| &row.entry)
         .filter(|entry| entry.source == Source::Sideband && entry.status == Status::Final)
         .filter(|entry| {
-            evidence.book.said.get(&entry.key).and_then(|said| said.text.as_ref()).is_some_and(|text| *text != entry.text)
+            evidence
+                .book
+                .said
+                .get(entry.key.as_str())
+                .and_then(|said| said.text.as_ref())
+                .is_some_and(|text| **text != *entry.text)
         })
         .map(|entry| format!("{} is {:?}", entry.key, entry.text))
         .collect();
@@ -118,7 +123,7 @@ fn the_transcript_follows_the_conversation(evidence: &Evidence) -> Result<(), St
     let mut last: BTreeMap<u64, &Said> = BTreeMap::new();
     let mut wrong = Vec::new();
     for entry in evidence.tables.in_order() {
-        let Some(said) = evidence.book.said.get(&entry.key) else { continue };
+        let Some(said) = evidence.book.said.get(entry.key.as_str()) else { continue };
         let Some(line) = said.placed_on else { continue };
         if let Some(before) = last.insert(line, said)
             && before.order > said.order
@@ -134,8 +139,10 @@ fn notes_of_a_client_keep_their_order(evidence: &Evidence) -> Result<(), String>
         .tables
         .transcript()
         .into_iter()
-        .filter(|entry| !evidence.book.late_notes.contains(&entry.key))
-        .filter_map(|entry| Some((evidence.book.notes.iter().position(|note| *note == entry.key)?, entry.key)))
+        .filter(|entry| !evidence.book.late_notes.iter().any(|note| entry.key == note.as_str()))
+        .filter_map(|entry| {
+            Some((evidence.book.notes.iter().position(|note| entry.key == note.as_str())?, entry.key.to_string()))
+        })
         .collect();
     let page = |key: &str| key.split('-').nth(1).map(str::to_owned);
     let wrong: Vec<String> = places
@@ -181,13 +188,13 @@ fn the_summary_was_made_of_the_transcript(evidence: &Evidence) -> Result<(), Str
     let input = summary.overall.parse().ok().and_then(|index: usize| evidence.summary_inputs.get(index));
     let read: Vec<Value> = input
         .and_then(|input| serde_json::from_str(input.split_once("Transcript:\n")?.1).ok())
-        .ok_or_else(|| format!("made of an input that is not known: {}", summary.overall))?;
+        .ok_or_else(|| format!("made of an input that is not known: {}", summary.overall.as_str()))?;
     let wrong: Vec<String> = evidence
         .tables
         .transcript()
         .into_iter()
         .filter(|entry| !entry.text.is_empty())
-        .filter(|entry| !read.iter().any(|line| line["entry"] == entry.seq && line["text"] == entry.text))
+        .filter(|entry| !read.iter().any(|line| line["entry"] == entry.seq && line["text"] == entry.text.as_str()))
         .map(|entry| format!("without {} {:?}", entry.key, entry.text))
         .collect();
     verdict(&wrong)

@@ -343,7 +343,7 @@ impl Director {
     fn forgive(&self, process: u32) {
         let around = &self.around;
         let (stored, calls, greeted) = around.database.look(|tables| {
-            let keys: Vec<String> = tables.entries.iter().map(|row| row.entry.key.clone()).collect();
+            let keys: Vec<String> = tables.entries.iter().map(|row| row.entry.key.to_string()).collect();
             (keys, tables.calls.clone(), tables.greeted)
         });
         let mut book = around.book.lock();

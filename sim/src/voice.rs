@@ -331,7 +331,7 @@ impl VoiceProvider for VoiceDoor {
         }
         let id = self.voice.open(self.process);
         self.voice.world.pass(Point::CallOpened);
-        let call_id = CallId(id.clone());
+        let call_id = CallId::new(id.clone());
         match fault {
             Some(CallFault::Hangs) => {
                 self.voice.world.count(Fault::CallHangs);
@@ -414,10 +414,10 @@ impl VoiceProvider for VoiceDoor {
         if anothers {
             self.voice.world.count(Fault::CallTakenUp);
         }
-        dialing.becomes(Control::Open { line, call: call.0.clone() });
+        dialing.becomes(Control::Open { line, call: call.as_str().to_owned() });
         let reader =
             Reader { voice: self.voice.clone(), process: self.process, cut: self.cut.clone(), line, from, noticed_at: None };
-        let writer = Writer { voice: self.voice.clone(), cut: self.cut.clone(), call: call.0.clone(), line };
+        let writer = Writer { voice: self.voice.clone(), cut: self.cut.clone(), call: call.as_str().to_owned(), line };
         Ok((Box::new(reader), Box::new(writer)))
     }
 }

@@ -4,8 +4,9 @@
 //! an await.
 
 use super::gate::Gate;
+use crate::domain::edge::{Label, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
-use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, close};
+use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, claimed_at, close};
 use crate::domain::record::Record;
 use crate::domain::transcript::{Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
@@ -27,6 +28,9 @@ pub const OUTGOING_QUEUE: usize = 2 * REPLAYED_EVENTS;
 /// What one browser may tell in one interview: some twenty times of what two people can say.
 const MAX_WITNESSED_ENTRIES: usize = 10_000;
 const MAX_WITNESSED_BYTES: usize = 2 * 1024 * 1024;
+
+/// Notes about the candidate's side in one process of an interview.
+const MAX_INTEGRITY_EVENTS: u32 = 500;
 
 const FROM_BROWSER: usize = 64;
 const FROM_VOICE: usize = 512;
@@ -88,6 +92,7 @@ struct Inner {
     sealed: bool,
     /// The latest receipt for everything.
     awaited: u64,
+    integrity_events: u32,
     /// What the browser was told does not work as it should. Whoever works on it may crash meanwhile.
     degraded: Vec<Subsystem>,
 }
@@ -110,6 +115,7 @@ impl Journal {
             witnessed: (0, 0),
             sealed: false,
             awaited: 0,
+            integrity_events: 0,
             degraded: Vec::new(),
         };
         Self {
@@ -149,7 +155,7 @@ impl Journal {
         if inner.sealed {
             return 0;
         }
-        let mut entries = inner.transcript.apply(event, now);
+        let mut entries = inner.transcript.apply(event, now.into());
         if planted!(self, RevisionNotRaised) {
             for entry in &mut entries {
                 entry.revision = 0;
@@ -176,58 +182,60 @@ impl Journal {
     pub fn witness(
         &self,
         connection: ConnectionId,
-        said: Vec<Witness>,
+        said: Result<Vec<Witness>, Refusal>,
         seq: Option<u64>,
         now: OffsetDateTime,
     ) -> Result<(), Refusal> {
         let mut inner = self.lock();
-        // Whoever repeats what is stored already must hear that it is.
-        if inner.sealed && !said.iter().all(|witness| inner.transcript.knows(witness)) {
-            return Err(Refusal::session_over());
-        }
         if connection != inner.connection() {
             // Superseded meanwhile: what it said counts, its numbers do not.
-            return inner.take_words(said, now);
+            return inner.take_words(said?, now);
         }
-        let seq = seq.unwrap_or(inner.updates.next());
-        let words = digest(&said);
-        match inner.updates.judge(seq, words) {
-            Arrival::New | Arrival::Old => inner.take_words(said, now)?,
-            Arrival::Repeat => {}
-            Arrival::Conflict => return Err(Refusal::seq_conflict(seq)),
-            Arrival::TooFarAhead => return Err(Refusal::seq_gap(inner.updates.next())),
+        let next = inner.updates.next();
+        if seq.is_some_and(|seq| inner.updates.is_too_far(seq)) {
+            return Err(Refusal::seq_gap(next));
         }
-        if planted!(self, AckPassesGap) && seq > inner.updates.complete() {
-            inner.updates = Updates::after(seq);
+        if planted!(self, AckPassesGap) && seq.is_some_and(|seq| seq > inner.updates.complete()) {
+            inner.updates = Updates::after(seq.unwrap_or(next));
         }
-        inner.updates.take(seq, words);
+        let taken = said.and_then(|said| {
+            let words = digest(&said);
+            inner.take_update(said, words, seq.unwrap_or(next), now)?;
+            Ok(words)
+        });
+        match (&taken, seq) {
+            (Ok(words), seq) => inner.updates.take(seq.unwrap_or(next), *words),
+            // The refusal is final: a client of any kind goes on with the next.
+            (Err(refusal), Some(seq)) if !refusal.retryable && !planted!(self, RefusalBlocksOrder) => inner.updates.close(seq),
+            (Err(_), _) => {}
+        }
         if planted!(self, AckBeforeCommit) {
-            inner.tell(ServerEvent::TranscriptAck { seq });
+            inner.tell(ServerEvent::TranscriptAck { seq: seq.unwrap_or(next) });
         }
         let complete = inner.updates.complete();
         if complete > inner.recorded_seq {
             inner.recorded_seq = complete;
             inner.record(Record::ClientSeq(complete));
         }
-        // One acknowledgement is enough for however many repeats.
-        if inner.promised_seq != Some(complete) {
+        // One acknowledgement is enough for however many repeats. Where nothing is complete yet, there is nothing to tell.
+        if inner.promised_seq != Some(complete) && (taken.is_ok() || complete > 0) {
             inner.promised_seq = Some(complete);
             inner.outbox.push_receipt(Receipt::ClientSeq { connection, seq: complete });
         }
         self.waiting.notify_one();
-        Ok(())
+        taken.map(drop)
     }
 
     /// Our own line into the call hears from now on.
     pub fn line_back(&self, now: OffsetDateTime) {
         let mut inner = self.lock();
-        let entries = inner.transcript.line_back(now);
+        let entries = inner.transcript.line_back(now.into());
         inner.take(entries, &self.waiting);
     }
     /// What is said from now on, and what was unfinished, is the browser's to tell.
     pub fn line_lost(&self, now: OffsetDateTime) {
         let mut inner = self.lock();
-        let entries = inner.transcript.line_lost(now);
+        let entries = inner.transcript.line_lost(now.into());
         if planted!(self, DeadLineUnnoticed) {
             return;
         }
@@ -257,6 +265,21 @@ impl Journal {
     }
 
     // ---- what must be stored ----
+
+    /// Something about the candidate's side that a person may want to know. Advisory, and bounded.
+    pub fn note_integrity(&self, kind: Label, claimed: Option<&str>, now: OffsetDateTime) {
+        let mut inner = self.lock();
+        inner.integrity_events += 1;
+        if inner.integrity_events > MAX_INTEGRITY_EVENTS {
+            return;
+        }
+        let (now, time) = (now.into(), claimed.and_then(Timestamp::parse));
+        let at = Timestamp::of_live_event(time, inner.transcript.opened_at(), now);
+        let claimed_at = claimed.filter(|_| time != Some(at)).map(claimed_at);
+        inner.record(Record::Integrity { kind, at, claimed_at });
+        drop(inner);
+        self.waiting.notify_one();
+    }
 
     pub fn record(&self, record: Record) {
         self.lock().record(record);
@@ -443,6 +466,19 @@ impl Inner {
         ConnectionId(self.last_connection)
     }
 
+    fn take_update(&mut self, said: Vec<Witness>, words: u64, seq: u64, now: OffsetDateTime) -> Result<(), Refusal> {
+        // Whoever repeats what is stored already must hear that it is.
+        if self.sealed && !said.iter().all(|witness| self.transcript.knows(witness)) {
+            return Err(Refusal::session_over());
+        }
+        match self.updates.judge(seq, words) {
+            Arrival::New | Arrival::Old => self.take_words(said, now),
+            Arrival::Repeat => Ok(()),
+            Arrival::Conflict => Err(Refusal::seq_conflict(seq)),
+            Arrival::TooFarAhead => Err(Refusal::seq_gap(self.updates.next())),
+        }
+    }
+
     fn take_words(&mut self, said: Vec<Witness>, now: OffsetDateTime) -> Result<(), Refusal> {
         let bytes: usize = said.iter().map(|witness| witness.text.len()).sum();
         let (entries, all_bytes) = (self.witnessed.0 + said.len(), self.witnessed.1 + bytes);
@@ -452,7 +488,7 @@ impl Inner {
         }
         self.witnessed = (entries, all_bytes);
         for witness in said {
-            if let Some(entry) = self.transcript.witness(witness, now) {
+            if let Some(entry) = self.transcript.witness(witness, now.into()) {
                 self.record(Record::Entry(entry));
             }
         }
@@ -515,7 +551,7 @@ impl Inner {
 fn digest(said: &[Witness]) -> u64 {
     let mut hasher = DefaultHasher::new();
     for witness in said {
-        (&witness.key, witness.item_id.as_ref().map(|id| &id.0), witness.speaker.as_str(), &witness.text).hash(&mut hasher);
+        (&witness.key, &witness.item_id, witness.speaker.as_str(), &witness.text).hash(&mut hasher);
     }
     hasher.finish()
 }
@@ -523,6 +559,7 @@ fn digest(said: &[Witness]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::edge::{EntryKey, Text};
     use crate::domain::phase::Phase;
     use crate::domain::protocol::FrameLimits;
 
@@ -548,11 +585,17 @@ mod tests {
         }
     }
 
+    fn witness(n: u64, text: &str) -> Witness {
+        let key = EntryKey::stored(format!("c:{n}"));
+        let text = Text::from(text);
+        Witness { key, item_id: None, speaker: Speaker::Candidate, text, claimed: None, claimed_at: Text::default() }
+    }
+
     fn say(journal: &Journal, n: u64) {
-        let (key, text, at) = (format!("c:{n}"), format!("word {n}"), OffsetDateTime::UNIX_EPOCH);
-        let said = Witness { key, item_id: None, speaker: Speaker::Candidate, text, at };
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let said = witness(n, &format!("word {n}"));
         let connection = journal.lock().connection();
-        journal.witness(connection, vec![said], Some(n), at).expect("there is room");
+        journal.witness(connection, Ok(vec![said]), Some(n), at).expect("there is room");
     }
 
     /// What a new connection hears when it resumes after `last_n`.
@@ -636,9 +679,9 @@ mod tests {
     fn after_the_end_a_repeat_is_acknowledged_and_a_new_word_is_refused_and_changes_nothing() {
         let journal = journal(0);
         let told = |n: u64, text: &str| {
-            let (key, text, at) = (format!("c:{n}"), text.to_owned(), OffsetDateTime::UNIX_EPOCH);
+            let at = OffsetDateTime::UNIX_EPOCH;
             let connection = journal.lock().connection();
-            journal.witness(connection, vec![Witness { key, item_id: None, speaker: Speaker::Candidate, text, at }], Some(n), at)
+            journal.witness(connection, Ok(vec![witness(n, text)]), Some(n), at)
         };
         told(1, "in time").expect("the door is open");
         journal.seal();
@@ -648,7 +691,8 @@ mod tests {
         let batch = journal.batch(usize::MAX).expect("something waits");
         let words = batch.records.iter().filter(|record| matches!(record, Record::Entry(_))).count();
         let receipts = journal.stored(batch.up_to);
-        assert_eq!((words, journal.acked_client_seq(), journal.spoken()), (1, 1, 1));
+        // The refused one is not stored, and not waited for.
+        assert_eq!((words, journal.acked_client_seq(), journal.spoken()), (1, 2, 1));
         assert!(receipts.contains(&Receipt::AllStored(awaited)), "{receipts:?}");
     }
 

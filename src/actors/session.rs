@@ -78,10 +78,6 @@ pub enum SessionMsg {
     Detached {
         connection: ConnectionId,
     },
-    /// A frame was no message at all.
-    Refuse {
-        message: String,
-    },
     Offered {
         sdp: String,
         cause: Context,
@@ -271,9 +267,6 @@ impl Actor for Session {
         match message {
             SessionMsg::Attach { reply } => state.attach(reply, &myself).await,
             SessionMsg::Detached { connection } => state.detach(connection, &myself).await,
-            SessionMsg::Refuse { message } => {
-                state.journal.tell(ServerEvent::Error { code: "message_invalid", message, retryable: false, request_type: None });
-            }
             SessionMsg::Offered { sdp, cause } => state.offered(sdp, cause, &myself).await,
             SessionMsg::ConsentsStored(kinds) => {
                 state.consents.extend(kinds);
@@ -449,7 +442,7 @@ impl SessionState {
             // The line is closed with the process; nobody will be there to say so.
             self.journal.record(Record::Connected(false));
         }
-        self.journal.record(Record::Phase { phase, end, at: self.integrations.clock.now() });
+        self.journal.record(Record::Phase { phase, end, at: self.integrations.clock.now().into() });
         self.journal.tell(ServerEvent::PhaseChanged { phase, reason: end });
         if phase == Phase::Live {
             let target = myself.clone();

@@ -8,17 +8,16 @@ use super::Injected;
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use crate::clock::Clock;
+use crate::domain::edge::{Label, Text};
 use crate::domain::phase::EndReason;
 use crate::domain::protocol::{
-    ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MediaState, MediaStats, QualityLevel, Refusal, ServerEvent,
-    check_offer,
+    ClientEntry, ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MAX_SEQ, MediaState, MediaStats, QualityLevel,
+    Refusal, ServerEvent, Unreadable, check_offer,
 };
 use crate::domain::record::Record;
-use crate::domain::transcript::Witness;
 use crate::ids::{ConnectionId, VideoId};
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use time::OffsetDateTime;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub struct SignalingSocket;
@@ -26,7 +25,7 @@ pub struct SignalingSocket;
 #[derive(Debug)]
 pub enum SignalingSocketMsg {
     /// The permit bounds how many messages of a browser wait at once.
-    Received { message: ClientMessage, permit: OwnedSemaphorePermit },
+    Received { message: Result<ClientMessage, Unreadable>, permit: OwnedSemaphorePermit },
     /// Break on purpose (sandbox only).
     Injected(super::Injected),
 }
@@ -38,19 +37,15 @@ pub struct SignalingSocketArgs {
     pub session: ActorRef<SessionMsg>,
     pub trace: Trace,
     pub clock: Clock,
-    pub consent_policy_version: String,
+    pub consent_policy_version: Text,
 }
 
 pub struct SignalingSocketState {
     args: SignalingSocketArgs,
     quality: QualityLevel,
-    /// Integrity notes of one connection are bounded; they are advisory.
-    integrity_events: u32,
     /// It breaks with the next message (sandbox only).
     breaking: bool,
 }
-
-const MAX_INTEGRITY_EVENTS: u32 = 500;
 
 impl Actor for SignalingSocket {
     type Msg = SignalingSocketMsg;
@@ -58,7 +53,7 @@ impl Actor for SignalingSocket {
     type Arguments = SignalingSocketArgs;
 
     async fn pre_start(&self, _: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
-        Ok(SignalingSocketState { args, quality: QualityLevel::Good, integrity_events: 0, breaking: false })
+        Ok(SignalingSocketState { args, quality: QualityLevel::Good, breaking: false })
     }
 
     async fn handle(
@@ -80,10 +75,16 @@ impl Actor for SignalingSocket {
                 if state.breaking {
                     Injected::Panic.strike("signaling_socket").await;
                 }
-                let request_type = message.name();
+                let request_type = message.as_ref().map_or_else(|frame| frame.request_type, |message| Some(message.name()));
+                let seq = match &message {
+                    Ok(ClientMessage::TranscriptUpdate { seq, .. }) => *seq,
+                    Ok(_) => None,
+                    Err(frame) => frame.seq,
+                };
+                let name = request_type.unwrap_or("unreadable");
                 let span = tracing::info_span!(
                     "signaling_socket.receive",
-                    otel.name = format!("ws.{request_type}"),
+                    otel.name = format!("ws.{name}"),
                     otel.kind = "server",
                     error_code = tracing::field::Empty
                 );
@@ -91,12 +92,13 @@ impl Actor for SignalingSocket {
                 let _entered = span.enter();
                 if let Err(refusal) = state.receive(message) {
                     span.record("error_code", refusal.code);
-                    tracing::info!(error_code = refusal.code, request_type, "refused a message of the browser");
+                    tracing::info!(error_code = refusal.code, request_type = name, seq, "refused a message of the browser");
                     state.args.journal.tell(ServerEvent::Error {
                         code: refusal.code,
                         message: refusal.message,
                         retryable: refusal.retryable,
-                        request_type: Some(request_type),
+                        request_type,
+                        seq,
                     });
                 }
                 drop(permit);
@@ -107,7 +109,18 @@ impl Actor for SignalingSocket {
 }
 
 impl SignalingSocketState {
-    fn receive(&mut self, message: ClientMessage) -> Result<(), Refusal> {
+    fn receive(&mut self, message: Result<ClientMessage, Unreadable>) -> Result<(), Refusal> {
+        let journal = &self.args.journal;
+        match message {
+            Ok(message) => self.take(message),
+            Err(Unreadable { refusal, request_type: Some(_), seq }) => {
+                journal.witness(self.args.connection, Err(refusal), seq.filter(|seq| is_seq(*seq)), self.args.clock.now())
+            }
+            Err(Unreadable { refusal, .. }) => Err(refusal),
+        }
+    }
+
+    fn take(&mut self, message: ClientMessage) -> Result<(), Refusal> {
         let journal = &self.args.journal;
         match message {
             ClientMessage::Authenticate { .. } => Err(Refusal::invalid("this connection is authenticated already".to_owned())),
@@ -117,17 +130,17 @@ impl SignalingSocketState {
                 Ok(())
             }
             ClientMessage::TranscriptUpdate { entries, seq } => {
-                if entries.len() > MAX_ENTRIES {
-                    return Err(Refusal::invalid(format!("more than {MAX_ENTRIES} entries in one transcript_update")));
-                }
-                if seq.is_some_and(|seq| seq == 0 || seq > (1 << 53)) {
+                if seq.is_some_and(|seq| !is_seq(seq)) {
                     return Err(Refusal::invalid("seq must be an integer from 1 to 2^53".to_owned()));
                 }
-                let said: Vec<Witness> =
-                    entries.into_iter().map(crate::domain::protocol::ClientEntry::into_witness).collect::<Result<_, _>>()?;
+                let said = if entries.len() > MAX_ENTRIES {
+                    Err(Refusal::invalid(format!("more than {MAX_ENTRIES} entries in one transcript_update")))
+                } else {
+                    entries.into_iter().map(ClientEntry::into_witness).collect()
+                };
                 let taken = journal.witness(self.args.connection, said, seq, self.args.clock.now());
                 if taken.as_ref().is_err_and(|refusal| refusal.code == "seq_conflict") {
-                    self.note("transcript_seq_conflict".to_owned(), None);
+                    self.note(Label::of("transcript_seq_conflict"), None);
                 }
                 taken
             }
@@ -157,10 +170,8 @@ impl SignalingSocketState {
                 Ok(())
             }
             ClientMessage::IntegrityEvent { kind, at } => {
-                if kind.is_empty() || kind.len() > 64 || kind.contains('\0') {
-                    return Err(Refusal::invalid("kind must have 1 to 64 bytes".to_owned()));
-                }
-                self.note(kind, at);
+                let kind = Label::new(&kind).map_err(|error| Refusal::invalid(format!("kind {error}")))?;
+                self.note(kind, at.as_deref());
                 Ok(())
             }
             // The connection lives on its own ticket; a fresh token changes nothing here.
@@ -172,20 +183,17 @@ impl SignalingSocketState {
         }
     }
 
-    fn note(&mut self, kind: String, at: Option<OffsetDateTime>) {
-        self.integrity_events += 1;
-        if self.integrity_events <= MAX_INTEGRITY_EVENTS {
-            self.args.journal.record(Record::Integrity { kind, at: at.unwrap_or_else(|| self.args.clock.now()) });
-        }
+    fn note(&self, kind: Label, claimed: Option<&str>) {
+        self.args.journal.note_integrity(kind, claimed, self.args.clock.now());
     }
 
     fn consent(&self, kinds: Vec<ConsentKind>, policy_version: &str) -> Result<(), Refusal> {
-        if policy_version != self.args.consent_policy_version {
-            let message = format!("the policy in force is {}", self.args.consent_policy_version);
+        if *policy_version != *self.args.consent_policy_version {
+            let message = format!("the policy in force is {}", self.args.consent_policy_version.as_str());
             return Err(Refusal { code: "consent_policy_outdated", message, retryable: false });
         }
         for kind in &kinds {
-            self.args.journal.record(Record::Consent { kind: *kind, policy_version: policy_version.to_owned() });
+            self.args.journal.record(Record::Consent { kind: *kind, policy_version: policy_version.into() });
         }
         self.args.journal.when_stored(Receipt::Consents(kinds));
         Ok(())
@@ -219,6 +227,10 @@ impl SignalingSocketState {
         // The session is our parent: if it is gone, so are we in a moment.
         let _ = self.args.session.cast(message);
     }
+}
+
+fn is_seq(seq: u64) -> bool {
+    (1..=MAX_SEQ).contains(&seq)
 }
 
 /// What the browser says of its recording, as the session hears it.

@@ -125,7 +125,7 @@ pub async fn summarize(args: &SummaryWork) -> SummaryRecord {
     if let Err(code) = outcome {
         span.record("error_code", code);
     }
-    SummaryRecord { outcome, model: args.model.clone() }
+    SummaryRecord { outcome, model: args.model.as_str().into() }
 }
 
 struct Failure {

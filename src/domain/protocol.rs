@@ -2,12 +2,12 @@
 //!
 //! docs/PROTOCOL.md describes each message; a test holds the two together.
 
+use super::edge::{ClientId, EntryKey, Text, Timestamp, mend_surrogates};
 use super::phase::{EndReason, Phase};
 use super::transcript::{Entry, Witness};
 use super::voice::Speaker;
-use crate::ids::{ItemId, SessionId, VideoId};
+use crate::ids::{SessionId, VideoId};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 pub const SUBPROTOCOL: &str = "interview.v1";
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
@@ -15,8 +15,10 @@ pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 pub const MAX_SDP_BYTES: usize = 48 * 1024;
 pub const MAX_SDP_LINE_BYTES: usize = 4 * 1024;
 pub const MAX_ENTRIES: usize = 100;
+/// What is longer is cut, and marked as cut.
 pub const MAX_ENTRY_TEXT_BYTES: usize = 16 * 1024;
-const MAX_ID_BYTES: usize = 128;
+/// The largest number that every client can count to exactly.
+pub const MAX_SEQ: u64 = 1 << 53;
 
 /// From the browser. Unknown fields are ignored, unknown types are answered with an error.
 #[derive(Clone, Debug, Deserialize)]
@@ -67,8 +69,8 @@ pub enum ClientMessage {
     },
     IntegrityEvent {
         kind: String,
-        #[serde(default, with = "time::serde::rfc3339::option")]
-        at: Option<OffsetDateTime>,
+        #[serde(default)]
+        at: Option<String>,
     },
     RefreshAuth {
         #[allow(dead_code)]
@@ -77,7 +79,41 @@ pub enum ClientMessage {
     Heartbeat {},
 }
 
+/// A frame that is no message of the protocol, with what could be read of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub refusal: Refusal,
+    pub request_type: Option<&'static str>,
+    /// Of a `transcript_update`: the refusal is final, and closes the order over this number.
+    pub seq: Option<u64>,
+}
+
 impl ClientMessage {
+    /// Read a text frame.
+    pub fn read(frame: &str) -> Result<Self, Unreadable> {
+        let frame = mend_surrogates(frame);
+        serde_json::from_str(&frame).map_err(|error| {
+            #[derive(Deserialize)]
+            struct Numbered {
+                #[serde(rename = "type")]
+                kind: String,
+                seq: Option<u64>,
+            }
+            // Without a copy of what was sent: it may be a candidate's words.
+            let kind = match error.classify() {
+                serde_json::error::Category::Data => "the message is not understood",
+                _ => "the frame is no JSON",
+            };
+            let refusal = Refusal::invalid(format!("{kind} (line {}, column {})", error.line(), error.column()));
+            match serde_json::from_str(&frame) {
+                Ok(Numbered { kind, seq }) if kind == "transcript_update" => {
+                    Unreadable { refusal, request_type: Some("transcript_update"), seq }
+                }
+                _ => Unreadable { refusal, request_type: None, seq: None },
+            }
+        })
+    }
+
     /// The `type` on the wire.
     pub fn name(&self) -> &'static str {
         match self {
@@ -100,43 +136,40 @@ impl ClientMessage {
 pub struct ClientEntry {
     pub text: String,
     pub speaker: Speaker,
-    #[serde(with = "time::serde::rfc3339")]
-    pub timestamp: OffsetDateTime,
+    /// RFC 3339. What cannot be read, or cannot have been, is kept beside the time that we put in its place.
+    pub timestamp: String,
     #[serde(default)]
     pub id: Option<String>,
     #[serde(default)]
-    pub item_id: Option<ItemId>,
+    pub item_id: Option<String>,
 }
 
 impl ClientEntry {
     /// The entry as a witness. Its key makes a repeat harmless: the client's own id, or else
-    /// a digest of what was said, by whom and when.
+    /// a digest of what was said, by whom and when. Text is made harmless; an id that is not usable is refused.
     pub fn into_witness(self) -> Result<Witness, Refusal> {
-        let too_long = |text: &str, max: usize| text.len() > max;
-        if too_long(&self.text, MAX_ENTRY_TEXT_BYTES) {
-            return Err(Refusal::invalid(format!("an entry's text is over {MAX_ENTRY_TEXT_BYTES} bytes")));
-        }
-        if self.id.as_deref().is_some_and(|id| id.is_empty() || too_long(id, MAX_ID_BYTES))
-            || self.item_id.as_ref().is_some_and(|id| id.0.is_empty() || too_long(&id.0, MAX_ID_BYTES))
-        {
-            return Err(Refusal::invalid(format!("an entry's id must have 1 to {MAX_ID_BYTES} bytes")));
-        }
-        if self.text.contains('\0') || self.id.as_deref().is_some_and(|id| id.contains('\0')) {
-            return Err(Refusal::invalid("an entry contains a NUL character".to_owned()));
-        }
-        let key = match &self.id {
-            Some(id) => format!("c:{id}"),
-            None => format!("h:{}", digest(&self)),
+        let refuse = |what: &'static str| move |error| Refusal::invalid(format!("an entry's {what} {error}"));
+        let id = self.id.as_deref().map(ClientId::new).transpose().map_err(refuse("id"))?;
+        let item_id = self.item_id.as_deref().map(ClientId::item).transpose().map_err(refuse("item_id"))?;
+        let key = match &id {
+            Some(id) => EntryKey::of_client(id),
+            None => EntryKey::of_content(&format!("{}|{}|{}", self.speaker.as_str(), self.timestamp, self.text)),
         };
-        Ok(Witness { key, item_id: self.item_id, speaker: self.speaker, text: self.text, at: self.timestamp })
+        Ok(Witness {
+            key,
+            item_id,
+            speaker: self.speaker,
+            text: Text::bounded(self.text, MAX_ENTRY_TEXT_BYTES),
+            claimed: Timestamp::parse(&self.timestamp),
+            claimed_at: claimed_at(&self.timestamp),
+        })
     }
 }
 
-fn digest(entry: &ClientEntry) -> String {
-    use std::fmt::Write;
-    let mut said = String::with_capacity(entry.text.len() + 64);
-    let _ = write!(said, "{}|{}|{}", entry.speaker.as_str(), entry.timestamp.unix_timestamp_nanos(), entry.text);
-    data_encoding::HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, said.as_bytes()).as_ref())
+/// A time as a client wrote it, for whoever wonders.
+pub fn claimed_at(raw: &str) -> Text {
+    const LONGEST: usize = 64;
+    Text::bounded(raw, LONGEST)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -192,18 +225,53 @@ pub enum ClientRecordingState {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerEvent {
     SessionReady(SessionReady),
-    ConsentRecorded { kinds: Vec<ConsentKind> },
-    SdpAnswer { sdp: String, segment: i32 },
-    TranscriptAck { seq: u64 },
-    TranscriptEntry { entry: Entry },
-    PhaseChanged { phase: Phase, reason: Option<EndReason> },
-    MediaRenegotiate { reason: RenegotiateReason },
-    QualityAdvice { level: QualityLevel, max_audio_bitrate_bps: u32, max_video_bitrate_bps: u32 },
-    TimeLeft { seconds: u64 },
-    Degraded { what: Subsystem },
-    Restored { what: Subsystem },
-    SessionEnded { reason: EndReason, transcript_entries: usize, summary: SummaryState },
-    Error { code: &'static str, message: String, retryable: bool, request_type: Option<&'static str> },
+    ConsentRecorded {
+        kinds: Vec<ConsentKind>,
+    },
+    SdpAnswer {
+        sdp: String,
+        segment: i32,
+    },
+    TranscriptAck {
+        seq: u64,
+    },
+    TranscriptEntry {
+        entry: Entry,
+    },
+    PhaseChanged {
+        phase: Phase,
+        reason: Option<EndReason>,
+    },
+    MediaRenegotiate {
+        reason: RenegotiateReason,
+    },
+    QualityAdvice {
+        level: QualityLevel,
+        max_audio_bitrate_bps: u32,
+        max_video_bitrate_bps: u32,
+    },
+    TimeLeft {
+        seconds: u64,
+    },
+    Degraded {
+        what: Subsystem,
+    },
+    Restored {
+        what: Subsystem,
+    },
+    SessionEnded {
+        reason: EndReason,
+        transcript_entries: usize,
+        summary: SummaryState,
+    },
+    Error {
+        code: &'static str,
+        message: String,
+        retryable: bool,
+        request_type: Option<&'static str>,
+        /// Which `transcript_update` is refused. If for good (not retryable), the order is closed over it.
+        seq: Option<u64>,
+    },
     HeartbeatAck {},
 }
 
@@ -391,7 +459,7 @@ mod tests {
         let entry = |text: &str| ClientEntry {
             text: text.into(),
             speaker: Speaker::Ai,
-            timestamp: OffsetDateTime::UNIX_EPOCH,
+            timestamp: "2024-06-10T14:32:01.123Z".to_owned(),
             id: None,
             item_id: None,
         };
@@ -402,13 +470,47 @@ mod tests {
         assert_eq!(named.into_witness().expect("valid").key, "c:7");
     }
 
+    #[test]
+    fn text_is_made_harmless_and_an_unusable_id_is_refused() {
+        let entry = |text: &str, id: &str, item: &str| {
+            let entry = serde_json::json!({"text": text, "speaker": "ai", "timestamp": "", "id": id, "item_id": item});
+            serde_json::from_value::<ClientEntry>(entry).expect("a shape").into_witness()
+        };
+        assert_eq!(entry("a\0b", "1", "item").expect("text is never refused").text, "a\u{fffd}b");
+        assert!(entry(&"x".repeat(17_000), "1", "item").expect("it is cut").text.len() <= MAX_ENTRY_TEXT_BYTES);
+        for (id, item) in [("a\0", "item"), ("1", "it\0em"), ("", "item"), ("1", ""), ("1", &"x".repeat(129))] {
+            assert_eq!(entry("x", id, item).map_err(|refusal| refusal.code), Err("message_invalid"), "{id:?} {item:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_never_a_reason_to_refuse() {
+        for time in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00", "yesterday", ""] {
+            let entry = serde_json::json!({"text": "x", "speaker": "ai", "timestamp": time});
+            let witness = serde_json::from_value::<ClientEntry>(entry).expect("a shape").into_witness().expect("taken");
+            assert_eq!((witness.claimed, witness.claimed_at.as_str()), (None, time));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_not_understood_names_its_number_where_it_has_one() {
+        let read = |frame: &str| ClientMessage::read(frame).map(|_| ()).map_err(|no| (no.request_type, no.seq));
+        let bad_entry = r#"{"type":"transcript_update","seq":7,"entries":[{"text":"x","speaker":"nobody","timestamp":""}]}"#;
+        assert_eq!(read(bad_entry), Err((Some("transcript_update"), Some(7))));
+        let half = r#"{"type":"transcript_update","seq":1,"entries":[{"text":"Great \ud83d","speaker":"ai","timestamp":""}]}"#;
+        assert_eq!(read(half), Ok(()));
+        for bad in ["{", r#"{"type":"x"}"#, r#"{"type":"consent","seq":7}"#, r#"{"type":"transcript_update","seq":-1}"#] {
+            assert_eq!(read(bad), Err((None, None)), "{bad}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_offer_panics(sdp in ".{0,400}") { let _ = check_offer(&sdp); }
 
         #[test]
         fn no_frame_panics(frame in "\\{\"type\":\"(sdp_offer|consent|resume|transcript_update|end_session)\".{0,80}") {
-            let _ = serde_json::from_str::<ClientMessage>(&frame);
+            let _ = ClientMessage::read(&frame);
         }
     }
 }

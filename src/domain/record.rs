@@ -1,12 +1,12 @@
 //! What one interview leaves behind, record by record, in the order it was decided.
 
+use super::edge::{Label, Text, Timestamp};
 use super::phase::{EndReason, Phase};
 use super::protocol::ConsentKind;
 use super::summary::Summary;
 use super::transcript::Entry;
 use crate::ids::{CallId, VideoId};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 
 /// One durable fact. All of them pass through the outbox, so that the database sees them in
 /// the order the interview decided them.
@@ -18,7 +18,7 @@ pub enum Record {
     Phase {
         phase: Phase,
         end: Option<EndReason>,
-        at: OffsetDateTime,
+        at: Timestamp,
     },
     /// The chapter that is open now; none between chapters.
     Call {
@@ -29,13 +29,15 @@ pub enum Record {
     Connected(bool),
     Consent {
         kind: ConsentKind,
-        policy_version: String,
+        policy_version: Text,
     },
     Recording(RecordingRecord),
     Summary(SummaryRecord),
     Integrity {
-        kind: String,
-        at: OffsetDateTime,
+        kind: Label,
+        at: Timestamp,
+        /// The time that the browser claimed, where it cannot have been then.
+        claimed_at: Option<Text>,
     },
 }
 
@@ -74,7 +76,9 @@ impl Record {
                 Ok(content) => json!({"content": content, "model": summary.model}),
                 Err(failure) => json!({"failure": failure, "model": summary.model}),
             },
-            Self::Integrity { kind, at } => json!({"kind": kind, "at": at.unix_timestamp()}),
+            Self::Integrity { kind, at, claimed_at } => {
+                json!({"kind": kind, "at": at.unix_timestamp(), "claimed_at": claimed_at})
+            }
         }
     }
 
@@ -93,7 +97,7 @@ pub struct RecordingRecord {
     pub video: VideoId,
     pub state: RecordingState,
     pub parts: i32,
-    pub failure: Option<String>,
+    pub failure: Option<Text>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,5 +137,5 @@ impl RecordingState {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SummaryRecord {
     pub outcome: Result<Summary, &'static str>,
-    pub model: String,
+    pub model: Text,
 }

@@ -181,12 +181,7 @@ impl Takes {
 
     fn record(&self, index: usize, failure: Option<&str>) -> RecordingRecord {
         let known = &self.takes[index].known;
-        RecordingRecord {
-            video: known.video.clone(),
-            state: known.state,
-            parts: known.parts,
-            failure: failure.map(str::to_owned),
-        }
+        RecordingRecord { video: known.video.clone(), state: known.state, parts: known.parts, failure: failure.map(Into::into) }
     }
 }
 

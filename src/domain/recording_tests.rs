@@ -1,7 +1,7 @@
 use super::*;
 
 fn video(n: i32) -> VideoId {
-    VideoId(format!("vi{n}"))
+    VideoId::new(format!("vi{n}"))
 }
 
 fn waiting(segment: i32) -> KnownTake {

@@ -6,6 +6,7 @@
 //! change the shape of the answer. A quote that cannot be found is removed; a judgement left
 //! without any quote is withdrawn.
 
+use super::edge::Text;
 use super::transcript::Entry;
 use super::voice::Speaker;
 use crate::ids::CompetencyId;
@@ -18,7 +19,7 @@ pub const PROMPT_VERSION: &str = "2026-11-23";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
-    pub overall: String,
+    pub overall: Text,
     pub recommendation: Recommendation,
     pub competencies: Vec<CompetencyAssessment>,
     pub strengths: Vec<Observation>,
@@ -38,9 +39,9 @@ pub enum Recommendation {
 #[serde(deny_unknown_fields)]
 pub struct CompetencyAssessment {
     pub competency_id: CompetencyId,
-    pub name: String,
+    pub name: Text,
     pub assessment: Assessment,
-    pub rationale: String,
+    pub rationale: Text,
     pub evidence: Vec<Quote>,
 }
 
@@ -56,7 +57,7 @@ pub enum Assessment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observation {
-    pub text: String,
+    pub text: Text,
     pub evidence: Vec<Quote>,
 }
 
@@ -66,7 +67,7 @@ pub struct Observation {
 pub struct Quote {
     /// The entry's `seq`.
     pub entry: i32,
-    pub quote: String,
+    pub quote: Text,
 }
 
 /// A competency as the model is told of it.
@@ -172,7 +173,7 @@ pub fn check(answer: &str, competencies: &[Competency], entries: &[Entry]) -> Re
             assessed.assessment = Assessment::NotAssessed;
         }
         if let Some(known) = competencies.iter().find(|c| c.id == assessed.competency_id) {
-            assessed.name.clone_from(&known.name);
+            assessed.name = known.name.as_str().into();
         }
     }
     for observations in [&mut summary.strengths, &mut summary.concerns] {
@@ -209,38 +210,15 @@ fn refuse_markup(summary: &Summary) -> Result<(), SummaryError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::transcript::{Source, Status};
     use super::*;
-    use time::OffsetDateTime;
     use uuid::Uuid;
-
-    fn entry(seq: i32, speaker: Speaker, text: &str) -> Entry {
-        Entry {
-            seq,
-            key: seq.to_string(),
-            item_id: None,
-            segment: 1,
-            position: i64::from(seq),
-            revision: 1,
-            speaker,
-            text: text.into(),
-            source: Source::Sideband,
-            authoritative: true,
-            status: Status::Final,
-            interrupted: false,
-            heard_ms: None,
-            heard_text: None,
-            commentary: false,
-            started_ms: None,
-            ended_ms: None,
-            at: OffsetDateTime::UNIX_EPOCH,
-        }
-    }
 
     fn asked() -> (Vec<Competency>, Vec<Entry>) {
         let competency = Competency { id: CompetencyId(Uuid::from_u128(1)), name: "Depth".into(), description: String::new() };
-        let entries =
-            vec![entry(1, Speaker::Ai, "What did you build?"), entry(2, Speaker::Candidate, "I built a ledger in Rust.")];
+        let entries = vec![
+            Entry::heard(1, Speaker::Ai, "What did you build?"),
+            Entry::heard(2, Speaker::Candidate, "I built a ledger in Rust."),
+        ];
         (vec![competency], entries)
     }
 

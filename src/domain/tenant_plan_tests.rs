@@ -50,7 +50,7 @@ fn apply(seen: &mut Seen, wanted: &mut Wanted, step: &Step) {
 }
 
 fn gateway(slot: u8, release: u32) -> GatewaySeen {
-    GatewaySeen { id: MachineId(format!("m{slot}-{release}")), slot, release, runs: true }
+    GatewaySeen { id: MachineId::new(format!("m{slot}-{release}")), slot, release, runs: true }
 }
 
 fn nothing() -> Seen {

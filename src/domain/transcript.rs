@@ -10,12 +10,12 @@ mod entry;
 mod slot;
 mod witness;
 
-pub use entry::{Entry, Source, Status, Witness};
+pub use entry::{Doubt, Entry, Source, Status, Witness};
 
+use super::edge::{EntryKey, Millis, Timestamp};
 use super::voice::{ItemContent, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
 use slot::Slot;
-use time::OffsetDateTime;
 use witness::Gaps;
 
 /// Room between neighbours, so that a late item fits in without renumbering.
@@ -33,9 +33,10 @@ pub struct Transcript {
     /// Replies that are not part of the conversation; their items say nothing.
     out_of_band: Vec<ReplyId>,
     gaps: Gaps,
+    opened_at: Option<Timestamp>,
     /// Keys of what the browser told of items that we know nothing of, since we last heard anything:
     /// the line may be dead and nobody has noticed.
-    unheard: Vec<String>,
+    unheard: Vec<EntryKey>,
 }
 
 impl Transcript {
@@ -56,6 +57,11 @@ impl Transcript {
     /// Items that arrive from now on belong to this chapter.
     pub fn open_segment(&mut self, segment: i32) {
         self.segment = self.segment.max(segment);
+    }
+
+    /// When the first call of the interview was opened.
+    pub fn opened_at(&self) -> Option<Timestamp> {
+        self.opened_at
     }
 
     /// The authoritative entries in order.
@@ -82,7 +88,7 @@ impl Transcript {
     }
 
     /// Take in what happened. Returns the entries that are new or changed.
-    pub fn apply(&mut self, event: &VoiceEvent, now: OffsetDateTime) -> Vec<Entry> {
+    pub fn apply(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
         if self.is_heard() {
             self.unheard.clear();
         }
@@ -90,11 +96,11 @@ impl Transcript {
             VoiceEvent::SpeechStarted { item, start_ms } => {
                 let slot = self.slot(item, now);
                 slot.speaker = Some(Speaker::Candidate);
-                slot.started_ms = start_ms.map(|ms| ms as i64);
+                slot.started_ms = start_ms.map(Millis::new);
                 vec![]
             }
             VoiceEvent::SpeechStopped { item, end_ms } => {
-                self.begun(item, now).ended_ms = end_ms.map(|ms| ms as i64);
+                self.begun(item, now).ended_ms = end_ms.map(Millis::new);
                 vec![]
             }
             VoiceEvent::ItemPlaced { item, previous, content } => self.place(item, previous.as_ref(), content, now),
@@ -138,7 +144,7 @@ impl Transcript {
             VoiceEvent::ItemCut { item, heard_ms } => {
                 let slot = self.begun(item, now);
                 slot.speaker.get_or_insert(Speaker::Ai);
-                slot.heard_ms = Some(slot.heard_ms.map_or(*heard_ms, |known| known.max(*heard_ms)));
+                slot.heard_ms = slot.heard_ms.max(Some(Millis::new(*heard_ms)));
                 vec![item.clone()]
             }
             VoiceEvent::Ready { .. }
@@ -170,7 +176,7 @@ impl Transcript {
         believed.into_iter().chain(settled).collect()
     }
 
-    fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: &ItemContent, now: OffsetDateTime) -> Vec<ItemId> {
+    fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: &ItemContent, now: Timestamp) -> Vec<ItemId> {
         self.slot(item, now);
         let moved = self.reposition(item, previous);
         self.number(item, content);
@@ -243,14 +249,7 @@ impl Transcript {
         true
     }
 
-    fn settle(
-        &mut self,
-        item: &ItemId,
-        speaker: Speaker,
-        text: Option<&str>,
-        status: Status,
-        now: OffsetDateTime,
-    ) -> Vec<ItemId> {
+    fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
         let slot = self.slot(item, now);
         slot.speaker.get_or_insert(speaker);
         if status == Status::Failed && slot.source == Source::Browser && slot.settled.is_some() {
@@ -277,7 +276,7 @@ impl Transcript {
         reply: &ReplyId,
         texts: &[(ItemId, String)],
         audio_tokens: Option<u64>,
-        now: OffsetDateTime,
+        now: Timestamp,
     ) -> Vec<ItemId> {
         let mut touched = Vec::new();
         for (item, text) in texts {
@@ -290,7 +289,7 @@ impl Transcript {
             && let [(item, _)] = texts
         {
             let slot = self.slot(item, now);
-            slot.audio_ms = Some(tokens.saturating_mul(MS_PER_AUDIO_TOKEN));
+            slot.audio_ms = Some(Millis::new(tokens.saturating_mul(MS_PER_AUDIO_TOKEN)));
             if slot.heard_ms.is_some() && !touched.contains(item) {
                 touched.push(item.clone());
             }
@@ -302,7 +301,7 @@ impl Transcript {
     /// The candidate spoke over the reply; how much was heard follows in `ItemCut`.
     fn mark_cut(&mut self, reply: &ReplyId) -> Vec<ItemId> {
         let Some(slot) = self.slots.iter_mut().rev().find(|slot| slot.reply.as_ref() == Some(reply)) else { return vec![] };
-        slot.heard_ms.get_or_insert(0);
+        slot.heard_ms.get_or_insert_default();
         slot.item.clone().into_iter().collect()
     }
 
@@ -320,14 +319,14 @@ impl Transcript {
         self.slots[index].entry()
     }
 
-    fn slot(&mut self, item: &ItemId, now: OffsetDateTime) -> &mut Slot {
+    fn slot(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
         let index = self.index_of(item).unwrap_or_else(|| self.insert(item, now));
         &mut self.slots[index]
     }
 
     /// As [`Self::slot`], for what no item begins with: of one that we hear of by it first, we missed
     /// the beginning, and perhaps all its words.
-    fn begun(&mut self, item: &ItemId, now: OffsetDateTime) -> &mut Slot {
+    fn begun(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
         let late = self.index_of(item).is_none();
         let slot = self.slot(item, now);
         slot.orphaned |= late;
@@ -335,7 +334,7 @@ impl Transcript {
     }
 
     /// Before what is known to stand behind it, else at the end.
-    fn insert(&mut self, item: &ItemId, now: OffsetDateTime) -> usize {
+    fn insert(&mut self, item: &ItemId, now: Timestamp) -> usize {
         let behind = self.slots.iter().rposition(|slot| slot.awaits.as_ref() == Some(item));
         let (index, position, segment) = match behind {
             Some(index) => (index, self.position_before(index), self.slots[index].segment),
@@ -344,7 +343,7 @@ impl Transcript {
         if let Some(index) = behind {
             self.slots[index].awaits = None;
         }
-        self.slots.insert(index, Slot::new(item.0.clone(), Some(item.clone()), segment, position, now));
+        self.slots.insert(index, Slot::new(EntryKey::of_item(item), Some(item.clone()), segment, position, now));
         index
     }
 

@@ -59,9 +59,14 @@ impl Updates {
             Some(known) if *known == words => Arrival::Repeat,
             Some(_) => Arrival::Conflict,
             None if seq <= self.complete => Arrival::Old,
-            None if seq > self.complete + 1 && self.ahead.len() >= MAX_AHEAD => Arrival::TooFarAhead,
+            None if self.is_too_far(seq) => Arrival::TooFarAhead,
             None => Arrival::New,
         }
+    }
+
+    /// Beyond a gap with no room for more behind it.
+    pub fn is_too_far(&self, seq: u64) -> bool {
+        seq > self.complete + 1 && self.ahead.len() >= MAX_AHEAD && !self.ahead.contains(&seq)
     }
 
     /// It was taken in.
@@ -70,6 +75,11 @@ impl Updates {
         if self.words.len() > REMEMBERED + MAX_AHEAD {
             self.words.pop_first();
         }
+        self.close(seq);
+    }
+
+    /// It was taken in or is refused for good: those behind it need not wait for it.
+    pub fn close(&mut self, seq: u64) {
         if seq > self.complete {
             self.ahead.insert(seq);
         }
@@ -99,6 +109,15 @@ mod tests {
         assert_eq!(updates.judge(7, 1), Arrival::Old);
         updates.take(8, 1);
         assert_eq!((updates.judge(8, 1), updates.judge(8, 2)), (Arrival::Repeat, Arrival::Conflict));
+    }
+
+    #[test]
+    fn a_refused_number_is_passed_and_may_come_again() {
+        let mut updates = Updates::after(0);
+        updates.take(2, 2);
+        updates.close(1);
+        assert_eq!(updates.complete(), 2);
+        assert_eq!(updates.judge(1, 1), Arrival::Old);
     }
 
     #[test]

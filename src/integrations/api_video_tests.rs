@@ -113,7 +113,7 @@ async fn errors_by_the_table() {
 
 #[test]
 fn recording_urls_that_name_a_video() {
-    let id = |text: &str| parse_recording_url(text).map(|id| id.0);
+    let id = |text: &str| parse_recording_url(text).map(crate::ids::VideoId::into_string);
     let vi = Some("vi52d1jtaik8jfej213r".to_owned());
     for good in [
         "https://api.video/videos/vi52d1jtaik8jfej213r",

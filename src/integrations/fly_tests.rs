@@ -79,7 +79,9 @@ async fn create(status: u16, body: &str) -> String {
     let server = TestServer::always(Reply::json(status, body)).await;
     match client(server.base()).create_machine(APP, &spec()).await {
         Ok(CreateOutcome::Created(_)) => "created".to_owned(),
-        Ok(CreateOutcome::AlreadyExists { machine_id }) => format!("exists {}", machine_id.map(|id| id.0).unwrap_or_default()),
+        Ok(CreateOutcome::AlreadyExists { machine_id }) => {
+            format!("exists {}", machine_id.map(crate::ids::MachineId::into_string).unwrap_or_default())
+        }
         Ok(CreateOutcome::Ambiguous(_)) => "ambiguous".to_owned(),
         Ok(CreateOutcome::NoCapacity { scope, error }) => {
             assert_eq!(error.code(), ErrorCode::FlyCapacityExhausted);

@@ -165,7 +165,7 @@ fn frames_of_a_browser() {
         if let ClientMessage::TranscriptUpdate { entries, .. } = message {
             for entry in entries {
                 if let Ok(witness) = entry.into_witness() {
-                    assert!(witness.key.len() <= 130 && !witness.text.contains('\0'), "what the database takes");
+                    assert!(witness.key.as_str().len() <= 130 && !witness.text.contains('\0'), "what the database takes");
                 }
             }
         } else if let ClientMessage::SdpOffer { sdp } = message {
@@ -185,8 +185,8 @@ fn events_of_the_voice_provider() {
         let event = ServerEvent::parse(&text);
         let mut transcript = transcript.borrow_mut();
         for event in translate(&event) {
-            for entry in transcript.apply(&event, now) {
-                assert!(entry.revision > 0 && !entry.key.is_empty() || entry.item_id.is_some());
+            for entry in transcript.apply(&event, now.into()) {
+                assert!(entry.revision > 0 && !entry.key.as_str().is_empty() || entry.item_id.is_some());
             }
         }
         if transcript.len() > 300 {

@@ -1,13 +1,14 @@
 //! Properties over many random histories, from seeds that are printed when one fails.
 
 use interview_runtime::actors::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
+use interview_runtime::domain::edge::{EntryKey, Millis, Text};
 use interview_runtime::domain::outbox::Limits;
 use interview_runtime::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};
 use interview_runtime::domain::protocol::{ServerEvent as Told, SummaryState};
 use interview_runtime::domain::record::Record;
 use interview_runtime::domain::transcript::{Status, Transcript, Witness};
 use interview_runtime::domain::voice::Speaker;
-use interview_runtime::ids::ConnectionId;
+use interview_runtime::ids::{ConnectionId, ItemId};
 use interview_runtime::integrations::openai::events::ServerEvent;
 use interview_runtime::integrations::openai::voice::translate;
 use serde_json::{Value, json};
@@ -37,7 +38,9 @@ fn journal() -> Journal {
 }
 
 fn words(key: &str, text: &str) -> Vec<Witness> {
-    vec![Witness { key: format!("c:{key}"), item_id: None, speaker: Speaker::Candidate, text: text.to_owned(), at: NOW }]
+    let key = EntryKey::stored(format!("c:{key}"));
+    let (text, claimed_at) = (text.into(), Text::default());
+    vec![Witness { key, item_id: None, speaker: Speaker::Candidate, text, claimed: Some(NOW.into()), claimed_at }]
 }
 
 /// The database takes everything; the acknowledgements that this releases.
@@ -46,9 +49,9 @@ fn store(journal: &Journal, rows: &mut Vec<String>) -> Vec<u64> {
     while let Some(batch) = journal.batch(100) {
         for record in &batch.records {
             if let Record::Entry(entry) = record
-                && !rows.contains(&entry.text)
+                && !rows.iter().any(|row| *row == *entry.text)
             {
-                rows.push(entry.text.clone());
+                rows.push(entry.text.as_str().to_owned());
             }
         }
         acks.extend(journal.stored(batch.up_to).into_iter().filter_map(|receipt| match receipt {
@@ -63,12 +66,12 @@ fn store(journal: &Journal, rows: &mut Vec<String>) -> Vec<u64> {
 fn a_hundred_thousand_repeats_are_acknowledged_and_store_nothing() {
     let (journal, mut rows) = (journal(), Vec::new());
     for seq in 1..=100 {
-        journal.witness(NOBODY, words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("taken");
+        journal.witness(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW).expect("taken");
     }
     assert_eq!(store(&journal, &mut rows).last(), Some(&100));
     for n in 0..100_000 {
         let seq = n % 100 + 1;
-        journal.witness(NOBODY, words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("a repeat is taken");
+        journal.witness(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW).expect("a repeat is taken");
         if n % 1_000 == 0 {
             let batch = journal.batch(100).expect("an acknowledgement waits");
             assert!(batch.records.is_empty(), "a repeat stores nothing");
@@ -86,13 +89,13 @@ fn a_hundred_thousand_repeats_are_acknowledged_and_store_nothing() {
 fn ten_thousand_other_words_under_the_same_number_overwrite_nothing() {
     let (journal, mut rows) = (journal(), Vec::new());
     for seq in 1..=100 {
-        journal.witness(NOBODY, words(&seq.to_string(), &format!("words {seq}")), Some(seq), NOW).expect("taken");
+        journal.witness(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW).expect("taken");
     }
     for n in 0..10_000 {
         let seq = n % 100 + 1;
         // Half of them with the same key for the entry.
         let key = if n % 2 == 0 { seq.to_string() } else { format!("x{n}") };
-        let refusal = journal.witness(NOBODY, words(&key, &format!("other {n}")), Some(seq), NOW).expect_err("refused");
+        let refusal = journal.witness(NOBODY, Ok(words(&key, &format!("other {n}"))), Some(seq), NOW).expect_err("refused");
         assert_eq!((refusal.code, refusal.retryable), ("seq_conflict", false));
     }
     store(&journal, &mut rows);
@@ -105,7 +108,7 @@ fn arrive(order: &[u64], last: u64, stores: impl Fn(usize) -> bool) {
     let (journal, mut rows) = (journal(), Vec::new());
     let (mut came, mut acked) = (BTreeSet::new(), 0);
     for (step, seq) in order.iter().enumerate() {
-        journal.witness(NOBODY, words(&seq.to_string(), &seq.to_string()), Some(*seq), NOW).expect("taken");
+        journal.witness(NOBODY, Ok(words(&seq.to_string(), &seq.to_string())), Some(*seq), NOW).expect("taken");
         came.insert(*seq);
         if stores(step) || step + 1 == order.len() {
             for ack in store(&journal, &mut rows) {
@@ -391,13 +394,22 @@ fn settled<'a>(wires: impl Iterator<Item = &'a Wire>) -> Vec<Settled> {
         let event = ServerEvent::parse(&wire.event.to_string());
         assert!(!matches!(event, ServerEvent::Unknown { .. }), "{}", wire.event);
         for event in translate(&event) {
-            transcript.apply(&event, NOW);
+            transcript.apply(&event, NOW.into());
         }
     }
     transcript.close();
     let entries = transcript.entries().into_iter();
     entries
-        .map(|entry| (entry.item_id.map(|id| id.0), entry.speaker, entry.text, entry.status, entry.interrupted, entry.heard_ms))
+        .map(|entry| {
+            (
+                entry.item_id.map(ItemId::into_string),
+                entry.speaker,
+                entry.text.into_string(),
+                entry.status,
+                entry.interrupted,
+                entry.heard_ms.map(Millis::get),
+            )
+        })
         .collect()
 }
 

@@ -301,7 +301,7 @@ async fn what_the_gateway_did_not_sign_for_this_machine_a_moment_ago_is_refused_
     let address = machine.status().address.expect("an address").to_string();
     let secret = SecretString::from(system.sandbox.settings()["INTERVIEW__ROUTING__SECRET"].clone());
     let forged_with = SecretString::from("0123456789abcdef0123456789abcdef");
-    let (id, session, now) = (MachineId(id), SessionId(Uuid::now_v7()), clock::now());
+    let (id, session, now) = (MachineId::new(id), SessionId(Uuid::now_v7()), clock::now());
 
     assert_eq!(assign(&address, &Assignment::sign(&forged_with, &id, session, now)).await, 401);
     assert_eq!(assign(&address, &Assignment::sign(&secret, &id, session, now - time::Duration::minutes(10))).await, 401);

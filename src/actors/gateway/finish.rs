@@ -117,16 +117,16 @@ impl Keepers {
         }
         let end = work.claimed.end.unwrap_or(EndReason::TimeLimit);
         let closed = |phase| {
-            let at = self.integrations.clock.now();
+            let at = self.integrations.clock.now().into();
             [Record::Call { call: None, segment: 0 }, Record::Connected(false), Record::Phase { phase, end: Some(end), at }]
         };
-        let reason = |code| Record::Summary(SummaryRecord { outcome: Err(code), model: work.model.clone() });
+        let reason = |code| Record::Summary(SummaryRecord { outcome: Err(code), model: work.model.as_str().into() });
         let said = spoken(&work.claimed);
         let records = if end == EndReason::MachineLost {
             let why = said.then(|| reason(ErrorCode::MachineLost.as_str()));
             why.into_iter().chain(closed(Phase::Failed)).collect()
         } else if said {
-            let entered = Record::Phase { phase: Phase::Summarizing, end: Some(end), at: self.integrations.clock.now() };
+            let entered = Record::Phase { phase: Phase::Summarizing, end: Some(end), at: self.integrations.clock.now().into() };
             rows.append(&[entered]).await?;
             let summary = Record::Summary(summarize(&work).await);
             [summary].into_iter().chain(closed(Phase::Completed)).collect::<Vec<_>>()

@@ -70,6 +70,7 @@ impl SessionState {
                 message: "recording_url is not this interview's recording; it was ignored".to_owned(),
                 retryable: false,
                 request_type: Some("end_session"),
+                seq: None,
             });
         }
     }

@@ -10,6 +10,7 @@ impl SessionState {
                 message: format!("consent to {} is required before audio", missing.as_str()),
                 retryable: true,
                 request_type: Some("sdp_offer"),
+                seq: None,
             });
             return;
         }
@@ -32,6 +33,7 @@ impl SessionState {
             message: message.to_owned(),
             retryable: open,
             request_type: Some("sdp_offer"),
+            seq: None,
         });
     }
 
@@ -59,6 +61,7 @@ impl SessionState {
             message: "the call could not be opened".to_owned(),
             retryable: !fatal,
             request_type: Some("sdp_offer"),
+            seq: None,
         });
         self.decide(Event::CallFailed { fatal }, myself).await;
     }

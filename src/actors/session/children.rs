@@ -113,7 +113,8 @@ impl SessionState {
             Exhausted::Degrade => match child {
                 Child::Summarizer => {
                     let outcome = Err("summary_failed");
-                    self.summarized(SummaryRecord { outcome, model: self.config.openai.summary_model.clone() }, myself).await;
+                    self.summarized(SummaryRecord { outcome, model: self.config.openai.summary_model.as_str().into() }, myself)
+                        .await;
                 }
                 Child::RecordingTracker => {
                     self.recording = None;

@@ -1,9 +1,9 @@
 //! What the transcript yields, and what a browser brings to it.
 
+use crate::domain::edge::{EntryKey, Millis, Text, Timestamp};
 use crate::domain::voice::Speaker;
 use crate::ids::ItemId;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
 /// One thing said, as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -11,7 +11,7 @@ pub struct Entry {
     /// Stable number within the interview; what evidence points at.
     pub seq: i32,
     #[serde(skip)]
-    pub key: String,
+    pub key: EntryKey,
     pub item_id: Option<ItemId>,
     pub segment: i32,
     #[serde(skip)]
@@ -19,28 +19,60 @@ pub struct Entry {
     #[serde(skip)]
     pub revision: i32,
     pub speaker: Speaker,
-    pub text: String,
+    pub text: Text,
     pub source: Source,
-    #[serde(skip)]
+    /// Whether it is a word of the record. What is not is kept and shown, and nobody is judged by it.
     pub authoritative: bool,
+    /// Why it is not the record's, or may carry no judgement by itself.
+    pub doubt: Option<Doubt>,
     pub status: Status,
     pub interrupted: bool,
-    pub heard_ms: Option<i32>,
+    pub heard_ms: Option<Millis>,
     /// Estimate of the part that was heard: audio and text are not aligned.
-    pub heard_text: Option<String>,
+    pub heard_text: Option<Text>,
     pub commentary: bool,
     #[serde(skip)]
-    pub started_ms: Option<i64>,
+    pub started_ms: Option<Millis>,
     #[serde(skip)]
-    pub ended_ms: Option<i64>,
-    #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
+    pub ended_ms: Option<Millis>,
+    pub at: Timestamp,
+    /// The time that the browser claimed, where it cannot have been then.
+    pub claimed_at: Option<Text>,
 }
 
 impl Entry {
     /// What the entry weighs in the outbox.
     pub fn bytes(&self) -> usize {
-        self.text.len() + self.key.len() + 256
+        self.text.len() + self.key.as_str().len() + 256
+    }
+}
+
+#[cfg(test)]
+impl Entry {
+    /// Final words that our own line heard.
+    pub fn heard(seq: i32, speaker: Speaker, text: &str) -> Self {
+        Self {
+            seq,
+            key: EntryKey::stored(seq.to_string()),
+            item_id: None,
+            segment: 1,
+            position: i64::from(seq),
+            revision: 1,
+            speaker,
+            text: text.into(),
+            source: Source::Sideband,
+            authoritative: true,
+            doubt: None,
+            status: Status::Final,
+            interrupted: false,
+            heard_ms: None,
+            heard_text: None,
+            commentary: false,
+            started_ms: None,
+            ended_ms: None,
+            at: Timestamp::UNIX_EPOCH,
+            claimed_at: None,
+        }
     }
 }
 
@@ -65,12 +97,50 @@ pub enum Status {
     Partial,
 }
 
+/// Why a word that only the browser told is doubtful.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Told of a gap of ours that never closed: nothing that we heard stands behind it. It is in the record,
+    /// and no judgement rests on it alone.
+    UnclosedGap,
+    /// Our line into the call carried no speech of the candidate.
+    DeafLine,
+    /// It names no item of a call.
+    NoItem,
+    /// Told before there was a call.
+    NoCall,
+    /// Told of an item that our line, which was there to hear, did not hear; or in a gap that the browser made.
+    Unconfirmed,
+}
+
+impl Doubt {
+    pub const ALL: [Self; 5] = [Self::UnclosedGap, Self::DeafLine, Self::NoItem, Self::NoCall, Self::Unconfirmed];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnclosedGap => "unclosed_gap",
+            Self::DeafLine => "deaf_line",
+            Self::NoItem => "no_item",
+            Self::NoCall => "no_call",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|doubt| doubt.as_str() == name)
+    }
+}
+
 /// What the browser says was said (`transcript_update`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Witness {
-    pub key: String,
+    pub key: EntryKey,
     pub item_id: Option<ItemId>,
     pub speaker: Speaker,
-    pub text: String,
-    pub at: OffsetDateTime,
+    pub text: Text,
+    /// When, as it claims; none if that is no time.
+    pub claimed: Option<Timestamp>,
+    /// The same as it wrote it.
+    pub claimed_at: Text,
 }

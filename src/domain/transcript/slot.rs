@@ -1,15 +1,15 @@
 //! One item of the conversation, from the first sign of it to its settled words.
 
-use super::entry::{Entry, Source, Status};
+use super::entry::{Doubt, Entry, Source, Status};
+use crate::domain::edge::{EntryKey, Millis, Text, Timestamp};
 use crate::domain::voice::Speaker;
 use crate::ids::{ItemId, ReplyId};
-use time::OffsetDateTime;
 
 #[derive(Debug)]
 pub(super) struct Slot {
     /// Set once the slot is first told to the outside; see [`Entry::seq`].
     pub(super) seq: Option<i32>,
-    pub(super) key: String,
+    pub(super) key: EntryKey,
     pub(super) item: Option<ItemId>,
     pub(super) segment: i32,
     pub(super) position: i64,
@@ -21,24 +21,26 @@ pub(super) struct Slot {
     pub(super) settled: Option<Status>,
     pub(super) source: Source,
     pub(super) authoritative: bool,
+    pub(super) doubt: Option<Doubt>,
     pub(super) reply: Option<ReplyId>,
     /// Told by the provider; an estimate of the heard text needs the length as well.
-    pub(super) heard_ms: Option<u64>,
-    pub(super) audio_ms: Option<u64>,
+    pub(super) heard_ms: Option<Millis>,
+    pub(super) audio_ms: Option<Millis>,
     pub(super) commentary: bool,
-    pub(super) started_ms: Option<i64>,
-    pub(super) ended_ms: Option<i64>,
+    pub(super) started_ms: Option<Millis>,
+    pub(super) ended_ms: Option<Millis>,
     /// What the browser says was said, while the words are not settled.
     pub(super) witness: Option<String>,
     /// Begun before we listened, or the line broke before it was settled: the truth may never come.
     pub(super) orphaned: bool,
     /// Stands behind an item that nobody has told us of yet.
     pub(super) awaits: Option<ItemId>,
-    pub(super) at: OffsetDateTime,
+    pub(super) at: Timestamp,
+    pub(super) claimed_at: Option<Text>,
 }
 
 impl Slot {
-    pub(super) fn new(key: String, item: Option<ItemId>, segment: i32, position: i64, at: OffsetDateTime) -> Self {
+    pub(super) fn new(key: EntryKey, item: Option<ItemId>, segment: i32, position: i64, at: Timestamp) -> Self {
         Self {
             seq: None,
             key,
@@ -52,6 +54,7 @@ impl Slot {
             settled: None,
             source: Source::Sideband,
             authoritative: true,
+            doubt: None,
             reply: None,
             heard_ms: None,
             audio_ms: None,
@@ -62,6 +65,7 @@ impl Slot {
             orphaned: false,
             awaits: None,
             at,
+            claimed_at: None,
         }
     }
 
@@ -74,7 +78,7 @@ impl Slot {
                 seq: Some(entry.seq),
                 revision: entry.revision,
                 speaker: Some(entry.speaker),
-                witness: Some(entry.text),
+                witness: Some(entry.text.into_string()),
                 orphaned: true,
                 ..beside
             };
@@ -83,11 +87,13 @@ impl Slot {
             seq: Some(entry.seq),
             revision: entry.revision,
             speaker: Some(entry.speaker),
-            text: entry.text,
+            text: entry.text.into_string(),
             settled: Some(entry.status),
             source: entry.source,
             authoritative: entry.authoritative,
-            heard_ms: entry.heard_ms.map(|ms| ms.max(0) as u64),
+            doubt: entry.doubt,
+            claimed_at: entry.claimed_at,
+            heard_ms: entry.heard_ms,
             commentary: entry.commentary,
             started_ms: entry.started_ms,
             ended_ms: entry.ended_ms,
@@ -131,27 +137,30 @@ impl Slot {
             position: self.position,
             revision: self.revision,
             speaker,
-            text: self.text.clone(),
+            text: self.text.clone().into(),
             source: self.source,
             authoritative: self.authoritative,
+            doubt: self.doubt,
             status,
             interrupted: self.heard_ms.is_some(),
-            heard_ms: self.heard_ms.map(|ms| ms.min(i32::MAX as u64) as i32),
-            heard_text: self.heard_text(),
+            heard_ms: self.heard_ms,
+            heard_text: self.heard_text().map(Into::into),
             commentary: self.commentary,
             started_ms: self.started_ms,
             ended_ms: self.ended_ms,
             at: self.at,
+            claimed_at: self.claimed_at.clone(),
         })
     }
 
     /// The share of the text that corresponds to the share of the audio, cut at a word.
     fn heard_text(&self) -> Option<String> {
-        let (heard, audio) = (self.heard_ms?, self.audio_ms?);
+        let (heard, audio) = (self.heard_ms?.get(), self.audio_ms?.get());
         if heard >= audio {
             return Some(self.text.clone());
         }
-        let wanted = self.text.chars().count() as u128 * u128::from(heard) / u128::from(audio.max(1));
+        let wanted =
+            self.text.chars().count() as u128 * u128::from(heard.unsigned_abs()) / u128::from(audio.unsigned_abs().max(1));
         let cut: String = self.text.chars().take(wanted as usize).collect();
         Some(cut.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words).to_owned())
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::edge::{Text, Timestamp};
 use crate::domain::voice::ReplyOutcome;
 use proptest::prelude::*;
 
@@ -8,14 +9,14 @@ fn item(name: &str) -> ItemId {
 fn reply(name: &str) -> ReplyId {
     ReplyId::from(name)
 }
-fn at() -> OffsetDateTime {
-    OffsetDateTime::UNIX_EPOCH
+fn at() -> Timestamp {
+    Timestamp::UNIX_EPOCH
 }
 fn said(speaker: Speaker) -> ItemContent {
     ItemContent::Said { speaker, text: None, commentary: false }
 }
 fn texts(transcript: &Transcript) -> Vec<String> {
-    transcript.entries().into_iter().map(|entry| entry.text).collect()
+    transcript.entries().into_iter().map(|entry| entry.text.into_string()).collect()
 }
 
 /// One turn of the candidate and the AI's answer, as the provider sends them.
@@ -65,7 +66,7 @@ fn an_interruption_after_the_text_was_final_revises_the_entry() {
     let changed = transcript.apply(&VoiceEvent::ItemCut { item: item("a1"), heard_ms: 1_000 }, at());
     assert_eq!(changed.len(), 1);
     assert!(changed[0].interrupted && changed[0].revision > 1);
-    assert_eq!((changed[0].heard_ms, changed[0].text.as_str()), (Some(1_000), "answer 1."));
+    assert_eq!((changed[0].heard_ms, changed[0].text.as_str()), (Some(Millis::new(1_000)), "answer 1."));
     assert_eq!(changed[0].heard_text.as_deref(), Some(""), "half of «answer 1.» cut at a word");
 }
 
@@ -116,11 +117,19 @@ fn a_new_chapter_goes_behind_the_old_one() {
 }
 
 fn witness(key: &str, item_id: Option<&str>, text: &str) -> Witness {
-    Witness { key: key.into(), item_id: item_id.map(item), speaker: Speaker::Candidate, text: text.into(), at: at() }
+    let key = EntryKey::stored(key.to_owned());
+    Witness {
+        key,
+        item_id: item_id.map(item),
+        speaker: Speaker::Candidate,
+        text: text.into(),
+        claimed: Some(at()),
+        claimed_at: Text::default(),
+    }
 }
 
 /// Long after our line joined the call.
-fn heard() -> (Transcript, OffsetDateTime) {
+fn heard() -> (Transcript, Timestamp) {
     let mut transcript = Transcript::default();
     transcript.line_back(at());
     (transcript, at() + time::Duration::hours(1))
@@ -178,7 +187,7 @@ fn with_a_gap(cut: usize, late: bool) -> Vec<String> {
     let (mut transcript, now) = heard();
     let relay = |transcript: &mut Transcript, now| {
         for (id, speaker, text) in [("u2", Speaker::Candidate, "I said 2."), ("a2", Speaker::Ai, "answer 2.")] {
-            transcript.witness(Witness { speaker, at: now, ..witness(&format!("c:{id}"), Some(id), text) }, now);
+            transcript.witness(Witness { speaker, claimed: Some(now), ..witness(&format!("c:{id}"), Some(id), text) }, now);
         }
     };
     for event in &turn(1, None) {
@@ -226,11 +235,12 @@ fn a_browser_that_was_away_longer_than_the_line_still_fills_the_gap() {
     }
     let much_later = now + time::Duration::hours(24);
     for (id, text) in [("u2", "I said 2."), ("a2", "answer 2.")] {
-        transcript.witness(Witness { at: now, ..witness(id, Some(id), text) }, much_later);
+        transcript.witness(Witness { claimed: Some(now), ..witness(id, Some(id), text) }, much_later);
     }
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2.", "I said 3.", "answer 3."]);
     // Said at another time, it is no part of what was missed.
-    let forged = transcript.witness(Witness { at: much_later, ..witness("x", Some("x"), "I am a genius") }, much_later);
+    let forged =
+        transcript.witness(Witness { claimed: Some(much_later), ..witness("x", Some("x"), "I am a genius") }, much_later);
     assert!(forged.is_some_and(|entry| !entry.authoritative));
 }
 
@@ -239,7 +249,10 @@ fn words_of_a_call_of_which_an_earlier_process_stored_nothing_are_the_browsers_t
     let now = at() + time::Duration::hours(1);
     let told = |mut transcript: Transcript| {
         transcript.line_back(now);
-        transcript.witness(Witness { at: now, ..witness("u1", Some("u1"), "hello") }, now).expect("taken").authoritative
+        transcript
+            .witness(Witness { claimed: Some(now), ..witness("u1", Some("u1"), "hello") }, now)
+            .expect("taken")
+            .authoritative
     };
     assert!(told(Transcript::restore(vec![]).taken_over()));
     assert!(!told(Transcript::restore(vec![])), "before the first call nothing was said");
@@ -337,7 +350,7 @@ fn what_was_told_while_the_line_was_dead_and_nobody_had_noticed_is_believed_when
     let told = transcript.witness(witness("w2", Some("u3"), "and so it went"), now).expect("stored");
     assert!(!forged.authoritative && !told.authoritative);
     let believed = transcript.line_lost(now);
-    assert_eq!(believed.iter().map(|entry| (&*entry.key, entry.authoritative)).collect::<Vec<_>>(), [("u3", true)]);
+    assert_eq!(believed.iter().map(|entry| (entry.key.as_str(), entry.authoritative)).collect::<Vec<_>>(), [("u3", true)]);
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "and so it went"]);
 
     // A process that takes over before anybody has noticed believes it as well, and what was kept beside.
@@ -347,7 +360,7 @@ fn what_was_told_while_the_line_was_dead_and_nobody_had_noticed_is_believed_when
     let mut next = Transcript::restore(vec![beside, entries[1].clone(), entries[2].clone()]).taken_over();
     assert_eq!(texts(&next), ["answer 1."]);
     let believed = next.line_back(now);
-    assert_eq!(believed.iter().map(|entry| &*entry.key).collect::<Vec<_>>(), ["u1", "u3"]);
+    assert_eq!(believed.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["u1", "u3"]);
 }
 
 #[test]

@@ -7,9 +7,10 @@
 use super::entry::{Entry, Source, Status, Witness};
 use super::slot::Slot;
 use super::{STRIDE, Transcript};
+use crate::domain::edge::{EntryKey, Timestamp};
 use crate::ids::ItemId;
 use std::collections::VecDeque;
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 /// Browsers relay in batches and their clocks differ from ours.
 const SLACK: Duration = Duration::seconds(30);
@@ -19,8 +20,8 @@ const REMEMBERED_GAPS: usize = 64;
 /// When our line into the call was away.
 #[derive(Debug)]
 pub(super) struct Gaps {
-    since: Option<OffsetDateTime>,
-    past: VecDeque<(OffsetDateTime, OffsetDateTime)>,
+    since: Option<Timestamp>,
+    past: VecDeque<(Timestamp, Timestamp)>,
     /// There may have been a call already: then something may have been missed.
     call: bool,
 }
@@ -28,19 +29,19 @@ pub(super) struct Gaps {
 impl Default for Gaps {
     /// Before the first call there is no line; a restored transcript knows not for how long.
     fn default() -> Self {
-        Self { since: Some(OffsetDateTime::UNIX_EPOCH), past: VecDeque::new(), call: false }
+        Self { since: Some(Timestamp::UNIX_EPOCH), past: VecDeque::new(), call: false }
     }
 }
 
 impl Gaps {
-    fn open(&mut self, now: OffsetDateTime) {
+    fn open(&mut self, now: Timestamp) {
         if self.since.is_none() {
             self.since = Some(now);
             self.call = true;
         }
     }
 
-    fn close(&mut self, now: OffsetDateTime) {
+    fn close(&mut self, now: Timestamp) {
         // Before the first call nothing was said.
         if let Some(since) = self.since.take()
             && self.call
@@ -54,8 +55,8 @@ impl Gaps {
 
     /// Whether something said at `at`, and told us now, may have been said in a gap. A client's
     /// time is not to be trusted, but it can claim nothing except that it spoke in one.
-    fn cover(&self, at: OffsetDateTime, now: OffsetDateTime) -> bool {
-        self.past.iter().any(|(from, to)| now <= *to + SLACK || (*from - SLACK <= at && at <= *to + SLACK))
+    fn cover(&self, at: Timestamp, now: Timestamp) -> bool {
+        self.past.iter().any(|(from, to)| now <= *to + SLACK || (*from + -SLACK <= at && at <= *to + SLACK))
     }
 }
 
@@ -68,7 +69,7 @@ impl Transcript {
     }
 
     /// Our line into the call broke: the words of what is unfinished may never come.
-    pub fn line_lost(&mut self, now: OffsetDateTime) -> Vec<Entry> {
+    pub fn line_lost(&mut self, now: Timestamp) -> Vec<Entry> {
         self.gaps.open(now);
         for slot in &mut self.slots {
             slot.orphaned |= slot.settled.is_none() && !slot.silent;
@@ -76,7 +77,7 @@ impl Transcript {
         self.believe_what_was_told()
     }
 
-    pub fn line_back(&mut self, now: OffsetDateTime) -> Vec<Entry> {
+    pub fn line_back(&mut self, now: Timestamp) -> Vec<Entry> {
         self.gaps.call |= !self.slots.is_empty();
         self.gaps.close(now);
         // What a process before us was told.
@@ -118,7 +119,7 @@ impl Transcript {
 
     /// Take in the browser's word. Returns the entry to store: the acknowledgement means that
     /// its row is there, so a repetition yields it again.
-    pub fn witness(&mut self, witness: Witness, now: OffsetDateTime) -> Option<Entry> {
+    pub fn witness(&mut self, witness: Witness, now: Timestamp) -> Option<Entry> {
         if let Some(index) = witness.item_id.as_ref().and_then(|item| self.index_of(item)) {
             return self.witness_of_item(index, witness);
         }
@@ -126,8 +127,8 @@ impl Transcript {
             return known.entry();
         }
         // Without an item there is nothing that later words could be held against.
-        let authoritative = !self.is_heard() || witness.item_id.is_some() && self.gaps.cover(witness.at, now);
-        Some(self.insert_witness(witness, authoritative))
+        let authoritative = !self.is_heard() || witness.item_id.is_some() && self.gaps.cover(witness.claimed.unwrap_or(now), now);
+        Some(self.insert_witness(witness, authoritative, now))
     }
 
     fn told_before(&self, witness: &Witness) -> Option<&Slot> {
@@ -154,7 +155,7 @@ impl Transcript {
             Some(_) | None => {}
         }
         slot.speaker.get_or_insert(witness.speaker);
-        slot.witness.get_or_insert(witness.text);
+        slot.witness.get_or_insert_with(|| witness.text.into_string());
         if (away || slot.orphaned || slot.settled.is_some())
             && let Some(entry) = self.believe_witness(index)
         {
@@ -168,7 +169,7 @@ impl Transcript {
         let slot = &self.slots[index];
         Some(Entry {
             seq,
-            text: slot.witness.as_deref().unwrap_or_default().trim().to_owned(),
+            text: slot.witness.as_deref().unwrap_or_default().trim().into(),
             source: Source::Browser,
             authoritative: false,
             ..slot.as_settled(Status::Partial)?
@@ -190,7 +191,7 @@ impl Transcript {
 
     /// Of an item that we never saw. It stands before the first item whose predecessor is
     /// missing, else at the end: browsers tell in the order of the conversation.
-    fn insert_witness(&mut self, witness: Witness, authoritative: bool) -> Entry {
+    fn insert_witness(&mut self, witness: Witness, authoritative: bool, now: Timestamp) -> Entry {
         let awaiting = self.slots.iter().position(|slot| slot.awaits.is_some());
         let named = awaiting.is_some_and(|index| self.slots[index].awaits == witness.item_id);
         if named && let Some(index) = awaiting {
@@ -200,9 +201,9 @@ impl Transcript {
             Some(index) => (index, self.position_before(index)),
             None => (self.slots.len(), self.end_position()),
         };
-        let key = witness.item_id.as_ref().map_or(witness.key, |item| item.0.clone());
+        let key = witness.item_id.as_ref().map_or(witness.key, EntryKey::of_item);
         let segment = awaiting.map_or(self.segment, |index| self.slots[index].segment);
-        let mut slot = Slot::new(key, witness.item_id, segment, position, witness.at);
+        let mut slot = Slot::new(key, witness.item_id, segment, position, witness.claimed.unwrap_or(now));
         slot.speaker = Some(witness.speaker);
         witness.text.trim().clone_into(&mut slot.text);
         slot.source = Source::Browser;

@@ -40,7 +40,7 @@ pub(super) async fn api_video(State(state): State<AppState>, headers: HeaderMap,
     }
     // Signed, so it is the vendor's; a form we do not know is none of our business.
     let Some(event) = read(&body) else { return Ok(StatusCode::NO_CONTENT) };
-    if state.store.recording_event(&VideoId(event.video_id), &event.kind, &event.encoding, &event.quality).await? {
+    if state.store.recording_event(&VideoId::new(event.video_id), &event.kind, &event.encoding, &event.quality).await? {
         state.recording_news.notify_one();
     }
     Ok(StatusCode::NO_CONTENT)

@@ -191,7 +191,7 @@ impl SeenTake {
             let playback = state.api_video.playback(video).await?;
             playback_url = playback.mp4_url.or(playback.player_url);
         }
-        let video_id = self.video.map(|video| video.0);
+        let video_id = self.video.map(VideoId::into_string);
         Ok(TakeBody { segment: self.segment, state: self.state.as_str(), video_id, parts: self.parts, playback_url })
     }
 }
@@ -211,7 +211,7 @@ fn state_of_all(takes: &[SeenTake]) -> RecordingState {
 /// the answer, and closes what nobody will go on with.
 async fn seen_take(state: &AppState, session: &SessionRow, row: RecordingRow) -> Result<SeenTake, ApiError> {
     let known = RecordingState::named(&row.state).unwrap_or(RecordingState::Failed);
-    let mut take = SeenTake { segment: row.segment, video: row.video_id.map(VideoId), state: known, parts: row.parts };
+    let mut take = SeenTake { segment: row.segment, video: row.video_id.map(VideoId::new), state: known, parts: row.parts };
     let Some(video) = take.video.clone() else { return Ok(take) };
     let over = session.phase.is_terminal();
     if !(take.state == RecordingState::Uploaded || over && take.holds_something() && take.state != RecordingState::Playable) {

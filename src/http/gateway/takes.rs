@@ -98,9 +98,10 @@ pub(super) async fn prepare(state: &AppState, id: SessionId, ttl: Duration) -> P
     let title = format!("Interview {id}");
     let (video, token) = tokio::join!(state.api_video.create_video(&title, &metadata), state.api_video.create_upload_token(ttl));
     match (video, token) {
-        (Ok(video), Ok(token)) => {
-            PreparedRecording::Waiting { video_id: video.video_id.0, upload_token: token.token.expose_secret().to_owned() }
-        }
+        (Ok(video), Ok(token)) => PreparedRecording::Waiting {
+            video_id: video.video_id.into_string(),
+            upload_token: token.token.expose_secret().to_owned(),
+        },
         (Err(error), _) | (_, Err(error)) => {
             tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "no container to record into");
             PreparedRecording::Failed { code: error.code().as_str() }
@@ -110,7 +111,7 @@ pub(super) async fn prepare(state: &AppState, id: SessionId, ttl: Duration) -> P
 
 async fn discard(state: &AppState, prepared: &PreparedRecording) {
     let PreparedRecording::Waiting { video_id, upload_token } = prepared else { return };
-    let (video, token) = (VideoId(video_id.clone()), upload_token.clone().into());
+    let (video, token) = (VideoId::new(video_id.clone()), upload_token.clone().into());
     let (deleted, revoked) = tokio::join!(state.api_video.delete_video(&video), state.api_video.delete_upload_token(&token));
     for error in [deleted.err(), revoked.err()].into_iter().flatten() {
         tracing::debug!(error_code = error.code().as_str(), "an empty container is left to expire");

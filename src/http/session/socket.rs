@@ -118,7 +118,7 @@ async fn authenticate(
     } else {
         let limit = Duration::from_millis(http.config.socket.authenticate_timeout_ms);
         match timeout(limit, hear(stream, limit)).await {
-            Ok(Ok(Message::Text(text))) => match serde_json::from_str(text.as_str()) {
+            Ok(Ok(Message::Text(text))) => match ClientMessage::read(text.as_str()) {
                 Ok(ClientMessage::Authenticate { ticket, .. }) => ticket,
                 _ => return refused("the first message must be authenticate"),
             },
@@ -172,13 +172,7 @@ async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) ->
             Message::Ping(_) | Message::Pong(_) => continue,
         };
         let permit = http.journal.from_browser.enter().await;
-        let message: ClientMessage = match serde_json::from_str(text.as_str()) {
-            Ok(message) => message,
-            Err(error) => {
-                refuse(http, &error);
-                continue;
-            }
-        };
+        let message = ClientMessage::read(text.as_str());
         // The listener may be between two lives; it is back in milliseconds or the tree ends.
         let mut message = Some(SignalingSocketMsg::Received { message, permit });
         while let Some(waiting) = message.take() {
@@ -197,16 +191,6 @@ async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) ->
             message = returned;
         }
     }
-}
-
-/// Told to the one browser that sent it, without a copy of what it sent.
-fn refuse(http: &SessionHttp, error: &serde_json::Error) {
-    let kind = match error.classify() {
-        serde_json::error::Category::Data => "the message is not understood",
-        _ => "the frame is no JSON",
-    };
-    let message = format!("{kind} (line {}, column {})", error.line(), error.column());
-    let _ = http.root.borrow().cast(SessionMsg::Refuse { message });
 }
 
 async fn write(http: &SessionHttp, sink: &mut Sink, mut outgoing: mpsc::Receiver<Outgoing>) -> Farewell {

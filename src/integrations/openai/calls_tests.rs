@@ -56,7 +56,7 @@ async fn offer_and_session_are_sent_to_the_byte() {
 
 #[test]
 fn location_in_every_form() {
-    let id = |location: &str| call_id_from_location(location).map(|id| id.0);
+    let id = |location: &str| call_id_from_location(location).map(crate::ids::CallId::into_string);
     let found = Some("rtc_123456".to_owned());
     assert_eq!(id("/v1/realtime/calls/rtc_123456"), found);
     assert_eq!(id("https://api.openai.com/v1/realtime/calls/rtc_123456"), found);

@@ -6,6 +6,7 @@
 
 mod bounded;
 pub mod doctor;
+mod entries;
 pub mod gateway;
 pub mod operator;
 pub mod session;

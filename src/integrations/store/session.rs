@@ -1,15 +1,16 @@
 //! The rows of one interview, as its own process reads and writes them.
 
 use super::bounded::{Bounded, within};
+use super::entries::{EntryRow, name};
 use super::{During, Scope, Store, StoreError, Transaction};
+use crate::domain::edge::{EntryKey, Millis, Text};
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::protocol::ConsentKind;
 use crate::domain::record::{Record, RecordingRecord, RecordingState, SummaryRecord};
 use crate::domain::recording::KnownTake;
 use crate::domain::summary::{Competency, PROMPT_VERSION};
 use crate::domain::transcript::{Entry, Source, Status};
-use crate::domain::voice::Speaker;
-use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, ItemId, PositionId, SessionId, TenantId, UserId, VideoId};
+use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, UserId, VideoId};
 use crate::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
 use async_trait::async_trait;
 use aws_lc_rs::digest;
@@ -48,7 +49,9 @@ pub struct Claimed {
     pub competencies: Vec<Competency>,
     pub settings: Settings,
     pub required_consents: Vec<ConsentKind>,
-    pub consent_policy_version: String,
+    pub consent_policy_version: Text,
+    /// Whether words of a line that carries no speech may be judged.
+    pub judge_deaf_line: bool,
     pub given_consents: Vec<ConsentKind>,
     /// Empty: there is none, or the gateway has not got it from the provider yet.
     pub recordings: Vec<Recording>,
@@ -67,7 +70,7 @@ impl Claimed {
                     self.phase = *phase;
                     self.end = end.or(self.end);
                     if *phase == Phase::Live {
-                        self.started_at.get_or_insert(*at);
+                        self.started_at.get_or_insert(**at);
                     }
                 }
                 Record::Call { call, segment } => {
@@ -129,10 +132,6 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error: T::Err| StoreError::Corrupt(error.to_string()))
-}
-
-fn name<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 impl SessionStore {
@@ -310,10 +309,10 @@ impl SessionStore {
 
     /// One statement for all entries; of several revisions of one entry the newest counts.
     async fn upsert_entries(&self, tx: &mut Transaction, records: &[Record]) -> Result<(), StoreError> {
-        let mut newest: HashMap<&str, &Entry> = HashMap::new();
+        let mut newest: HashMap<&EntryKey, &Entry> = HashMap::new();
         for record in records {
             if let Record::Entry(entry) = record
-                && newest.get(entry.key.as_str()).is_none_or(|known| known.revision <= entry.revision)
+                && newest.get(&entry.key).is_none_or(|known| known.revision <= entry.revision)
             {
                 newest.insert(&entry.key, entry);
             }
@@ -329,13 +328,13 @@ impl SessionStore {
         sqlx::query!(
             r#"insert into app.transcript_entries as stored
                  (tenant_id, session_id, epoch, seq, entry_key, item_id, segment, position, revision, speaker, text, source,
-                  authoritative, status, interrupted, heard_ms, heard_text, commentary, started_ms, ended_ms, at)
+                  authoritative, status, interrupted, heard_ms, heard_text, commentary, started_ms, ended_ms, at, doubt, claimed_at)
                select $1, $2, $3, * from unnest($4::int[], $5::text[], $6::text[], $7::int[], $8::bigint[], $9::int[], $10::text[],
                   $11::text[], $12::text[], $13::bool[], $14::text[], $15::bool[], $16::int[], $17::text[], $18::bool[],
-                  $19::bigint[], $20::bigint[], $21::timestamptz[])
+                  $19::bigint[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[])
                on conflict (tenant_id, session_id, entry_key) do update set
                   epoch = excluded.epoch, position = excluded.position, revision = excluded.revision, text = excluded.text,
-                  source = excluded.source, authoritative = excluded.authoritative, status = excluded.status,
+                  source = excluded.source, authoritative = excluded.authoritative, doubt = excluded.doubt, status = excluded.status,
                   interrupted = excluded.interrupted, heard_ms = excluded.heard_ms, heard_text = excluded.heard_text,
                   commentary = excluded.commentary, started_ms = excluded.started_ms, ended_ms = excluded.ended_ms, stored_at = now()
                where excluded.revision > stored.revision"#,
@@ -343,23 +342,25 @@ impl SessionStore {
             self.session.0,
             self.epoch.0,
             &column(&entries, |e| e.seq),
-            &column(&entries, |e| e.key.clone()),
-            &column(&entries, |e| e.item_id.as_ref().map(|item| item.0.clone())) as &[Option<String>],
+            &column(&entries, |e| e.key.as_str().to_owned()),
+            &column(&entries, |e| e.item_id.as_ref().map(|item| item.as_str().to_owned())) as &[Option<String>],
             &column(&entries, |e| e.segment),
             &column(&entries, |e| e.position),
             &column(&entries, |e| e.revision),
             &column(&entries, |e| e.speaker.as_str().to_owned()),
-            &column(&entries, |e| e.text.clone()),
+            &column(&entries, |e| e.text.as_str().to_owned()),
             &column(&entries, |e| source_name(e.source).to_owned()),
             &column(&entries, |e| e.authoritative),
             &column(&entries, |e| status_name(e.status).to_owned()),
             &column(&entries, |e| e.interrupted),
-            &column(&entries, |e| e.heard_ms) as &[Option<i32>],
-            &column(&entries, |e| e.heard_text.clone()) as &[Option<String>],
+            &column(&entries, |e| e.heard_ms.map(Millis::get)) as &[Option<i32>],
+            &column(&entries, |e| e.heard_text.clone().map(Text::into_string)) as &[Option<String>],
             &column(&entries, |e| e.commentary),
-            &column(&entries, |e| e.started_ms) as &[Option<i64>],
-            &column(&entries, |e| e.ended_ms) as &[Option<i64>],
-            &column(&entries, |e| e.at),
+            &column(&entries, |e| e.started_ms.map(|ms| i64::from(ms.get()))) as &[Option<i64>],
+            &column(&entries, |e| e.ended_ms.map(|ms| i64::from(ms.get()))) as &[Option<i64>],
+            &column(&entries, |e| *e.at),
+            &column(&entries, |e| e.doubt.map(|doubt| doubt.as_str().to_owned())) as &[Option<String>],
+            &column(&entries, |e| e.claimed_at.clone().map(Text::into_string)) as &[Option<String>],
         )
         .execute(&mut **tx)
         .await
@@ -380,7 +381,7 @@ impl SessionStore {
                 session,
                 phase.as_str(),
                 end.map(EndReason::as_str),
-                at,
+                **at,
             ),
             Record::Call { call, segment } => sqlx::query!(
                 "update app.sessions set call_id = $3, segment = greatest(segment, $4) where tenant_id = $1 and id = $2",
@@ -405,16 +406,18 @@ impl SessionStore {
                 tenant,
                 session,
                 kind.as_str(),
-                policy_version,
+                policy_version.as_str(),
             ),
             Record::Recording(recording) => return self.append_recording(tx, recording).await,
             Record::Summary(summary) => return self.append_summary(tx, summary).await,
-            Record::Integrity { kind, at } => sqlx::query!(
-                "insert into app.integrity_events (tenant_id, session_id, kind, at) values ($1, $2, $3, $4) on conflict do nothing",
+            Record::Integrity { kind, at, claimed_at } => sqlx::query!(
+                "insert into app.integrity_events (tenant_id, session_id, kind, at, claimed_at) values ($1, $2, $3, $4, $5)
+                 on conflict do nothing",
                 tenant,
                 session,
-                kind,
-                at,
+                kind.as_str(),
+                **at,
+                claimed_at.as_deref(),
             ),
         };
         query.execute(&mut **tx).await.during("store a record")?;
@@ -430,7 +433,7 @@ impl SessionStore {
             self.session.0,
             recording.state.as_str(),
             recording.parts,
-            recording.failure,
+            recording.failure.as_deref(),
             recording.video.as_str(),
         )
         .execute(&mut **tx)
@@ -456,7 +459,7 @@ impl SessionStore {
             self.tenant.0,
             self.session.0,
             status,
-            summary.model,
+            summary.model.as_str(),
             PROMPT_VERSION,
             content,
             failure,
@@ -480,7 +483,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
     .await
     .during("read the session")?;
     let context = sqlx::query!(
-        r#"select t.name as company, t.required_consents, t.consent_policy_version,
+        r#"select t.name as company, t.required_consents, t.consent_policy_version, t.judge_deaf_line,
                   p.title, p.description, p.guidance, c.name as candidate_name
            from app.tenants t
            join app.positions p on p.tenant_id = t.id and p.id = $2
@@ -519,7 +522,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
         phase: parse(&row.phase)?,
         end: row.end_reason.as_deref().map(parse).transpose()?,
         segment: row.segment,
-        call: row.call_id.map(CallId),
+        call: row.call_id.map(CallId::new),
         greeted: row.greeted,
         acked_client_seq: row.acked_client_seq as u64,
         candidate: CandidateId(row.candidate_id),
@@ -532,7 +535,8 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
         competencies,
         settings: serde_json::from_value(row.settings).map_err(|error| StoreError::Corrupt(error.to_string()))?,
         required_consents: context.required_consents.iter().map(|kind| name(kind)).collect::<Result<_, _>>()?,
-        consent_policy_version: context.consent_policy_version,
+        consent_policy_version: context.consent_policy_version.into(),
+        judge_deaf_line: context.judge_deaf_line,
         given_consents: given.iter().map(|kind| name(kind)).collect::<Result<_, _>>()?,
         recordings,
         traceparent: row.traceparent,
@@ -558,7 +562,7 @@ async fn read_recordings(tx: &mut Transaction, tenant: TenantId, session: Sessio
         let state = RecordingState::named(&row.state)
             .ok_or_else(|| StoreError::Corrupt(format!("unknown state of a recording: {}", row.state)))?;
         Ok(Recording {
-            take: KnownTake { segment: row.segment, video: VideoId(row.video_id), state, parts: row.parts },
+            take: KnownTake { segment: row.segment, video: VideoId::new(row.video_id), state, parts: row.parts },
             upload_token: row.upload_token.map(SecretString::from),
         })
     })
@@ -566,9 +570,10 @@ async fn read_recordings(tx: &mut Transaction, tenant: TenantId, session: Sessio
 }
 
 async fn read_entries(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Entry>, StoreError> {
-    sqlx::query!(
-        r#"select seq, entry_key, item_id, segment, position, revision, speaker, text, source, authoritative, status, interrupted,
-                  heard_ms, heard_text, commentary, started_ms, ended_ms, at
+    sqlx::query_as!(
+        EntryRow,
+        r#"select seq, entry_key, item_id, segment, position, revision, speaker, text, source, authoritative, doubt, status, interrupted,
+                  heard_ms, heard_text, commentary, started_ms, ended_ms, at, claimed_at
            from app.transcript_entries where tenant_id = $1 and session_id = $2 order by position, seq"#,
         tenant.0,
         session.0,
@@ -577,28 +582,7 @@ async fn read_entries(tx: &mut Transaction, tenant: TenantId, session: SessionId
     .await
     .during("read the transcript")?
     .into_iter()
-    .map(|row| {
-        Ok(Entry {
-            seq: row.seq,
-            key: row.entry_key,
-            item_id: row.item_id.map(ItemId),
-            segment: row.segment,
-            position: row.position,
-            revision: row.revision,
-            speaker: name::<Speaker>(&row.speaker)?,
-            text: row.text,
-            source: name::<Source>(&row.source)?,
-            authoritative: row.authoritative,
-            status: name::<Status>(&row.status)?,
-            interrupted: row.interrupted,
-            heard_ms: row.heard_ms,
-            heard_text: row.heard_text,
-            commentary: row.commentary,
-            started_ms: row.started_ms,
-            ended_ms: row.ended_ms,
-            at: row.at,
-        })
-    })
+    .map(Entry::try_from)
     .collect()
 }
 

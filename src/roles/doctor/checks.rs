@@ -101,7 +101,7 @@ pub(super) async fn api_video(config: &Config) -> Vec<Finding> {
         Err(findings) => return findings,
     };
     // Of a video that cannot be: who may not ask is told so first.
-    let finding = match client.status(&VideoId("vi00000000000000000000".to_owned())).await {
+    let finding = match client.status(&VideoId::new("vi00000000000000000000")).await {
         Ok(_) => Finding::ok("api_video", "the key is good"),
         Err(error) if error.code() == ErrorCode::ApiVideoVideoNotFound => Finding::ok("api_video", "the key is good"),
         Err(error) => call_failed("api_video", &error),

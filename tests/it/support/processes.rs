@@ -122,7 +122,7 @@ impl Processes {
         let (fate, mut rng) = Fate::of(session, &machine, self.seed);
         let at = OffsetDateTime::now_utc;
         let mut beats = if fate == Fate::StaysOn { u32::MAX } else { rng.u32(1..4) };
-        let joined = [Phase::Ready, Phase::Live].map(|phase| Record::Phase { phase, end: None, at: at() });
+        let joined = [Phase::Ready, Phase::Live].map(|phase| Record::Phase { phase, end: None, at: at().into() });
         let _ = rows.append(&joined).await;
         let mut end = EndReason::InterviewerEnded;
         while beats > 0 && self.lives(&machine, pid) {
@@ -181,7 +181,7 @@ impl Processes {
             }
             Fate::Ends | Fate::StaysOn => {}
         }
-        let over = [Record::Connected(false), Record::Phase { phase: Phase::Completed, end: Some(end), at: at() }];
+        let over = [Record::Connected(false), Record::Phase { phase: Phase::Completed, end: Some(end), at: at().into() }];
         for _ in 0..5 {
             match rows.append(&over).await {
                 Ok(()) => {

@@ -64,7 +64,7 @@ impl TryFrom<KeptRow> for KeptSession {
                 end: row.end_reason.as_deref().and_then(|reason| reason.parse().ok()),
                 joined: row.joined,
             },
-            machine: row.machine_id.map(MachineId),
+            machine: row.machine_id.map(MachineId::new),
             region: row.machine_region,
             // A row that an operator wrote by hand still gets a machine.
             importance: row.importance.as_deref().and_then(Importance::named).unwrap_or_default(),
@@ -331,7 +331,7 @@ impl GatewayStore {
             .into_iter()
             .map(|row| Unfinished {
                 id: SessionId(row.id),
-                call: row.call_id.map(CallId),
+                call: row.call_id.map(CallId::new),
                 traceparent: row.traceparent,
                 summary_only: row.summary_only,
             })
@@ -377,7 +377,7 @@ impl GatewayStore {
             .map(|row| {
                 let owner = OwnerRow {
                     attempt: attempt(row.attempt),
-                    machine: row.machine_id.map(MachineId),
+                    machine: row.machine_id.map(MachineId::new),
                     over_for: row.over_for.map(duration),
                     handed_over: row.handed_over,
                 };
@@ -425,7 +425,7 @@ impl GatewayStore {
             .map(|row| {
                 Ok(UnsettledRecording {
                     session: SessionId(row.session_id),
-                    video: VideoId(row.video_id),
+                    video: VideoId::new(row.video_id),
                     state: RecordingState::named(&row.state)
                         .ok_or_else(|| StoreError::Corrupt(format!("unknown state of a recording: {}", row.state)))?,
                     parts: row.parts,

@@ -1,16 +1,14 @@
 //! What people may see, read as those people.
 
+use super::super::entries::EntryRow;
 use super::super::{During, Scope, StoreError, Transaction};
 use super::{
     CandidateRow, CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow,
     SummaryRow, phase,
 };
 use crate::domain::record::RecordingState;
-use crate::domain::transcript::{Entry, Source, Status};
-use crate::domain::voice::Speaker;
-use crate::ids::{CandidateId, CompetencyId, ItemId, MachineId, PositionId, SessionId, UserId, VideoId};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use crate::domain::transcript::Entry;
+use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, UserId, VideoId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -58,7 +56,7 @@ impl TryFrom<RawSession> for SessionRow {
             ended_at: raw.ended_at,
             deadline_at: raw.deadline_at,
             candidate_connected: raw.candidate_connected,
-            machine: raw.machine_id.map(MachineId),
+            machine: raw.machine_id.map(MachineId::new),
             machine_region: raw.machine_region,
             attempt: raw.attempt,
             traceparent: raw.traceparent,
@@ -77,10 +75,6 @@ impl TryFrom<RawSession> for SessionRow {
 
 fn recording_state(name: &str) -> Result<RecordingState, StoreError> {
     RecordingState::named(name).ok_or_else(|| StoreError::Corrupt(format!("unknown state of a recording: {name}")))
-}
-
-fn name<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_value(Value::String(text.to_owned())).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 impl GatewayStore {
@@ -296,7 +290,7 @@ impl GatewayStore {
             let placeholder = row.video_id == id.to_string();
             Ok(OfferedTake {
                 segment: row.segment,
-                video: (!placeholder).then_some(VideoId(row.video_id)),
+                video: (!placeholder).then_some(VideoId::new(row.video_id)),
                 upload_token: row.upload_token,
                 state: recording_state(&row.state)?,
                 parts: row.parts,
@@ -340,7 +334,7 @@ impl GatewayStore {
                 .await
                 .during("look up a session's machine")?;
         tx.commit().await.during("look up a session's machine")?;
-        row.map(|row| Ok(RouteRow { phase: phase(&row.phase)?, machine: row.machine_id.map(MachineId) })).transpose()
+        row.map(|row| Ok(RouteRow { phase: phase(&row.phase)?, machine: row.machine_id.map(MachineId::new) })).transpose()
     }
 
     async fn sees(&self, tx: &mut Transaction, id: SessionId) -> Result<bool, StoreError> {
@@ -404,9 +398,10 @@ impl GatewayStore {
         witnesses: bool,
         since: OffsetDateTime,
     ) -> Result<Vec<Entry>, StoreError> {
-        sqlx::query!(
-            r#"select seq, entry_key, item_id, segment, position, revision, speaker, text, source, authoritative, status, interrupted,
-                      heard_ms, heard_text, commentary, started_ms, ended_ms, at
+        sqlx::query_as!(
+            EntryRow,
+            r#"select seq, entry_key, item_id, segment, position, revision, speaker, text, source, authoritative, doubt, status, interrupted,
+                      heard_ms, heard_text, commentary, started_ms, ended_ms, at, claimed_at
                from app.transcript_entries
                where tenant_id = $1 and session_id = $2 and (authoritative or $3) and stored_at >= $4
                order by position, seq"#,
@@ -419,28 +414,7 @@ impl GatewayStore {
         .await
         .during("read the transcript")?
         .into_iter()
-        .map(|row| {
-            Ok(Entry {
-                seq: row.seq,
-                key: row.entry_key,
-                item_id: row.item_id.map(ItemId),
-                segment: row.segment,
-                position: row.position,
-                revision: row.revision,
-                speaker: name::<Speaker>(&row.speaker)?,
-                text: row.text,
-                source: name::<Source>(&row.source)?,
-                authoritative: row.authoritative,
-                status: name::<Status>(&row.status)?,
-                interrupted: row.interrupted,
-                heard_ms: row.heard_ms,
-                heard_text: row.heard_text,
-                commentary: row.commentary,
-                started_ms: row.started_ms,
-                ended_ms: row.ended_ms,
-                at: row.at,
-            })
-        })
+        .map(Entry::try_from)
         .collect()
     }
 }

@@ -188,7 +188,7 @@ impl GatewayStore {
                     region: row.region,
                     image: row.image,
                     stored: Stored { state, made: row.machine_id.is_some(), labelled: row.labelled, in_state },
-                    machine: row.machine_id.map(MachineId),
+                    machine: row.machine_id.map(MachineId::new),
                     session: row.session_id.map(SessionId),
                 })
             })
@@ -320,7 +320,7 @@ impl GatewayStore {
             return Ok(None);
         }
         tx.commit().await.during("claim a standby machine")?;
-        Ok(Some(Claim { id: StandbyId(claimed.id), machine: MachineId(claimed.machine), region: claimed.region }))
+        Ok(Some(Claim { id: StandbyId(claimed.id), machine: MachineId::new(claimed.machine), region: claimed.region }))
     }
 
     /// It did not take its session: nobody gets it any more, and the session has no machine again.

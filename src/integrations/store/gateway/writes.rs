@@ -62,7 +62,7 @@ impl GatewayStore {
             position: PositionId(row.position_id),
             settings: row.settings,
             phase: phase(&row.phase)?,
-            machine: row.machine_id.map(MachineId),
+            machine: row.machine_id.map(MachineId::new),
             deadline_at: row.deadline_at,
             has_recording: row.has_recording,
         })
