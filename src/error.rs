@@ -117,6 +117,10 @@ error_codes! {
     ControlChannelGivenUp = "control_channel_given_up",
     /// A command for the AI found no control connection to go out on. Normal for a moment after a loss.
     ControlCommandDropped = "control_command_dropped",
+    /// Somebody else acts in the call: its configuration, items or replies are not ours. The candidate's browser can do that. It is set right and noted; at the second time the call is replaced.
+    CallTampered = "call_tampered",
+    /// A browser brought more offers than an interview needs. It is told to wait; the call that stands goes on.
+    OfferRateExceeded = "offer_rate_exceeded",
     /// OpenAI reported an error event for something we sent during the interview. Read the vendor code beside it.
     OpenAiEventRefused = "openai_event_refused",
     /// The model declined to write the summary. A person has to write it.

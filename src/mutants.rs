@@ -39,6 +39,7 @@ mutants! {
     DeadLineUnnoticed,
     DoorLeftOpen,
     RefusalBlocksOrder,
+    ClientGapsCount,
 }
 
 /// Whether this bug is planted; the journal knows.

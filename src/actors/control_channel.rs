@@ -10,8 +10,10 @@ use super::journal::Journal;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
 use crate::config::Config;
+use crate::domain::call_guard::{CallGuard, Ours};
+use crate::domain::edge::Label;
 use crate::domain::protocol::Subsystem;
-use crate::domain::transcript::Entry;
+use crate::domain::transcript::{Cause, Entry};
 use crate::domain::voice::{Speaker, VoiceCommand, VoiceEvent};
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
@@ -34,6 +36,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 mod calls;
+mod intrusions;
 mod line;
 
 use calls::{hang_up, open_call};
@@ -43,13 +46,19 @@ pub struct ControlChannel;
 
 #[derive(Debug)]
 pub enum ControlChannelMsg {
+    /// Open a call, the chapter `segment`. The one it replaces stays until it stands.
     Open {
         sdp: String,
         history: Vec<Entry>,
+        segment: i32,
         replaces: Option<CallId>,
+        /// Who makes the gap until our line is in it.
+        gap: Cause,
         cause: Context,
     },
     Opened(Result<(CallId, String), Refused>),
+    /// The words of the call before are no longer waited for.
+    FadeOver,
     Heard {
         generation: u64,
         event: Box<ServerEvent>,
@@ -108,6 +117,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const FRESH_CALL: Duration = Duration::from_secs(10);
 /// Replies after which a candidate must have been heard, if the line carries speech at all.
 const DEAF_AFTER_REPLIES: u32 = 3;
+/// Words of a call that was replaced are waited for so long.
+const LATE_WORDS: Duration = Duration::from_secs(5);
 const PURPOSE: &str = "purpose";
 const GOODBYE: &str = "goodbye";
 
@@ -133,8 +144,9 @@ enum LastWords {
 pub struct ControlChannelState {
     args: ControlChannelArgs,
     joined: Option<Joined>,
-    opening: Option<TaskGuard>,
-    history: Vec<Entry>,
+    opening: Option<Opening>,
+    /// The call that was replaced, heard on for the words that are still on their way.
+    fading: Option<Fading>,
     hang_ups: Vec<tokio::task::JoinHandle<()>>,
     generation: u64,
     sent: u64,
@@ -148,6 +160,25 @@ pub struct ControlChannelState {
     replies: u32,
     candidate_heard: bool,
     deaf: bool,
+    guard: CallGuard,
+    /// What somebody else did in this call.
+    intrusions: u32,
+    /// Calls that were replaced because of it.
+    replaced: u32,
+}
+
+struct Opening {
+    history: Vec<Entry>,
+    segment: i32,
+    replaces: Option<CallId>,
+    gap: Cause,
+    _task: TaskGuard,
+}
+
+struct Fading {
+    call: CallId,
+    line: Joined,
+    _timer: TaskGuard,
 }
 
 impl Actor for ControlChannel {
@@ -161,7 +192,7 @@ impl Actor for ControlChannel {
             args,
             joined: None,
             opening: None,
-            history: Vec::new(),
+            fading: None,
             hang_ups: Vec::new(),
             generation: 0,
             sent: 0,
@@ -173,9 +204,12 @@ impl Actor for ControlChannel {
             replies: 0,
             candidate_heard: false,
             deaf: false,
+            guard: CallGuard::default(),
+            intrusions: 0,
+            replaced: 0,
         };
         if let Some(call) = attach {
-            state.join(call, false, &myself);
+            state.join(call, Vec::new(), false, &myself);
         }
         Ok(state)
     }
@@ -188,12 +222,12 @@ impl Actor for ControlChannel {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ControlChannelMsg::Injected(fault) => fault.strike("control_channel").await,
-            ControlChannelMsg::Open { sdp, history, replaces, cause } => state.open(sdp, history, replaces, &cause, &myself),
-            ControlChannelMsg::Opened(Ok((call, answer))) => {
-                state.opening = None;
-                state.tell(SessionMsg::CallOpened { call: call.clone(), answer });
-                state.join(call, true, &myself);
+            ControlChannelMsg::Open { sdp, history, segment, replaces, gap, cause } => {
+                let task = state.open(sdp, &cause, &myself);
+                state.opening = Some(Opening { history, segment, replaces, gap, _task: task });
             }
+            ControlChannelMsg::Opened(Ok((call, answer))) => state.opened(call, answer, &myself),
+            ControlChannelMsg::FadeOver => state.end_fade(),
             ControlChannelMsg::Opened(Err(Refused { code, fatal })) => {
                 state.opening = None;
                 state.tell(SessionMsg::CallFailed { code, fatal });
@@ -201,6 +235,8 @@ impl Actor for ControlChannel {
             ControlChannelMsg::Heard { generation, event, permit } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
                     state.heard(&event);
+                } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
+                    state.heard_late(&event);
                 }
                 drop(permit);
             }
@@ -217,11 +253,13 @@ impl Actor for ControlChannel {
             }
             ControlChannelMsg::HangUp { call } => {
                 state.opening = None;
+                state.end_fade();
                 let joined = state.joined.take().map(|joined| joined.call);
                 if let Some(call) = call.or(joined) {
                     state.hang_up(call);
                 }
                 state.forget_call();
+                state.args.journal.call_over(Cause::Client);
             }
             ControlChannelMsg::HangUpStray(call) => state.hang_up(call),
         }
@@ -244,20 +282,7 @@ impl ControlChannelState {
 
     // ---- opening and ending ----
 
-    fn open(
-        &mut self,
-        sdp: String,
-        history: Vec<Entry>,
-        replaces: Option<CallId>,
-        cause: &Context,
-        myself: &ActorRef<ControlChannelMsg>,
-    ) {
-        self.forget_call();
-        self.joined = None;
-        if let Some(call) = replaces {
-            self.hang_up(call);
-        }
-        self.history = history;
+    fn open(&self, sdp: String, cause: &Context, myself: &ActorRef<ControlChannelMsg>) -> TaskGuard {
         let voice = self.args.integrations.voice.clone();
         let setup = self.setup();
         let (target, trace) = (myself.clone(), self.args.trace.clone());
@@ -265,13 +290,68 @@ impl ControlChannelState {
             tracing::info_span!("control_channel.open_call", tries = tracing::field::Empty, error_code = tracing::field::Empty),
             cause,
         );
-        self.opening = Some(TaskGuard::spawn(
+        TaskGuard::spawn(
             async move {
                 let opened = open_call(&*voice, &sdp, &setup, &trace).await;
                 let _ = target.cast(ControlChannelMsg::Opened(opened));
             }
             .instrument(span),
-        ));
+        )
+    }
+
+    /// The new call stands: only now the one before may go.
+    fn opened(&mut self, call: CallId, answer: String, myself: &ActorRef<ControlChannelMsg>) {
+        let Some(Opening { history, segment, replaces, gap, .. }) = self.opening.take() else { return };
+        self.end_fade();
+        self.forget_call();
+        self.args.journal.call_opened(segment, gap, self.args.integrations.clock.now());
+        self.tell(SessionMsg::CallOpened { call: call.clone(), answer });
+        let line = self.joined.take().filter(|line| line.ready);
+        if let Some(before) = replaces {
+            self.fade(before, line, myself);
+        }
+        self.join(call, history, true, myself);
+    }
+
+    /// Words of the call before may still be on their way; when they are here, or late, it is hung up.
+    fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
+        let awaited = self.args.journal.awaits_words_of_earlier_calls();
+        let Some(line) = line.filter(|_| awaited) else {
+            self.args.journal.give_up_earlier_calls(Cause::Client);
+            return self.hang_up(call);
+        };
+        let target = myself.clone();
+        let timer = TaskGuard::spawn(async move {
+            tokio::time::sleep(LATE_WORDS).await;
+            let _ = target.cast(ControlChannelMsg::FadeOver);
+        });
+        self.fading = Some(Fading { call, line, _timer: timer });
+    }
+
+    fn end_fade(&mut self) {
+        if let Some(fading) = self.fading.take() {
+            self.args.journal.give_up_earlier_calls(Cause::Client);
+            self.hang_up(fading.call);
+        }
+    }
+
+    /// Of a call that was replaced only the words count that were on their way.
+    fn heard_late(&mut self, event: &ServerEvent) {
+        for event in translate(event) {
+            let settles = match &event {
+                VoiceEvent::CandidateSettled { item, .. }
+                | VoiceEvent::CandidateFailed { item }
+                | VoiceEvent::ReplySettled { item, .. } => self.args.journal.knows_item(item),
+                _ => false,
+            };
+            if settles {
+                self.args.journal.hear(&event, self.args.integrations.clock.now());
+            }
+        }
+        if !self.args.journal.awaits_words_of_earlier_calls() {
+            self.end_fade();
+        }
+        self.check_words();
     }
 
     fn setup(&self) -> SessionConfig {
@@ -308,15 +388,15 @@ impl ControlChannelState {
         self.playing = None;
         self.candidate_heard = false;
         self.replies = 0;
-        self.args.journal.line_lost(self.args.integrations.clock.now());
+        self.intrusions = 0;
     }
 
     // ---- the sideband ----
 
-    fn join(&mut self, call: CallId, fresh: bool, myself: &ActorRef<ControlChannelMsg>) {
+    fn join(&mut self, call: CallId, history: Vec<Entry>, fresh: bool, myself: &ActorRef<ControlChannelMsg>) {
         self.generation += 1;
         // All of the chapters before are told at once.
-        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS + self.history.len());
+        let (commands, receiver) = mpsc::channel(WAITING_COMMANDS + history.len());
         let line = LineTask {
             voice: self.args.integrations.voice.clone(),
             call: call.clone(),
@@ -332,15 +412,15 @@ impl ControlChannelState {
             generation: self.generation,
             commands,
             ready: false,
-            history: std::mem::take(&mut self.history),
+            history,
             _line: TaskGuard::spawn(line.run(receiver)),
         });
     }
 
     fn line_changed(&mut self, line: Line) {
-        self.args.journal.line_lost(self.args.integrations.clock.now());
         match line {
             Line::Down => {
+                self.args.journal.line_lost(self.args.integrations.clock.now());
                 if let Some(joined) = &mut self.joined {
                     joined.ready = false;
                 }
@@ -351,19 +431,24 @@ impl ControlChannelState {
             Line::Gone => {
                 self.joined = None;
                 self.forget_call();
+                self.args.journal.call_over(Cause::Ours);
                 self.tell(SessionMsg::CallGone);
                 self.check_words();
             }
-            Line::GivenUp => tracing::error!(
-                error_code = "control_channel_given_up",
-                "the sideband cannot be joined; the browser's word is all we have"
-            ),
+            Line::GivenUp => {
+                self.args.journal.line_lost(self.args.integrations.clock.now());
+                tracing::error!(
+                    error_code = "control_channel_given_up",
+                    "the sideband cannot be joined; the browser's word is all we have"
+                );
+            }
         }
     }
 
     fn heard(&mut self, event: &ServerEvent) {
         match event {
             ServerEvent::Unknown { kind } => tracing::debug!(kind, "unknown event of the voice provider"),
+            ServerEvent::SessionUpdated(updated) => self.compare_configuration(updated),
             ServerEvent::ResponseCreated(created) => {
                 self.active = Some(created.response.id.clone());
                 let purpose = created.response.metadata.as_ref().and_then(|metadata| metadata.get(PURPOSE));
@@ -377,6 +462,7 @@ impl ControlChannelState {
                 ErrorMeaning::CallExpired => self.line_changed(Line::Gone),
                 // Our request raced the model's own turn; it is repeated when that is done.
                 ErrorMeaning::ResponseAlreadyActive => {
+                    self.guard.refused(Ours::Reply);
                     self.wanted.get_or_insert_with(ResponseParams::default);
                 }
                 ErrorMeaning::NoActiveResponse => {}
@@ -399,8 +485,10 @@ impl ControlChannelState {
             }
         }
         for event in translate(event) {
-            self.args.journal.hear(&event, self.args.integrations.clock.now());
-            self.follow(event);
+            if self.guard(&event) {
+                self.args.journal.hear(&event, self.args.integrations.clock.now());
+                self.follow(event);
+            }
         }
         self.check_words();
     }
@@ -445,6 +533,7 @@ impl ControlChannelState {
             return;
         }
         let history = std::mem::take(&mut joined.history);
+        self.guard.joined(self.args.integrations.clock.now().into());
         for entry in history.iter().filter(|entry| !entry.text.is_empty()) {
             let item = match entry.speaker {
                 Speaker::Ai => NewItem::assistant(entry.heard_text.as_deref().unwrap_or(&entry.text)),
@@ -468,7 +557,7 @@ impl ControlChannelState {
                 error_code = "sideband_deaf",
                 "the sideband carries no speech of the candidate, falling back to the browser's word"
             );
-            self.args.journal.line_lost(self.args.integrations.clock.now());
+            self.args.journal.line_is_deaf();
             self.args.journal.degraded(Subsystem::Control);
         }
     }
@@ -510,12 +599,16 @@ impl ControlChannelState {
             self.wanted = Some(params);
             return;
         }
+        self.guard.sent(Ours::Reply);
         self.send(|event_id| ClientEvent::ResponseCreate { event_id, response: Some(params) });
     }
 
     fn send(&mut self, event: impl FnOnce(String) -> ClientEvent) {
         self.sent += 1;
         let event = event(format!("rt-{}-{}", self.generation, self.sent));
+        if let ClientEvent::ItemCreate { item: NewItem::Message { .. }, .. } = &event {
+            self.guard.sent(Ours::Message);
+        }
         let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
         if !sent {
             tracing::warn!(error_code = "control_command_dropped", "no line to send a command on");

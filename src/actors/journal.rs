@@ -8,10 +8,10 @@ use crate::domain::edge::{Label, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
 use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, claimed_at, close};
 use crate::domain::record::Record;
-use crate::domain::transcript::{Entry, Transcript, Witness};
+use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
-use crate::ids::ConnectionId;
+use crate::ids::{ConnectionId, ItemId};
 use crate::mutants::planted;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -99,8 +99,9 @@ struct Inner {
 
 impl Journal {
     /// `last_n`: the highest event number that an earlier process may have used.
-    pub fn new(transcript: Transcript, acked_client_seq: u64, limits: Limits, last_n: u64) -> Self {
-        let inner = Inner {
+    pub fn new(mut transcript: Transcript, acked_client_seq: u64, limits: Limits, last_n: u64) -> Self {
+        let late = transcript.take_late();
+        let mut inner = Inner {
             transcript,
             outbox: Outbox::new(limits),
             events: VecDeque::new(),
@@ -118,9 +119,11 @@ impl Journal {
             integrity_events: 0,
             degraded: Vec::new(),
         };
+        let waiting = Arc::new(Notify::new());
+        inner.take(late, &waiting);
         Self {
             inner: Arc::new(Mutex::new(inner)),
-            waiting: Arc::new(Notify::new()),
+            waiting,
             room: Arc::new(Notify::new()),
             from_browser: Gate::new(FROM_BROWSER),
             from_voice: Gate::new(FROM_VOICE),
@@ -226,26 +229,50 @@ impl Journal {
         taken.map(drop)
     }
 
-    /// Our own line into the call hears from now on.
-    pub fn line_back(&self, now: OffsetDateTime) {
+    /// What happened to the call, or to our line into it; see [`Transcript`] for what it means.
+    fn with_transcript(&self, change: impl FnOnce(&mut Transcript) -> Vec<Entry>) {
         let mut inner = self.lock();
-        let entries = inner.transcript.line_back(now.into());
+        let entries = change(&mut inner.transcript);
         inner.take(entries, &self.waiting);
     }
-    /// What is said from now on, and what was unfinished, is the browser's to tell.
+    /// Our own line into the call hears from now on.
+    pub fn line_back(&self, now: OffsetDateTime) {
+        self.with_transcript(|transcript| transcript.line_back(now.into()));
+    }
+    /// Nothing is heard from now on.
     pub fn line_lost(&self, now: OffsetDateTime) {
-        let mut inner = self.lock();
-        let entries = inner.transcript.line_lost(now.into());
-        if planted!(self, DeadLineUnnoticed) {
-            return;
-        }
-        inner.take(entries, &self.waiting);
+        self.with_transcript(|transcript| {
+            let entries = transcript.line_lost(now.into());
+            if planted!(self, DeadLineUnnoticed) { vec![] } else { entries }
+        });
+    }
+    pub fn line_is_deaf(&self) {
+        self.with_transcript(Transcript::line_is_deaf);
+    }
+    pub fn call_opened(&self, segment: i32, cause: Cause, now: OffsetDateTime) {
+        let cause = if planted!(self, ClientGapsCount) { Cause::Ours } else { cause };
+        self.with_transcript(|transcript| {
+            transcript.call_opened(segment, cause, now.into());
+            vec![]
+        });
+    }
+    pub fn give_up_earlier_calls(&self, cause: Cause) {
+        self.with_transcript(|transcript| transcript.give_up_earlier_calls(cause));
+    }
+    pub fn call_over(&self, cause: Cause) {
+        self.with_transcript(|transcript| transcript.call_over(cause));
+    }
+    pub fn transcription_tampered(&self) {
+        self.lock().transcript.transcription_tampered();
+    }
+    pub fn knows_item(&self, item: &ItemId) -> bool {
+        self.lock().transcript.knows_item(item)
+    }
+    pub fn awaits_words_of_earlier_calls(&self) -> bool {
+        self.lock().transcript.awaits_words_of_earlier_calls()
     }
     pub fn is_heard(&self) -> bool {
         self.lock().transcript.is_heard()
-    }
-    pub fn open_segment(&self, segment: i32) {
-        self.lock().transcript.open_segment(segment);
     }
     pub fn entries(&self) -> Vec<Entry> {
         self.lock().transcript.entries()
@@ -449,7 +476,7 @@ impl Journal {
         if !all_kept {
             // What an earlier process told, or more than we keep: the words are what counts, and
             // they are all here. The rest of the state is in `session_ready`.
-            let entries = inner.transcript.entries();
+            let entries = inner.transcript.all_entries();
             for entry in &entries[entries.len().saturating_sub(REPLAYED_EVENTS / 2)..] {
                 inner.tell(ServerEvent::TranscriptEntry { entry: entry.clone() });
             }
@@ -488,7 +515,7 @@ impl Inner {
         }
         self.witnessed = (entries, all_bytes);
         for witness in said {
-            if let Some(entry) = self.transcript.witness(witness, now.into()) {
+            for entry in self.transcript.witness(witness, now.into()) {
                 self.record(Record::Entry(entry));
             }
         }
@@ -692,7 +719,7 @@ mod tests {
         let words = batch.records.iter().filter(|record| matches!(record, Record::Entry(_))).count();
         let receipts = journal.stored(batch.up_to);
         // The refused one is not stored, and not waited for.
-        assert_eq!((words, journal.acked_client_seq(), journal.spoken()), (1, 2, 1));
+        assert_eq!((words, journal.acked_client_seq()), (1, 2));
         assert!(receipts.contains(&Receipt::AllStored(awaited)), "{receipts:?}");
     }
 

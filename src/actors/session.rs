@@ -19,6 +19,7 @@ use crate::domain::protocol::{
 };
 use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::restart::Ended;
+use crate::domain::transcript::Cause;
 use crate::domain::voice::{Speaker, VoiceCommand};
 use crate::error::ErrorCode;
 use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
@@ -36,15 +37,22 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 mod browser;
+mod budget;
 mod call;
 mod children;
 mod timers;
+
+use budget::Budget;
 
 pub struct Session;
 
 /// Of the time a process has to stop in, what its tree may take; the rest is for what is not
 /// stored by then.
 pub const TREE_SHARE: f64 = 0.6;
+
+/// Offers at once, and how often one more. A page that reloads, or whose network changes, needs far fewer.
+const OFFERS: u32 = 12;
+const OFFER_EVERY: Duration = Duration::from_secs(15);
 
 /// How the tree ended, as the process reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +113,8 @@ pub enum SessionMsg {
         fatal: bool,
     },
     CallGone,
+    /// Somebody else acts in the call: it is ended and begun anew.
+    CallTampered,
     /// `ended`: the provider has confirmed it.
     HungUp {
         call: CallId,
@@ -185,6 +195,10 @@ pub struct SessionState {
     socket: Option<(ConnectionId, watch::Sender<Option<ActorRef<SignalingSocketMsg>>>)>,
     consents: Vec<ConsentKind>,
     offer: Option<(String, Context)>,
+    /// How many offers the browser may still bring, and since when it gains no more.
+    offers: Budget,
+    /// We have asked for the offer that comes next, as the provider's time for the call is nearly over.
+    rolling_over: bool,
     call: Option<CallId>,
     /// Calls whose end is under way: none is forgotten before the provider has confirmed it.
     hanging_up: Vec<CallId>,
@@ -239,6 +253,8 @@ impl Actor for Session {
             writer: None,
             socket: None,
             offer: None,
+            offers: Budget::new(OFFERS, OFFER_EVERY),
+            rolling_over: false,
             time_limit: None,
             timers: HashMap::new(),
             armed: 0,
@@ -283,6 +299,10 @@ impl Actor for Session {
             SessionMsg::EndRequested(reason) => state.decide(Event::EndRequested(reason), &myself).await,
             SessionMsg::CallOpened { call, answer } => state.call_opened(call, answer, &myself).await,
             SessionMsg::CallFailed { code, fatal } => state.call_failed(code, fatal, &myself).await,
+            SessionMsg::CallTampered => {
+                state.hang_up(&myself).await;
+                state.decide(Event::CallGone, &myself).await;
+            }
             SessionMsg::CallGone => {
                 state.end_gone_call();
                 state.call_over();
@@ -398,6 +418,7 @@ impl SessionState {
             Effect::AskOpening => self.command(VoiceCommand::AskOpening),
             Effect::ContinueThread => self.command(VoiceCommand::ContinueThread),
             Effect::AskForOffer { rollover } => {
+                self.rolling_over = rollover;
                 let reason = if rollover { RenegotiateReason::Rollover } else { RenegotiateReason::Lost };
                 self.journal.tell(ServerEvent::MediaRenegotiate { reason });
             }

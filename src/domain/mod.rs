@@ -10,6 +10,7 @@
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values.
 
+pub mod call_guard;
 pub mod edge;
 pub mod frame_edge;
 pub mod keeper;

@@ -204,6 +204,14 @@ enum Call {
     Up,
 }
 
+/// What is known of the call that stays until a new one stands.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    control: bool,
+    media: bool,
+    opened: bool,
+}
+
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Closing {
@@ -241,6 +249,8 @@ pub struct Interview {
     media: bool,
     /// This chapter's first words were asked for.
     opened: bool,
+    /// While a call is being opened: the one that it replaces.
+    replaced: Option<Standing>,
     /// The browser was asked to end a call that we do not know.
     disowned: bool,
     closing: Closing,
@@ -263,6 +273,7 @@ impl Interview {
             control: false,
             media: false,
             opened: in_call,
+            replaced: None,
             disowned: false,
             closing: Closing::No,
             recording_settled: false,
@@ -321,17 +332,33 @@ impl Interview {
             }
             Event::OfferArrived if self.phase.is_open() && self.call != Call::Opening => {
                 self.disowned = false;
+                let standing = Standing { control: self.control, media: self.media, opened: self.opened };
+                let replaced = (self.call == Call::Up).then_some(standing);
                 self.forget_call();
                 self.call = Call::Opening;
+                self.replaced = replaced;
                 vec![Effect::OpenCall]
             }
             Event::OfferArrived => vec![Effect::RefuseOffer],
             Event::CallOpened => self.call_opened(),
             Event::CallFailed { fatal } => {
+                let replaced = self.replaced.take();
                 self.forget_call();
+                if let Some(Standing { control, media, opened }) = replaced {
+                    // An offer that came to nothing ends no call.
+                    (self.call, self.control, self.media, self.opened) = (Call::Up, control, media, opened);
+                    return vec![];
+                }
                 if fatal && self.phase.is_open() { self.end_requested(EndReason::SetupFailed) } else { vec![] }
             }
             Event::CallGone => self.call_gone(),
+            // Of the call that is about to be replaced.
+            Event::ControlReady | Event::ControlLost if self.replaced.is_some() => {
+                if let Some(replaced) = &mut self.replaced {
+                    replaced.control = event == Event::ControlReady;
+                }
+                vec![]
+            }
             Event::ControlReady => {
                 self.control = true;
                 let mut effects = self.open_chapter();
@@ -403,6 +430,7 @@ impl Interview {
             // Ended while the call was being opened: it must not live on unheard.
             return vec![Effect::HangUp];
         }
+        self.forget_call();
         self.call = Call::Up;
         if self.phase == Phase::Live {
             return vec![];
@@ -423,7 +451,8 @@ impl Interview {
     }
 
     fn call_gone(&mut self) -> Vec<Effect> {
-        if self.call == Call::None {
+        // The one that was about to be replaced: the new one is on its way.
+        if self.replaced.take().is_some() || self.call == Call::None {
             return vec![];
         }
         self.forget_call();
@@ -538,6 +567,7 @@ impl Interview {
         self.control = false;
         self.media = false;
         self.opened = false;
+        self.replaced = None;
     }
 }
 

@@ -7,16 +7,19 @@
 //! higher revision, and storing an older revision changes nothing.
 
 mod entry;
+mod hearing;
 mod slot;
 mod witness;
 
 pub use entry::{Doubt, Entry, Source, Status, Witness};
+pub use hearing::Cause;
 
-use super::edge::{EntryKey, Millis, Timestamp};
+use super::edge::{EntryKey, Millis, Text, Timestamp};
 use super::voice::{ItemContent, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
+use hearing::Hearing;
 use slot::Slot;
-use witness::Gaps;
+use witness::Copy as BrowsersCopy;
 
 /// Room between neighbours, so that a late item fits in without renumbering.
 const STRIDE: i64 = 1 << 20;
@@ -32,11 +35,21 @@ pub struct Transcript {
     segment: i32,
     /// Replies that are not part of the conversation; their items say nothing.
     out_of_band: Vec<ReplyId>,
-    gaps: Gaps,
+    hearing: Hearing,
+    /// Gaps before the call that is open was opened.
+    gaps_before_call: usize,
+    /// Who made the gap that our line has just come back from; the next item that is placed stands behind it.
+    hole: Option<Cause>,
+    /// When our line last brought anything.
+    last_heard: Timestamp,
     opened_at: Option<Timestamp>,
-    /// Keys of what the browser told of items that we know nothing of, since we last heard anything:
-    /// the line may be dead and nobody has noticed.
-    unheard: Vec<EntryKey>,
+    copy: BrowsersCopy,
+    /// Changed by something else than what it is about; told with the next entries.
+    late: Vec<Entry>,
+    /// An earlier process held the interview.
+    taken_over: bool,
+    /// Whether words of a line that carries no speech are in the record, with the doubt.
+    judge_deaf_line: bool,
 }
 
 impl Transcript {
@@ -46,22 +59,112 @@ impl Transcript {
         for entry in entries {
             transcript.last_seq = transcript.last_seq.max(entry.seq);
             transcript.segment = transcript.segment.max(entry.segment);
+            transcript.last_heard = transcript.last_heard.max(entry.at);
             transcript.slots.push(Slot::restore(entry));
         }
         transcript.slots.sort_by_key(|slot| slot.position);
-        let told = transcript.slots.iter().rev().take_while(|slot| slot.source == Source::Browser);
-        transcript.unheard = told.filter(|slot| slot.is_unconfirmed()).map(|slot| slot.key.clone()).collect();
+        transcript.restore_told();
         transcript
     }
 
-    /// Items that arrive from now on belong to this chapter.
-    pub fn open_segment(&mut self, segment: i32) {
+    /// The tenant allows that words of a line that carries no speech are judged.
+    pub fn judging_a_deaf_line(mut self, allowed: bool) -> Self {
+        self.judge_deaf_line = allowed;
+        self
+    }
+
+    /// An earlier process held the interview. With a call that may live on, its death made a gap in it.
+    pub fn taken_over(mut self, opened_at: Option<Timestamp>, in_call: bool) -> Self {
+        self.taken_over = true;
+        self.opened_at = opened_at;
+        let last_heard = self.last_heard;
+        for slot in self.slots.iter_mut().rev().take_while(|slot| last_heard - slot.at <= witness::LATEST_WORDS) {
+            // A process that stops in order settles what it cannot wait for.
+            if in_call && slot.lacks_words() {
+                slot.orphaned = Some(Cause::Ours);
+            }
+        }
+        self.hearing.call_opened(Cause::Ours, Timestamp::UNIX_EPOCH);
+        let mut believed = self.believe_unheard();
+        if !in_call {
+            believed.extend(self.admit_tails());
+            self.hearing.call_over();
+        }
+        let beside = 0..self.slots.len();
+        believed.extend(beside.filter_map(|index| self.believe_witness(index)).collect::<Vec<_>>());
+        self.late.extend(believed);
+        self
+    }
+
+    /// Entries that changed and were not told yet.
+    pub fn take_late(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.late)
+    }
+
+    /// A call was opened, a new chapter: items that arrive from now on belong to it. Our line is not in it yet.
+    pub fn call_opened(&mut self, segment: i32, cause: Cause, now: Timestamp) {
         self.segment = self.segment.max(segment);
+        self.opened_at.get_or_insert(now);
+        self.gaps_before_call = self.hearing.gaps();
+        self.hearing.call_opened(cause, now);
+    }
+
+    /// The chapters before the one that is open are over: what is not settled in them never will be.
+    pub fn give_up_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
+        self.orphan_open_slots(cause, true, self.segment - 1)
+    }
+
+    /// The call is over.
+    pub fn call_over(&mut self, cause: Cause) -> Vec<Entry> {
+        let mut entries = self.orphan_open_slots(cause, true, i32::MAX);
+        entries.extend(self.admit_tails());
+        self.hearing.call_over();
+        entries
+    }
+
+    /// Our line into the call broke: the words of what is unfinished may never come.
+    pub fn line_lost(&mut self, now: Timestamp) -> Vec<Entry> {
+        if !self.hearing.lost(now) {
+            return vec![];
+        }
+        let mut entries = self.orphan_open_slots(Cause::Ours, false, i32::MAX);
+        entries.extend(self.believe_unheard());
+        entries
+    }
+
+    pub fn line_back(&mut self, now: Timestamp) -> Vec<Entry> {
+        self.hearing.back(now);
+        self.hole = self.hearing.cause(self.hearing.gaps());
+        self.last_heard = now;
+        self.take_late()
+    }
+
+    /// Our line is up and carries no speech of the candidate: what only the browser tells is doubtful.
+    pub fn line_is_deaf(&mut self) -> Vec<Entry> {
+        self.hearing.deaf = true;
+        self.doubt_told()
+    }
+
+    /// Somebody changed how the candidate's audio is transcribed: no word of the browser settles what is open now.
+    pub fn transcription_tampered(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.settled.is_none() && slot.speaker == Some(Speaker::Candidate)) {
+            slot.tampered = true;
+        }
+    }
+
+    /// Whether our own line hears the call now.
+    pub fn is_heard(&self) -> bool {
+        self.hearing.is_up() && !self.hearing.deaf
     }
 
     /// When the first call of the interview was opened.
     pub fn opened_at(&self) -> Option<Timestamp> {
         self.opened_at
+    }
+
+    /// Everything that is settled, in order: also what is no word of the record.
+    pub fn all_entries(&self) -> Vec<Entry> {
+        self.slots.iter().filter(|slot| !slot.silent).filter_map(Slot::entry).collect()
     }
 
     /// The authoritative entries in order.
@@ -78,8 +181,10 @@ impl Transcript {
         self.len() == 0
     }
 
+    /// Also by the browser's word alone, where a process before us may have heard it and stored nothing.
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
-        self.slots.iter().any(|slot| slot.authoritative && slot.speaker == Some(speaker) && slot.settled.is_some())
+        let counts = |slot: &Slot| slot.authoritative || self.taken_over && slot.item.is_some();
+        self.slots.iter().any(|slot| counts(slot) && slot.speaker == Some(speaker) && slot.settled.is_some())
     }
 
     /// Whether someone spoke and the words are still awaited.
@@ -87,32 +192,43 @@ impl Transcript {
         self.slots.iter().any(Slot::is_open)
     }
 
+    /// The same of the chapters before the one that is open.
+    pub fn awaits_words_of_earlier_calls(&self) -> bool {
+        self.slots.iter().any(|slot| slot.is_open() && slot.segment < self.segment)
+    }
+
+    pub fn knows_item(&self, item: &ItemId) -> bool {
+        self.index_of(item).is_some()
+    }
+
     /// Take in what happened. Returns the entries that are new or changed.
     pub fn apply(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
-        if self.is_heard() {
-            self.unheard.clear();
+        if self.hearing.is_up() {
+            self.copy.line_is_alive();
+            self.last_heard = now;
         }
         let touched = match event {
             VoiceEvent::SpeechStarted { item, start_ms } => {
                 let slot = self.slot(item, now);
                 slot.speaker = Some(Speaker::Candidate);
+                slot.spoken = true;
                 slot.started_ms = start_ms.map(Millis::new);
                 vec![]
             }
             VoiceEvent::SpeechStopped { item, end_ms } => {
-                self.begun(item, now).ended_ms = end_ms.map(Millis::new);
+                let slot = self.begun(item, now);
+                slot.spoken = true;
+                slot.ended_ms = end_ms.map(Millis::new);
                 vec![]
             }
-            VoiceEvent::ItemPlaced { item, previous, content } => self.place(item, previous.as_ref(), content, now),
+            VoiceEvent::ItemPlaced { item, previous, content } => self.place(item, previous.as_ref(), *content, now),
             VoiceEvent::ItemDeleted { item } => {
-                let slot = self.slot(item, now);
-                slot.silent = slot.settled.is_none();
+                // What was said stays said, and the chain that goes on without it does not move it.
+                self.slot(item, now).deleted = true;
                 vec![]
             }
             VoiceEvent::CandidateWords { item, delta } => {
-                let slot = self.begun(item, now);
-                slot.speaker.get_or_insert(Speaker::Candidate);
-                slot.add_words(delta);
+                self.add_words(item, Speaker::Candidate, delta, now);
                 vec![]
             }
             VoiceEvent::CandidateSettled { item, text } => self.settle(item, Speaker::Candidate, Some(text), Status::Final, now),
@@ -128,14 +244,13 @@ impl Transcript {
                 let slot = self.slot(item, now);
                 slot.speaker.get_or_insert(Speaker::Ai);
                 slot.reply = Some(reply.clone());
+                slot.spoken = true;
                 slot.commentary |= commentary;
                 slot.silent |= silent;
                 vec![]
             }
             VoiceEvent::ReplyWords { item, delta } => {
-                let slot = self.begun(item, now);
-                slot.speaker.get_or_insert(Speaker::Ai);
-                slot.add_words(delta);
+                self.add_words(item, Speaker::Ai, delta, now);
                 vec![]
             }
             VoiceEvent::ReplySettled { item, text } => self.settle(item, Speaker::Ai, Some(text), Status::Final, now),
@@ -144,6 +259,7 @@ impl Transcript {
             VoiceEvent::ItemCut { item, heard_ms } => {
                 let slot = self.begun(item, now);
                 slot.speaker.get_or_insert(Speaker::Ai);
+                slot.spoken = true;
                 slot.heard_ms = slot.heard_ms.max(Some(Millis::new(*heard_ms)));
                 vec![item.clone()]
             }
@@ -154,62 +270,75 @@ impl Transcript {
             | VoiceEvent::Refused { .. }
             | VoiceEvent::Expired => vec![],
         };
-        touched.iter().filter_map(|item| self.revise(item)).collect()
+        let mut entries: Vec<Entry> = touched.iter().filter_map(|item| self.revise(item)).collect();
+        entries.extend(self.take_late());
+        entries
     }
 
-    /// The call is over: what is not settled now never will be.
+    fn add_words(&mut self, item: &ItemId, speaker: Speaker, delta: &str, now: Timestamp) {
+        let slot = self.begun(item, now);
+        slot.speaker.get_or_insert(speaker);
+        slot.spoken = true;
+        slot.add_words(delta);
+    }
+
+    /// Nothing is heard any more: what is not settled now never will be.
     pub fn close(&mut self) -> Vec<Entry> {
+        let mut entries = self.take_late();
+        entries.extend(self.admit_tails());
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_open()).collect();
-        let believed = if self.is_heard() { vec![] } else { self.believe_unheard() };
-        let settled = open
-            .into_iter()
-            .filter_map(|index| {
-                if let Some(entry) = self.believe_witness(index) {
-                    return Some(entry);
-                }
-                let slot = &mut self.slots[index];
-                slot.text = slot.text.trim().to_owned();
-                slot.settled = Some(if slot.text.is_empty() { Status::Missing } else { Status::Partial });
-                self.revise_at(index)
-            })
-            .collect::<Vec<_>>();
-        believed.into_iter().chain(settled).collect()
+        for index in open {
+            if let Some(entry) = self.believe_witness(index) {
+                entries.push(entry);
+                continue;
+            }
+            let slot = &mut self.slots[index];
+            slot.text = slot.words_heard();
+            slot.settled = Some(if slot.text.is_empty() { Status::Missing } else { Status::Partial });
+            entries.extend(self.revise_at(index));
+        }
+        entries
     }
 
-    fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: &ItemContent, now: Timestamp) -> Vec<ItemId> {
-        self.slot(item, now);
-        let moved = self.reposition(item, previous);
-        self.number(item, content);
+    fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
+        let just_come = self.hearing.has_just_come(now);
+        let hole = self.hole.take();
+        if hole.is_some() && self.continues(item, previous) {
+            self.hearing.last_gap_is_empty();
+        }
         let slot = self.slot(item, now);
+        slot.placed = true;
+        slot.hole = slot.hole.or(hole);
         match content {
-            ItemContent::Said { speaker, text, commentary } => {
-                slot.speaker.get_or_insert(*speaker);
-                slot.commentary |= commentary;
-                if let Some(text) = text
-                    && !text.trim().is_empty()
-                {
-                    let (speaker, text) = (*speaker, text.clone());
-                    return self.settle(item, speaker, Some(&text), Status::Final, now);
-                }
+            ItemContent::Committed => {
+                slot.speaker.get_or_insert(Speaker::Candidate);
+                slot.spoken = true;
+                slot.committed_at.get_or_insert(now);
             }
-            ItemContent::Silent => slot.silent = slot.settled.is_none(),
-            ItemContent::Unknown => {}
+            // Whether its audio was committed our line may not have been there to hear.
+            ItemContent::Message { speaker, commentary } if slot.spoken || just_come => {
+                slot.speaker.get_or_insert(speaker);
+                slot.spoken = true;
+                slot.commentary |= commentary;
+            }
+            ItemContent::Typed if slot.spoken => {}
+            ItemContent::Message { .. } | ItemContent::Typed | ItemContent::Silent => slot.silent = slot.settled.is_none(),
+        }
+        let says = slot.spoken && !slot.silent && slot.speaker.is_some();
+        let moved = self.reposition(item, previous);
+        if says && let Some(index) = self.index_of(item) {
+            // Numbers follow the conversation even when the words come late.
+            self.number_slot(index);
         }
         if moved { vec![item.clone()] } else { vec![] }
     }
 
-    /// Who is placed gets a number, so that numbers follow the conversation even when the
-    /// words come late.
-    fn number(&mut self, item: &ItemId, content: &ItemContent) {
-        let says = |slot: &Slot| match content {
-            ItemContent::Said { .. } => !slot.silent,
-            ItemContent::Unknown => slot.speaker.is_some() && !slot.silent,
-            ItemContent::Silent => false,
-        };
-        if let Some(index) = self.index_of(item)
-            && says(&self.slots[index])
-        {
-            self.number_slot(index);
+    /// Whether nothing of this call that we do not know stands before the item.
+    fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> bool {
+        let of_call = |slot: &Slot| slot.segment == self.segment && slot.named.is_some() && slot.item.as_ref() != Some(item);
+        match previous {
+            Some(previous) => self.index_of(previous).is_some_and(|index| self.slots[index].placed),
+            None => !self.slots.iter().any(of_call),
         }
     }
 
@@ -225,13 +354,15 @@ impl Transcript {
                     self.slots[from].awaits = Some(previous.clone());
                     return false;
                 }
+                self.chain_names(previous, from);
                 known
             }
             None => self.slots.iter().rposition(|slot| slot.segment < segment),
         };
         let mut to = after.map_or(0, |index| index + 1);
-        // What was told without a place of its own stands where it was told: before what comes later.
-        while to < from && self.slots[to].item.is_none() {
+        // What was told without a place of its own stands where it was told, what somebody deleted where it was said:
+        // before what comes later.
+        while to < from && (self.slots[to].item.is_none() || self.slots[to].deleted) {
             to += 1;
         }
         if from == to {
@@ -252,11 +383,18 @@ impl Transcript {
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
         let slot = self.slot(item, now);
         slot.speaker.get_or_insert(speaker);
+        slot.spoken = true;
         if status == Status::Failed && slot.source == Source::Browser && slot.settled.is_some() {
             // The provider has no words; the browser's are better than none.
             return vec![];
         }
-        let text = text.map_or_else(|| slot.text.trim().to_owned(), |text| text.trim().to_owned());
+        // Final words that are empty, or that nobody can read, take nothing from those that came before.
+        let text = Text::new(text.unwrap_or_default()).trimmed();
+        let text = match (text.is_empty(), slot.settled) {
+            (true, None) => slot.words_heard(),
+            (true, Some(_)) => slot.text.clone(),
+            (false, _) => text,
+        };
         let stronger = slot.source == Source::Browser
             || slot.settled.is_none()
             || slot.settled == Some(Status::Missing)
@@ -268,6 +406,7 @@ impl Transcript {
         slot.settled = Some(status);
         slot.source = Source::Sideband;
         slot.authoritative = true;
+        slot.doubt = None;
         vec![item.clone()]
     }
 
@@ -321,6 +460,7 @@ impl Transcript {
 
     fn slot(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
         let index = self.index_of(item).unwrap_or_else(|| self.insert(item, now));
+        self.line_names(index);
         &mut self.slots[index]
     }
 
@@ -328,8 +468,12 @@ impl Transcript {
     /// the beginning, and perhaps all its words.
     fn begun(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
         let late = self.index_of(item).is_none();
+        let cause = self.hearing.cause(self.hearing.gaps());
         let slot = self.slot(item, now);
-        slot.orphaned |= late;
+        if late {
+            slot.orphaned = slot.orphaned.or(cause);
+            slot.heard_begin = false;
+        }
         slot
     }
 
@@ -343,7 +487,8 @@ impl Transcript {
         if let Some(index) = behind {
             self.slots[index].awaits = None;
         }
-        self.slots.insert(index, Slot::new(EntryKey::of_item(item), Some(item.clone()), segment, position, now));
+        let slot = Slot::new(EntryKey::of_item(item), Some(item.clone()), segment, position, now);
+        self.slots.insert(index, Slot { named: Some(self.hearing.gaps()), ..slot });
         index
     }
 

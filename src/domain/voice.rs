@@ -117,20 +117,26 @@ pub enum VoiceEvent {
 }
 
 /// What an item of the conversation is to us.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemContent {
-    /// Something said: by whom, and the text if it is already known.
-    Said { speaker: Speaker, text: Option<String>, commentary: bool },
-    /// Known only by its place so far.
-    Unknown,
-    /// Holds a place and says nothing: tool calls, our own notes, seeded history.
+    /// Audio of the candidate that was committed on the call.
+    Committed,
+    /// A message without words yet. It was said if its audio was committed, or if it is a reply's.
+    Message { speaker: Speaker, commentary: bool },
+    /// A message that came with words: put into the call by hand, by us (history, notes) or by somebody else. It was
+    /// not said, unless its audio was committed or it is a reply's.
+    Typed,
+    /// Holds a place and says nothing: tool calls.
     Silent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyOutcome {
     Completed,
+    /// The candidate spoke over it.
     Cancelled,
+    /// A client of the call cancelled it.
+    CancelledByClient,
     Failed,
     Incomplete,
 }

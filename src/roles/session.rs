@@ -184,9 +184,10 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
         )
     });
     let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
-    let transcript = Transcript::restore(claimed.entries.clone());
+    let transcript = Transcript::restore(claimed.entries.clone()).judging_a_deaf_line(claimed.judge_deaf_line);
+    let opened_at = (claimed.segment > 0).then(|| claimed.started_at.unwrap_or_else(|| outside.integrations.clock.now()).into());
     let journal = Journal::new(
-        if rows.epoch().is_first() { transcript } else { transcript.taken_over() },
+        if rows.epoch().is_first() { transcript } else { transcript.taken_over(opened_at, claimed.call.is_some()) },
         claimed.acked_client_seq,
         limits,
         rows.epoch().events_before(),

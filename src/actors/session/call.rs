@@ -14,6 +14,16 @@ impl SessionState {
             });
             return;
         }
+        if !self.offers.take() {
+            self.journal.tell(ServerEvent::Error {
+                code: ErrorCode::OfferRateExceeded.as_str(),
+                message: format!("too many offers; one more is taken every {} s", OFFER_EVERY.as_secs()),
+                retryable: true,
+                request_type: Some("sdp_offer"),
+                seq: None,
+            });
+            return;
+        }
         self.offer = Some((sdp, cause));
         self.decide(Event::OfferArrived, myself).await;
     }
@@ -40,15 +50,19 @@ impl SessionState {
     pub(super) async fn open_call(&mut self, myself: &ActorRef<SessionMsg>) {
         let Some((sdp, cause)) = self.offer.take() else { return };
         self.revive_control(myself).await;
-        let replaces = self.call.take();
-        self.to_control(ControlChannelMsg::Open { sdp, history: self.journal.entries(), replaces, cause });
+        let replaces = self.call.clone();
+        // Whoever brings an offer that nobody asked for, in a call that we hear, makes the gap until we hear the next.
+        let unasked = replaces.is_some() && self.journal.is_heard() && !std::mem::take(&mut self.rolling_over);
+        let gap = if unasked { Cause::Client } else { Cause::Ours };
+        let (history, segment) = (self.journal.entries(), self.segment + 1);
+        self.to_control(ControlChannelMsg::Open { sdp, history, segment, replaces, gap, cause });
     }
 
     pub(super) async fn call_opened(&mut self, call: CallId, answer: String, myself: &ActorRef<SessionMsg>) {
         self.segment += 1;
-        self.journal.open_segment(self.segment);
         self.journal.record(Record::Call { call: Some(call.clone()), segment: self.segment });
-        self.call = Some(call);
+        // The control channel hangs the one before up when its last words are here.
+        self.hanging_up.extend(self.call.replace(call));
         if self.interview.awaits_call() {
             self.journal.tell(ServerEvent::SdpAnswer { sdp: answer, segment: self.segment });
         }

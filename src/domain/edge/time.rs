@@ -46,6 +46,12 @@ impl From<OffsetDateTime> for Timestamp {
     }
 }
 
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::UNIX_EPOCH
+    }
+}
+
 /// Stays in range.
 impl Add<Duration> for Timestamp {
     type Output = Self;

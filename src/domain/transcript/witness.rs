@@ -1,10 +1,15 @@
 //! The second witness: what the browser says was said.
 //!
-//! What our own line into the call heard is never changed by it. What the line was not
-//! there to hear is the browser's to tell: while the line is away, items that it left
-//! unfinished, and items that the conversation's own chain names and we never saw.
+//! The browser belongs to the candidate, so its word fills gaps and changes nothing (decision 14, docs/PROTOCOL.md "What
+//! counts as said"). It becomes a word of the record only for
+//! - an item that our line has named and was cut off from before its words came,
+//! - an item that the provider's own chain names: the predecessor of one that we heard after a gap,
+//! - items that stand in the browser's copy between one that we heard before a gap of ours and one after it.
+//!
+//! What is told of the end of a gap that never closes is in the record with a doubt. Everything else is kept beside it.
 
-use super::entry::{Entry, Source, Status, Witness};
+use super::entry::{Doubt, Entry, Source, Status, Witness};
+use super::hearing::Cause;
 use super::slot::Slot;
 use super::{STRIDE, Transcript};
 use crate::domain::edge::{EntryKey, Timestamp};
@@ -12,123 +17,70 @@ use crate::ids::ItemId;
 use std::collections::VecDeque;
 use time::Duration;
 
-/// Browsers relay in batches and their clocks differ from ours.
-const SLACK: Duration = Duration::seconds(30);
-/// Older gaps are forgotten; a line that breaks more often is given up.
-const REMEMBERED_GAPS: usize = 64;
+/// Items told in a row of which our line knows nothing. An honest browser tells of a gap of an hour in less.
+const LONGEST_RUN: usize = 512;
+/// Browsers relay words when they are final, a little out of the order in which they were said: a told item's neighbours
+/// are the two known ones before and after it.
+const NEIGHBOURS: usize = 2;
+/// Words of committed audio come within seconds. What waited longer when the line was last heard was not lost with it.
+pub(super) const LATEST_WORDS: Duration = Duration::seconds(20);
 
-/// When our line into the call was away.
+/// An item that only the browser has told of.
 #[derive(Debug)]
-pub(super) struct Gaps {
-    since: Option<Timestamp>,
-    past: VecDeque<(Timestamp, Timestamp)>,
-    /// There may have been a call already: then something may have been missed.
-    call: bool,
+struct Told {
+    item: ItemId,
+    segment: i32,
+    /// Gaps when the known items before it were heard: it may have been said in a later one.
+    after: usize,
+    /// The last gap that it may have been said in.
+    last: usize,
+    /// Told while our line seemed to be up, and nothing came on it since: the line may be dead.
+    unheard: bool,
+    /// Known items told after it.
+    followed_by: usize,
 }
 
-impl Default for Gaps {
-    /// Before the first call there is no line; a restored transcript knows not for how long.
-    fn default() -> Self {
-        Self { since: Some(Timestamp::UNIX_EPOCH), past: VecDeque::new(), call: false }
-    }
+/// The browser's copy as far as it matters: the last items that we know, and those told since that we do not.
+#[derive(Debug, Default)]
+pub(super) struct Copy {
+    run: VecDeque<Told>,
+    /// Of the last known items that were told: segment, and how many gaps there were when each was heard.
+    known: VecDeque<(i32, usize)>,
 }
 
-impl Gaps {
-    fn open(&mut self, now: Timestamp) {
-        if self.since.is_none() {
-            self.since = Some(now);
-            self.call = true;
+impl Copy {
+    /// Our line hears: what was told before was said while it was up.
+    pub(super) fn line_is_alive(&mut self) {
+        for told in &mut self.run {
+            told.unheard = false;
         }
-    }
-
-    fn close(&mut self, now: Timestamp) {
-        // Before the first call nothing was said.
-        if let Some(since) = self.since.take()
-            && self.call
-        {
-            self.past.push_back((since, now));
-            if self.past.len() > REMEMBERED_GAPS {
-                self.past.pop_front();
-            }
-        }
-    }
-
-    /// Whether something said at `at`, and told us now, may have been said in a gap. A client's
-    /// time is not to be trusted, but it can claim nothing except that it spoke in one.
-    fn cover(&self, at: Timestamp, now: Timestamp) -> bool {
-        self.past.iter().any(|(from, to)| now <= *to + SLACK || (*from + -SLACK <= at && at <= *to + SLACK))
     }
 }
 
 impl Transcript {
-    /// An earlier process held the interview: a call of which it could store nothing may have
-    /// been under way.
-    pub fn taken_over(mut self) -> Self {
-        self.gaps.call = true;
-        self
-    }
-
-    /// Our line into the call broke: the words of what is unfinished may never come.
-    pub fn line_lost(&mut self, now: Timestamp) -> Vec<Entry> {
-        self.gaps.open(now);
-        for slot in &mut self.slots {
-            slot.orphaned |= slot.settled.is_none() && !slot.silent;
-        }
-        self.believe_what_was_told()
-    }
-
-    pub fn line_back(&mut self, now: Timestamp) -> Vec<Entry> {
-        self.gaps.call |= !self.slots.is_empty();
-        self.gaps.close(now);
-        // What a process before us was told.
-        self.believe_what_was_told()
-    }
-
-    fn believe_what_was_told(&mut self) -> Vec<Entry> {
-        let orphans: Vec<usize> = (0..self.slots.len())
-            .filter(|index| {
-                let slot = &self.slots[*index];
-                slot.orphaned && slot.witness.is_some() && (slot.settled.is_none() || slot.lacks_words())
-            })
-            .collect();
-        let mut entries: Vec<Entry> = orphans.into_iter().filter_map(|index| self.believe_witness(index)).collect();
-        entries.extend(self.believe_unheard());
-        entries
-    }
-
-    /// A line that is lost was often dead for a while before: what the browser told meanwhile, of
-    /// items that we never saw, was said in the gap.
-    pub(super) fn believe_unheard(&mut self) -> Vec<Entry> {
-        let keys = std::mem::take(&mut self.unheard);
-        let unheard: Vec<usize> = (0..self.slots.len())
-            .filter(|index| self.slots[*index].is_unconfirmed() && keys.contains(&self.slots[*index].key))
-            .collect();
-        unheard
-            .into_iter()
-            .filter_map(|index| {
-                self.slots[index].authoritative = true;
-                self.revise_at(index)
-            })
-            .collect()
-    }
-
-    /// Whether our own line hears the call now.
-    pub fn is_heard(&self) -> bool {
-        self.gaps.since.is_none()
-    }
-
     /// Take in the browser's word. Returns the entry to store: the acknowledgement means that
     /// its row is there, so a repetition yields it again.
-    pub fn witness(&mut self, witness: Witness, now: Timestamp) -> Option<Entry> {
-        if let Some(index) = witness.item_id.as_ref().and_then(|item| self.index_of(item)) {
-            return self.witness_of_item(index, witness);
+    pub fn witness(&mut self, witness: Witness, now: Timestamp) -> Vec<Entry> {
+        let Some(item) = witness.item_id.clone() else { return self.note(witness, now).into_iter().collect() };
+        match self.index_of(&item) {
+            Some(index) if self.slots[index].is_unnamed() => self.slots[index].entry().into_iter().collect(),
+            Some(index) => {
+                let mut entries = self.tell_known(index);
+                entries.extend(self.witness_of_named(index, witness));
+                entries
+            }
+            None => self.witness_of_unknown(witness, item, now),
         }
+    }
+
+    /// Words that name no item: kept, once. Nothing that is heard can be held against them.
+    fn note(&mut self, witness: Witness, now: Timestamp) -> Option<Entry> {
         if let Some(known) = self.told_before(&witness) {
             return known.entry();
         }
-        // Without an item there is nothing that later words could be held against.
-        let authoritative = !self.is_heard() || witness.item_id.is_some() && self.gaps.cover(witness.claimed.unwrap_or(now), now);
-        Some(self.insert_witness(witness, authoritative, now))
+        let doubt = if self.opened_at.is_some() { Doubt::NoItem } else { Doubt::NoCall };
+        let index = self.insert_witness(witness, doubt, now);
+        self.slots[index].entry()
     }
 
     fn told_before(&self, witness: &Witness) -> Option<&Slot> {
@@ -145,9 +97,9 @@ impl Transcript {
         }
     }
 
-    /// Of an item that we know ourselves.
-    fn witness_of_item(&mut self, index: usize, witness: Witness) -> Option<Entry> {
-        let away = !self.is_heard();
+    // ---- items that our line has named ----
+
+    fn witness_of_named(&mut self, index: usize, witness: Witness) -> Option<Entry> {
         let slot = &mut self.slots[index];
         match slot.settled {
             Some(_) if !slot.lacks_words() => return slot.entry(),
@@ -155,10 +107,9 @@ impl Transcript {
             Some(_) | None => {}
         }
         slot.speaker.get_or_insert(witness.speaker);
-        slot.witness.get_or_insert_with(|| witness.text.into_string());
-        if (away || slot.orphaned || slot.settled.is_some())
-            && let Some(entry) = self.believe_witness(index)
-        {
+        slot.spoken |= slot.may_be_filled();
+        slot.witness.get_or_insert(witness.text);
+        if let Some(entry) = self.believe_witness(index) {
             return Some(entry);
         }
         if self.slots[index].settled.is_some() {
@@ -169,32 +120,217 @@ impl Transcript {
         let slot = &self.slots[index];
         Some(Entry {
             seq,
-            text: slot.witness.as_deref().unwrap_or_default().trim().into(),
+            text: slot.witness.clone().unwrap_or_default().trimmed(),
             source: Source::Browser,
             authoritative: false,
+            doubt: Some(Doubt::Unconfirmed),
             ..slot.as_settled(Status::Partial)?
         })
     }
 
-    /// Settle the slot by the browser's word, if it agrees with what we heard ourselves.
+    /// Settle the slot by the browser's word, where a gap of ours took the words and what we heard of it agrees.
     pub(super) fn believe_witness(&mut self, index: usize) -> Option<Entry> {
         let slot = &mut self.slots[index];
-        let words = slot.witness.as_deref()?.trim();
-        if words.is_empty() || !begins_with(words, &slot.text) {
+        let words = slot.witness.clone().filter(|_| slot.may_be_filled())?.trimmed();
+        if words.is_empty() || !slot.agrees_with(&words) {
             return None;
         }
-        slot.text = words.to_owned();
+        slot.text = words;
         slot.settled = Some(Status::Final);
         slot.source = Source::Browser;
+        slot.doubt = slot.cut_by_end.then_some(Doubt::UnclosedGap);
         self.revise_at(index)
     }
 
-    /// Of an item that we never saw. It stands before the first item whose predecessor is
-    /// missing, else at the end: browsers tell in the order of the conversation.
-    fn insert_witness(&mut self, witness: Witness, authoritative: bool, now: Timestamp) -> Entry {
+    /// The line, or the call, is gone: the words of what is unfinished may never come.
+    pub(super) fn orphan_open_slots(&mut self, cause: Cause, by_end: bool, up_to_segment: i32) -> Vec<Entry> {
+        let last_heard = self.last_heard;
+        let is_meant = |slot: &Slot| slot.is_open() && slot.segment <= up_to_segment;
+        let open: Vec<usize> = (0..self.slots.len()).filter(|index| is_meant(&self.slots[*index])).collect();
+        for &index in &open {
+            let slot = &mut self.slots[index];
+            slot.break_off();
+            let overdue = slot.committed_at.is_some_and(|at| last_heard - at > LATEST_WORDS);
+            if slot.orphaned.is_none() && !overdue {
+                slot.orphaned = Some(cause);
+                slot.cut_by_end = by_end;
+            }
+        }
+        open.into_iter().filter_map(|index| self.believe_witness(index)).collect()
+    }
+
+    // ---- items that our line has not named ----
+
+    fn witness_of_unknown(&mut self, witness: Witness, item: ItemId, now: Timestamp) -> Vec<Entry> {
+        if self.opened_at.is_none() {
+            let index = self.insert_witness(witness, Doubt::NoCall, now);
+            return self.slots[index].entry().into_iter().collect();
+        }
+        let doubt = if self.hearing.deaf { Doubt::DeafLine } else { Doubt::Unconfirmed };
+        let chained = self.slots.iter().position(|slot| slot.awaits.as_ref() == Some(&item));
+        let hole = chained.and_then(|index| self.slots[index].hole);
+        let named = chained.and_then(|index| self.slots[index].named);
+        let index = self.insert_witness(witness, doubt, now);
+        if chained.is_some() && hole == Some(Cause::Ours) && !self.hearing.deaf {
+            let mut entries = self.name(index, named.unwrap_or(self.hearing.gaps()));
+            entries.extend(self.slots[index].entry());
+            return entries;
+        }
+        self.remember_told(item, self.slots[index].segment);
+        let told = self.tail_so_far(index);
+        vec![told.or_else(|| self.slots[index].entry())].into_iter().flatten().collect()
+    }
+
+    fn remember_told(&mut self, item: ItemId, segment: i32) {
+        if self.copy.run.len() >= LONGEST_RUN || self.hearing.deaf {
+            return;
+        }
+        // Before the first known item of a call there is the beginning of the call.
+        let neighbours = self.copy.known.iter().filter(|(of, _)| *of == segment).map(|(_, gaps)| *gaps);
+        let after = neighbours.min().unwrap_or(self.gaps_before_call);
+        let last = self.hearing.gaps();
+        self.copy.run.push_back(Told { item, segment, after, last, unheard: self.hearing.is_up(), followed_by: 0 });
+    }
+
+    /// Told in a gap of ours that is open, or that has opened since without our noticing: in the record with a doubt
+    /// until the gap closes behind it.
+    fn tail_so_far(&mut self, index: usize) -> Option<Entry> {
+        let item = self.slots[index].item.clone()?;
+        let told = self.copy.run.iter().find(|told| told.item == item)?;
+        if !self.hearing.is_away() || !self.hearing.ours_between(told.after.max(self.hearing.gaps() - 1), told.last) {
+            return None;
+        }
+        self.admit(index, Some(Doubt::UnclosedGap))
+    }
+
+    /// Our line is lost now; when it died nobody knows. What was told since it last brought anything was said in the gap.
+    pub(super) fn believe_unheard(&mut self) -> Vec<Entry> {
+        let gap = self.hearing.gaps();
+        let mut items = Vec::new();
+        for told in self.copy.run.iter_mut().filter(|told| told.unheard) {
+            told.unheard = false;
+            told.last = gap;
+            items.push(told.item.clone());
+        }
+        let indices: Vec<usize> = items.iter().filter_map(|item| self.index_of(item)).collect();
+        indices.into_iter().filter_map(|index| self.tail_so_far(index)).collect()
+    }
+
+    /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
+    fn tell_known(&mut self, index: usize) -> Vec<Entry> {
+        let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
+        self.copy.known.push_back((segment, gaps));
+        if self.copy.known.len() > NEIGHBOURS {
+            self.copy.known.pop_front();
+        }
+        let mut closed = Vec::new();
+        for told in &mut self.copy.run {
+            if told.segment == segment && self.hearing.ours_between(told.after, told.last.min(gaps)) {
+                closed.push(told.item.clone());
+            }
+            told.followed_by += 1;
+            // Our line heard what was said after it, since the last gap: it would have heard this too.
+            told.unheard &= gaps < self.hearing.gaps();
+        }
+        self.copy.run.retain(|told| told.followed_by < NEIGHBOURS && !closed.contains(&told.item));
+        let indices: Vec<usize> = closed.iter().filter_map(|item| self.index_of(item)).collect();
+        indices.into_iter().filter_map(|index| self.admit(index, None)).collect()
+    }
+
+    /// Our line, or the provider's chain, names an item that the browser has told of before.
+    fn name(&mut self, index: usize, gaps: usize) -> Vec<Entry> {
+        self.slots[index].named = Some(gaps);
+        self.admit(index, None);
+        if let Some(item) = self.slots[index].item.clone() {
+            self.copy.run.retain(|told| told.item != item);
+        }
+        self.tell_known(index)
+    }
+
+    /// Our line names it by an event of its own, after a gap of ours or while it is up and the browser was quicker.
+    pub(super) fn line_names(&mut self, index: usize) {
+        let gaps = self.hearing.gaps();
+        let slot = &mut self.slots[index];
+        if slot.named.is_some() {
+            return;
+        }
+        slot.named = Some(gaps);
+        if slot.source != Source::Browser {
+            return;
+        }
+        if slot.authoritative {
+            // Said in a gap of ours, and it is there.
+            slot.doubt = None;
+        } else {
+            // The truth is on its way: until then the browser's word stands beside it.
+            slot.witness = Some(std::mem::take(&mut slot.text));
+            (slot.settled, slot.source, slot.authoritative, slot.doubt) = (None, Source::Sideband, true, None);
+        }
+        if let Some(item) = slot.item.clone() {
+            self.copy.run.retain(|told| told.item != item);
+        }
+        let known = self.tell_known(index);
+        self.late.extend(known);
+    }
+
+    /// The provider's chain names `item` as what was said before the slot at `index`.
+    pub(super) fn chain_names(&mut self, item: &ItemId, index: usize) {
+        let (hole, gaps) = (self.slots[index].hole, self.slots[index].named);
+        if hole != Some(Cause::Ours) {
+            return;
+        }
+        if let Some(told) = self.index_of(item)
+            && self.slots[told].is_unnamed()
+        {
+            let entries = self.name(told, gaps.unwrap_or(self.hearing.gaps()));
+            let own = self.slots[told].entry();
+            self.late.extend(own.into_iter().chain(entries));
+        }
+    }
+
+    /// The call, or the interview, is over: no gap closes any more. What was told of one of ours stays in the record,
+    /// with the doubt.
+    pub(super) fn admit_tails(&mut self) -> Vec<Entry> {
+        let run = std::mem::take(&mut self.copy.run);
+        let tails = run.into_iter().filter(|told| self.hearing.ours_between(told.after, told.last));
+        let indices: Vec<usize> = tails.filter_map(|told| self.index_of(&told.item)).collect();
+        indices.into_iter().filter_map(|index| self.admit(index, Some(Doubt::UnclosedGap))).collect()
+    }
+
+    /// Our line is found to carry no speech of the candidate: what was told of items that it does not know is doubtful
+    /// for that reason.
+    pub(super) fn doubt_told(&mut self) -> Vec<Entry> {
+        let run = std::mem::take(&mut self.copy.run);
+        let indices: Vec<usize> = run.iter().filter_map(|told| self.index_of(&told.item)).collect();
+        let judged = self.judge_deaf_line;
+        let doubtful = indices.into_iter().filter(|index| self.slots[*index].is_unnamed()).collect::<Vec<_>>();
+        doubtful
+            .into_iter()
+            .filter_map(|index| {
+                let slot = &mut self.slots[index];
+                (slot.authoritative, slot.doubt) = (judged, Some(Doubt::DeafLine));
+                self.revise_at(index)
+            })
+            .collect()
+    }
+
+    /// Into the record. Nothing when it is there like that already.
+    fn admit(&mut self, index: usize, doubt: Option<Doubt>) -> Option<Entry> {
+        let slot = &mut self.slots[index];
+        if slot.source != Source::Browser || slot.authoritative && (slot.doubt.is_none() || slot.doubt == doubt) {
+            return None;
+        }
+        (slot.authoritative, slot.doubt) = (true, doubt);
+        self.revise_at(index)
+    }
+
+    /// It stands before the first item whose predecessor is missing, else at the end: browsers tell in the order of the
+    /// conversation.
+    fn insert_witness(&mut self, witness: Witness, doubt: Doubt, now: Timestamp) -> usize {
         let awaiting = self.slots.iter().position(|slot| slot.awaits.is_some());
-        let named = awaiting.is_some_and(|index| self.slots[index].awaits == witness.item_id);
-        if named && let Some(index) = awaiting {
+        if let Some(index) = awaiting
+            && self.slots[index].awaits == witness.item_id
+        {
             self.slots[index].awaits = None;
         }
         let (index, position) = match awaiting {
@@ -203,18 +339,18 @@ impl Transcript {
         };
         let key = witness.item_id.as_ref().map_or(witness.key, EntryKey::of_item);
         let segment = awaiting.map_or(self.segment, |index| self.slots[index].segment);
-        let mut slot = Slot::new(key, witness.item_id, segment, position, witness.claimed.unwrap_or(now));
+        let at = Timestamp::of_live_event(witness.claimed, self.opened_at, now);
+        let mut slot = Slot::new(key, witness.item_id, segment, position, at);
+        slot.claimed_at = (witness.claimed != Some(at)).then_some(witness.claimed_at);
         slot.speaker = Some(witness.speaker);
-        witness.text.trim().clone_into(&mut slot.text);
+        slot.text = witness.text.trimmed();
         slot.source = Source::Browser;
-        slot.authoritative = authoritative || named;
+        slot.authoritative = doubt == Doubt::DeafLine && self.judge_deaf_line;
+        slot.doubt = Some(doubt);
         slot.settled = Some(Status::Final);
-        if slot.is_unconfirmed() {
-            self.unheard.push(slot.key.clone());
-        }
         self.slots.insert(index, slot);
         self.number_slot(index);
-        self.slots[index].as_settled(Status::Final).expect("it has a number and a speaker")
+        index
     }
 
     pub(super) fn position_before(&self, index: usize) -> i64 {
@@ -227,6 +363,17 @@ impl Transcript {
         // What is spoken of is nearly always recent.
         self.slots.iter().rposition(|slot| slot.item.as_ref() == Some(item))
     }
+
+    /// Items of a process before us of which only the browser told, at the end of what is stored.
+    pub(super) fn restore_told(&mut self) {
+        let told = self.slots.iter().rev().take_while(|slot| slot.source == Source::Browser);
+        let in_a_gap = |slot: &&Slot| matches!(slot.doubt, Some(Doubt::Unconfirmed | Doubt::UnclosedGap)) && slot.is_unnamed();
+        let told = told.filter(in_a_gap);
+        let told: Vec<(ItemId, i32)> = told.filter_map(|slot| Some((slot.item.clone()?, slot.segment))).collect();
+        let run = told.into_iter().take(LONGEST_RUN).rev();
+        self.copy.run =
+            run.map(|(item, segment)| Told { item, segment, after: 0, last: 0, unheard: true, followed_by: 0 }).collect();
+    }
 }
 
 fn is_the_same(slot: &Slot, witness: &Witness) -> bool {
@@ -235,15 +382,6 @@ fn is_the_same(slot: &Slot, witness: &Witness) -> bool {
         && slot.source == Source::Sideband
         && slot.speaker == Some(witness.speaker)
         && words(&slot.text).eq(words(&witness.text))
-}
-
-fn begins_with(told: &str, heard: &str) -> bool {
-    let mut told = words(told);
-    let mut heard: Vec<String> = words(heard).collect();
-    // The last word may have been cut in the middle.
-    let cut = heard.pop();
-    heard.into_iter().all(|word| told.next() == Some(word))
-        && cut.is_none_or(|cut| told.next().is_some_and(|word| word.starts_with(&cut)))
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {

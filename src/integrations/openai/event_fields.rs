@@ -1,13 +1,15 @@
 //! What the server events carry. Only what gives a frame its meaning is required.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::is_account_code;
+use super::session_config::SessionConfig;
+use super::{is_account_code, session_echo};
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use crate::integrations::Redacted;
 
@@ -46,6 +48,13 @@ pub struct SessionEvent {
     pub session: SessionEcho,
 }
 
+impl SessionEvent {
+    /// The parts in which the call is configured otherwise than asked for.
+    pub fn deviations(&self, asked: &SessionConfig) -> Vec<&'static str> {
+        session_echo::deviations(&self.session.all.0, asked)
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct SessionEcho {
@@ -56,6 +65,20 @@ pub struct SessionEcho {
     /// Unix seconds at which OpenAI ends the call.
     #[serde(deserialize_with = "lenient_number")]
     pub expires_at: Option<u64>,
+    /// Everything else that it told.
+    #[serde(flatten)]
+    all: Configuration,
+}
+
+/// Not printed: it holds the interviewer's instructions.
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+struct Configuration(Value);
+
+impl fmt::Debug for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[configuration]")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -188,6 +211,13 @@ pub struct Response {
     pub conversation_id: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub metadata: Option<BTreeMap<String, String>>,
+}
+
+impl Response {
+    /// By a `response.cancel`, not by the candidate's speech.
+    pub fn is_cancelled_by_client(&self) -> bool {
+        self.status_details.as_ref().is_some_and(|details| details.reason.as_deref() == Some("client_cancelled"))
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

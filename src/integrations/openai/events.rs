@@ -6,6 +6,7 @@
 //! shape becomes its default, and a frame that lacks what gives it meaning becomes
 //! [`ServerEvent::Unknown`]. Words print as their length only.
 
+use crate::domain::edge::{Text, mend_surrogates};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -63,10 +64,12 @@ impl ServerEvent {
             #[serde(rename = "type")]
             kind: String,
         }
-        let Ok(Envelope { kind }) = serde_json::from_str(text) else {
+        let text = mend_surrogates(text);
+        let Ok(Envelope { kind }) = serde_json::from_str(&text) else {
             return Self::Unknown { kind: "unreadable".to_owned() };
         };
-        Self::parse_kind(&kind, text).unwrap_or_else(|| Self::Unknown { kind: shortened(kind) })
+        // A type comes from outside and ends up in a log line.
+        Self::parse_kind(&kind, &text).unwrap_or_else(|| Self::Unknown { kind: Text::bounded(kind, 96).into_string() })
     }
 
     fn parse_kind(kind: &str, text: &str) -> Option<Self> {
@@ -127,12 +130,6 @@ impl ServerEvent {
 
 fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
-}
-
-/// A type comes from outside and ends up in a counter's log line.
-fn shortened(mut kind: String) -> String {
-    kind.truncate(kind.floor_char_boundary(96));
-    kind
 }
 
 #[cfg(test)]

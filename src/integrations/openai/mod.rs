@@ -7,6 +7,7 @@ mod event_fields;
 pub mod events;
 pub mod responses;
 pub mod session_config;
+pub mod session_echo;
 pub mod sideband;
 pub mod voice;
 

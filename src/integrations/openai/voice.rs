@@ -73,7 +73,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
         ServerEvent::InputCommitted(committed) => one(VoiceEvent::ItemPlaced {
             item: committed.item_id.clone(),
             previous: committed.previous_item_id.clone(),
-            content: ItemContent::Unknown,
+            content: ItemContent::Committed,
         }),
         ServerEvent::ItemDeleted(deleted) => one(VoiceEvent::ItemDeleted { item: deleted.item_id.clone() }),
         ServerEvent::ItemTruncated(cut) => {
@@ -119,6 +119,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
             reply: done.response.id.clone(),
             outcome: match done.response.status {
                 ResponseStatus::Completed => ReplyOutcome::Completed,
+                ResponseStatus::Cancelled if done.response.is_cancelled_by_client() => ReplyOutcome::CancelledByClient,
                 ResponseStatus::Cancelled => ReplyOutcome::Cancelled,
                 ResponseStatus::Incomplete => ReplyOutcome::Incomplete,
                 ResponseStatus::Failed | ResponseStatus::InProgress | ResponseStatus::Unknown => ReplyOutcome::Failed,
@@ -151,16 +152,20 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
     }
 }
 
-/// History that we seed is typed text; what is said in the call is audio.
+/// What is said in the call is audio, and its words come in events of their own. An item that brings words was put
+/// into the call by hand, whatever it calls them: OpenAI attaches the `transcript` of a client's `input_audio` as it
+/// comes. Any part counts, for a mix is still by hand.
 fn content(item: &Item) -> ItemContent {
-    let typed = |kind: &str| item.content.first().is_some_and(|part| part.kind == kind);
-    match (item.kind, item.role) {
-        (ItemKind::Message, ItemRole::User) if !typed("input_text") => {
-            ItemContent::Said { speaker: Speaker::Candidate, text: item.text(), commentary: false }
-        }
-        (ItemKind::Message, ItemRole::Assistant) if !typed("output_text") => {
-            ItemContent::Said { speaker: Speaker::Ai, text: None, commentary: item.is_commentary() }
-        }
-        _ => ItemContent::Silent,
+    if item.kind != ItemKind::Message {
+        return ItemContent::Silent;
     }
+    let speaker = match item.role {
+        ItemRole::User => Speaker::Candidate,
+        ItemRole::Assistant => Speaker::Ai,
+        ItemRole::System | ItemRole::None => return ItemContent::Typed,
+    };
+    if item.text().is_some() || item.content.iter().any(|part| matches!(part.kind.as_str(), "input_text" | "output_text")) {
+        return ItemContent::Typed;
+    }
+    ItemContent::Message { speaker, commentary: item.is_commentary() }
 }

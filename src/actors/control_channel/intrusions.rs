@@ -1,0 +1,66 @@
+//! What somebody else does in our call: noticed, set right, noted; at the second time the call is replaced.
+
+use super::*;
+use crate::domain::call_guard::{Intrusion, Ours};
+use crate::integrations::openai::events::SessionEvent;
+use crate::integrations::openai::session_echo::{TRANSCRIPTION, as_update};
+
+/// Intrusions after which a call is replaced.
+const PATIENCE: u32 = 2;
+/// Calls in a row that are replaced. One that comes back changed each time is the provider's doing, and replacing it
+/// for ever would help nobody.
+const MOST_REPLACED: u32 = 3;
+
+impl ControlChannelState {
+    /// Whether the event may go into the transcript. Nothing does of a call that is replaced because of it.
+    pub(super) fn guard(&mut self, event: &VoiceEvent) -> bool {
+        let Some(intrusion) = self.guard.judge(event, self.args.integrations.clock.now().into()) else { return true };
+        self.intruded(&intrusion);
+        match intrusion {
+            Intrusion::ItemCreated(item) => {
+                self.guard.sent(Ours::Deletion);
+                self.send(|event_id| ClientEvent::ItemDelete { event_id, item_id: item });
+            }
+            Intrusion::ReplyCreated(reply) => {
+                self.guard.sent(Ours::Cancel);
+                self.send(|event_id| ClientEvent::ResponseCancel { event_id, response_id: Some(reply) });
+            }
+            // What the candidate hears of the interviewer stays what was said.
+            Intrusion::ItemTruncated => return false,
+            Intrusion::ItemDeleted | Intrusion::ReplyCancelled | Intrusion::PlaybackCleared | Intrusion::SessionUpdated => {}
+        }
+        true
+    }
+
+    /// The provider tells how the call is configured: as we asked, or somebody changed it.
+    pub(super) fn compare_configuration(&mut self, told: &SessionEvent) {
+        let asked = self.setup();
+        let deviations = told.deviations(&asked);
+        if deviations.is_empty() {
+            return;
+        }
+        tracing::warn!(error_code = "call_tampered", parts = ?deviations, "the call is configured otherwise than asked for");
+        if deviations.contains(&TRANSCRIPTION) {
+            self.args.journal.transcription_tampered();
+        }
+        self.intruded(&Intrusion::SessionUpdated);
+        self.send(|event_id| ClientEvent::SessionUpdate { event_id, session: Box::new(as_update(&asked)) });
+    }
+
+    fn intruded(&mut self, intrusion: &Intrusion) {
+        self.intrusions += 1;
+        let kind = intrusion.label();
+        tracing::warn!(
+            error_code = "call_tampered",
+            kind = kind.as_str(),
+            times = self.intrusions,
+            "somebody else acts in the call"
+        );
+        self.args.journal.note_integrity(kind, None, self.args.integrations.clock.now());
+        if self.intrusions == PATIENCE && self.replaced < MOST_REPLACED && self.joined.is_some() {
+            self.replaced += 1;
+            self.args.journal.note_integrity(Label::of("call_replaced"), None, self.args.integrations.clock.now());
+            self.tell(SessionMsg::CallTampered);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! When our own line into a call heard it, and who made the gaps in which it did not.
+
+use crate::domain::edge::Timestamp;
+use time::Duration;
+
+/// Who made a gap in what our line hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// We, the provider, or the network between us.
+    Ours,
+    /// The browser brought a new offer while we heard the call: what it says of that moment is not believed.
+    Client,
+}
+
+/// A gap that the browser made is over when our line is in the new call. What it lasts longer is the provider's.
+const LONGEST_OF_A_CLIENT: Duration = Duration::seconds(3);
+/// Events that a line may have missed just before it came are missed for so long.
+const JOINING: Duration = Duration::seconds(2);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum Line {
+    /// There is no call: nothing can be said.
+    #[default]
+    NoCall,
+    Away,
+    Up {
+        since: Timestamp,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    cause: Cause,
+    since: Timestamp,
+    /// The first item that was placed after it stands right behind one that we know: no item fell into it.
+    empty: bool,
+}
+
+/// Gaps are numbered from 1. What our line hears first when there were `n` gaps was heard after gap `n`.
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    line: Line,
+    gaps: Vec<Gap>,
+    /// The line is up and carries no speech of the candidate.
+    pub(super) deaf: bool,
+}
+
+impl Hearing {
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.line, Line::Up { .. })
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.line == Line::Away
+    }
+
+    /// The line came so late, or so lately, that it may have missed how an item began.
+    pub(super) fn has_just_come(&self, now: Timestamp) -> bool {
+        match self.line {
+            Line::Up { since } => (now - since).abs() < JOINING,
+            Line::NoCall | Line::Away => true,
+        }
+    }
+
+    /// How many gaps there were.
+    pub(super) fn gaps(&self) -> usize {
+        self.gaps.len()
+    }
+
+    /// Who made the gap with this number.
+    pub(super) fn cause(&self, number: usize) -> Option<Cause> {
+        number.checked_sub(1).and_then(|index| self.gaps.get(index)).map(|gap| gap.cause)
+    }
+
+    /// Whether an item may have fallen into one of our gaps after the first `after`, up to the one numbered `last`.
+    pub(super) fn ours_between(&self, after: usize, last: usize) -> bool {
+        let gaps = self.gaps.iter().take(last).skip(after);
+        gaps.clone().any(|gap| gap.cause == Cause::Ours && !gap.empty)
+    }
+
+    /// The provider's chain shows that no item fell into the last gap.
+    pub(super) fn last_gap_is_empty(&mut self) {
+        if let Some(gap) = self.gaps.last_mut() {
+            gap.empty = true;
+        }
+    }
+
+    /// A call was opened; our line is not in it yet.
+    pub(super) fn call_opened(&mut self, cause: Cause, now: Timestamp) {
+        self.deaf = false;
+        self.line = Line::Away;
+        self.gaps.push(Gap { cause, since: now, empty: false });
+    }
+
+    pub(super) fn call_over(&mut self) {
+        self.line = Line::NoCall;
+    }
+
+    /// True when it was up.
+    pub(super) fn lost(&mut self, now: Timestamp) -> bool {
+        let was_up = self.is_up();
+        if was_up {
+            self.line = Line::Away;
+            self.gaps.push(Gap { cause: Cause::Ours, since: now, empty: false });
+        }
+        was_up
+    }
+
+    pub(super) fn back(&mut self, now: Timestamp) {
+        if self.is_away()
+            && let Some(gap) = self.gaps.last_mut()
+            && now - gap.since > LONGEST_OF_A_CLIENT
+        {
+            gap.cause = Cause::Ours;
+        }
+        self.deaf = false;
+        self.line = Line::Up { since: now };
+    }
+}
