@@ -15,6 +15,7 @@ export {
   type EntryStore,
   type PendingUpdate,
 } from './connection/entry_store';
+export type { Refused } from './connection/relay';
 export { Emitter, type Unsubscribe } from './emitter';
 export { InterviewApi, type InterviewApiOptions, type ObserveHandlers, type SessionEvent } from './http/api';
 export { ApiError, NetworkError, isRetryable, type Problem } from './http/errors';
