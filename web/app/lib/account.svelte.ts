@@ -97,7 +97,8 @@ class Account {
     const network = new AuthFetch();
     const auth = new AuthClient({
       url: new URL('auth/v1', url.endsWith('/') ? url : `${url}/`).href,
-      headers: { apikey: key, authorization: `Bearer ${key}` },
+      // The library replaces this very name by the session's token.
+      headers: { apikey: key, Authorization: `Bearer ${key}` },
       storageKey: 'interview-account',
       flowType: 'pkce',
       fetch: network.fetch,

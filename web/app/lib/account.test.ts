@@ -5,18 +5,21 @@ const SESSION = { access_token: 'a', refresh_token: 'r', token_type: 'bearer', e
 
 let answers: Record<string, () => Response>;
 let asked: string[];
+let tokens: Record<string, string | null>;
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
   asked = [];
+  tokens = {};
   answers = {
     '/api/config': () => Response.json(CONFIG),
     '/api/me': () => Response.json({ email: 'mei@demo.test', role: 'candidate' }),
     '/auth/v1/token': () => Response.json(SESSION),
   };
-  vi.stubGlobal('fetch', async (input: string) => {
+  vi.stubGlobal('fetch', async (input: string, init?: RequestInit) => {
     const path = new URL(input, 'https://app.test').pathname;
     asked.push(path);
+    tokens[path] = new Headers(init?.headers).get('authorization');
     return answers[path]?.() ?? new Response(null, { status: 404 });
   });
 });
@@ -53,6 +56,12 @@ describe('the account', () => {
     expect(account.state.kind).toBe('signed_in');
 
     await account.signOut();
+    expect(tokens).toMatchObject({
+      '/auth/v1/token': 'Bearer key',
+      '/auth/v1/logout': 'Bearer a',
+      '/api/config': null,
+      '/api/me': 'Bearer a',
+    });
     expect(account.state.kind).toBe('signed_out');
     answers['/api/me'] = () => Response.json({ code: 'forbidden', detail: 'another tenant' }, { status: 403 });
     await expect(account.signIn('mei@demo.test', 'secret')).rejects.toThrow('another tenant');

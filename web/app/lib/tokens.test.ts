@@ -250,6 +250,14 @@ describe('a token that our own API refuses', () => {
     expect(servers.apiCalls).toEqual(['Bearer access-0', 'Bearer access-1']);
   });
 
+  it('is renewed once, and not for each request, when the clock of this device is a day fast', async () => {
+    const { servers, api, issued } = await begun({ expiresInS: -86_400 });
+    servers.auth = () => json(200, { ...issued(1), expires_at: Math.floor(Date.now() / 1000) - 82_800 });
+    for (let index = 0; index < 5; index += 1) await api.ticket('s1');
+    expect(servers.apiCalls).toHaveLength(5);
+    expect(servers.authCalls).toBeLessThanOrEqual(2);
+  });
+
   it('is not renewed over and over when the new one is refused as well', async () => {
     const { servers, api } = await begun();
     servers.api = () => json(401, { code: 'unauthorized' });

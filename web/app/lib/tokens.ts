@@ -13,12 +13,18 @@ const NEW_MS = 30_000;
 export class Tokens {
   readonly #auth: Auth;
   #session: Session | null = null;
+  #goodUntil = 0;
   #renewedAt = -Infinity;
 
   constructor(auth: Auth) {
     this.#auth = auth;
-    auth.onAuthStateChange((_event, session) => {
+    auth.onAuthStateChange((event, session) => {
       this.#session = session;
+      // A token that has just come is new, whatever a clock that is fast says of it.
+      this.#goodUntil =
+        event === 'TOKEN_REFRESHED' && session
+          ? Date.now() + session.expires_in * 1000
+          : (session?.expires_at ?? Infinity) * 1000;
     });
   }
 
@@ -29,7 +35,7 @@ export class Tokens {
   async current(refused?: string): Promise<string | null> {
     const known = this.#session;
     if (known && known.access_token !== refused) {
-      const left = (known.expires_at ?? Infinity) * 1000 - Date.now();
+      const left = this.#goodUntil - Date.now();
       if (left < RENEW_BEFORE_MS) void this.#auth.getSession().catch(() => undefined);
       if (left > ARRIVAL_MS) return known.access_token;
     }
