@@ -35,7 +35,9 @@ describe('the mark of an entry', () => {
     expect(mark?.text).toContain('No judgement rests on them.');
     expect(mark?.text).not.toBe(markOf(entry({ source: 'browser', authoritative: false, doubt: 'other' }))?.text);
     expect(markOf(entry({ source: 'browser', doubt }))).toMatchObject({ label: 'In doubt', counts: true });
-    expect(markOf(entry({ source: 'browser', doubt }))?.text).toContain('No judgement rests on them alone.');
+    expect(markOf(entry({ source: 'browser', doubt }))?.text).toContain(
+      doubt === 'unclosed_gap' ? 'No judgement rests on them alone.' : 'Please weigh them with care.',
+    );
   });
 
   it.each(['news_from_the_future', '', 'toString', '__proto__'])('shows a doubt it does not know: %j', (doubt) => {

@@ -1,4 +1,4 @@
-import type { Entry } from '../../sdk';
+import type { Doubt, Entry } from '../../sdk';
 
 /** What a reader must know of where words come from. */
 export interface Mark {
@@ -10,13 +10,13 @@ export interface Mark {
   counts: boolean;
 }
 
-const WHY: Record<string, string> = {
-  unclosed_gap: 'Our own line was lost here and did not come back, so the browser’s words could not be compared.',
-  deaf_line: 'Our own line was up and heard nobody speak.',
-  no_item: 'The browser did not say which part of the call these words belong to.',
-  no_call: 'There was no call at that time.',
-  unconfirmed: 'Our own line has no trace of these words.',
-};
+const WHY = new Map<string, string>([
+  ['unclosed_gap', 'Our own line was lost here and did not come back, so the browser’s words could not be compared.'],
+  ['deaf_line', 'Our own line was up and heard nobody speak.'],
+  ['no_item', 'The browser did not say which part of the call these words belong to.'],
+  ['no_call', 'There was no call at that time.'],
+  ['unconfirmed', 'Our own line has no trace of these words.'],
+]);
 /** A newer service may have reasons that this page does not know. */
 const SOME_REASON = 'Our own line could not confirm these words.';
 const FILLED = 'Our own line was away for a moment here; these words fill the gap.';
@@ -28,13 +28,16 @@ export function markOf(entry: Entry): Mark | null {
   const fromBrowser = entry.source === 'browser';
   if (counts && doubt === null && !fromBrowser) return null;
   const label = !counts ? 'Not part of the record' : doubt !== null ? 'In doubt' : 'From the browser';
-  const why = doubt !== null ? ((Object.hasOwn(WHY, doubt) ? WHY[doubt] : undefined) ?? SOME_REASON) : counts ? FILLED : SOME_REASON;
-  const parts = [
-    fromBrowser ? 'Reported by the candidate’s browser only.' : null,
-    why,
-    !counts ? 'No judgement rests on them.' : doubt !== null ? 'No judgement rests on them alone.' : null,
-  ];
-  return { label, text: parts.filter((part) => part !== null).join(' '), counts };
+  const why = counts && doubt === null ? FILLED : (WHY.get(doubt ?? '') ?? SOME_REASON);
+  const from = fromBrowser ? 'Reported by the candidate’s browser only. ' : '';
+  return { label, text: `${from}${why}${weight(counts, doubt)}`, counts };
+}
+
+/** A tenant may have doubtful words judged, so only what always holds is promised. */
+function weight(counts: boolean, doubt: Doubt | null): string {
+  if (!counts) return ' No judgement rests on them.';
+  if (doubt === null) return '';
+  return doubt === 'unclosed_gap' ? ' No judgement rests on them alone.' : ' Please weigh them with care.';
 }
 
 /** Over the whole transcript: how much of it is marked, and what that means. */

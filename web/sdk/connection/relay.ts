@@ -99,6 +99,7 @@ export class Relay {
     const before = this.#pending.length;
     this.#options.outbox.acknowledge(seq);
     if (this.#pending.length < before) this.#patience.reset();
+    if (this.#pending.length === 0) this.#careful = false;
     if (this.#holding) return;
     this.#sendNew();
     this.#arm();
