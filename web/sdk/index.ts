@@ -15,9 +15,10 @@ export {
   type EntryStore,
   type PendingUpdate,
 } from './connection/entry_store';
+export type { Refused } from './connection/relay';
 export { Emitter, type Unsubscribe } from './emitter';
 export { InterviewApi, type InterviewApiOptions, type ObserveHandlers, type SessionEvent } from './http/api';
-export { ApiError, NetworkError, isRetryable, type Problem } from './http/errors';
+export { ApiError, NetworkError, isRetryable, retryAfter, type Problem } from './http/errors';
 export { Interview, type InterviewEvents, type InterviewOptions } from './interview/interview';
 export { isFinal, missingConsents, type CallEnd, type FailureCode, type InterviewState } from './interview/machine';
 export type { RecordingStatus } from './interview/recording';
@@ -32,4 +33,5 @@ export {
   type UploaderEvents,
   type UploaderOptions,
 } from './recorder/uploader';
+export { sleep } from './time';
 export type * from './types';

@@ -131,14 +131,23 @@ export interface Entry {
   segment: number;
   speaker: Speaker;
   text: string;
-  source: 'sideband' | 'browser';
+  /** `sideband`: heard on the runtime's own line. */
+  source: 'sideband' | 'browser' | (string & {});
+  /** Whether judgements may rest on it. Absent in older runtimes, where every entry that is shown counts. */
+  authoritative?: boolean;
+  /** Why it is in doubt; `null` or absent: it is not. */
+  doubt?: Doubt | null;
   status: 'final' | 'failed' | 'missing' | 'partial';
   interrupted: boolean;
   heard_ms: number | null;
   heard_text: string | null;
   commentary: boolean;
   at: Timestamp;
+  /** The time that the browser claimed, when it was too far off to be true; `at` is then the nearest that can be. */
+  claimed_at?: string | null;
 }
+
+export type Doubt = 'unclosed_gap' | 'deaf_line' | 'no_item' | 'no_call' | 'unconfirmed' | (string & {});
 
 export interface Evidence {
   /** `seq` of the transcript entry that was quoted. */
@@ -259,7 +268,15 @@ export interface ServerEvents {
     transcript_entries: number;
     summary: 'pending' | 'stored' | 'failed' | (string & {});
   };
-  error: { code: string; message: string; retryable: boolean; request_type: string | null };
+  error: {
+    code: string;
+    message: string;
+    /** `false`: sending the same again is of no use. */
+    retryable: boolean;
+    request_type: string | null;
+    /** Which `transcript_update` is meant. Older runtimes do not say. */
+    seq?: number | null;
+  };
   heartbeat_ack: object;
 }
 

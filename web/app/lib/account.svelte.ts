@@ -1,6 +1,8 @@
-import { createClient, type SupabaseClient } from '@supabase/supabase-js';
-import { ApiError, InterviewApi, type ClientConfig, type Me } from '../../sdk';
+import { AuthClient } from '@supabase/supabase-js';
+import { ApiError, Backoff, InterviewApi, isRetryable, sleep, type ClientConfig, type Me } from '../../sdk';
+import { AuthFetch } from './auth_fetch';
 import { explain } from './explain';
+import { Tokens } from './tokens';
 
 export interface SandboxInfo {
   notice: string;
@@ -13,41 +15,44 @@ export type AccountState =
   | { kind: 'signed_out' }
   | { kind: 'signed_in'; me: Me };
 
+type Auth = InstanceType<typeof AuthClient>;
+
 /** Who is using the page, and the clients that act in their name. */
 class Account {
   state = $state<AccountState>({ kind: 'loading' });
   config = $state<ClientConfig | null>(null);
   sandbox = $state<SandboxInfo | null>(null);
-  readonly api = new InterviewApi({ accessToken: () => this.#accessToken() });
-  #supabase: SupabaseClient | null = null;
+  readonly api = new InterviewApi({ accessToken: (refused) => this.#accessToken(refused) });
+  #client: { auth: Auth; tokens: Tokens; network: AuthFetch } | null = null;
+  #trying = new AbortController();
   readonly #tokenListeners = new Set<(token: string) => void>();
 
+  /** Goes on until the service answers: who reloads in an outage comes back without doing anything. */
   async start(): Promise<void> {
+    this.#trying.abort();
+    const trying = new AbortController();
+    this.#trying = trying;
     this.state = { kind: 'loading' };
-    try {
-      this.config = await this.api.config();
-    } catch (error) {
-      this.state = { kind: 'unavailable', message: explain(error) };
-      return;
-    }
-    if (this.config.sandbox) void this.#loadSandbox();
-    const { url, publishable_key: key } = this.config.supabase;
-    this.#supabase = createClient(url, key, {
-      auth: { flowType: 'pkce', storageKey: 'interview-account' },
-    });
-    this.#supabase.auth.onAuthStateChange((event, session) => {
-      if (event === 'TOKEN_REFRESHED' && session) {
-        for (const listener of this.#tokenListeners) listener(session.access_token);
+    const backoff = new Backoff({ baseMs: 1_000, capMs: 10_000 });
+    while (!trying.signal.aborted) {
+      try {
+        await this.#open();
+        await this.#identify();
+        return;
+      } catch (error) {
+        if (trying.signal.aborted) return;
+        if (isRefusal(error)) return;
+        this.state = { kind: 'unavailable', message: explain(error) };
+        if (!isRetryable(error)) return;
       }
-      if (event === 'SIGNED_OUT') this.state = { kind: 'signed_out' };
-    });
-    await this.#identify();
+      await sleep(backoff.next(), trying.signal).catch(() => undefined);
+    }
   }
 
   async signIn(email: string, password: string): Promise<void> {
     const { error } = await this.#auth.signInWithPassword({ email, password });
     if (error) throw error;
-    await this.#identify();
+    await this.#enter();
   }
 
   /** Sends a six-digit code. A code, not a link: mail scanners open links and so use them up. */
@@ -59,11 +64,12 @@ class Account {
   async verifyCode(email: string, token: string): Promise<void> {
     const { error } = await this.#auth.verifyOtp({ email, token, type: 'email' });
     if (error) throw error;
-    await this.#identify();
+    await this.#enter();
   }
 
   async signOut(): Promise<void> {
-    await this.#auth.signOut({ scope: 'local' });
+    this.#trying.abort();
+    await this.#client?.network.leave(() => this.#auth.signOut({ scope: 'local' }));
     this.state = { kind: 'signed_out' };
   }
 
@@ -72,30 +78,60 @@ class Account {
     return () => this.#tokenListeners.delete(listener);
   }
 
-  get #auth(): SupabaseClient['auth'] {
-    if (!this.#supabase) throw new Error('the account is not started');
-    return this.#supabase.auth;
+  get #auth(): Auth {
+    if (!this.#client) throw new Error('the account is not started');
+    return this.#client.auth;
   }
 
-  async #accessToken(): Promise<string | null> {
-    if (!this.#supabase) return null;
-    const { data } = await this.#supabase.auth.getSession();
-    return data.session?.access_token ?? null;
+  async #accessToken(refused?: string): Promise<string | null> {
+    const token = (await this.#client?.tokens.current(refused)) ?? null;
+    if (token === null && this.state.kind === 'signed_in') this.state = { kind: 'signed_out' };
+    return token;
+  }
+
+  async #open(): Promise<void> {
+    if (this.#client) return;
+    this.config = await this.api.config();
+    if (this.config.sandbox) void this.#loadSandbox();
+    const { url, publishable_key: key } = this.config.supabase;
+    const network = new AuthFetch();
+    const auth = new AuthClient({
+      url: new URL('auth/v1', url.endsWith('/') ? url : `${url}/`).href,
+      // The library replaces this very name by the session's token.
+      headers: { apikey: key, Authorization: `Bearer ${key}` },
+      storageKey: 'interview-account',
+      flowType: 'pkce',
+      fetch: network.fetch,
+    });
+    auth.onAuthStateChange((event, session) => {
+      if (event === 'TOKEN_REFRESHED' && session) {
+        for (const listener of this.#tokenListeners) listener(session.access_token);
+      }
+      if (event === 'SIGNED_OUT') this.state = { kind: 'signed_out' };
+    });
+    this.#client = { auth, tokens: new Tokens(auth), network };
+  }
+
+  /** After signing in: a refusal is for the form, an outage is waited for. */
+  async #enter(): Promise<void> {
+    try {
+      await this.#identify();
+    } catch (error) {
+      if (isRefusal(error)) throw error;
+      await this.start();
+    }
   }
 
   async #identify(): Promise<void> {
-    if ((await this.#accessToken()) === null) {
-      this.state = { kind: 'signed_out' };
-      return;
-    }
     try {
       this.state = { kind: 'signed_in', me: await this.api.me() };
     } catch (error) {
-      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
-        await this.signOut();
-        throw error;
+      if (error instanceof ApiError && error.code === 'signed_out') {
+        this.state = { kind: 'signed_out' };
+        return;
       }
-      this.state = { kind: 'unavailable', message: explain(error) };
+      if (isRefusal(error)) await this.signOut();
+      throw error;
     }
   }
 
@@ -107,6 +143,11 @@ class Account {
       // Only the shortcuts are missing then; signing in by hand still works.
     }
   }
+}
+
+/** The service knows who this is, and does not let them in. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof ApiError && (error.status === 401 || error.status === 403);
 }
 
 export const account = new Account();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ConnectionState, InterviewState, RecordingStatus } from '../../sdk';
-import { PATIENCE_MS, linkNotice, recordingNotice, recordingWord, whenBack, whileSilent } from './calm';
+import { PATIENCE_MS, linkNotice, recordingNotice, recordingWord, refusedNotice, whenBack, whileSilent } from './calm';
 
 const lost: InterviewState = { kind: 'reconnecting', since: 0, why: 'lost' };
 const rollover: InterviewState = { kind: 'reconnecting', since: 0, why: 'rollover' };
@@ -31,6 +31,14 @@ describe('the words of the room', () => {
     expect(linkNotice({ kind: 'idle' })).toBeNull();
     expect(linkNotice(waiting)).toContain('kept on this device');
     expect(linkNotice({ kind: 'connecting', attempt: 2 })).not.toBeNull();
+  });
+
+  it('do not ask anybody to go on when the interview is over', () => {
+    expect(refusedNotice('session_over')).toContain('already over');
+    expect(refusedNotice('session_over')).not.toContain('go on');
+    for (const code of ['message_invalid', 'transcript_full', 'seq_conflict', 'other']) {
+      expect(refusedNotice(code)).toContain('Please go on');
+    }
   });
 
   it('say when the recording was lost and when it is back, and nothing when all is well', () => {

@@ -50,6 +50,13 @@ export function linkNotice(link: ConnectionState): string | null {
 
 export const LINK_BACK = 'The connection is back. Nothing was lost.';
 
+/** Said once, however many words there are: the candidate can do nothing about it and should not worry. */
+export function refusedNotice(code: string): string {
+  return code === 'session_over'
+    ? 'Your last words came when the interview was already over, so they are not part of it.'
+    : 'A few words could not be added from this device. Please go on: what the interviewer’s own line hears is kept.';
+}
+
 /** One notice per change of the recording that a candidate should hear of. */
 export function recordingNotice(recording: RecordingStatus): string | null {
   switch (recording.kind) {

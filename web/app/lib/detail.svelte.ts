@@ -1,4 +1,13 @@
-import type { Entry, RecordingView, SessionView, SummaryView, Uuid } from '../../sdk';
+import {
+  Backoff,
+  isRetryable,
+  sleep,
+  type Entry,
+  type RecordingView,
+  type SessionView,
+  type SummaryView,
+  type Uuid,
+} from '../../sdk';
 import { account } from './account.svelte';
 import { explain } from './explain';
 import { isOver } from './format';
@@ -38,22 +47,32 @@ export class DetailModel {
   }
 
   async start(): Promise<void> {
-    try {
-      const { api } = account;
-      const [session, transcript] = await Promise.all([
-        api.session(this.#sessionId),
-        api.transcript(this.#sessionId),
-      ]);
-      this.session = session;
-      for (const entry of transcript.entries) this.#upsert(entry);
-    } catch (error) {
-      this.problem = explain(error);
-      return;
-    }
-    if (this.#abort.signal.aborted) return;
+    const { signal } = this.#abort;
+    const backoff = new Backoff({ baseMs: 1_000, capMs: 10_000 });
+    while (!(await this.#read())) await sleep(backoff.next(), signal).catch(() => undefined);
+    if (signal.aborted || this.session === null) return;
     // The stream is for the words; this catches what has no event of its own (summary, recording).
     this.#stopPolling = poll(4_000, () => this.#refresh());
     if (!this.over) void this.#follow();
+  }
+
+  /** `false`: it may succeed a little later. */
+  async #read(): Promise<boolean> {
+    if (this.#abort.signal.aborted) return true;
+    const { api } = account;
+    try {
+      const [session, transcript] = await Promise.all([
+        api.session(this.#sessionId),
+        api.transcript(this.#sessionId, 'witness'),
+      ]);
+      this.session = session;
+      for (const entry of transcript.entries) this.#upsert(entry);
+      this.problem = null;
+      return true;
+    } catch (error) {
+      this.problem = explain(error);
+      return !isRetryable(error);
+    }
   }
 
   stop(): void {
@@ -98,7 +117,7 @@ export class DetailModel {
     try {
       const session = await api.session(this.#sessionId);
       if (isOver(session.phase) && !this.#complete) {
-        for (const entry of (await api.transcript(this.#sessionId)).entries) this.#upsert(entry);
+        for (const entry of (await api.transcript(this.#sessionId, 'witness')).entries) this.#upsert(entry);
         this.#complete = true;
       }
       const { recording, summary } = session;

@@ -1,11 +1,13 @@
+import { isAuthRetryableFetchError } from '@supabase/supabase-js';
 import { ApiError, NetworkError } from '../../sdk';
 
 /** An error in words a person can act on. */
 export function explain(error: unknown): string {
-  if (error instanceof NetworkError) {
-    return error.kind === 'timeout'
-      ? 'The server took too long to answer. Please try again.'
-      : 'The server could not be reached. Please check your connection and try again.';
+  if (error instanceof NetworkError && error.kind === 'timeout') {
+    return 'The server took too long to answer. Please try again.';
+  }
+  if (error instanceof NetworkError || isAuthRetryableFetchError(error)) {
+    return 'The server could not be reached. Please check your connection and try again.';
   }
   if (error instanceof ApiError) {
     if (error.status === 401) return 'You are signed out. Please sign in again.';

@@ -3,8 +3,14 @@ import type { Assessment, EndReason, Phase, Recommendation, SessionView } from '
 const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
-export const formatDateTime = (value: string | null) => (value ? dateTime.format(new Date(value)) : '–');
-export const formatClock = (value: string) => clock.format(new Date(value));
+/** One time that nobody can read must not keep the page from being drawn. */
+function format(how: Intl.DateTimeFormat, value: string | null | undefined): string {
+  const at = Date.parse(value ?? '');
+  return Number.isNaN(at) ? '–' : how.format(at);
+}
+
+export const formatDateTime = (value: string | null | undefined) => format(dateTime, value);
+export const formatClock = (value: string | null | undefined) => format(clock, value);
 
 /** 75 → "1:15" */
 export function formatSeconds(seconds: number): string {

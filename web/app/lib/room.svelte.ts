@@ -29,6 +29,8 @@ export class Room {
   moved = $state(false);
   recording = $state.raw<RecordingStatus>({ kind: 'off' });
   degraded = $state.raw<ReadonlySet<string>>(new Set());
+  /** Why the runtime has refused words of this page for good, the first time it did. */
+  refused = $state<string | null>(null);
   remoteStream = $state.raw<MediaStream | null>(null);
   muted = $state(false);
   secondsLeft = $state<number | null>(null);
@@ -68,6 +70,7 @@ export class Room {
     sdk.on('link', (link) => (this.link = link));
     sdk.on('recording', (recording) => (this.recording = recording));
     sdk.on('degraded', (degraded) => (this.degraded = degraded));
+    sdk.on('refused', ({ code }) => (this.refused ??= code));
     sdk.on('remote_stream', (stream) => (this.remoteStream = stream));
     sdk.on('deadline', (deadline) => {
       this.#deadline = deadline;

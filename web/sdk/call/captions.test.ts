@@ -88,6 +88,15 @@ describe('Captions', () => {
     expect(captions.state.lines[0]).toMatchObject({ text: 'I have', settled: false, speaker: 'candidate' });
   });
 
+  it.each(['', '   ', null, undefined, 7])('keeps the words that came before a final of %j', (transcript) => {
+    captions.apply({ type: 'conversation.item.input_audio_transcription.delta', item_id: 'u1', delta: 'I agree with you ' });
+    const event = parseVoiceEvent(
+      JSON.stringify({ type: 'conversation.item.input_audio_transcription.completed', item_id: 'u1', transcript }),
+    );
+    expect(captions.apply(event as VoiceEvent)).toEqual(['u1']);
+    expect(captions.find('u1')).toMatchObject({ text: 'I agree with you', settled: true });
+  });
+
   it('marks an interruption in any order, also after the words were settled', () => {
     apply(
       { type: 'response.created', response: { id: 'r1', conversation_id: 'c1' } },

@@ -43,7 +43,7 @@ const MAX_SLOTS = 4_000;
  *
  * - The candidate's words arrive after the answer to them has begun, so lines are placed by
  *   `previous_item_id`, never by arrival.
- * - `completed` replaces what the deltas said. What the runtime says replaces both.
+ * - `completed` replaces what the deltas said, unless it says nothing. What the runtime says replaces both.
  */
 export class Captions {
   #slots: Slot[] = [];
@@ -120,7 +120,7 @@ export class Captions {
     slot.settled = entry.status !== 'partial';
     slot.failed = entry.status === 'failed' || entry.status === 'missing';
     slot.interrupted = entry.interrupted;
-    slot.text = entry.text.trim();
+    slot.text = entry.text?.trim() ?? '';
     const at = Date.parse(entry.at);
     if (!Number.isNaN(at)) slot.at = at;
     this.#placeBySeq(slot);
@@ -195,10 +195,13 @@ export class Captions {
     if (!slot.settled) slot.text = (slot.text + delta).trimStart();
   }
 
-  #settle(slot: Slot, text: string): string[] {
+  #settle(slot: Slot, text: unknown): string[] {
     const first = !slot.settled;
+    const words = typeof text === 'string' ? text.trim() : '';
     // The runtime has spoken: a late event of the data channel does not change its words.
-    if (slot.seq === null) slot.text = text.trim();
+    if (slot.seq === null && words !== '') slot.text = words;
+    // Words of deltas may end with the space before the next one.
+    slot.text = slot.text.trim();
     slot.settled = true;
     return first && slot.text !== '' ? [slot.key] : [];
   }

@@ -22,13 +22,13 @@ export type VoiceEvent =
   | { type: 'conversation.item.deleted'; item_id: string }
   | { type: 'conversation.item.truncated'; item_id: string; audio_end_ms?: number }
   | { type: 'conversation.item.input_audio_transcription.delta'; item_id: string; delta: string }
-  | { type: 'conversation.item.input_audio_transcription.completed'; item_id: string; transcript: string }
+  | { type: 'conversation.item.input_audio_transcription.completed'; item_id: string; transcript?: string | null }
   | { type: 'conversation.item.input_audio_transcription.failed'; item_id: string }
   | { type: 'response.created'; response: { id: string; conversation_id?: string | null } }
   | ({ type: 'response.output_audio_transcript.delta'; delta: string } & AiText)
-  | ({ type: 'response.output_audio_transcript.done'; transcript: string } & AiText)
+  | ({ type: 'response.output_audio_transcript.done'; transcript?: string | null } & AiText)
   | ({ type: 'response.output_text.delta'; delta: string } & AiText)
-  | ({ type: 'response.output_text.done'; text: string } & AiText)
+  | ({ type: 'response.output_text.done'; text?: string | null } & AiText)
   | {
       type: 'response.done';
       response: { id: string; status?: string | null; output?: VoiceItem[] | null };
@@ -37,7 +37,7 @@ export type VoiceEvent =
   | { type: 'output_audio_buffer.stopped'; response_id: string }
   | { type: 'output_audio_buffer.cleared'; response_id: string };
 
-/** The string (or object) fields without which an event of a type cannot be used. */
+/** The string (or object) fields without which an event of a type cannot be used. A final without words still ends its line. */
 const REQUIRED: Readonly<Record<VoiceEvent['type'], readonly string[]>> = {
   'input_audio_buffer.speech_started': ['item_id'],
   'input_audio_buffer.speech_stopped': [],
@@ -46,13 +46,13 @@ const REQUIRED: Readonly<Record<VoiceEvent['type'], readonly string[]>> = {
   'conversation.item.deleted': ['item_id'],
   'conversation.item.truncated': ['item_id'],
   'conversation.item.input_audio_transcription.delta': ['item_id', 'delta'],
-  'conversation.item.input_audio_transcription.completed': ['item_id', 'transcript'],
+  'conversation.item.input_audio_transcription.completed': ['item_id'],
   'conversation.item.input_audio_transcription.failed': ['item_id'],
   'response.created': ['response'],
   'response.output_audio_transcript.delta': ['item_id', 'response_id', 'delta'],
-  'response.output_audio_transcript.done': ['item_id', 'response_id', 'transcript'],
+  'response.output_audio_transcript.done': ['item_id', 'response_id'],
   'response.output_text.delta': ['item_id', 'response_id', 'delta'],
-  'response.output_text.done': ['item_id', 'response_id', 'text'],
+  'response.output_text.done': ['item_id', 'response_id'],
   'response.done': ['response'],
   'output_audio_buffer.started': ['response_id'],
   'output_audio_buffer.stopped': ['response_id'],

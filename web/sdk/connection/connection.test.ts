@@ -2,7 +2,7 @@ import 'fake-indexeddb/auto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError, NetworkError } from '../http/errors';
 import type { JoinInfo, RelayedEntry } from '../types';
-import { InterviewConnection, splitEntries, type ConnectionState } from './connection';
+import { InterviewConnection, type ConnectionState } from './connection';
 import { IndexedDbEntryStore, MemoryEntryStore, type EntryStore } from './entry_store';
 import { MAX_PENDING, Outbox } from './outbox';
 
@@ -209,6 +209,7 @@ describe('InterviewConnection', () => {
       load: () => Promise.reject(new Error('forbidden')),
       put: () => Promise.reject(new Error('forbidden')),
       acknowledge: () => Promise.reject(new Error('forbidden')),
+      remove: () => Promise.reject(new Error('forbidden')),
       replace: () => Promise.reject(new Error('forbidden')),
     };
     const { connection, last } = setUp({ store: forbidden });
@@ -379,7 +380,26 @@ describe('InterviewConnection', () => {
     expect(connection.unacknowledged).toBe(MAX_PENDING);
     last().receive({ type: 'transcript_ack', n: 2, seq: 1 });
     expect(connection.relay([entry('fits again')])).toBe(true);
-    expect(last().of('transcript_update').at(-1)?.['seq']).toBe(MAX_PENDING + 1);
+    expect(connection.unacknowledged).toBe(MAX_PENDING);
+  });
+
+  it('drops an update that the runtime will never take, says so, and goes on with the rest', async () => {
+    const store = new MemoryEntryStore();
+    const { connection, last } = setUp({ store });
+    const refused: unknown[] = [];
+    connection.on('refused', (each) => refused.push(each));
+    await connection.open();
+    last().ready();
+    for (const text of ['a', 'b', 'c']) connection.relay([entry(text)]);
+    const about = { type: 'error', message: '', request_type: 'transcript_update' };
+    last().receive({ ...about, n: 2, code: 'message_invalid', retryable: false, seq: 2 });
+    last().receive({ ...about, n: 3, code: 'sdp_invalid', retryable: false, request_type: 'sdp_offer', seq: null });
+    expect(refused).toEqual([{ seq: 2, code: 'message_invalid', entries: [entry('b')] }]);
+    expect(connection.unacknowledged).toBe(2);
+    last().receive({ type: 'transcript_ack', n: 4, seq: 3 });
+    expect(connection.unacknowledged).toBe(0);
+    await connection.stored();
+    expect(await store.load('s1')).toEqual([]);
   });
 
   it('stays away when a newer window took over', async () => {
@@ -456,19 +476,5 @@ describe('Outbox', () => {
     expect(outbox.add([long])).toBeNull();
     outbox.acknowledge(1);
     expect(outbox.add([long])).toMatchObject({ seq: 3 });
-  });
-});
-
-describe('splitEntries', () => {
-  it('respects the number of entries and the size of a frame', () => {
-    const entries = Array.from({ length: 7 }, (_, index) => entry(`${index}`.repeat(10)));
-    const byCount = splitEntries(entries, { max_frame_bytes: 65_536, max_entries: 3 });
-    expect(byCount.map((batch) => batch.length)).toEqual([3, 3, 1]);
-    const limits = { max_frame_bytes: 700, max_entries: 100 };
-    for (const batch of splitEntries(entries, limits)) {
-      const frame = JSON.stringify({ type: 'transcript_update', seq: 123_456, entries: batch });
-      expect(new TextEncoder().encode(frame).length).toBeLessThanOrEqual(limits.max_frame_bytes);
-    }
-    expect(splitEntries(entries, limits).flat()).toEqual(entries);
   });
 });

@@ -14,6 +14,7 @@ import { closeAction, stopReason, type StopReason } from './close_codes';
 import type { EntryStore } from './entry_store';
 import { LinkWatch } from './link_watch';
 import { Outbox } from './outbox';
+import { Relay, isAboutUpdates, type Refused } from './relay';
 
 export type ConnectionState =
   | { kind: 'idle' }
@@ -32,6 +33,8 @@ export type ConnectionEvents = {
   resumed: { moved: boolean };
   /** The outbox is full: these entries are not kept. What the runtime itself has heard is not concerned. */
   overflow: { entries: number };
+  /** The runtime will never take this update; it is not kept any more and the others go on. */
+  refused: Refused;
 } & ServerEvents;
 
 export interface ConnectionOptions {
@@ -49,9 +52,6 @@ export interface ConnectionOptions {
   /** How long a link that is doubted may take to answer. */
   probeTimeoutMs?: number;
 }
-
-/** UTF-8 bytes that JSON needs around the entries of a `transcript_update`. */
-const ENVELOPE_BYTES = 256;
 
 /** A link that stood for so long was a good one. */
 const STEADY_MS = 5_000;
@@ -71,17 +71,17 @@ const NORMAL_CLOSURE = 1000;
 export class InterviewConnection extends Emitter<ConnectionEvents> {
   readonly #options: Required<Omit<ConnectionOptions, 'store'>>;
   readonly #outbox: Outbox;
+  readonly #relay: Relay;
   readonly #backoff: Backoff;
   readonly #link: LinkWatch;
   #state: ConnectionState = { kind: 'idle' };
   #socket: WebSocket | null = null;
   #joinInfo: JoinInfo | null = null;
   #abort = new AbortController();
-  #timers: Partial<Record<'retry' | 'ready' | 'ack', ReturnType<typeof setTimeout>>> = {};
+  #timers: Partial<Record<'retry' | 'ready', ReturnType<typeof setTimeout>>> = {};
   /** Where `resume` starts from: the last event that was seen in order. */
   #lastEvent = 0;
   #latestEvent = 0;
-  #limits = { max_frame_bytes: 64 * 1024, max_entries: 50 };
   #ticketRefusals = 0;
   #restarts = 0;
   #readyAt: number | null = null;
@@ -103,6 +103,14 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       sessionId: options.sessionId,
       ...(options.store ? { store: options.store } : {}),
       onStoreFailure: (error) => this.emit('store_failure', error),
+    });
+    this.#relay = new Relay({
+      outbox: this.#outbox,
+      send: (update) => this.send({ type: 'transcript_update', ...update }),
+      onRefused: (refused) => this.emit('refused', refused),
+      onOverflow: (count) => this.emit('overflow', { entries: count }),
+      ackTimeoutMs: this.#options.ackTimeoutMs,
+      random: this.#options.random,
     });
     this.#backoff = new Backoff({
       ...this.#options.backoff,
@@ -160,18 +168,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
 
   /** Hands entries over for storage. They are kept until acknowledged, whatever happens to the link. */
   relay(entries: RelayedEntry[]): boolean {
-    let kept = true;
-    for (const batch of splitEntries(entries, this.#limits)) {
-      const update = this.#outbox.add(batch);
-      if (update === null) {
-        kept = false;
-        this.emit('overflow', { entries: batch.length });
-      }
-      else if (this.#state.kind === 'ready') this.send({ type: 'transcript_update', ...update });
-    }
-    // What waits longest decides: new updates must not put off the repetition of older ones.
-    if (this.#timers.ack === undefined) this.#armAckTimer();
-    return kept;
+    return this.#relay.add(entries);
   }
 
   /** Something beside this link has failed: makes sure within seconds that the link still carries. */
@@ -238,10 +235,8 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       this.#lastEvent = Math.max(this.#lastEvent, message.n);
       this.#latestEvent = Math.max(this.#latestEvent, message.n);
     }
-    if (message.type === 'transcript_ack') {
-      this.#outbox.acknowledge(message.seq);
-      this.#armAckTimer();
-    }
+    if (message.type === 'transcript_ack') this.#relay.acknowledge(message.seq);
+    if (message.type === 'error' && isAboutUpdates(message)) this.#relay.refuse(message);
     // Types this client does not know have no listeners, so they fall through without harm.
     this.emit(message.type as ServerEventName, message as never);
   }
@@ -250,9 +245,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     clearTimeout(this.#timers.ready);
     this.#ticketRefusals = 0;
     this.#readyAt = performance.now();
-    this.#limits = { ...this.#limits, ...ready.limits };
     this.#link.start(ready.heartbeat_interval_ms);
-    this.#outbox.synchronise(ready.acked_seq);
     if (ready.n !== undefined) {
       // A server that has lost its memory counts from one again: then everything it has is news.
       if (ready.n <= this.#lastEvent) this.#lastEvent = 0;
@@ -263,19 +256,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     this.#setState({ kind: 'ready' });
     if (before !== null) this.emit('resumed', { moved: before !== this.#process });
     if (this.#lastEvent > 0 || ready.greeted) this.send({ type: 'resume', last_event: this.#lastEvent });
-    this.#resendPending();
-  }
-
-  #resendPending(): void {
-    for (const update of this.#outbox.pending) this.send({ type: 'transcript_update', ...update });
-    this.#armAckTimer();
-  }
-
-  #armAckTimer(): void {
-    clearTimeout(this.#timers.ack);
-    delete this.#timers.ack;
-    if (this.#outbox.pending.length === 0 || this.#state.kind !== 'ready') return;
-    this.#timers.ack = setTimeout(() => this.#resendPending(), this.#options.ackTimeoutMs);
+    this.#relay.start(ready.acked_seq, ready.limits);
   }
 
   #onClose(code: number, detail: string): void {
@@ -324,8 +305,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
 
   #forgetSocket(): void {
     clearTimeout(this.#timers.ready);
-    clearTimeout(this.#timers.ack);
-    delete this.#timers.ack;
+    this.#relay.stop();
     this.#link.stop();
     this.#socket = null;
   }
@@ -345,27 +325,4 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     this.#state = state;
     this.emit('state', state as never);
   }
-}
-
-/** Cuts entries into batches that respect the server's limits on entries and on bytes per frame. */
-export function splitEntries(
-  entries: RelayedEntry[],
-  limits: { max_frame_bytes: number; max_entries: number },
-): RelayedEntry[][] {
-  const budget = limits.max_frame_bytes - ENVELOPE_BYTES;
-  const encoder = new TextEncoder();
-  const batches: RelayedEntry[][] = [];
-  let bytes = 0;
-  for (const entry of entries) {
-    const size = encoder.encode(JSON.stringify(entry)).length + 1;
-    const current = batches.at(-1);
-    if (current && current.length < limits.max_entries && bytes + size <= budget) {
-      current.push(entry);
-      bytes += size;
-    } else {
-      batches.push([entry]);
-      bytes = size;
-    }
-  }
-  return batches;
 }

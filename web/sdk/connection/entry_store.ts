@@ -13,6 +13,8 @@ export interface EntryStore {
   put(sessionId: Uuid, update: PendingUpdate): Promise<void>;
   /** Forgets everything up to and including `seq`. */
   acknowledge(sessionId: Uuid, seq: number): Promise<void>;
+  /** Forgets this one, which was refused for good. */
+  remove(sessionId: Uuid, seq: number): Promise<void>;
   /** Replaces all that is stored for the session (used when updates had to be numbered again). */
   replace(sessionId: Uuid, updates: PendingUpdate[]): Promise<void>;
 }
@@ -31,6 +33,10 @@ export class MemoryEntryStore implements EntryStore {
   async acknowledge(sessionId: Uuid, seq: number): Promise<void> {
     const session = this.#session(sessionId);
     for (const key of session.keys()) if (key <= seq) session.delete(key);
+  }
+
+  async remove(sessionId: Uuid, seq: number): Promise<void> {
+    this.#session(sessionId).delete(seq);
   }
 
   async replace(sessionId: Uuid, updates: PendingUpdate[]): Promise<void> {
@@ -75,6 +81,10 @@ export class IndexedDbEntryStore implements EntryStore {
 
   async acknowledge(sessionId: Uuid, seq: number): Promise<void> {
     await (await this.#database).delete('pending_updates', rangeUpTo(sessionId, seq));
+  }
+
+  async remove(sessionId: Uuid, seq: number): Promise<void> {
+    await (await this.#database).delete('pending_updates', [sessionId, seq]);
   }
 
   async replace(sessionId: Uuid, updates: PendingUpdate[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { RelayedEntry, Uuid } from '../types';
+import { cleanEntry } from './clean';
 import { MemoryEntryStore, type EntryStore, type PendingUpdate } from './entry_store';
 
 /** More unacknowledged updates than any interview can produce; a bound all the same. */
@@ -52,7 +53,9 @@ export class Outbox {
   /** Reads what an earlier page left behind. Call once, before the first connection. */
   async load(): Promise<void> {
     try {
-      this.#pending = await this.#store.load(this.#sessionId);
+      const left = await this.#store.load(this.#sessionId);
+      // An older version of this page may have left what is refused today.
+      this.#pending = left.map(({ seq, entries }) => ({ seq, entries: entries.map(cleanEntry) }));
     } catch (error) {
       this.#fallBack(error);
     }
@@ -96,6 +99,16 @@ export class Outbox {
     this.#pending = this.#pending.filter((update) => update.seq > seq);
     this.#bytes = sizeOf(this.#pending);
     this.#write(() => this.#store.acknowledge(this.#sessionId, seq));
+  }
+
+  /** Takes an update out that will never be accepted. The others keep their numbers. */
+  remove(seq: number): PendingUpdate | null {
+    const update = this.#pending.find((each) => each.seq === seq);
+    if (!update) return null;
+    this.#pending = this.#pending.filter((each) => each !== update);
+    this.#bytes -= sizeOf([update]);
+    this.#write(() => this.#store.remove(this.#sessionId, seq));
+    return update;
   }
 
   /** Resolves when everything so far has reached the store. */

@@ -15,14 +15,19 @@ import type {
   SummaryView,
   Uuid,
 } from '../types';
-import { ApiError, NetworkError, readProblem } from './errors';
+import { ApiError, NetworkError, readProblem, signedOut } from './errors';
 import { readSse } from './sse';
 
 export interface InterviewApiOptions {
   /** Origin of the tenant's gateway. Empty means "the page's own origin". */
   baseUrl?: string;
-  /** Called before each request, so that a refreshed token is picked up. */
-  accessToken?: () => Promise<string | null> | string | null;
+  /**
+   * Called before each request, so that a refreshed token is picked up. `null`: nobody is signed in, and nothing is
+   * sent. When it rejects, or takes too long, the token cannot be had at the moment: that is a `NetworkError`.
+   * `refused` is the token that was just answered with 401; a different one is tried once. Without this function
+   * requests go out as they are.
+   */
+  accessToken?: (refused?: string) => Promise<string | null> | string | null;
   fetch?: typeof fetch;
   /** Deadline of one call, from sending to the end of the answer. */
   timeoutMs?: number;
@@ -43,24 +48,26 @@ interface CallOptions {
   body?: unknown;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
+  /** Needs no token. */
+  open?: boolean;
 }
 
 /** The HTTP side of the interview service. Every failure is an `ApiError` or a `NetworkError`. */
 export class InterviewApi {
   readonly #baseUrl: string;
-  readonly #accessToken: () => Promise<string | null> | string | null;
+  readonly #accessToken: InterviewApiOptions['accessToken'];
   readonly #fetch: typeof fetch;
   readonly #timeoutMs: number;
 
   constructor(options: InterviewApiOptions = {}) {
     this.#baseUrl = (options.baseUrl ?? '').replace(/\/$/, '');
-    this.#accessToken = options.accessToken ?? (() => null);
+    this.#accessToken = options.accessToken;
     this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
     this.#timeoutMs = options.timeoutMs ?? 20_000;
   }
 
   config(): Promise<ClientConfig> {
-    return this.#json('/api/config');
+    return this.#json('/api/config', { open: true });
   }
 
   me(): Promise<Me> {
@@ -113,8 +120,9 @@ export class InterviewApi {
     return this.#json(`${sessionPath(sessionId)}/end`, { method: 'POST' });
   }
 
-  transcript(sessionId: Uuid): Promise<{ entries: Entry[] }> {
-    return this.#json(`${sessionPath(sessionId)}/transcript`);
+  /** `witness`: also what only the browser told and no judgement rests on. */
+  transcript(sessionId: Uuid, include?: 'witness'): Promise<{ entries: Entry[] }> {
+    return this.#json(`${sessionPath(sessionId)}/transcript${include ? `?include=${include}` : ''}`);
   }
 
   /** The transcript as a file for people (`text`) or for a video player (`vtt`). */
@@ -180,8 +188,34 @@ export class InterviewApi {
   }
 
   async #send(path: string, options: CallOptions): Promise<Response> {
+    const token = options.open ? null : await this.#token();
+    let response = await this.#attempt(path, options, token);
+    if (response.status === 401 && token !== null) {
+      const renewed = await this.#token(token);
+      if (renewed !== token) {
+        void response.body?.cancel();
+        response = await this.#attempt(path, options, renewed);
+      }
+    }
+    if (!response.ok) throw await readProblem(response);
+    return response;
+  }
+
+  /** The token to send; `null` when this client was made without any. No request that needs one goes out without. */
+  async #token(refused?: string): Promise<string | null> {
+    if (!this.#accessToken) return null;
+    let token: string | null;
+    try {
+      token = await withDeadline(Promise.resolve(this.#accessToken(refused)), this.#timeoutMs, 'a token');
+    } catch (error) {
+      throw error instanceof ApiError ? error : asNetworkError(error, undefined);
+    }
+    if (!token) throw signedOut();
+    return token;
+  }
+
+  async #attempt(path: string, options: CallOptions, token: string | null): Promise<Response> {
     const headers = new Headers({ accept: 'application/json', ...options.headers });
-    const token = await this.#accessToken();
     if (token) headers.set('authorization', `Bearer ${token}`);
     const init: RequestInit = { method: options.method ?? 'GET', headers };
     if (options.body !== undefined) {
@@ -195,16 +229,13 @@ export class InterviewApi {
       this.#timeoutMs,
     );
     init.signal = options.signal ? AbortSignal.any([options.signal, deadline.signal]) : deadline.signal;
-    let response: Response;
     try {
-      response = await this.#fetch(this.#baseUrl + path, init);
+      return await this.#fetch(this.#baseUrl + path, init);
     } catch (error) {
       throw asNetworkError(error, options.signal);
     } finally {
       clearTimeout(timer);
     }
-    if (!response.ok) throw await readProblem(response);
-    return response;
   }
 }
 

@@ -57,6 +57,18 @@ export function isRetryable(error: unknown): boolean {
   return (error instanceof ApiError || error instanceof NetworkError) && error.retryable;
 }
 
+/** Nobody is signed in, so there was no use in asking. */
+export function signedOut(): ApiError {
+  return new ApiError({
+    type: 'about:blank',
+    title: 'sign in first',
+    status: 401,
+    code: 'signed_out',
+    detail: null,
+    request_id: null,
+  });
+}
+
 /** Reads an error answer. Bodies that are no problem document (a proxy's HTML page) still give a typed error. */
 export async function readProblem(response: Response): Promise<ApiError> {
   const fallback: Problem = {
@@ -88,7 +100,8 @@ function pickStrings(body: Record<string, unknown>): Partial<Problem> {
   return picked;
 }
 
-function retryAfter(value: string | null): number | null {
+/** Milliseconds that a `Retry-After` header asks for. */
+export function retryAfter(value: string | null): number | null {
   if (value === null) return null;
   const seconds = Number(value);
   if (Number.isFinite(seconds)) return Math.max(0, seconds * 1000);

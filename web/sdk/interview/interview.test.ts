@@ -301,6 +301,23 @@ describe('Interview', () => {
     });
   });
 
+  it('says which words the runtime will not take, and goes on without them', async () => {
+    const { interview, live, socket, call, flush } = setUp();
+    const refused: string[] = [];
+    interview.on('refused', ({ code, entries }) => refused.push(`${code} ${entries[0]?.text}`));
+    await live();
+    const say = (item_id: string, transcript: string) =>
+      call().emit('voice', { type: 'conversation.item.input_audio_transcription.completed', item_id, transcript });
+    say('u1', 'half \ud83d');
+    socket().receive({ type: 'error', code: 'transcript_full', message: '', retryable: false, request_type: 'transcript_update', seq: 1 });
+    say('u1', 'half \ud83d');
+    say('u2', 'and more');
+    await flush();
+    expect(refused).toEqual(['transcript_full half \ufffd']);
+    expect(socket().of('transcript_update').map(({ seq }) => seq)).toEqual([1, 2]);
+    expect(interview.state.kind).toBe('live');
+  });
+
   it('ends on the wish of the candidate, again after a reconnect, and reports the recording', async () => {
     const { live, interview, socket, microphone, recorders, ready, flush } = setUp();
     await live();

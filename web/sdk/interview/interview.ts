@@ -3,6 +3,7 @@ import { Captions, type CaptionsState } from '../call/captions';
 import type { VoiceEvent } from '../call/voice_events';
 import { InterviewConnection, type ConnectionOptions, type ConnectionState } from '../connection/connection';
 import type { EntryStore } from '../connection/entry_store';
+import type { Refused } from '../connection/relay';
 import { Emitter } from '../emitter';
 import { Mixer, type Levels } from '../recorder/mixer';
 import type { Recorder, RecorderOptions } from '../recorder/recorder';
@@ -25,6 +26,8 @@ export type InterviewEvents = {
   deadline: number;
   /** What the runtime cannot do at the moment, for example `storage`. */
   degraded: ReadonlySet<string>;
+  /** The runtime will never take these words from this page. What it heard itself is not concerned. */
+  refused: Refused;
   remote_stream: MediaStream;
 };
 
@@ -209,6 +212,7 @@ export class Interview extends Emitter<InterviewEvents> {
     const connection = this.#connection;
     connection.on('state', (state) => this.#onLink(state));
     connection.on('resumed', (resumed) => this.emit('resumed', resumed));
+    connection.on('refused', (refused) => this.emit('refused', refused));
     connection.on('session_ready', (ready) => void this.#onReady(ready));
     connection.on('consent_recorded', () => void this.#onConsented());
     connection.on('sdp_answer', ({ sdp }) => {

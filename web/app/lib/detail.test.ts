@@ -1,0 +1,50 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ApiError, NetworkError, type Entry, type SessionView } from '../../sdk';
+import { account } from './account.svelte';
+import { DetailModel } from './detail.svelte';
+
+const session = { session_id: 's1', phase: 'completed', summary: { status: 'none' }, recording: { state: 'none' } } as SessionView;
+const entry = { seq: 1, text: 'hello', source: 'browser', authoritative: false, doubt: 'no_call' } as Entry;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  vi.stubGlobal('document', { hidden: true, addEventListener: () => undefined, removeEventListener: () => undefined });
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+describe('one interview in the console', () => {
+  it('comes back by itself, and asks for what only the browser told', async () => {
+    const read = vi.spyOn(account.api, 'session').mockRejectedValue(new NetworkError('unreachable'));
+    const words = vi.spyOn(account.api, 'transcript').mockResolvedValue({ entries: [entry] });
+    const model = new DetailModel('s1');
+    void model.start();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(model.problem).toContain('could not be reached');
+    expect(read.mock.calls.length).toBeLessThan(10);
+    read.mockResolvedValue(session);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect([model.problem, model.session, model.entries]).toEqual([null, session, [entry]]);
+    expect(words).toHaveBeenCalledWith('s1', 'witness');
+    model.stop();
+  });
+
+  it('does not insist when it is refused, nor after the page was left', async () => {
+    const problem = { type: '', title: 'no', status: 404, code: 'not_found', detail: null, request_id: null };
+    const read = vi.spyOn(account.api, 'session').mockRejectedValue(new ApiError(problem));
+    vi.spyOn(account.api, 'transcript').mockResolvedValue({ entries: [] });
+    await new DetailModel('s1').start();
+    expect(read).toHaveBeenCalledTimes(1);
+    read.mockRejectedValue(new NetworkError('timeout'));
+    const left = new DetailModel('s1');
+    void left.start();
+    await vi.advanceTimersByTimeAsync(0);
+    left.stop();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(read).toHaveBeenCalledTimes(2);
+  });
+});
