@@ -80,6 +80,11 @@ fn struck(around: &Surroundings, child: &str) {
 
 /// Run one interview to its end, in virtual time.
 pub fn simulate(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
+    simulate_plan(seed, Plan::draw(seed), mutant, keep_lines)
+}
+
+/// As [`simulate`], with what will happen given: the seed is for all other dice.
+pub fn simulate_plan(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
     // The dice of the runtime's own backoff are this thread's.
     fastrand::seed(seed);
     PANICS.with_borrow_mut(Vec::clear);
@@ -88,7 +93,7 @@ pub fn simulate(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome 
     #[cfg(tokio_unstable)]
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
     match builder.build() {
-        Ok(runtime) => runtime.block_on(direct(seed, mutant, keep_lines)),
+        Ok(runtime) => runtime.block_on(direct(seed, plan, mutant, keep_lines)),
         Err(error) => Outcome {
             seed,
             violations: vec![format!("no runtime: {error}")],
@@ -153,8 +158,7 @@ struct Director {
     told: BTreeMap<u32, Instant>,
 }
 
-async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
-    let plan = Plan::draw(seed);
+async fn direct(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
     let born = Instant::now();
     let (strike, mut strikes) = mpsc::unbounded_channel();
     let (exit, mut exits) = mpsc::unbounded_channel();

@@ -313,6 +313,11 @@ impl Process {
         ready.store(false, Ordering::Relaxed);
         drop(heart);
         let deadline = deadline.unwrap_or_else(|| Deadline::after(self.config.session.shutdown_timeout()));
+        // Whoever takes up may still learn the words of what is unfinished, if it keeps its place. Here, for
+        // there may be no tree left to do it: the root crashed, and we were told to stop before the next.
+        if matches!(exit, Exit::Interrupted | Exit::Failed) && !planted!(self.journal, PlacesLostAtShutdown) {
+            self.journal.close_transcript();
+        }
         self.last_flush(deadline.flush).await;
         // A tree that takes up an end which only the journal knows finishes before that is stored:
         // then the interview is not over, and the machine starts us again.

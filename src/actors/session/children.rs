@@ -143,10 +143,6 @@ impl SessionState {
         if let (TreeEnd::Exhausted(_), Some(writer)) = (end, &self.writer) {
             writer.stop(None);
         }
-        if matches!(end, TreeEnd::Interrupted | TreeEnd::Exhausted(_)) && !planted!(self.journal, PlacesLostAtShutdown) {
-            // What is unfinished keeps its place; whoever takes up may still learn its words.
-            self.journal.close_transcript();
-        }
         // A stop by the machine is in a hurry; an interview that is over is not.
         let hurry = (end == TreeEnd::Interrupted).then(|| self.config.session.shutdown_timeout().mul_f64(TREE_SHARE));
         self.supervision.stop_all(hurry).await;

@@ -567,3 +567,17 @@ fn what_the_browser_told_without_a_place_stays_before_what_came_later() {
     assert_eq!(slots[2], (note.key.as_str(), note.position), "{slots:?}");
     assert!(slots.windows(2).all(|pair| pair[0].1 < pair[1].1), "each has a place of its own: {slots:?}");
 }
+
+#[test]
+fn what_was_unfinished_when_a_process_left_keeps_its_place_for_what_the_browser_tells_the_next() {
+    let (mut transcript, now) = heard();
+    // The answer has its words, what it answers has not.
+    for event in turn(1, None).iter().filter(|event| !matches!(event, VoiceEvent::CandidateSettled { .. })) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost(now);
+    transcript.close();
+    let mut next = Transcript::restore(transcript.entries()).taken_over();
+    next.witness(witness("w1", Some("u1"), "I said 1."), now).expect("stored");
+    assert_eq!(texts(&next), ["I said 1.", "answer 1."]);
+}
