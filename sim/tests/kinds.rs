@@ -1,7 +1,8 @@
 //! What the seeds of campaigns found, each kind drawn by hand: a seed means something else tomorrow.
 
-use interview_sim::plan::{Action, Plan};
+use interview_sim::plan::{Action, Ending, Plan};
 use interview_sim::run::{Outcome, simulate_plan, watch_panics};
+use interview_sim::world::Point;
 use std::time::Duration;
 
 const NOTHING: &[String] = &[];
@@ -12,6 +13,14 @@ fn simulate(seed: u64, plan: Plan) -> Outcome {
     let outcome = simulate_plan(seed, plan, None, true);
     drop(std::panic::take_hook());
     outcome
+}
+
+/// A minute in which nothing happens but this.
+fn minute(at: &[(u64, Action)], on: &[(Point, u64, Action)]) -> Plan {
+    let ending = Ending::Candidate { twice: false, forged: false };
+    let mut plan = Plan { at: vec![(Duration::from_mins(1), Action::End(ending))], on: on.to_vec(), ending, ..Plan::draw(0) };
+    plan.at.extend(at.iter().map(|(second, action)| (Duration::from_secs(*second), action.clone())));
+    plan
 }
 
 /// The first moment at which the answer has its words and the words that it answers are still awaited.
@@ -42,4 +51,12 @@ fn told_to_stop_while_no_tree_stands_a_process_keeps_the_place_of_what_is_unfini
         assert_eq!(simulate(seed, plan).violations, NOTHING, "seed {seed}");
     }
     assert!(struck > 10, "{struck}");
+}
+
+#[test]
+fn a_call_that_a_process_could_not_write_down_before_it_stopped_ends_with_it() {
+    let read_only = Action::DatabaseReadOnly { lasts: Duration::from_secs(25) };
+    let outcome = simulate(0, minute(&[(20, Action::Sigterm)], &[(Point::CallOpened, 1, read_only)]));
+    let hung_up = outcome.lines.iter().any(|line| line.contains("process 1 hangs up rtc_0"));
+    assert!(hung_up && outcome.violations == NOTHING, "{:#?}", outcome.lines);
 }

@@ -39,7 +39,8 @@ mod calls;
 mod intrusions;
 mod line;
 
-use calls::{hang_up, open_call};
+pub use calls::hang_up;
+use calls::open_call;
 use line::LineTask;
 
 pub struct ControlChannel;

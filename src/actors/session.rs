@@ -326,10 +326,7 @@ impl Actor for Session {
                     state.decide(Event::AllStored, &myself).await;
                 }
             }
-            SessionMsg::Fenced => {
-                state.leave_call();
-                state.end_tree(TreeEnd::Fenced, &myself).await;
-            }
+            SessionMsg::Fenced => state.end_tree(TreeEnd::Fenced, &myself).await,
             SessionMsg::RecordingSettled => state.decide(Event::RecordingSettled, &myself).await,
             SessionMsg::Summarized(summary) => state.summarized(*summary, &myself).await,
             SessionMsg::TimerDue { timer, armed } => {

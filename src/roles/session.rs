@@ -8,6 +8,7 @@ use super::gauges::observe;
 use super::standby::{Assigned, Stop};
 use super::{Exit, LINGER, stop_signal};
 use crate::actors::TaskGuard;
+use crate::actors::control_channel::hang_up;
 use crate::actors::journal::Journal;
 use crate::actors::session::{Session, SessionArgs, SessionMsg, TREE_SHARE, TreeEnd};
 use crate::actors::transcript_writer::set_aside;
@@ -319,6 +320,7 @@ impl Process {
             self.journal.close_transcript();
         }
         self.last_flush(deadline.flush).await;
+        let _ = tokio::time::timeout_at(deadline.exit, self.leave_calls()).await;
         // A tree that takes up an end which only the journal knows finishes before that is stored:
         // then the interview is not over, and the machine starts us again.
         let exit = if finished && self.journal.backlog().0 > 0 { Exit::Failed } else { exit };
@@ -416,6 +418,19 @@ impl Process {
                 records = self.journal.backlog().0,
                 "the last flush did not finish in time"
             );
+        }
+    }
+}
+
+impl Process {
+    /// Whoever takes up, or holds the interview already, cannot know of a call that we could not write
+    /// down: it ends with us, else the candidate talks on in it and nobody hears.
+    async fn leave_calls(&self) {
+        let unstored = self.journal.batch(usize::MAX).map_or_else(Vec::new, |batch| batch.records);
+        for record in unstored {
+            if let Record::Call { call: Some(call), .. } = record {
+                hang_up(&*self.outside.integrations.voice, &call).await;
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) async fn open_call(
 }
 
 /// True when the call is known to be over.
-pub(super) async fn hang_up(voice: &dyn VoiceProvider, call: &CallId) -> bool {
+pub async fn hang_up(voice: &dyn VoiceProvider, call: &CallId) -> bool {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
     for _ in 0..3 {
         match voice.hang_up(call).await {

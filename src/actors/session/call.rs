@@ -102,16 +102,6 @@ impl SessionState {
         }
     }
 
-    /// Another process holds the interview, and the call as far as it can know of it: one that we
-    /// could not write down ends with us.
-    pub(super) fn leave_call(&self) {
-        let unstored = self.journal.batch(usize::MAX).map_or_else(Vec::new, |batch| batch.records);
-        let of_call = |record: &Record| matches!(record, Record::Call { call, .. } if *call == self.call);
-        if self.call.is_some() && unstored.iter().any(of_call) {
-            self.to_control(ControlChannelMsg::HangUp { call: self.call.clone() });
-        }
-    }
-
     pub(super) async fn hung_up(&mut self, call: &CallId, ended: bool, myself: &ActorRef<SessionMsg>) {
         self.hanging_up.retain(|known| known != call);
         if ended && self.call.is_none() && self.hanging_up.is_empty() {
