@@ -50,6 +50,7 @@ pub enum Deed {
 struct Update {
     seq: u64,
     entries: Vec<Value>,
+    sent: bool,
 }
 
 /// The key of an entry that names no item.
@@ -294,9 +295,6 @@ impl Page {
         }
         if now >= self.resend_at {
             self.check_patience();
-            let late =
-                self.kept.lock().pending.iter().flat_map(|update| &update.entries).filter_map(note_key).collect::<Vec<_>>();
-            self.around.book.lock().late_notes.extend(late);
             self.resend_pending().await;
         }
         if let Media::Coming { call, at } = &self.media
@@ -555,7 +553,7 @@ impl Page {
     async fn relay(&mut self, entry: Value) {
         let update = {
             let mut kept = self.kept.lock();
-            let update = Update { seq: kept.next_seq, entries: vec![entry] };
+            let update = Update { seq: kept.next_seq, entries: vec![entry], sent: self.ready };
             kept.next_seq += 1;
             kept.pending.push(update.clone());
             update
@@ -570,6 +568,11 @@ impl Page {
 
     async fn resend_pending(&mut self) {
         let pending = self.kept.lock().pending.clone();
+        // One that was lost comes behind those that were sent after it, and may be there already.
+        let last_sent = pending.iter().rposition(|update| update.sent).unwrap_or(0);
+        let late = pending[..last_sent].iter().flat_map(|update| &update.entries).filter_map(note_key);
+        self.around.book.lock().late_notes.extend(late);
+        self.kept.lock().pending.iter_mut().for_each(|update| update.sent = true);
         for update in pending {
             if !self.send(json!({"type": "transcript_update", "seq": update.seq, "entries": update.entries})).await {
                 return;
@@ -584,7 +587,6 @@ impl Page {
     }
 
     fn acknowledge(&mut self, seq: u64) {
-        self.resent = 0;
         let mut kept = self.kept.lock();
         if seq < kept.acked {
             let what = format!("page {} was told {seq} after {}", self.name, kept.acked);
@@ -598,7 +600,11 @@ impl Page {
         for entry in acked.iter().flat_map(|update| &update.entries) {
             self.is_acked(entry);
         }
-        self.arm_resend();
+        // What closes nothing does not put off the repetition of what waits.
+        if !acked.is_empty() {
+            self.resent = 0;
+            self.arm_resend();
+        }
     }
 
     /// The moment of truth: acknowledged means that it is in the database now.

@@ -1,5 +1,6 @@
 //! What the seeds of campaigns found, each kind drawn by hand: a seed means something else tomorrow.
 
+use interview_runtime::actors::tree::Child;
 use interview_sim::plan::{Action, Ending, Plan};
 use interview_sim::run::{Outcome, simulate_plan, watch_panics};
 use interview_sim::world::Point;
@@ -59,4 +60,13 @@ fn a_call_that_a_process_could_not_write_down_before_it_stopped_ends_with_it() {
     let outcome = simulate(0, minute(&[(20, Action::Sigterm)], &[(Point::CallOpened, 1, read_only)]));
     let hung_up = outcome.lines.iter().any(|line| line.contains("process 1 hangs up rtc_0"));
     assert!(hung_up && outcome.violations == NOTHING, "{:#?}", outcome.lines);
+}
+
+#[test]
+fn a_note_that_was_lost_inside_and_is_sent_again_on_the_next_link_is_no_disorder() {
+    let note = || Action::Note { poison: false };
+    // Nobody hears the call, so that what is typed is in the transcript.
+    let at = [(10, Action::CrashLoop(Child::ControlChannel)), (20, note()), (22, note()), (24, Action::DropLink)];
+    let outcome = simulate(0, minute(&at, &[(Point::Note, 1, Action::CrashHolding)]));
+    assert_eq!(outcome.violations, NOTHING, "{:#?}", outcome.lines);
 }

@@ -151,6 +151,19 @@ describe('InterviewConnection', () => {
     expect(last().of('transcript_update').filter((message) => message['seq'] === 1)).toHaveLength(2);
   });
 
+  it('does not put off the repetition of a lost update because newer ones are taken', async () => {
+    const { connection, last } = setUp();
+    await connection.open();
+    last().ready({ heartbeat_interval_ms: 3_600_000 });
+    // The first is lost inside: the mark stays before it, however many come behind.
+    for (const n of [2, 3, 4, 5]) {
+      connection.relay([entry(`${n}`)]);
+      last().receive({ type: 'transcript_ack', n, seq: 0 });
+      await vi.advanceTimersByTimeAsync(4_000);
+    }
+    expect(last().of('transcript_update').filter((message) => message['seq'] === 1)).toHaveLength(2);
+  });
+
   it('keeps what was said while the link was down and sends it after the reconnect', async () => {
     const { connection, sockets, last } = setUp();
     await connection.open();

@@ -93,12 +93,14 @@ export class Outbox {
     return update;
   }
 
-  acknowledge(seq: number): void {
-    if (seq <= this.#acked && (this.#pending[0]?.seq ?? Infinity) > seq) return;
+  /** Whether that is news: the server repeats its mark for each update that it takes beyond a gap. */
+  acknowledge(seq: number): boolean {
+    if (seq <= this.#acked && (this.#pending[0]?.seq ?? Infinity) > seq) return false;
     this.#acked = Math.max(this.#acked, seq);
     this.#pending = this.#pending.filter((update) => update.seq > seq);
     this.#bytes = sizeOf(this.#pending);
     this.#write(() => this.#store.acknowledge(this.#sessionId, seq));
+    return true;
   }
 
   /** Takes an update out that will never be accepted. The others keep their numbers. */

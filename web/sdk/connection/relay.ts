@@ -97,10 +97,11 @@ export class Relay {
 
   acknowledge(seq: number): void {
     const before = this.#pending.length;
-    this.#options.outbox.acknowledge(seq);
+    const news = this.#options.outbox.acknowledge(seq);
     if (this.#pending.length < before) this.#patience.reset();
     if (this.#pending.length === 0) this.#careful = false;
-    if (this.#holding) return;
+    // An acknowledgement that closes nothing must not put off the repetition of what waits.
+    if (this.#holding || !news) return;
     this.#sendNew();
     this.#arm();
   }
