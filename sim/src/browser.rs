@@ -505,9 +505,7 @@ impl Page {
             // A server that counts anew has not asked for anything yet.
             self.call_since = self.call_since.min(n);
         }
-        if self.last_event > 0 || ready["greeted"] == true {
-            self.send(json!({"type": "resume", "last_event": self.last_event})).await;
-        }
+        self.send(json!({"type": "resume", "last_event": self.last_event})).await;
         self.resend_pending().await;
         match ready["phase"].as_str() {
             Some("completed" | "failed") => return self.left = Some(Left::Ended),

@@ -263,6 +263,13 @@ describe('InterviewConnection', () => {
     expect(first.last().of('resume')).toEqual([{ type: 'resume', last_event: 0 }]);
   });
 
+  it('asks for what was said before anybody greeted', async () => {
+    const { connection, last } = setUp();
+    await connection.open();
+    last().ready({ greeted: false, n: 7 });
+    expect(last().of('resume')).toEqual([{ type: 'resume', last_event: 0 }]);
+  });
+
   it('tells whether the interview goes on in another process', async () => {
     const { connection, last } = setUp();
     const resumed: boolean[] = [];

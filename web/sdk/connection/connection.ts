@@ -255,7 +255,8 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     this.#process = ready.process ?? 0;
     this.#setState({ kind: 'ready' });
     if (before !== null) this.emit('resumed', { moved: before !== this.#process });
-    if (this.#lastEvent > 0 || ready.greeted) this.send({ type: 'resume', last_event: this.#lastEvent });
+    // Also of a page that has seen nothing: words may be there before anybody greeted.
+    this.send({ type: 'resume', last_event: this.#lastEvent });
     this.#relay.start(ready.acked_seq, ready.limits);
   }
 
