@@ -260,7 +260,7 @@ impl Actor for ControlChannel {
                     state.hang_up(call);
                 }
                 state.forget_call();
-                state.args.journal.call_over(Cause::Client);
+                state.args.journal.call_over(Cause::Client, state.args.integrations.clock.now());
             }
             ControlChannelMsg::HangUpStray(call) => state.hang_up(call),
         }
@@ -432,7 +432,7 @@ impl ControlChannelState {
             Line::Gone => {
                 self.joined = None;
                 self.forget_call();
-                self.args.journal.call_over(Cause::Ours);
+                self.args.journal.call_over(Cause::Ours, self.args.integrations.clock.now());
                 self.tell(SessionMsg::CallGone);
                 self.check_words();
             }

@@ -168,9 +168,9 @@ impl Journal {
     }
 
     /// The call is over: settle what is left.
-    pub fn close_transcript(&self) -> usize {
+    pub fn close_transcript(&self, now: OffsetDateTime) -> usize {
         let mut inner = self.lock();
-        let entries = inner.transcript.close();
+        let entries = inner.transcript.close(now.into());
         inner.take(entries, &self.waiting)
     }
 
@@ -259,8 +259,8 @@ impl Journal {
     pub fn give_up_earlier_calls(&self, cause: Cause) {
         self.with_transcript(|transcript| transcript.give_up_earlier_calls(cause));
     }
-    pub fn call_over(&self, cause: Cause) {
-        self.with_transcript(|transcript| transcript.call_over(cause));
+    pub fn call_over(&self, cause: Cause, now: OffsetDateTime) {
+        self.with_transcript(|transcript| transcript.call_over(cause, now.into()));
     }
     pub fn transcription_tampered(&self) {
         self.lock().transcript.transcription_tampered();

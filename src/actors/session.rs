@@ -425,7 +425,7 @@ impl SessionState {
             Effect::AwaitWords => self.to_control(ControlChannelMsg::AwaitWords),
             Effect::HangUp => self.hang_up(myself).await,
             Effect::CloseTranscript => {
-                self.journal.close_transcript();
+                self.journal.close_transcript(self.integrations.clock.now());
             }
             Effect::SettleRecording => {
                 if let Some(recording) = &self.recording {

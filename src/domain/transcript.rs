@@ -84,10 +84,10 @@ impl Transcript {
                 slot.orphaned = Some(Cause::Ours);
             }
         }
-        self.hearing.call_opened(Cause::Ours, Timestamp::UNIX_EPOCH);
-        let mut believed = self.believe_unheard();
+        self.hearing.taken_over();
+        let mut believed = self.believe_unheard(self.last_heard);
         if !in_call {
-            believed.extend(self.admit_tails());
+            believed.extend(self.admit_tails(self.last_heard));
             self.hearing.call_over();
         }
         let beside = 0..self.slots.len();
@@ -115,9 +115,9 @@ impl Transcript {
     }
 
     /// The call is over.
-    pub fn call_over(&mut self, cause: Cause) -> Vec<Entry> {
+    pub fn call_over(&mut self, cause: Cause, now: Timestamp) -> Vec<Entry> {
         let mut entries = self.orphan_open_slots(cause, true, i32::MAX);
-        entries.extend(self.admit_tails());
+        entries.extend(self.admit_tails(now));
         self.hearing.call_over();
         entries
     }
@@ -128,7 +128,7 @@ impl Transcript {
             return vec![];
         }
         let mut entries = self.orphan_open_slots(Cause::Ours, false, i32::MAX);
-        entries.extend(self.believe_unheard());
+        entries.extend(self.believe_unheard(now));
         entries
     }
 
@@ -283,9 +283,9 @@ impl Transcript {
     }
 
     /// Nothing is heard any more: what is not settled now never will be.
-    pub fn close(&mut self) -> Vec<Entry> {
+    pub fn close(&mut self, now: Timestamp) -> Vec<Entry> {
         let mut entries = self.take_late();
-        entries.extend(self.admit_tails());
+        entries.extend(self.admit_tails(now));
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_open()).collect();
         for index in open {
             if let Some(entry) = self.believe_witness(index) {
@@ -504,5 +504,7 @@ impl Transcript {
     }
 }
 
+#[cfg(test)]
+mod forgery_tests;
 #[cfg(test)]
 mod tests;

@@ -317,7 +317,7 @@ impl Process {
         // Whoever takes up may still learn the words of what is unfinished, if it keeps its place. Here, for
         // there may be no tree left to do it: the root crashed, and we were told to stop before the next.
         if matches!(exit, Exit::Interrupted | Exit::Failed) && !planted!(self.journal, PlacesLostAtShutdown) {
-            self.journal.close_transcript();
+            self.journal.close_transcript(self.outside.integrations.clock.now());
         }
         self.last_flush(deadline.flush).await;
         let _ = tokio::time::timeout_at(deadline.exit, self.leave_calls()).await;

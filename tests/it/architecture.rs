@@ -175,3 +175,38 @@ fn the_reliability_page_has_every_row_and_names_tests_that_exist() {
         }
     }
 }
+
+/// What goes into a record has passed the edge (`domain/edge.rs`): a record has no field that takes a raw string, number
+/// or time from the wire. Counts of our own are named here.
+#[test]
+fn records_hold_nothing_raw() {
+    const OURS: [&str; 7] =
+        ["ClientSeq(u64)", "segment: i32", "parts: i32", "seq: i32", "revision: i32", "position: i64", "entry: i32"];
+    let files = ["record.rs", "transcript/entry.rs", "summary.rs"].map(|file| root().join("src/domain").join(file));
+    let types =
+        ["Record", "RecordingRecord", "SummaryRecord", "Entry", "Summary", "CompetencyAssessment", "Observation", "Quote"];
+    let mut found = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("readable source");
+        for name in types {
+            let of = |kind: &str| text.find(&format!("pub {kind} {name} {{"));
+            let Some(start) = of("struct").or_else(|| of("enum")) else { continue };
+            found.push(name);
+            let end = start + text[start..].find("\n}").expect("the type ends");
+            for line in text[start..end].lines().map(|line| line.trim().trim_end_matches(',')) {
+                let declares = line.contains(':') || line.contains('(');
+                let raw = ["String", "&str", "OffsetDateTime", "Value", "i32", "i64", "u32", "u64", "f64"]
+                    .iter()
+                    .any(|raw| line.split(|c: char| !c.is_alphanumeric() && c != '&').any(|word| word == *raw));
+                let ours = OURS.iter().any(|ours| line.trim_start_matches("pub ") == *ours) || line.contains("&'static str");
+                assert!(
+                    !declares || !raw || ours || line.starts_with("//"),
+                    "{}: {name} has a raw field: {line}",
+                    file.display()
+                );
+            }
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found.len(), types.len(), "{found:?}");
+}

@@ -87,11 +87,10 @@ async fn a_wrong_configuration_exits_with_its_own_code_and_names_the_key() {
 async fn a_summarizer_that_crashes_while_it_works_is_restarted_and_one_summary_is_stored() {
     let world = World::start().await;
     let session = world.new_session().await;
+    world.heard(session, "candidate", "I built a queue that never lost a message.").await;
     let runtime = world.run(session).await;
     let mut browser = Browser::join(&runtime.websocket_url(), &world.ticket(session).await).await;
     world.faults.add(Fault::once("openai", "responses", Action::Hang));
-    browser.say(1, &["I built a queue that never lost a message."]).await;
-    browser.expect("transcript_ack").await;
     browser.send(json!({"type": "end_session"})).await;
     wait_for("the model is asked and does not answer", || async { world.faults.pending().is_empty() }).await;
     assert!(runtime.runs("summarizer").await);

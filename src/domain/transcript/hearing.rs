@@ -32,6 +32,8 @@ enum Line {
 struct Gap {
     cause: Cause,
     since: Timestamp,
+    /// From the opening of a call until our line is in it. It is short, and nothing is asked of the interviewer in it.
+    opening: bool,
     /// The first item that was placed after it stands right behind one that we know: no item fell into it.
     empty: bool,
 }
@@ -78,6 +80,14 @@ impl Hearing {
         gaps.clone().any(|gap| gap.cause == Cause::Ours && !gap.empty)
     }
 
+    /// The same of gaps of which nothing that we heard shows that anything fell into them. One in which our line was only
+    /// on its way into the call is none, unless it is kept out for long.
+    pub(super) fn tail_between(&self, after: usize, last: usize, now: Timestamp) -> bool {
+        let kept_out = |gap: &Gap| !gap.opening || self.is_away() && now - gap.since > LONGEST_OF_A_CLIENT;
+        let gaps = self.gaps.iter().take(last).skip(after);
+        gaps.clone().any(|gap| gap.cause == Cause::Ours && !gap.empty && kept_out(gap))
+    }
+
     /// The provider's chain shows that no item fell into the last gap.
     pub(super) fn last_gap_is_empty(&mut self) {
         if let Some(gap) = self.gaps.last_mut() {
@@ -89,7 +99,13 @@ impl Hearing {
     pub(super) fn call_opened(&mut self, cause: Cause, now: Timestamp) {
         self.deaf = false;
         self.line = Line::Away;
-        self.gaps.push(Gap { cause, since: now, empty: false });
+        self.gaps.push(Gap { cause, since: now, opening: true, empty: false });
+    }
+
+    /// A process before us was in the call.
+    pub(super) fn taken_over(&mut self) {
+        self.line = Line::Away;
+        self.gaps.push(Gap { cause: Cause::Ours, since: Timestamp::UNIX_EPOCH, opening: false, empty: false });
     }
 
     pub(super) fn call_over(&mut self) {
@@ -101,7 +117,7 @@ impl Hearing {
         let was_up = self.is_up();
         if was_up {
             self.line = Line::Away;
-            self.gaps.push(Gap { cause: Cause::Ours, since: now, empty: false });
+            self.gaps.push(Gap { cause: Cause::Ours, since: now, opening: false, empty: false });
         }
         was_up
     }

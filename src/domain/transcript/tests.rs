@@ -86,7 +86,7 @@ fn out_of_band_replies_and_silent_items_say_nothing() {
     transcript.apply(&VoiceEvent::ReplyItem { reply: reply("x"), item: item("i"), commentary: false }, at());
     assert!(transcript.apply(&VoiceEvent::ReplySettled { item: item("i"), text: "secret".into() }, at()).is_empty());
     transcript.apply(&VoiceEvent::ItemPlaced { item: item("t"), previous: None, content: ItemContent::Silent }, at());
-    assert!(transcript.close().is_empty() && transcript.is_empty());
+    assert!(transcript.close(at()).is_empty() && transcript.is_empty());
 }
 
 #[test]
@@ -94,9 +94,9 @@ fn closing_tells_what_never_arrived() {
     let mut transcript = Transcript::default();
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u"), start_ms: None }, at());
     assert!(transcript.awaits_words());
-    let entries = transcript.close();
+    let entries = transcript.close(at());
     assert_eq!((entries[0].status, entries[0].text.as_str()), (Status::Missing, ""));
-    assert!(transcript.close().is_empty(), "closing twice says nothing new");
+    assert!(transcript.close(at()).is_empty(), "closing twice says nothing new");
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn before_a_call_nothing_that_the_browser_tells_is_of_the_record() {
         let again = transcript.witness(witness(key, item, "hello"), at()).pop().expect("told again");
         assert_eq!((again.seq, transcript.len()), (entry.seq, 0));
     }
-    transcript.close();
+    transcript.close(at());
     assert!(transcript.is_empty() && transcript.all_entries().len() == 2);
 }
 
@@ -212,7 +212,7 @@ fn with_a_gap(cut: usize, late: bool) -> Vec<String> {
     if late {
         relay(&mut transcript, now);
     }
-    transcript.close();
+    transcript.close(at());
     assert!(!transcript.awaits_words());
     texts(&transcript)
 }
@@ -255,7 +255,7 @@ fn words_of_a_call_of_which_an_earlier_process_stored_nothing_are_kept_with_a_do
     let told = |mut transcript: Transcript| {
         transcript.line_back(now);
         transcript.witness(Witness { claimed: Some(now), ..witness("u1", Some("u1"), "hello") }, now);
-        transcript.close();
+        transcript.close(at());
         transcript.entries().pop().map(|entry| (entry.text.as_str() == "hello", entry.doubt))
     };
     assert_eq!(told(Transcript::restore(vec![]).taken_over(Some(at()), true)), Some((true, Some(Doubt::UnclosedGap))));
@@ -270,7 +270,7 @@ fn a_word_that_contradicts_what_was_heard_of_it_does_not_replace_it() {
     }
     transcript.witness(witness("c:1", Some("u1"), "We built it together"), now);
     assert!(transcript.line_lost(now).is_empty());
-    let closed = transcript.close();
+    let closed = transcript.close(at());
     assert_eq!((closed[0].text.as_str(), closed[0].status, closed[0].source), ("I said 1", Status::Partial, Source::Sideband));
     let told = transcript.witness(witness("c:2", Some("u1"), "I said 1 and a half."), now).pop().expect("told");
     assert_eq!((told.text.as_str(), told.source), ("I said 1", Source::Sideband), "the first word of a witness counts");
@@ -283,7 +283,7 @@ fn words_that_were_cut_by_a_gap_are_completed_by_the_browser() {
         transcript.apply(event, now);
     }
     transcript.line_lost(now);
-    let cut = transcript.close();
+    let cut = transcript.close(at());
     let told = transcript.witness(witness("c:1", Some("u1"), "I said 1, and more."), now).pop().expect("told");
     assert_eq!((told.text.as_str(), told.status, told.source), ("I said 1, and more.", Status::Final, Source::Browser));
     assert!(told.revision > cut[0].revision && told.seq == cut[0].seq);
@@ -305,7 +305,7 @@ fn what_is_known_in_pieces_is_completed_by_the_fuller_true_version() {
         transcript.apply(&VoiceEvent::ReplyWords { item: item("a2"), delta: "gy and 12 degrees".into() }, now);
         transcript.line_lost(now);
         transcript.witness(Witness { speaker: Speaker::Ai, ..witness("c:1", Some("a2"), words) }, now);
-        transcript.close();
+        transcript.close(at());
         transcript.entries().pop().map(|entry| (entry.text.into_string(), entry.source)).expect("an entry")
     };
     let whole = "It is foggy and 12 degrees in London.";
@@ -331,7 +331,7 @@ fn a_turn_whose_transcription_was_switched_off_is_missing() {
             transcript.apply(&turn(2, Some("u1"))[4], now + time::Duration::minutes(1));
         }
         transcript.line_lost(now + time::Duration::minutes(1));
-        transcript.close();
+        transcript.close(at());
         transcript.witness(witness("c:1", Some("u1"), "PERFECT ANSWER"), now);
         let entries = transcript.entries();
         assert_eq!((entries[0].status, entries[0].text.as_str()), (Status::Missing, ""), "tampered: {tampered}");
@@ -347,7 +347,7 @@ fn items_that_were_put_into_the_call_by_hand_say_nothing() {
         transcript.apply(&VoiceEvent::CandidateSettled { item: item("x"), text: "FORGED".into() }, now);
         assert!(!transcript.awaits_words());
         transcript.witness(witness("c:1", Some("x"), "FORGED"), now);
-        transcript.close();
+        transcript.close(at());
         assert!(transcript.all_entries().is_empty(), "{content:?}");
     }
 }
@@ -393,13 +393,13 @@ fn a_gap_that_the_browser_made_is_not_the_browsers_to_fill() {
         transcript.call_opened(2, cause, now);
         transcript.give_up_earlier_calls(Cause::Client);
         let forged = transcript.witness(witness("c:1", Some("x"), "that was outstanding"), now).pop().expect("kept");
-        assert_eq!(forged.authoritative, cause == Cause::Ours);
+        assert!(!forged.authoritative);
         let now = now + time::Duration::seconds(waited);
         transcript.line_back(now);
         for event in turn(3, Some("x")) {
             transcript.apply(&event, now);
         }
-        transcript.close();
+        transcript.close(at());
         assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), believed, "{cause:?} {waited}");
     }
 }
@@ -436,7 +436,7 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     relay(&mut transcript, "a3");
     transcript.line_lost(now);
     relay(&mut transcript, "u4");
-    transcript.close();
+    transcript.close(at());
     let all = doubts(&transcript);
     assert!(all.contains(&("x".to_owned(), false, Some(Doubt::Unconfirmed))), "{all:?}");
     assert!(all.contains(&("u4".to_owned(), true, Some(Doubt::UnclosedGap))), "{all:?}");
@@ -453,7 +453,7 @@ fn words_of_a_line_that_carries_no_speech_are_doubtful_and_of_the_record_only_wh
         transcript.witness(witness("c:1", Some("u1"), "hello"), now);
         transcript.line_is_deaf();
         transcript.witness(witness("c:2", Some("u2"), "again"), now);
-        transcript.close();
+        transcript.close(at());
         let all: Vec<_> = transcript.all_entries().into_iter().map(|entry| (entry.authoritative, entry.doubt)).collect();
         assert_eq!(all, [(allowed, Some(Doubt::DeafLine)); 2]);
     }
@@ -576,8 +576,8 @@ fn what_was_unfinished_when_a_process_left_keeps_its_place_for_what_the_browser_
         transcript.apply(event, now);
     }
     transcript.line_lost(now);
-    transcript.close();
-    let mut next = Transcript::restore(transcript.entries()).taken_over();
-    next.witness(witness("w1", Some("u1"), "I said 1."), now).expect("stored");
+    transcript.close(at());
+    let mut next = Transcript::restore(transcript.entries()).taken_over(Some(at()), true);
+    next.witness(witness("w1", Some("u1"), "I said 1."), now);
     assert_eq!(texts(&next), ["I said 1.", "answer 1."]);
 }

@@ -177,7 +177,7 @@ impl Transcript {
             return entries;
         }
         self.remember_told(item, self.slots[index].segment);
-        let told = self.tail_so_far(index);
+        let told = self.tail_so_far(index, now);
         vec![told.or_else(|| self.slots[index].entry())].into_iter().flatten().collect()
     }
 
@@ -194,17 +194,18 @@ impl Transcript {
 
     /// Told in a gap of ours that is open, or that has opened since without our noticing: in the record with a doubt
     /// until the gap closes behind it.
-    fn tail_so_far(&mut self, index: usize) -> Option<Entry> {
+    fn tail_so_far(&mut self, index: usize, now: Timestamp) -> Option<Entry> {
         let item = self.slots[index].item.clone()?;
         let told = self.copy.run.iter().find(|told| told.item == item)?;
-        if !self.hearing.is_away() || !self.hearing.ours_between(told.after.max(self.hearing.gaps() - 1), told.last) {
+        let open = told.after.max(self.hearing.gaps().saturating_sub(1));
+        if !self.hearing.is_away() || !self.hearing.tail_between(open, told.last, now) {
             return None;
         }
         self.admit(index, Some(Doubt::UnclosedGap))
     }
 
     /// Our line is lost now; when it died nobody knows. What was told since it last brought anything was said in the gap.
-    pub(super) fn believe_unheard(&mut self) -> Vec<Entry> {
+    pub(super) fn believe_unheard(&mut self, now: Timestamp) -> Vec<Entry> {
         let gap = self.hearing.gaps();
         let mut items = Vec::new();
         for told in self.copy.run.iter_mut().filter(|told| told.unheard) {
@@ -213,7 +214,7 @@ impl Transcript {
             items.push(told.item.clone());
         }
         let indices: Vec<usize> = items.iter().filter_map(|item| self.index_of(item)).collect();
-        indices.into_iter().filter_map(|index| self.tail_so_far(index)).collect()
+        indices.into_iter().filter_map(|index| self.tail_so_far(index, now)).collect()
     }
 
     /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
@@ -290,9 +291,9 @@ impl Transcript {
 
     /// The call, or the interview, is over: no gap closes any more. What was told of one of ours stays in the record,
     /// with the doubt.
-    pub(super) fn admit_tails(&mut self) -> Vec<Entry> {
+    pub(super) fn admit_tails(&mut self, now: Timestamp) -> Vec<Entry> {
         let run = std::mem::take(&mut self.copy.run);
-        let tails = run.into_iter().filter(|told| self.hearing.ours_between(told.after, told.last));
+        let tails = run.into_iter().filter(|told| self.hearing.tail_between(told.after, told.last, now));
         let indices: Vec<usize> = tails.filter_map(|told| self.index_of(&told.item)).collect();
         indices.into_iter().filter_map(|index| self.admit(index, Some(Doubt::UnclosedGap))).collect()
     }

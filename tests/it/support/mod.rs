@@ -204,8 +204,27 @@ impl World {
         sqlx::query_scalar(sql).fetch_one(&self.admin).await.expect("a count")
     }
 
+    /// Words that our line heard in a call of an earlier process: something to judge.
+    pub async fn heard(&self, session: SessionId, speaker: &str, text: &str) {
+        sqlx::query(
+            "with begun as (update app.sessions set segment = 1, started_at = coalesce(started_at, now()) where id = $2)
+             insert into app.transcript_entries (tenant_id, session_id, seq, entry_key, item_id, segment, position, speaker, text,
+               source, status, at, epoch)
+             select $1, $2, n, 'heard-' || n, 'heard-' || n, 1, n * 1048576, $3, $4, 'sideband', 'final', now(), 0
+             from (select count(*)::int + 1 as n from app.transcript_entries where session_id = $2) numbers",
+        )
+        .bind(uuid(TENANT))
+        .bind(session.0)
+        .bind(speaker)
+        .bind(text)
+        .execute(&self.admin)
+        .await
+        .expect("an entry");
+    }
+
+    /// Everything that is stored of what was said, also what is no word of the record.
     pub async fn rows(&self, session: SessionId) -> Vec<(i32, String, String, String)> {
-        sqlx::query_as("select seq, speaker, text, source from app.transcript_entries where session_id = $1 and authoritative order by position")
+        sqlx::query_as("select seq, speaker, text, source from app.transcript_entries where session_id = $1 order by position")
             .bind(session.0)
             .fetch_all(&self.admin)
             .await
