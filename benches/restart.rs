@@ -346,6 +346,9 @@ impl SessionRows for Memory {
         }
         Ok(())
     }
+    async fn rehearse(&self, _: &[Record]) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn set_aside(&self, _: DeadLetter<'_>) -> Result<(), StoreError> {
         Ok(())
     }
