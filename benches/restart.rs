@@ -215,7 +215,7 @@ impl Bench {
         Ok(at.elapsed())
     }
 
-    /// It breaks with a batch in its hands; until all is stored and the browser is told.
+    /// Storing breaks with a batch in hand, which is caught there; until all is stored and the browser is told.
     async fn writer(&self) -> Result<Duration, Failure> {
         let rows = Arc::new(Memory::default());
         let mut tree = self.plant(&rows).await?;
