@@ -297,6 +297,8 @@ error_codes! {
     TranscriptStoreRefused = "transcript_store_refused",
     /// A record that the database never takes was set aside so that the others can be stored. A bug; the record is in app.dead_letters.
     TranscriptRecordSetAside = "transcript_record_set_aside",
+    /// A record could be stored nowhere, not even aside, and the others went on without it. A bug; the log has its kind, number and PostgreSQL's code.
+    TranscriptRecordLost = "transcript_record_lost",
     /// More waits for the database than we may hold, so the browser is not listened to until there is room. Nothing is dropped; check the database.
     OutboxFull = "outbox_full",
     /// A browser used the number of a transcript update again for other words. The first words stay; compare the client's outbox.

@@ -33,6 +33,9 @@ pub const COMPETENCY: Uuid = Uuid::from_u128(0xc0);
 pub const POLICY: &str = "7";
 /// No real database takes this character in a text.
 pub const POISON: char = '\u{1F4A3}';
+/// With what it is refused.
+const POISON_CODES: [&str; 12] =
+    ["08P01", "0A000", "22021", "22P05", "23514", "26000", "40001", "42703", "53200", "54000", "57014", "XX000"];
 
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -103,6 +106,10 @@ struct Inner {
     health: Health,
     rng: Rng,
     context: Claimed,
+    /// With what poison is refused in this run, and what it is set aside as, if that is refused too.
+    poison: (&'static str, Option<&'static str>),
+    /// The first record of the batch at which the writer broke last. Not twice at the same: that would be poison.
+    broke_at: Option<Record>,
     /// When the writer breaks: at its n-th batch.
     writer_panics: Vec<(Moment, u64)>,
     batches: u64,
@@ -174,8 +181,12 @@ impl Database {
             entries: vec![],
         };
         let rng = Rng::with_seed(seed ^ 0xdb);
-        let inner =
-            Inner { tables, health: Health::default(), rng, context, writer_panics: plan.writer_panics.clone(), batches: 0 };
+        // Dice of its own: what else happens stays as it was without it.
+        let mut dice = Rng::with_seed(seed ^ 0x1f4a3);
+        let mut code = || POISON_CODES[dice.usize(..POISON_CODES.len())];
+        let poison = (code(), Some(code()).filter(|_| seed.is_multiple_of(3)));
+        let (health, writer_panics) = (Health::default(), plan.writer_panics.clone());
+        let inner = Inner { tables, health, rng, context, poison, broke_at: None, writer_panics, batches: 0 };
         Self { inner: Arc::new(Mutex::new(inner)), world, book, mutant }
     }
 
@@ -281,6 +292,10 @@ impl sqlx::error::DatabaseError for Refused {
     fn kind(&self) -> sqlx::error::ErrorKind {
         sqlx::error::ErrorKind::Other
     }
+}
+
+fn is_poison(record: &Record) -> bool {
+    matches!(record, Record::Entry(entry) if entry.text.contains(POISON))
 }
 
 fn failed(action: &'static str, source: sqlx::Error) -> StoreError {
@@ -394,14 +409,16 @@ impl ModelRows {
 
 impl ModelRows {
     /// Whether the writer breaks at this batch. The process's last flush is not the writer's.
-    fn breaks(&self) -> Option<Moment> {
+    fn breaks(&self, records: &[Record]) -> Option<Moment> {
         if !self.door.cut.in_actor() {
             return None;
         }
         let mut inner = self.door.database.lock();
         inner.batches += 1;
         let batches = inner.batches;
-        inner.writer_panics.iter().find(|(_, at)| *at == batches).map(|(moment, _)| *moment)
+        let (moment, _) = *inner.writer_panics.iter().find(|(_, at)| *at == batches)?;
+        let before = std::mem::replace(&mut inner.broke_at, records.first().cloned());
+        (before.as_ref() != records.first()).then_some(moment)
     }
 
     fn panic(&self, fault: Fault) -> ! {
@@ -422,7 +439,7 @@ impl SessionRows for ModelRows {
 
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
         let (epoch, mutant) = (self.epoch, self.door.database.mutant);
-        let breaks = self.breaks();
+        let breaks = self.breaks(records);
         if breaks == Some(Moment::Taken) {
             self.panic(Fault::WriterPanicsBeforeSend);
         }
@@ -436,13 +453,7 @@ impl SessionRows for ModelRows {
             .door
             .transact("store records", true, |inner| {
                 self.fence(inner)?;
-                let poison = |record: &Record| matches!(record, Record::Entry(entry) if entry.text.contains(POISON));
-                if records.iter().any(poison) {
-                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("22P05")))));
-                }
-                if inner.tables.number_is_taken(records) {
-                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("23505")))));
-                }
+                inner.refuse(records)?;
                 for record in records {
                     inner.tables.store(record, epoch, mutant);
                 }
@@ -474,10 +485,22 @@ impl SessionRows for ModelRows {
         stored
     }
 
+    async fn rehearse(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.door
+            .transact("rehearse records", true, |inner| {
+                self.fence(inner)?;
+                inner.refuse(records)
+            })
+            .await
+    }
+
     async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError> {
         self.door
             .transact("set a record aside", true, |inner| {
                 self.fence(inner)?;
+                if let (Some(code), true) = (inner.poison.1, is_poison(letter.record)) {
+                    return Err(failed("set a record aside", sqlx::Error::Database(Box::new(Refused(code)))));
+                }
                 inner.tables.dead_letters.insert((self.epoch, letter.ordinal));
                 Ok(())
             })
@@ -519,6 +542,18 @@ impl SessionRows for ModelRows {
 }
 
 impl Inner {
+    /// What the database refuses of these, if anything.
+    fn refuse(&self, records: &[Record]) -> Result<(), StoreError> {
+        let refused = |code| Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused(code)))));
+        if records.iter().any(is_poison) {
+            return refused(self.poison.0);
+        }
+        if self.tables.number_is_taken(records) {
+            return refused("23505");
+        }
+        Ok(())
+    }
+
     fn claimed(&self) -> Claimed {
         let tables = &self.tables;
         Claimed {

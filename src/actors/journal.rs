@@ -8,6 +8,7 @@ use crate::domain::edge::{Label, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
 use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, claimed_at, close};
 use crate::domain::record::Record;
+use crate::domain::refusals::Refusals;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
@@ -73,6 +74,8 @@ pub struct Journal {
 struct Inner {
     transcript: Transcript,
     outbox: Outbox<Record, Receipt>,
+    /// About the head of the outbox.
+    refusals: Refusals,
     events: VecDeque<(u64, Arc<ServerEvent>)>,
     last_n: u64,
     /// Events up to this one are not kept any more, or were an earlier process's.
@@ -104,6 +107,7 @@ impl Journal {
         let mut inner = Inner {
             transcript,
             outbox: Outbox::new(limits),
+            refusals: Refusals::default(),
             events: VecDeque::new(),
             last_n,
             forgotten_n: last_n,
@@ -338,6 +342,10 @@ impl Journal {
     }
     pub fn batch(&self, max: usize) -> Option<Batch<Record>> {
         self.lock().outbox.batch(max)
+    }
+    /// What is known about the head of the outbox: whoever stores may crash over it.
+    pub fn refusals<T>(&self, with: impl FnOnce(&mut Refusals) -> T) -> T {
+        with(&mut self.lock().refusals)
     }
     pub fn stored(&self, up_to: u64) -> Vec<Receipt> {
         let receipts = {

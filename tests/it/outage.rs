@@ -213,7 +213,7 @@ async fn of_a_thousand_entries_with_one_that_the_database_refuses_the_others_are
     all.remove(537);
     assert_eq!(texts(&world, session).await, all);
     let kept: Vec<(String, String, String)> =
-        sqlx::query_as("select kind, content #>> '{entry,text}', refusal from app.dead_letters where session_id = $1")
+        sqlx::query_as("select kind, convert_from(content, 'UTF8')::json #>> '{entry,text}', refusal from app.dead_letters where session_id = $1")
             .bind(session.0)
             .fetch_all(&world.admin)
             .await

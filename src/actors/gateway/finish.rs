@@ -4,9 +4,14 @@
 //! same way, the summary is the Summarizer's own work.
 
 use super::{AT_ONCE, Keepers};
+use crate::actors::journal::Journal;
+use crate::actors::storing::{Storing, Trouble};
 use crate::actors::summarizer::{SummaryWork, summarize};
+use crate::domain::outbox::Limits;
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::record::{Record, SummaryRecord};
+use crate::domain::refusals::Patience;
+use crate::domain::transcript::Transcript;
 use crate::domain::voice::Speaker;
 use crate::error::{ErrorCode, Fault, chain};
 use crate::ids::CallId;
@@ -134,7 +139,7 @@ impl Keepers {
             closed(Phase::Completed).into()
         };
         // All of the end or nothing: whoever takes the session next does not find half of it.
-        rows.append(&records).await?;
+        store(&work, records).await?;
         tracing::info!(session.id = %session.id, end_reason = end.as_str(), "the keepers finished a session");
         Ok(())
     }
@@ -142,7 +147,7 @@ impl Keepers {
     async fn summarize_again(&self, work: &SummaryWork) -> Result<(), StoreError> {
         let summary = summarize(work).await;
         tracing::info!(session.id = %work.session_id, stored = summary.outcome.is_ok(), "a summary was tried again");
-        work.store.append(&[Record::Summary(summary)]).await
+        store(work, vec![Record::Summary(summary)]).await
     }
 
     /// It may be gone with its process; then this costs one call.
@@ -160,6 +165,21 @@ impl Keepers {
             }
         }
     }
+}
+
+/// All at once; and without a record that the database does not take, which is set aside.
+async fn store(work: &SummaryWork, records: Vec<Record>) -> Result<(), StoreError> {
+    let (most, limits) = (records.len(), Limits { records: usize::MAX, bytes: usize::MAX });
+    let journal = Journal::new(Transcript::default(), 0, limits, 0);
+    for record in records {
+        journal.record(record);
+    }
+    let (rows, trace) = (work.store.clone(), work.trace.clone());
+    let storing = Storing { journal, rows, trace, most, patience: Patience::LAST };
+    storing.drain().await.map_err(|trouble| match trouble {
+        Trouble::Store(error) => error,
+        Trouble::Panic => StoreError::Corrupt(trouble.to_string()),
+    })
 }
 
 /// Whether anything was said that can be judged.

@@ -40,6 +40,9 @@ impl<R: SessionRows> SessionRows for Bounded<R> {
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
         within(self.deadline, "store a batch", self.rows.append(records)).await
     }
+    async fn rehearse(&self, records: &[Record]) -> Result<(), StoreError> {
+        within(self.deadline, "rehearse a batch", self.rows.rehearse(records)).await
+    }
     async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError> {
         within(self.deadline, "set a record aside", self.rows.set_aside(letter)).await
     }

@@ -190,15 +190,12 @@ impl SessionRows for SessionStore {
     }
 
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
-        let mut tx = self.store.begin(&self.scope).await?;
-        let client_seq =
-            records.iter().filter_map(|r| if let Record::ClientSeq(seq) = r { Some(*seq) } else { None }).next_back();
-        self.fence(&mut tx, client_seq).await?;
-        self.upsert_entries(&mut tx, records).await?;
-        for record in records {
-            self.append_one(&mut tx, record).await?;
-        }
-        tx.commit().await.during("commit a batch")
+        self.write(records).await?.commit().await.during("commit a batch")
+    }
+
+    async fn rehearse(&self, records: &[Record]) -> Result<(), StoreError> {
+        // Dropped without a commit.
+        self.write(records).await.map(drop)
     }
 
     async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError> {
@@ -212,9 +209,9 @@ impl SessionRows for SessionStore {
             self.epoch.0,
             letter.ordinal as i64,
             letter.record.kind(),
-            letter.record.content(),
+            serde_json::to_vec(&letter.record.content()).map_err(|error| StoreError::Corrupt(error.to_string()))?,
             letter.code.as_str(),
-            letter.refusal,
+            letter.refusal.as_str(),
         )
         .execute(&mut *tx)
         .await
@@ -293,6 +290,18 @@ impl SessionRows for SessionStore {
 }
 
 impl SessionStore {
+    async fn write(&self, records: &[Record]) -> Result<Transaction, StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        let client_seq =
+            records.iter().filter_map(|r| if let Record::ClientSeq(seq) = r { Some(*seq) } else { None }).next_back();
+        self.fence(&mut tx, client_seq).await?;
+        self.upsert_entries(&mut tx, records).await?;
+        for record in records {
+            self.append_one(&mut tx, record).await?;
+        }
+        Ok(tx)
+    }
+
     async fn fence(&self, tx: &mut Transaction, client_seq: Option<u64>) -> Result<(), StoreError> {
         let held = sqlx::query!(
             "update app.sessions set acked_client_seq = coalesce($4, acked_client_seq) where tenant_id = $1 and id = $2 and epoch = $3",
