@@ -10,7 +10,7 @@ mod entry;
 mod slot;
 mod witness;
 
-pub use entry::{Doubt, Entry, Source, Status, Witness};
+pub use entry::{Doubt, Entry, Source, Status, Weight, Witness, can_be_judged};
 
 use super::edge::{EntryKey, Millis, Timestamp};
 use super::voice::{ItemContent, Speaker, VoiceEvent};
@@ -80,6 +80,10 @@ impl Transcript {
 
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         self.slots.iter().any(|slot| slot.authoritative && slot.speaker == Some(speaker) && slot.settled.is_some())
+    }
+
+    pub fn can_be_judged(&self) -> bool {
+        can_be_judged(self.slots.iter().filter_map(Slot::entry))
     }
 
     /// Whether someone spoke and the words are still awaited.
