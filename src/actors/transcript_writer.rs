@@ -9,8 +9,8 @@ use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
 use crate::domain::outbox::Batch;
-use crate::domain::protocol::{ServerEvent, Subsystem};
-use crate::domain::record::Record;
+use crate::domain::protocol::{ServerEvent, Subsystem, SummaryState};
+use crate::domain::record::{Record, SummaryRecord};
 use crate::error::{Fault, FaultClass, chain};
 use crate::integrations::outside::{DeadLetter, Rows};
 use crate::integrations::store::StoreError;
@@ -115,7 +115,7 @@ impl TranscriptWriterState {
     async fn flush(&mut self, myself: &ActorRef<TranscriptWriterMsg>) {
         while let Some(batch) = self.args.journal.batch(self.batch_records) {
             let Err(error) = self.store(&batch).await else {
-                self.confirm(batch.up_to);
+                self.confirm(batch.up_to, None);
                 continue;
             };
             if self.recover(&error, &batch, myself).await == Next::Pause {
@@ -140,7 +140,8 @@ impl TranscriptWriterState {
         stored
     }
 
-    fn confirm(&mut self, up_to: u64) {
+    /// `refused`: what was set aside instead.
+    fn confirm(&mut self, up_to: u64, refused: Option<&Record>) {
         self.backoff.reset();
         self.refusals = 0;
         self.batch_records = (self.batch_records * 2).min(self.args.batch_records);
@@ -156,6 +157,11 @@ impl TranscriptWriterState {
                 }
                 Receipt::AllStored(number) => {
                     let _ = self.args.session.cast(SessionMsg::AllStored(number));
+                }
+                Receipt::Summary(summary) => {
+                    let refused = matches!(refused, Some(Record::Summary(_)));
+                    let summary = if refused { SummaryState::Failed } else { summary };
+                    let _ = self.args.session.cast(SessionMsg::SummaryStored(summary));
                 }
             }
         }
@@ -207,7 +213,7 @@ impl TranscriptWriterState {
         if let Err(error) = set_aside(&self.args.store, record, ordinal, refusal).await {
             return self.wait(&error, myself);
         }
-        self.confirm(ordinal + 1);
+        self.confirm(ordinal + 1, Some(record));
         Next::GoOn
     }
 }
@@ -216,6 +222,11 @@ impl TranscriptWriterState {
 /// elsewhere.
 pub async fn set_aside(rows: &Rows, record: &Record, ordinal: u64, refusal: &StoreError) -> Result<(), StoreError> {
     rows.set_aside(DeadLetter { ordinal, record, code: refusal.code(), refusal: chain(refusal) }).await?;
+    if let Record::Summary(SummaryRecord { outcome: Ok(_), model }) = record {
+        // In its place the reason for none, so that nobody waits for it.
+        let reason = SummaryRecord { outcome: Err(refusal.code().as_str()), model: model.clone() };
+        rows.append(&[Record::Summary(reason)]).await?;
+    }
     tracing::error!(error_code = "transcript_record_set_aside", error = %chain(refusal), record.kind = record.kind(), ordinal, "a record that the database never takes was set aside");
     Ok(())
 }
