@@ -24,6 +24,7 @@ mod routing;
 mod shutdown;
 mod signaling;
 mod standby;
+mod summary;
 mod support;
 mod surroundings;
 mod takes;
