@@ -125,12 +125,14 @@ error_codes! {
     OpenAiEventRefused = "openai_event_refused",
     /// The model declined to write the summary. A person has to write it.
     OpenAiSummaryRefused = "openai_summary_refused",
-    /// The summary was cut off by a token limit or a content filter. Raise the limit if it repeats.
+    /// The summary was cut off: with the most room that it is given (32,000 tokens), or by a content filter. A person has to write it.
     OpenAiSummaryIncomplete = "openai_summary_incomplete",
     /// OpenAI failed while it wrote the summary. It is retried by the session and then by the gateway.
     OpenAiSummaryFailed = "openai_summary_failed",
-    /// The summary does not match its schema or cites entries that do not exist. It is asked for again, then kept as failed.
+    /// The model's answer is not the summary's JSON. It is asked for again, then kept as failed.
     SummaryInvalid = "summary_invalid",
+    /// Nobody could finish the summary: its actor does not stay alive, or processes crashed until `keeper.summary_tries` was used up. Look for `actor_crashed`; a person has to write it.
+    SummaryFailed = "summary_failed",
     /// The summary quoted words that nobody said. The quotes were removed; look at the model if it repeats.
     SummaryQuoteUnverified = "summary_quote_unverified",
 

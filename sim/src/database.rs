@@ -62,6 +62,7 @@ pub struct Tables {
     pub consents: Vec<ConsentKind>,
     pub recording: RecordingState,
     pub summaries: Vec<SummaryRecord>,
+    pub summary_tries: i32,
     pub dead_letters: BTreeSet<(i32, u64)>,
     tickets: HashMap<String, bool>,
 }
@@ -146,6 +147,7 @@ impl Database {
             consents: Vec::new(),
             recording: RecordingState::Waiting,
             summaries: Vec::new(),
+            summary_tries: 0,
             dead_letters: BTreeSet::new(),
             tickets: HashMap::new(),
         };
@@ -536,6 +538,17 @@ impl SessionRows for ModelRows {
         self.door.transact("read the recordings", false, |inner| Ok(inner.tables.recordings())).await
     }
 
+    async fn count_summary_try(&self, most: i32) -> Result<bool, StoreError> {
+        self.door
+            .transact("count a try of the summary", true, |inner| {
+                self.fence(inner)?;
+                let counted = inner.tables.summary_tries < most;
+                inner.tables.summary_tries += i32::from(counted);
+                Ok(counted)
+            })
+            .await
+    }
+
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         self.door.transact("read the transcript", false, |inner| Ok(inner.tables.in_order())).await
     }
@@ -597,10 +610,10 @@ impl Tables {
                 }
             }
             Record::Recording(recording) => self.recording = recording.state,
-            // One summary, and one reason for none before it.
+            // One summary, and before it each reason for none that is news.
             Record::Summary(summary) => {
-                let known = |old: &SummaryRecord| old.outcome.is_ok() || summary.outcome.is_err();
-                if !self.summaries.iter().any(known) {
+                let stored = self.summaries.iter().any(|old| old.outcome.is_ok());
+                if !stored && self.summaries.last().is_none_or(|last| last.outcome != summary.outcome) {
                     self.summaries.push(summary.clone());
                 }
             }

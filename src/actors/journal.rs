@@ -6,7 +6,7 @@
 use super::gate::Gate;
 use crate::domain::edge::{Label, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
-use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, claimed_at, close};
+use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, SummaryState, claimed_at, close};
 use crate::domain::record::Record;
 use crate::domain::refusals::Refusals;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
@@ -54,6 +54,8 @@ pub enum Receipt {
     Consents(Vec<ConsentKind>),
     /// Everything decided up to a point; see [`Journal::when_all_stored`].
     AllStored(u64),
+    /// The summary, or the reason for none.
+    Summary(SummaryState),
 }
 
 #[derive(Clone, Debug)]
@@ -286,6 +288,10 @@ impl Journal {
     }
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         self.lock().transcript.has_spoken(speaker)
+    }
+    /// Whether the candidate said anything to be judged by.
+    pub fn can_be_judged(&self) -> bool {
+        self.lock().transcript.can_be_judged()
     }
     pub fn awaits_words(&self) -> bool {
         self.lock().transcript.awaits_words()

@@ -34,8 +34,8 @@ pub struct Storing {
 pub enum Progress {
     /// Nothing waits.
     Idle,
-    /// All below this are stored, or set aside: hand it to [`Journal::stored`].
-    Done { up_to: u64 },
+    /// All below this are stored: hand it to [`Journal::stored`]. Of what was set aside instead, the kind.
+    Done { up_to: u64, set_aside: Option<&'static str> },
     /// Something was learned: go on at once.
     Again,
     /// Try again after a pause.
@@ -97,7 +97,7 @@ impl Storing {
         let trouble = match self.store(&batch.records).await {
             Ok(()) => {
                 self.journal.refusals(|known| known.stored(batch.records.iter().map(Record::kind), self.most));
-                return Progress::Done { up_to: batch.up_to };
+                return Progress::Done { up_to: batch.up_to, set_aside: None };
             }
             Err(trouble @ Trouble::Store(StoreError::Fenced { .. })) => return Progress::Fenced(trouble),
             Err(trouble) => trouble,
@@ -118,7 +118,7 @@ impl Storing {
         loop {
             match self.step().await {
                 Progress::Idle => return Ok(()),
-                Progress::Done { up_to } => drop(self.journal.stored(up_to)),
+                Progress::Done { up_to, .. } => drop(self.journal.stored(up_to)),
                 Progress::Again => {}
                 Progress::Later(trouble) | Progress::Fenced(trouble) => return Err(trouble),
             }
@@ -195,7 +195,7 @@ impl Storing {
         if let Some(instead) = record.when_set_aside() {
             self.journal.record(instead);
         }
-        Progress::Done { up_to: batch.up_to }
+        Progress::Done { up_to: batch.up_to, set_aside: Some(record.kind()) }
     }
 }
 

@@ -9,7 +9,7 @@ use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use super::storing::{Progress, Storing, Trouble};
 use crate::backoff::Backoff;
-use crate::domain::protocol::{ServerEvent, Subsystem};
+use crate::domain::protocol::{ServerEvent, Subsystem, SummaryState};
 use crate::domain::refusals::Patience;
 use crate::error::{Fault, chain};
 use crate::integrations::outside::Rows;
@@ -100,7 +100,7 @@ impl TranscriptWriterState {
         loop {
             match self.storing.step().await {
                 Progress::Idle => return,
-                Progress::Done { up_to } => self.confirm(up_to),
+                Progress::Done { up_to, set_aside } => self.confirm(up_to, set_aside),
                 Progress::Again => {}
                 Progress::Later(trouble) => return self.wait(&trouble, myself),
                 Progress::Fenced(trouble) => {
@@ -112,7 +112,8 @@ impl TranscriptWriterState {
         }
     }
 
-    fn confirm(&mut self, up_to: u64) {
+    /// `set_aside`: the kind of the record that is kept elsewhere instead.
+    fn confirm(&mut self, up_to: u64, set_aside: Option<&'static str>) {
         self.backoff.reset();
         if self.journal.restored(Subsystem::Storage) {
             tracing::info!("transcript store is back");
@@ -126,6 +127,10 @@ impl TranscriptWriterState {
                 }
                 Receipt::AllStored(number) => {
                     let _ = self.session.cast(SessionMsg::AllStored(number));
+                }
+                Receipt::Summary(summary) => {
+                    let summary = if set_aside == Some("summary") { SummaryState::Failed } else { summary };
+                    let _ = self.session.cast(SessionMsg::SummaryStored(summary));
                 }
             }
         }

@@ -11,7 +11,7 @@ mod hearing;
 mod slot;
 mod witness;
 
-pub use entry::{Doubt, Entry, Source, Status, Witness};
+pub use entry::{Doubt, Entry, Source, Status, Weight, Witness, can_be_judged};
 pub use hearing::Cause;
 
 use super::edge::{EntryKey, Millis, Text, Timestamp};
@@ -185,6 +185,10 @@ impl Transcript {
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         let counts = |slot: &Slot| slot.authoritative || self.taken_over && slot.item.is_some();
         self.slots.iter().any(|slot| counts(slot) && slot.speaker == Some(speaker) && slot.settled.is_some())
+    }
+
+    pub fn can_be_judged(&self) -> bool {
+        can_be_judged(self.slots.iter().filter_map(Slot::entry))
     }
 
     /// Whether someone spoke and the words are still awaited.

@@ -49,6 +49,8 @@ pub trait SessionRows: Debug + Send + Sync {
     async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError>;
     /// The takes of the recording; the gateway makes them.
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError>;
+    /// Count a question to the summary's model before it is asked. False: it was asked `most` times already.
+    async fn count_summary_try(&self, most: i32) -> Result<bool, StoreError>;
     /// The stored transcript in order.
     async fn entries(&self) -> Result<Vec<Entry>, StoreError>;
 }

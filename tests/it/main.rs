@@ -25,6 +25,7 @@ mod shutdown;
 mod signaling;
 mod standby;
 mod storing;
+mod summary;
 mod support;
 mod surroundings;
 mod takes;

@@ -204,6 +204,10 @@ impl SessionRows for FakeRows {
     async fn reread(&self) -> Result<Claimed, StoreError> {
         Err(StoreError::NotFound)
     }
+    async fn count_summary_try(&self, _: i32) -> Result<bool, StoreError> {
+        unreachable!("nobody summarizes here")
+    }
+
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
         Ok(Pulse { end_requested: None })
     }
@@ -264,7 +268,7 @@ async fn store(storing: &Storing, rng: &mut fastrand::Rng) -> Vec<u64> {
         let progress = tokio::select! { biased; () = killed => continue, progress = storing.step() => progress };
         match progress {
             Progress::Idle => return released,
-            Progress::Done { up_to } => {
+            Progress::Done { up_to, .. } => {
                 released.extend(storing.journal.stored(up_to).into_iter().map(|receipt| match receipt {
                     Receipt::AllStored(n) => n,
                     other => panic!("no such receipt here: {other:?}"),

@@ -55,6 +55,9 @@ impl<R: SessionRows> SessionRows for Bounded<R> {
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError> {
         within(self.deadline, "read the recordings", self.rows.recordings()).await
     }
+    async fn count_summary_try(&self, most: i32) -> Result<bool, StoreError> {
+        within(self.deadline, "count a try of the summary", self.rows.count_summary_try(most)).await
+    }
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         within(self.deadline, "read the transcript", self.rows.entries()).await
     }

@@ -281,6 +281,23 @@ impl SessionRows for SessionStore {
         Ok(recordings)
     }
 
+    async fn count_summary_try(&self, most: i32) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        self.fence(&mut tx, None).await?;
+        let counted = sqlx::query!(
+            "update app.sessions set summary_tries = summary_tries + 1, summary_tried_at = now()
+             where tenant_id = $1 and id = $2 and summary_tries < $3",
+            self.tenant.0,
+            self.session.0,
+            most,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("count a try of the summary")?;
+        tx.commit().await.during("count a try of the summary")?;
+        Ok(counted.rows_affected() > 0)
+    }
+
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let entries = read_entries(&mut tx, self.tenant, self.session).await?;
@@ -458,13 +475,15 @@ impl SessionStore {
             }
             Err(code) => ("failed", None, Some(*code)),
         };
-        // A repeated batch finds its own row. A summary that is there is not written over by a
-        // second one; a reason for none is kept once, and does not keep a summary out.
+        // A repeated batch finds its own row. A summary that is there is not written over; a reason for none
+        // is stored when it is news, and does not keep a summary out.
         sqlx::query!(
             r#"insert into app.summaries (tenant_id, session_id, version, status, model, prompt_version, content, failure)
                select $1, $2, coalesce((select max(version) from app.summaries where tenant_id = $1 and session_id = $2), 0) + 1,
                       $3, $4, $5, $6, $7
-               where not exists (select from app.summaries where tenant_id = $1 and session_id = $2 and status in ('stored', $3))"#,
+               where not exists (select from app.summaries where tenant_id = $1 and session_id = $2 and status = 'stored')
+                 and ($3 = 'stored' or $7 is distinct from (select failure from app.summaries
+                   where tenant_id = $1 and session_id = $2 order by version desc limit 1))"#,
             self.tenant.0,
             self.session.0,
             status,
