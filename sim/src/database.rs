@@ -556,9 +556,11 @@ impl SessionRows for ModelRows {
 
 impl Inner {
     /// What the database refuses of these, if anything.
-    fn refuse(&self, records: &[Record]) -> Result<(), StoreError> {
+    fn refuse(&mut self, records: &[Record]) -> Result<(), StoreError> {
         let refused = |code| Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused(code)))));
         if records.iter().any(is_poison) {
+            // Where that may be anyone's fault, it takes its time until it is held for the record's.
+            self.health.be_ill_for(Duration::ZERO);
             return refused(self.poison.0);
         }
         if self.tables.number_is_taken(records) {

@@ -111,6 +111,8 @@ impl Refusals {
                 self.broke += 1;
                 if self.broke >= patience.broke { Step::SetAside } else { Step::Again }
             }
+            // That it is refused alone was found already; only its letter was refused too.
+            Failure::Unclear if records == 1 && self.letters > 0 => Step::SetAside,
             Failure::Unclear => {
                 self.unclear += 1;
                 if self.unclear.is_multiple_of(patience.probe_every) { Step::Probe } else { Step::Wait }
@@ -122,10 +124,7 @@ impl Refusals {
     pub fn probed(&mut self, taken: Taken, records: usize, kind: &'static str, patience: Patience) -> Step {
         match taken {
             // All meet it, however long it lasts.
-            Taken::Nothing => {
-                (self.neighbours, self.empty) = (0, 0);
-                Step::Wait
-            }
+            Taken::Nothing => self.wait_for_all(),
             _ if records > 1 => self.halve(records),
             Taken::Neighbour => {
                 self.neighbours += 1;
@@ -146,7 +145,7 @@ impl Refusals {
     /// The record could not be set aside, and right after that the database took the empty unit, or nothing.
     pub fn letter_failed(&mut self, failure: Failure, taken: Taken, patience: Patience) -> Step {
         if taken == Taken::Nothing {
-            return Step::Wait;
+            return self.wait_for_all();
         }
         self.letters += 1;
         let enough = match failure {
@@ -170,6 +169,11 @@ impl Refusals {
     /// Records of this process that were set aside, and that were lost.
     pub fn totals(&self) -> (u64, u64) {
         (self.set_aside, self.lost)
+    }
+
+    fn wait_for_all(&mut self) -> Step {
+        (self.neighbours, self.empty, self.letters) = (0, 0, 0);
+        Step::Wait
     }
 
     fn halve(&mut self, records: usize) -> Step {
