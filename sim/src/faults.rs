@@ -55,6 +55,7 @@ faults! {
     CallFails = 27 "opening the call: 500",
     CallHangs = 28 "opening the call: no answer",
     CallOrphaned = 28 "opening the call: opened, unusable answer",
+    OfferRefused = 28 "opening the call: an offer that the provider refuses",
     SidebandDropped = 29 "sideband drops",
     SidebandRefused = 29 "sideband refused when joining",
     CallGone = 30 "the provider ends the call",
