@@ -84,7 +84,7 @@ impl Transcript {
                 slot.orphaned = Some(Cause::Ours);
             }
         }
-        self.hearing.call_opened(Cause::Ours, Timestamp::UNIX_EPOCH);
+        self.hearing.taken_over();
         let mut believed = self.believe_unheard();
         if !in_call {
             believed.extend(self.admit_tails());
@@ -381,7 +381,7 @@ impl Transcript {
     }
 
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
-        let slot = self.slot(item, now);
+        let slot = self.begun(item, now);
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
         if status == Status::Failed && slot.source == Source::Browser && slot.settled.is_some() {
@@ -459,8 +459,12 @@ impl Transcript {
     }
 
     fn slot(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
+        self.slot_since(item, now, true)
+    }
+
+    fn slot_since(&mut self, item: &ItemId, now: Timestamp, its_begin: bool) -> &mut Slot {
         let index = self.index_of(item).unwrap_or_else(|| self.insert(item, now));
-        self.line_names(index);
+        self.line_names(index, its_begin);
         &mut self.slots[index]
     }
 
@@ -469,10 +473,11 @@ impl Transcript {
     fn begun(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
         let late = self.index_of(item).is_none();
         let cause = self.hearing.cause(self.hearing.gaps());
-        let slot = self.slot(item, now);
+        let slot = self.slot_since(item, now, false);
         if late {
             slot.orphaned = slot.orphaned.or(cause);
             slot.heard_begin = false;
+            slot.begun_unheard = cause.is_some();
         }
         slot
     }

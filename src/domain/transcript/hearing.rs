@@ -34,6 +34,9 @@ struct Gap {
     since: Timestamp,
     /// The first item that was placed after it stands right behind one that we know: no item fell into it.
     empty: bool,
+    /// A process died in it, and with it what it had heard begin and not stored: that may stand before the last item
+    /// that we know.
+    hides: bool,
 }
 
 /// Gaps are numbered from 1. What our line hears first when there were `n` gaps was heard after gap `n`.
@@ -81,7 +84,15 @@ impl Hearing {
     /// The provider's chain shows that no item fell into the last gap.
     pub(super) fn last_gap_is_empty(&mut self) {
         if let Some(gap) = self.gaps.last_mut() {
-            gap.empty = true;
+            gap.empty = !gap.hides;
+        }
+    }
+
+    /// The process before us died in a call.
+    pub(super) fn taken_over(&mut self) {
+        self.call_opened(Cause::Ours, Timestamp::UNIX_EPOCH);
+        if let Some(gap) = self.gaps.last_mut() {
+            gap.hides = true;
         }
     }
 
@@ -89,7 +100,7 @@ impl Hearing {
     pub(super) fn call_opened(&mut self, cause: Cause, now: Timestamp) {
         self.deaf = false;
         self.line = Line::Away;
-        self.gaps.push(Gap { cause, since: now, empty: false });
+        self.gaps.push(Gap { cause, since: now, empty: false, hides: false });
     }
 
     pub(super) fn call_over(&mut self) {
@@ -101,7 +112,7 @@ impl Hearing {
         let was_up = self.is_up();
         if was_up {
             self.line = Line::Away;
-            self.gaps.push(Gap { cause: Cause::Ours, since: now, empty: false });
+            self.gaps.push(Gap { cause: Cause::Ours, since: now, empty: false, hides: false });
         }
         was_up
     }

@@ -431,6 +431,7 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
             .collect::<Vec<_>>()
     };
     assert_eq!(doubts(&transcript)[2..4], [("u2".to_owned(), true, None), ("a2".to_owned(), true, None)]);
+    relay(&mut transcript, "a3");
     // Our line was there: what it did not hear was not said.
     relay(&mut transcript, "x");
     relay(&mut transcript, "a3");
@@ -440,6 +441,39 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     let all = doubts(&transcript);
     assert!(all.contains(&("x".to_owned(), false, Some(Doubt::Unconfirmed))), "{all:?}");
     assert!(all.contains(&("u4".to_owned(), true, Some(Doubt::UnclosedGap))), "{all:?}");
+}
+
+#[test]
+fn what_was_said_in_a_gap_may_be_told_behind_what_the_line_heard_the_end_of() {
+    for (first, told) in [
+        // Cut in a gap, and known by that alone; by its last words; by the chain.
+        (Some(VoiceEvent::ItemCut { item: item("a2"), heard_ms: 7 }), ["a2", "u2"]),
+        (Some(VoiceEvent::ReplySettled { item: item("a2"), text: "words of a2".into() }), ["a2", "u2"]),
+        (None, ["a2", "u2"]),
+    ] {
+        let (mut transcript, now) = heard();
+        for event in &turn(1, None) {
+            transcript.apply(event, now);
+        }
+        transcript.line_lost(now);
+        transcript.line_back(now);
+        if let Some(event) = first {
+            transcript.apply(&event, now);
+        }
+        for event in &turn(3, Some("a2"))[..4] {
+            transcript.apply(event, now);
+        }
+        for id in told {
+            transcript.witness(witness(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
+        }
+        for event in &turn(3, Some("a2"))[4..] {
+            transcript.apply(event, now);
+        }
+        transcript.witness(witness("c:u3", Some("u3"), "I said 3."), now);
+        transcript.close();
+        assert!(transcript.all_entries().iter().all(|entry| entry.authoritative && entry.status == Status::Final));
+        assert_eq!(transcript.len(), 6);
+    }
 }
 
 #[test]

@@ -219,7 +219,8 @@ impl Transcript {
     /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
     fn tell_known(&mut self, index: usize) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
-        self.copy.known.push_back((segment, gaps));
+        let after = gaps.saturating_sub(usize::from(self.slots[index].begun_unheard));
+        self.copy.known.push_back((segment, after));
         if self.copy.known.len() > NEIGHBOURS {
             self.copy.known.pop_front();
         }
@@ -239,7 +240,7 @@ impl Transcript {
 
     /// Our line, or the provider's chain, names an item that the browser has told of before.
     fn name(&mut self, index: usize, gaps: usize) -> Vec<Entry> {
-        self.slots[index].named = Some(gaps);
+        (self.slots[index].named, self.slots[index].begun_unheard) = (Some(gaps), true);
         self.admit(index, None);
         if let Some(item) = self.slots[index].item.clone() {
             self.copy.run.retain(|told| told.item != item);
@@ -248,13 +249,14 @@ impl Transcript {
     }
 
     /// Our line names it by an event of its own, after a gap of ours or while it is up and the browser was quicker.
-    pub(super) fn line_names(&mut self, index: usize) {
+    pub(super) fn line_names(&mut self, index: usize, its_begin: bool) {
         let gaps = self.hearing.gaps();
         let slot = &mut self.slots[index];
         if slot.named.is_some() {
             return;
         }
         slot.named = Some(gaps);
+        slot.begun_unheard = !its_begin && gaps > 0;
         if slot.source != Source::Browser {
             return;
         }
