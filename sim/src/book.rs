@@ -14,6 +14,12 @@ pub struct Said {
     pub spoken_at: Instant,
     /// None: it could not be transcribed, or its words are not out yet.
     pub text: Option<String>,
+    /// All of it, also what was never final.
+    pub full: String,
+    /// Its final words say nothing: these came before.
+    pub only_begun: Option<String>,
+    /// The transcription was off when it was said.
+    pub unwritten: bool,
     /// Rising in the order of the conversation, over all calls.
     pub order: usize,
     /// The process and the line that took its place in the conversation from the provider.
@@ -21,7 +27,7 @@ pub struct Said {
     pub placed_by: u32,
     pub placed_at: Option<Instant>,
     /// Words before the final ones, as a process heard them.
-    pub begun_by: Vec<u32>,
+    pub begun_by: Vec<(u32, Instant)>,
     /// The process that took its final words from the provider, and when.
     pub settled_by: Vec<(u32, Instant)>,
     /// The process that heard that the candidate spoke over it, and when.
@@ -29,6 +35,13 @@ pub struct Said {
     pub cut_forgiven: bool,
     /// Lost where it may be lost: the process was killed before it could be stored.
     pub forgiven: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub first: Instant,
+    pub last: Instant,
+    pub claimed: String,
 }
 
 /// One entry that the browser was told is stored.
@@ -44,6 +57,8 @@ pub struct Acked {
 pub struct CallBook {
     pub process: u32,
     pub opened: Instant,
+    /// Its process has the provider's answer.
+    pub answered: Option<Instant>,
     pub ended: Option<Instant>,
     /// Our lines into it, from when they were heard on to the last that came on them.
     pub heard: Vec<Heard>,
@@ -59,6 +74,8 @@ pub struct Heard {
     pub last: Instant,
     /// None: it still is.
     pub until: Option<Instant>,
+    /// It is half-open, and nobody has noticed.
+    pub silent: bool,
 }
 
 /// Something that somebody else did in a call, and that our line brought.
@@ -82,6 +99,12 @@ pub struct Pages {
     /// Items that a browser put into a call by hand.
     pub put: BTreeSet<String>,
     pub foreign: Vec<Foreign>,
+    /// When the root or the control channel panicked.
+    pub crashes: Vec<Instant>,
+    /// When a page first and last told an entry, by its key, and the time that it claimed.
+    pub told: BTreeMap<String, Told>,
+    /// When a page was asked for a new offer.
+    pub asked: Vec<Instant>,
     pub acked: Vec<Acked>,
     /// Free notes of the browsers in the order they were made.
     pub notes: Vec<String>,
@@ -109,6 +132,9 @@ impl Pages {
             speaker,
             spoken_at: Instant::now(),
             text: None,
+            full: String::new(),
+            only_begun: None,
+            unwritten: false,
             order: self.said.len(),
             placed_on: None,
             placed_by: 0,
@@ -145,8 +171,21 @@ impl Pages {
     /// A call is opened, and its process has the answer.
     pub fn call_opened(&mut self, call: &str, process: u32) {
         let opened = Instant::now();
-        let book = CallBook { process, opened, ended: None, heard: Vec::new(), placed: Vec::new() };
+        let book = CallBook { process, opened, answered: None, ended: None, heard: Vec::new(), placed: Vec::new() };
         self.calls.insert(call.to_owned(), book);
+    }
+
+    /// A process is gone: what it heard on, nobody hears on.
+    pub fn process_gone(&mut self, process: u32) {
+        for heard in self.calls.values_mut().flat_map(|call| &mut call.heard).filter(|heard| heard.process == process) {
+            heard.until.get_or_insert_with(Instant::now);
+        }
+    }
+
+    pub fn is_told(&mut self, key: &str, claimed: &str) {
+        let now = Instant::now();
+        let new = Told { first: now, last: now, claimed: claimed.to_owned() };
+        self.told.entry(key.to_owned()).or_insert(new).last = now;
     }
 
     pub fn heard_on(&mut self, call: &str, line: u64, change: impl FnOnce(&mut Heard)) {

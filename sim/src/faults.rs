@@ -76,6 +76,22 @@ faults! {
     Away30s = 22 "browser silent for 30 s",
     Away2min = 22 "browser silent for 2 min",
     Away24h = 22 "browser silent for 24 h",
+    OddText = 46 "a page tells text that is none: NUL, half a character, changed direction, 17,000 bytes",
+    OddId = 46 "a page tells an id that is none: NUL, empty, 300 bytes",
+    OddTime = 46 "a page tells a time that cannot be: year 0, 1 or 9999, an offset, no time at all",
+    OddShape = 46 "a page tells more than 100 entries, or of a speaker whom nobody knows",
+    OddNote = 46 "an integrity_event with such a time",
+    VoiceOddText = 47 "the provider's words have NUL or half a character",
+    VoiceLongText = 47 "the provider's words are 70,000 characters long",
+    VoiceEmptyFinal = 47 "the provider's final words are null, absent or empty after others",
+    VoiceOddId = 47 "the provider's item has an id of 300 characters, or with NUL",
+    VoiceOddTime = 47 "the provider's milliseconds are more than a column holds",
+    Invented = 48 "a lying page tells of items that nobody said",
+    TwistedWords = 48 "a lying page tells other words of what was said",
+    OffersRepeated = 48 "a lying page offers again and again",
+    TamperedSession = 49 "a lying page changes how the call is configured",
+    TamperedItems = 49 "a lying page puts items into the call, deletes or truncates them",
+    TamperedReplies = 49 "a lying page makes, cancels or silences replies",
 }
 
 /// How often each fault really happened.

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use fastrand::Rng;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use interview_runtime::domain::voice::Speaker;
-use interview_runtime::ids::CallId;
+use interview_runtime::ids::{CallId, ItemId};
 use interview_runtime::integrations::call_error::{BodyExcerpt, CallError, CallErrorKind};
 use interview_runtime::integrations::http_client::{CallLimits, Head, Vendor};
 use interview_runtime::integrations::openai::calls::{CallCreated, CreateCallError, HungUp};
@@ -149,8 +149,14 @@ struct Inner {
     lifetime: Duration,
     expires: bool,
     last_line: u64,
+    odd: bool,
     rng: Rng,
     mutant: Option<Mutant>,
+}
+
+/// As the runtime names an item: what is no id is replaced by one.
+fn key(item: &str) -> String {
+    ItemId::new(item).into_string()
 }
 
 impl Voice {
@@ -165,6 +171,7 @@ impl Voice {
             lifetime: plan.call_lifetime.unwrap_or(LIFETIME),
             expires: plan.call_lifetime.is_some(),
             last_line: 0,
+            odd: plan.odd_voice,
             rng: Rng::with_seed(seed ^ 0x0a1),
             mutant,
         };
@@ -290,15 +297,18 @@ impl Voice {
 
     fn open(&self, process: u32, config: Value) -> String {
         let (to, inputs) = mpsc::unbounded_channel();
-        let (id, lifetime, expires, rng, concluding) = {
+        let (id, lifetime, expires, rng, concluding, odd) = {
             let mut inner = self.lock();
             let id = format!("rtc_{}", inner.calls.len());
             let call = Call { to, opened: Instant::now(), opener: process, alive: true, excused: false, replying: false };
             inner.calls.insert(id.clone(), call);
-            (id, inner.lifetime, inner.expires, Rng::with_seed(inner.rng.u64(..)), inner.concluding)
+            let rng = Rng::with_seed(inner.rng.u64(..));
+            let odd = inner.odd.then(|| Rng::with_seed(inner.calls.len() as u64 ^ 0x0dd ^ rng.get_seed()));
+            (id, inner.lifetime, inner.expires, rng, inner.concluding, odd)
         };
         self.world.note(format_args!("voice: {id} opened by process {process}"));
         self.book.lock().call_opened(&id, process);
+        self.world.mark_wall(true);
         let conversation = Conversation {
             voice: self.clone(),
             id: id.clone(),
@@ -311,6 +321,7 @@ impl Voice {
             lines: Vec::new(),
             owed: true,
             spoken_over: true,
+            odd,
             browser: None,
             media_since: Instant::now(),
             due: BTreeMap::new(),
@@ -380,6 +391,9 @@ impl VoiceProvider for VoiceDoor {
                 sleep(Duration::from_millis(back)).await;
                 if self.cut.is_cut() {
                     return Err(CreateCallError::Open(CallError::new(limits("create_call"), CallErrorKind::TimedOut)));
+                }
+                if let Some(call) = self.voice.book.lock().calls.get_mut(&id) {
+                    call.answered = Some(Instant::now());
                 }
                 Ok(CallCreated { call_id, answer_sdp: format!("v=0\r\ns={id}\r\n"), request_id: None })
             }
@@ -520,7 +534,7 @@ impl Reader {
         let now = Instant::now();
         if wire.configures && self.ready_at.is_none() {
             self.ready_at = Some(now);
-            let heard = Heard { line: self.line, process: self.process, from: now, last: now, until: None };
+            let heard = Heard { line: self.line, process: self.process, from: now, last: now, until: None, silent: false };
             book.calls.entry(self.call.clone()).and_modify(|call| call.heard.push(heard));
         }
         book.heard_on(&self.call, self.line, |heard| heard.last = now);
@@ -571,8 +585,12 @@ impl LineReader for Reader {
                 Some(ToLine::Silent)
             }
         };
-        if !matches!(next, Some(ToLine::Wire(_))) && self.noticed_at.is_none() {
-            self.voice.book.lock().heard_on(&self.call, self.line, |heard| heard.until = Some(Instant::now()));
+        if !matches!(next, Some(ToLine::Wire(_))) {
+            let silent = matches!(next, Some(ToLine::Lost { close: None }));
+            self.voice.book.lock().heard_on(&self.call, self.line, |heard| {
+                heard.until.get_or_insert_with(Instant::now);
+                heard.silent = silent;
+            });
         }
         if let Some(ToLine::Lost { close: None }) = next {
             self.noticed_at = Some(Instant::now() + SILENCE);
@@ -601,7 +619,7 @@ impl LineReader for Reader {
                     said.cut_by.push((self.process, Instant::now()));
                 }
                 if let Some(said) = wire.begins.as_ref().and_then(|item| book.said.get_mut(item)) {
-                    said.begun_by.push(self.process);
+                    said.begun_by.push((self.process, Instant::now()));
                 }
                 self.note_hearing(&mut book, &wire);
                 drop(book);
@@ -670,6 +688,8 @@ struct Reply {
     id: String,
     item: String,
     text: String,
+    /// Its final words say nothing.
+    begun: bool,
     /// Its words are out already.
     settled: bool,
 }
@@ -689,6 +709,8 @@ struct Conversation {
     owed: bool,
     /// The candidate spoke since the last reply began.
     spoken_over: bool,
+    /// Dice for what no document promises.
+    odd: Option<Rng>,
     browser: Option<mpsc::UnboundedSender<Value>>,
     media_since: Instant,
     due: BTreeMap<(Instant, u64), Due>,
@@ -845,16 +867,22 @@ impl Conversation {
 
     fn cancel(&mut self, foreign: Option<&'static str>) {
         let Some(active) = self.active.take() else { return };
-        let said_so_far = if active.settled { active.text.len() } else { active.text.len() / 2 };
-        let half: String = active.text.chars().take(said_so_far).collect::<String>().trim().to_owned();
-        if let Some(said) = self.voice.book.lock().said.get_mut(&active.item) {
-            said.text = Some(half.clone());
-        }
+        let half = self.cut_off(&active);
         let mut wire = done(&active.id, &active.item, &half, "cancelled", 20);
         let mut event: Value = serde_json::from_str(&wire.text).unwrap_or_default();
         event["response"]["status_details"] = json!({"type": "cancelled", "reason": "client_cancelled"});
         (wire.text, wire.foreign) = (event.to_string(), foreign);
         self.tell(wire);
+    }
+
+    /// The words of a reply that ends before it is said.
+    fn cut_off(&self, active: &Reply) -> String {
+        let said_so_far = if active.settled || active.begun { active.text.len() } else { active.text.len() / 2 };
+        let half: String = active.text.chars().take(said_so_far).collect::<String>().trim().to_owned();
+        if let Some(said) = self.voice.book.lock().said.get_mut(&key(&active.item)) {
+            (said.text, said.only_begun) = (Some(half.clone()), None);
+        }
+        half
     }
 
     fn delete(&mut self, item: &str, foreign: Option<&'static str>) -> bool {
@@ -910,7 +938,7 @@ impl Conversation {
         }
         item["id"] = json!(id);
         let mut book = self.voice.book.lock();
-        book.put.insert(id.clone());
+        book.put.insert(key(&id));
         book.calls.entry(self.id.clone()).and_modify(|call| call.placed.push(Instant::now()));
         drop(book);
         let previous = match event["previous_item_id"].as_str() {
@@ -923,7 +951,7 @@ impl Conversation {
         let says = item["content"].as_array().is_some_and(|parts| parts.iter().any(|part| part["type"] != "output_audio"));
         let foreign = says.then_some("foreign_item");
         let event = json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item});
-        self.tell(Wire { places: Some(id), foreign, ..Wire::of(&event) });
+        self.tell(Wire { places: Some(key(&id)), foreign, ..Wire::of(&event) });
     }
 
     fn name(&mut self, kind: &str) -> String {
@@ -931,11 +959,65 @@ impl Conversation {
         format!("{kind}_{}_{}", self.id, self.names)
     }
 
+    /// Of something that is said.
+    fn item_name(&mut self, kind: &str) -> String {
+        let name = self.name(kind);
+        let odd = self.odd.as_mut().map_or(9, |odd| odd.u8(0..30));
+        if odd < 2 {
+            self.voice.world.count(Fault::VoiceOddId);
+        }
+        match odd {
+            0 => format!("{name}{}", "x".repeat(300)),
+            1 => format!("{name}\0x"),
+            _ => name,
+        }
+    }
+
+    /// What is said, as it goes over the wire, and as a person would read it.
+    fn words(&mut self, words: String) -> (Words, String) {
+        let odd = self.odd.as_mut().map_or(9, |odd| odd.u8(0..24));
+        let world = &self.voice.world;
+        match odd {
+            0 => {
+                world.count(Fault::VoiceOddText);
+                (Words::Final(format!("{words} a\0b")), format!("{words} a\u{fffd}b"))
+            }
+            1 => {
+                world.count(Fault::VoiceOddText);
+                (Words::Final(format!("{words} {HALF}")), format!("{words} \u{fffd}"))
+            }
+            2 => {
+                world.count(Fault::VoiceLongText);
+                let long = format!("{words} {}", "x".repeat(70_000 - words.len() - 1));
+                (Words::Final(long.clone()), long)
+            }
+            3..=5 => {
+                world.count(Fault::VoiceEmptyFinal);
+                let last = [Some(Value::Null), None, Some(json!(""))];
+                (Words::Begun(words.clone(), last[usize::from(odd - 3)].clone()), words)
+            }
+            _ => (Words::Final(words.clone()), words),
+        }
+    }
+
+    fn odd_ms(&mut self, usual: u64) -> u64 {
+        let odd = self.odd.as_mut().is_some_and(|odd| odd.u8(0..20) == 0);
+        if odd {
+            self.voice.world.count(Fault::VoiceOddTime);
+        }
+        if odd { u64::MAX } else { usual }
+    }
+
     // ---- telling ----
 
     fn tell(&mut self, wire: Wire) {
         if let Some(browser) = &self.browser {
             let _ = browser.send(serde_json::from_str(&wire.text).unwrap_or_default());
+        }
+        // Half a character is no character of ours, but may be escaped in JSON.
+        let mut wire = wire;
+        if wire.text.contains(HALF) {
+            wire.text = wire.text.replace(HALF, "\\ud83d");
         }
         self.lines.retain(|(_, to)| to.send(ToLine::Wire(wire.clone())).is_ok());
     }
@@ -958,7 +1040,7 @@ impl Conversation {
     fn place(&mut self, item: Value, said: Option<Speaker>) {
         let id = item["id"].as_str().unwrap_or_default().to_owned();
         if let Some(speaker) = said {
-            self.voice.book.lock().speak(&id, &self.id, speaker);
+            self.voice.book.lock().speak(&key(&id), &self.id, speaker);
         }
         if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
             call.placed.push(Instant::now());
@@ -966,33 +1048,36 @@ impl Conversation {
         let previous = self.items.last().cloned();
         self.items.push(id.clone());
         let event = json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item});
-        self.tell(Wire { places: Some(id), ..Wire::of(&event) });
+        self.tell(Wire { places: Some(key(&id)), ..Wire::of(&event) });
     }
 
     // ---- the AI ----
 
     fn reply(&mut self, purpose: Option<&str>, foreign: Option<&'static str>) {
-        let (id, item) = (self.name("resp"), self.name("ai"));
+        let (id, item) = (self.name("resp"), self.item_name("ai"));
         let metadata = purpose.map(|purpose| json!({"purpose": purpose}));
         (self.owed, self.spoken_over) = (self.owed && purpose.is_some(), false);
         let created =
             json!({"type": "response.created", "response": {"id": id, "conversation_id": "conv", "metadata": metadata}});
         self.tell(Wire { foreign, begins_reply: Some(purpose.is_some()), ..Wire::of(&created) });
         let words = self.rng.usize(4..24);
-        let text = format!("{item} says {}", "words ".repeat(words)).trim().to_owned();
+        let (told, text) = self.words(format!("{} says {}", key(&item), "words ".repeat(words)).trim().to_owned());
         let concludes = std::mem::take(&mut self.concluding) && !self.concluded;
-        self.active = Some(Reply { id: id.clone(), item: item.clone(), text: text.clone(), settled: false });
+        let begun = matches!(told, Words::Begun(..));
+        self.active = Some(Reply { id: id.clone(), item: item.clone(), text: text.clone(), begun, settled: false });
         self.playing = Some((id.clone(), item.clone()));
         self.tell_now(&json!({"type": "response.output_item.added", "response_id": id, "item": {"id": item, "type": "message", "role": "assistant"}}));
         self.place(json!({"id": item, "type": "message", "role": "assistant", "content": []}), Some(Speaker::Ai));
         self.tell_now(&json!({"type": "output_audio_buffer.started", "response_id": id}));
-        let half: String = text.chars().take(text.len() / 2).collect();
+        if let Some(said) = self.voice.book.lock().said.get_mut(&key(&item)) {
+            said.full.clone_from(&text);
+        }
+        let half: String = if begun { text.clone() } else { text.chars().take(text.len() / 2).collect() };
         let delta = json!({"type": "response.output_audio_transcript.delta", "response_id": id, "item_id": item, "delta": half});
-        self.at(Duration::from_millis(150), Due::Tell(Wire { begins: Some(item.clone()), ..Wire::of(&delta) }));
+        self.at(Duration::from_millis(150), Due::Tell(Wire { begins: Some(key(&item)), ..Wire::of(&delta) }));
         let generated = Duration::from_millis(self.rng.u64(300..900));
-        let settled =
-            json!({"type": "response.output_audio_transcript.done", "response_id": id, "item_id": item, "transcript": text});
-        let wire = Wire { settles: Some(item.clone()), ..Wire::of(&settled) };
+        let settled = json!({"type": "response.output_audio_transcript.done", "response_id": id, "item_id": item});
+        let wire = Wire { settles: Some(key(&item)), ..Wire::of(&told.into_event(settled)) };
         self.at(generated, Due::Final { item: item.clone(), wire });
         if concludes {
             self.concluded = true;
@@ -1001,7 +1086,10 @@ impl Conversation {
             self.at(generated, Due::Tell(Wire::of(&tool)));
         }
         // Some deltas and the whole text come with the end only.
-        let done = done(&id, &item, &text, "completed", words as u64 * 8);
+        let mut done = done(&id, &item, &text, "completed", words as u64 * 8);
+        if begun {
+            done.text = done.text.replace(r#""transcript":"#, r#""nothing":"#);
+        }
         self.at(generated + Duration::from_millis(30), Due::ReplyDone { reply: id.clone(), wire: done });
         let heard = Duration::from_millis(words as u64 * 250 + self.rng.u64(0..500));
         self.at(generated.max(heard), Due::Heard { reply: id });
@@ -1050,10 +1138,11 @@ impl Conversation {
     }
 
     fn settle(&mut self, item: &str, wire: &Wire) {
-        let text =
-            serde_json::from_str::<Value>(&wire.text).ok().and_then(|event| Some(event["transcript"].as_str()?.to_owned()));
-        if let Some(said) = self.voice.book.lock().said.get_mut(item) {
-            said.text = text;
+        let event: Value = serde_json::from_str(&wire.text).unwrap_or_default();
+        let text = event["transcript"].as_str().filter(|text| !text.is_empty());
+        if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+            said.text = text.map(|text| text.replace('\0', "\u{fffd}").replace(HALF, "\u{fffd}"));
+            said.only_begun = (text.is_none() && !said.full.is_empty()).then(|| said.full.clone());
         }
         self.tell(wire.clone());
     }
@@ -1066,27 +1155,25 @@ impl Conversation {
         if self.due.values().any(|due| matches!(due, Due::CandidateStops { .. } | Due::Reply)) {
             return;
         }
-        let item = self.name("me");
+        let item = self.item_name("me");
         self.spoken_over = true;
-        self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": 1}));
+        let start = self.odd_ms(1);
+        self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": start}));
         if let Some((reply, cut)) = self.playing.take() {
             if let Some(active) = self.active.take() {
-                let said_so_far = if active.settled { active.text.len() } else { active.text.len() / 2 };
-                let half: String = active.text.chars().take(said_so_far).collect::<String>().trim().to_owned();
-                if let Some(said) = self.voice.book.lock().said.get_mut(&active.item) {
-                    said.text = Some(half.clone());
-                }
+                let half = self.cut_off(&active);
                 self.tell(done(&active.id, &active.item, &half, "cancelled", 20));
             }
             self.tell_now(&json!({"type": "output_audio_buffer.cleared", "response_id": reply}));
-            let truncated = json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": 700});
-            self.tell(Wire { cuts: Some(cut), ..Wire::of(&truncated) });
+            let truncated = json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": self.odd_ms(700)});
+            self.tell(Wire { cuts: Some(key(&cut)), ..Wire::of(&truncated) });
         }
         self.after(600, 4_000, Due::CandidateStops { item });
     }
 
     fn candidate_stops(&mut self, item: &str) {
-        self.tell_now(&json!({"type": "input_audio_buffer.speech_stopped", "item_id": item, "audio_end_ms": 2}));
+        let end = self.odd_ms(2);
+        self.tell_now(&json!({"type": "input_audio_buffer.speech_stopped", "item_id": item, "audio_end_ms": end}));
         self.owed = true;
         let previous = self.items.last().cloned();
         self.tell_now(&json!({"type": "input_audio_buffer.committed", "item_id": item, "previous_item_id": previous}));
@@ -1098,12 +1185,26 @@ impl Conversation {
         let event = if failed {
             json!({"type": "conversation.item.input_audio_transcription.failed", "item_id": item, "error": {}})
         } else {
-            json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": item, "transcript": format!("{item} answers {}", self.rng.u32(..))})
+            let answers = format!("{} answers {}", key(item), self.rng.u32(..));
+            let (told, text) = self.words(answers);
+            if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+                said.full = text;
+            }
+            if let Words::Begun(words, _) = &told {
+                let delta = json!({"type": "conversation.item.input_audio_transcription.delta", "item_id": item, "delta": words});
+                let wire = Wire { begins: Some(key(item)), ..Wire::of(&delta) };
+                self.at(Duration::from_millis(100), Due::Tell(wire));
+            }
+            told.into_event(json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": item}))
         };
-        let wire = Wire { settles: Some(item.to_owned()), ..Wire::of(&event) };
+        let wire = Wire { settles: Some(key(item)), ..Wire::of(&event) };
         // Often in the middle of the answer, sometimes after it.
         let latest = if self.rng.u8(0..5) == 0 { 5_000 } else { 1_500 };
-        if !self.config["audio"]["input"]["transcription"].is_null() {
+        if self.config["audio"]["input"]["transcription"].is_null() {
+            if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+                said.unwritten = true;
+            }
+        } else {
             self.after(150, latest, Due::Final { item: item.to_owned(), wire });
         }
         self.after(200, 700, Due::Reply);
@@ -1116,7 +1217,28 @@ fn done(reply: &str, item: &str, text: &str, status: &str, tokens: u64) -> Wire 
         "usage": {"output_token_details": {"audio_tokens": tokens}},
         "output": [{"id": item, "type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": text}]}],
     }});
-    Wire { settles: Some(item.to_owned()), ..Wire::of(&event) }
+    Wire { settles: Some(key(item)), ..Wire::of(&event) }
+}
+
+/// Stands for half a surrogate pair, which no string of ours can hold.
+pub const HALF: char = '\u{f8ff}';
+
+/// How words come.
+enum Words {
+    Final(String),
+    /// All of them before the final ones, which say nothing.
+    Begun(String, Option<Value>),
+}
+
+impl Words {
+    fn into_event(self, mut event: Value) -> Value {
+        match self {
+            Self::Final(words) => event["transcript"] = json!(words),
+            Self::Begun(_, Some(last)) => event["transcript"] = last,
+            Self::Begun(_, None) => {}
+        }
+        event
+    }
 }
 
 /// As the provider takes an update in: parts that are not named stay, and what stands deeper than the audio's input
