@@ -384,12 +384,12 @@ impl Transcript {
         let slot = self.begun(item, now);
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
-        if status == Status::Failed && slot.source == Source::Browser && slot.settled.is_some() {
-            // The provider has no words; the browser's are better than none.
+        let text = Text::new(text.unwrap_or_default()).trimmed();
+        if (status == Status::Failed || text.is_empty()) && slot.source == Source::Browser && slot.settled.is_some() {
+            // The provider has no words; the browser's are better than none, and stay the browser's.
             return vec![];
         }
         // Final words that are empty, or that nobody can read, take nothing from those that came before.
-        let text = Text::new(text.unwrap_or_default()).trimmed();
         let text = match (text.is_empty(), slot.settled) {
             (true, None) => slot.words_heard(),
             (true, Some(_)) => slot.text.clone(),
@@ -471,7 +471,7 @@ impl Transcript {
     /// As [`Self::slot`], for what no item begins with: of one that we hear of by it first, we missed
     /// the beginning, and perhaps all its words.
     fn begun(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
-        let late = self.index_of(item).is_none();
+        let late = self.index_of(item).is_none_or(|index| self.slots[index].named.is_none());
         let cause = self.hearing.cause(self.hearing.gaps());
         let slot = self.slot_since(item, now, false);
         if late {
@@ -479,7 +479,14 @@ impl Transcript {
             slot.heard_begin = false;
             slot.begun_unheard = cause.is_some();
         }
-        slot
+        if late
+            && let Some(index) = self.index_of(item)
+        {
+            // What the browser told of it before is all there may ever be.
+            let believed = self.believe_witness(index);
+            self.late.extend(believed);
+        }
+        self.slot_since(item, now, false)
     }
 
     /// Before what is known to stand behind it, else at the end.

@@ -444,6 +444,46 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
 }
 
 #[test]
+fn an_item_that_is_named_by_its_end_after_a_gap_keeps_the_words_that_the_browser_told() {
+    let (mut transcript, now) = heard();
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    transcript.witness(witness("c:a2", Some("a2"), "words of a2"), now);
+    transcript.apply(&VoiceEvent::ItemCut { item: item("a2"), heard_ms: 7 }, now);
+    // Final words that are empty do not make the browser's words ours.
+    transcript.apply(&VoiceEvent::ReplySettled { item: item("a2"), text: String::new() }, now);
+    let entry = transcript.entries().pop().expect("it is there");
+    assert_eq!((entry.text.as_str(), entry.source, entry.status), ("words of a2", Source::Browser, Status::Final));
+}
+
+#[test]
+fn what_an_earlier_process_heard_later_proves_that_it_was_there() {
+    for later in [false, true] {
+        let (mut transcript, now) = heard();
+        transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+        if later {
+            for event in &turn(1, None) {
+                transcript.apply(event, now);
+            }
+        }
+        let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
+        transcript.line_back(now);
+        transcript.close();
+        assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), !later);
+    }
+}
+
+#[test]
+fn what_is_told_before_what_was_said_before_it_may_still_have_fallen_on_a_dead_line() {
+    let (mut transcript, now) = heard();
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
+    transcript.witness(witness("c:a1", Some("a1"), "answer 1"), now);
+    transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
+    transcript.line_lost(now);
+    assert_eq!(texts(&transcript).len(), 2);
+}
+
+#[test]
 fn what_was_said_in_a_gap_may_be_told_behind_what_the_line_heard_the_end_of() {
     for (first, told) in [
         // Cut in a gap, and known by that alone; by its last words; by the chain.
