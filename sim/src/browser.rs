@@ -477,8 +477,11 @@ impl Page {
         if let Some(seq) = seq.filter(|_| !over) {
             let mut kept = self.kept.lock();
             let refused = kept.pending.iter().position(|update| update.seq == seq).map(|index| kept.pending.remove(index));
+            let waits = !kept.pending.is_empty();
             drop(kept);
-            self.arm_resend();
+            if !waits {
+                self.arm_resend();
+            }
             // Of one that is not pending any more it came twice.
             if refused.is_none_or(|update| update.unusable) || self.around.liar.is_some() {
                 return;

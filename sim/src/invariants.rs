@@ -1,7 +1,7 @@
 //! What must hold at the end of every run, whatever happened in it. What must hold at every
 //! moment is checked where that moment is: in `browser` and `database`.
 
-use crate::book::{CallBook, Heard, Pages, Said};
+use crate::book::{CallBook, Foreign, Heard, Pages, Said};
 use crate::database::Tables;
 use crate::plan::Liar;
 use crate::world::Walls;
@@ -96,15 +96,16 @@ fn what_the_sideband_settled_is_stored_exactly_once(evidence: &Evidence) -> Resu
 fn is_of_a_replaced_call(evidence: &Evidence, said: &Said) -> bool {
     let calls = &evidence.book.calls;
     let Some(call) = calls.get(&said.call) else { return false };
-    let later = calls.values().filter(|later| later.opened > call.opened && later.process == call.process);
+    let later = calls.values().filter(|later| later.opened > call.opened && later.process == said.placed_by);
     later.filter_map(|later| later.answered).any(|answered| said.placed_at.is_none_or(|at| at >= answered))
 }
 
-/// The last line into the call was dead when it was said, and nobody noticed while the call lived: there is nothing to
+/// The last line into the call was dead when it was said, or its words came, and nobody noticed while the call lived: there is nothing to
 /// tell it from a call in which nothing was said.
 fn fell_unnoticed(evidence: &Evidence, said: &Said) -> bool {
     let last = evidence.book.calls.get(&said.call).and_then(|call| call.heard.last());
-    last.is_some_and(|last| last.silent && last.until.is_some_and(|until| said.spoken_at >= until))
+    let missed = |until: Instant| said.spoken_at >= until || said.settled_by.is_empty();
+    last.is_some_and(|last| last.silent && last.until.is_some_and(missed))
 }
 
 /// Stored is not enough: it has to be in what people read.
@@ -210,14 +211,19 @@ fn what_is_said_to_be_heard_was_said(evidence: &Evidence) -> Result<(), String> 
     let heard = evidence.tables.entries.iter().map(|row| &row.entry).filter(|entry| entry.source == Source::Sideband);
     let wrong: Vec<String> = heard
         .filter(|entry| {
-            let Some(said) = evidence.book.said.get(entry.key.as_str()) else { return !entry.text.is_empty() || entry.status == Status::Missing };
+            let Some(said) = evidence.book.said.get(entry.key.as_str()) else { return !is_empty_hand(evidence, entry) };
             entry.text.split(" … ").any(|piece| !said.full.contains(piece.trim_end_matches("[…]").trim()))
         })
-        // The candidate spoke, and the call ended before anything was committed.
-        .filter(|entry| !(entry.text.is_empty() && entry.key.as_str().starts_with("me_")))
         .map(|entry| format!("{} {:.60}", entry.key, entry.text.as_str()))
         .collect();
     verdict(&wrong)
+}
+
+/// Sound of which nothing is written down: the candidate spoke and the call ended, or a browser put an item without
+/// words into the call.
+fn is_empty_hand(evidence: &Evidence, entry: &Entry) -> bool {
+    let key = entry.key.as_str();
+    entry.text.is_empty() && (key.starts_with("me_") || evidence.book.put.contains(key))
 }
 
 fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), String> {
@@ -253,7 +259,14 @@ fn what_was_not_written_down_on_purpose_is_not_told_instead(evidence: &Evidence)
 /// What our line showed, in a process that could store it.
 fn what_somebody_else_did_is_noted(evidence: &Evidence) -> Result<(), String> {
     let noted: BTreeSet<&str> = evidence.tables.integrity.iter().map(|(kind, ..)| kind.as_str()).collect();
-    let shown = evidence.book.foreign.iter().filter(|foreign| !foreign.forgiven);
+    // In a call that was replaced nobody listens for that: only words that were on their way are taken from it.
+    let replaced = |foreign: &Foreign| {
+        let calls = &evidence.book.calls;
+        let opened = calls.get(&foreign.call).map(|call| call.opened);
+        let later = calls.values().filter(|later| Some(later.opened) > opened && later.process == foreign.process);
+        later.filter_map(|later| later.answered).any(|answered| answered <= foreign.at)
+    };
+    let shown = evidence.book.foreign.iter().filter(|foreign| !foreign.forgiven && !replaced(foreign));
     let wrong: Vec<String> = shown
         .filter(|foreign| !noted.contains(foreign.kind))
         .map(|foreign| format!("{} in {}", foreign.kind, foreign.call))
