@@ -64,6 +64,8 @@ pub struct Tables {
     pub summaries: Vec<SummaryRecord>,
     pub summary_tries: i32,
     pub dead_letters: BTreeSet<(i32, u64)>,
+    /// What was noted of the candidate's side: kind, when, and the time that was claimed.
+    pub integrity: Vec<(String, OffsetDateTime, Option<String>)>,
     tickets: HashMap<String, bool>,
 }
 
@@ -149,6 +151,7 @@ impl Database {
             summaries: Vec::new(),
             summary_tries: 0,
             dead_letters: BTreeSet::new(),
+            integrity: Vec::new(),
             tickets: HashMap::new(),
         };
         let consents = if plan.consents { vec![ConsentKind::AiEvaluation, ConsentKind::Recording] } else { vec![] };
@@ -389,6 +392,25 @@ impl Sessions for Door {
     async fn close(&self) {}
 }
 
+/// What the real tables take: no NUL, and no more than their columns hold.
+fn unstorable(record: &Record) -> Option<String> {
+    let bad = |text: &str, most: usize| text.contains('\0') || text.chars().count() > most;
+    match record {
+        Record::Entry(entry) => {
+            let claimed = entry.claimed_at.as_ref().is_some_and(|claimed| bad(claimed, 64));
+            let item = entry.item_id.as_ref().is_some_and(|item| bad(item.as_str(), 128));
+            let key = entry.key.as_str();
+            let wrong = bad(&entry.text, 65_536) || claimed || item || key.is_empty() || bad(key, 200);
+            wrong.then(|| format!("{key:.60} with {} characters", entry.text.chars().count()))
+        }
+        Record::Integrity { kind, claimed_at, .. } => {
+            let wrong = bad(kind.as_str(), 64) || claimed_at.as_ref().is_some_and(|claimed| bad(claimed, 64));
+            wrong.then(|| "an integrity event".to_owned())
+        }
+        _ => None,
+    }
+}
+
 fn stored_keys(tables: &Tables) -> BTreeMap<String, i32> {
     tables.entries.iter().map(|row| (row.entry.key.to_string(), row.epoch)).collect()
 }
@@ -455,6 +477,10 @@ impl SessionRows for ModelRows {
             .door
             .transact("store records", true, |inner| {
                 self.fence(inner)?;
+                if let Some(what) = records.iter().find_map(unstorable) {
+                    self.door.database.world.violate("every_row_can_be_stored", what);
+                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("22021")))));
+                }
                 inner.refuse(records)?;
                 for record in records {
                     inner.tables.store(record, epoch, mutant);
@@ -619,7 +645,11 @@ impl Tables {
                     self.summaries.push(summary.clone());
                 }
             }
-            Record::Connected(_) | Record::Integrity { .. } => {}
+            Record::Integrity { kind, at, claimed_at } => {
+                let claimed = claimed_at.as_ref().map(|claimed| claimed.as_str().to_owned());
+                self.integrity.push((kind.as_str().to_owned(), **at, claimed));
+            }
+            Record::Connected(_) => {}
         }
     }
 

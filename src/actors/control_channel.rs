@@ -269,6 +269,7 @@ impl Actor for ControlChannel {
 
     /// A call must not outlive us unheard: the hang-ups under way are waited for.
     async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        state.end_fade();
         for hang_up in state.hang_ups.drain(..) {
             let _ = tokio::time::timeout(Duration::from_millis(800), hang_up).await;
         }

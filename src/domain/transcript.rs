@@ -385,15 +385,15 @@ impl Transcript {
     }
 
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
-        let slot = self.slot(item, now);
+        let slot = self.begun(item, now);
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
-        if status == Status::Failed && slot.source == Source::Browser && slot.settled.is_some() {
-            // The provider has no words; the browser's are better than none.
+        let text = Text::new(text.unwrap_or_default()).trimmed();
+        if (status == Status::Failed || text.is_empty()) && slot.source == Source::Browser && slot.settled.is_some() {
+            // The provider has no words; the browser's are better than none, and stay the browser's.
             return vec![];
         }
         // Final words that are empty, or that nobody can read, take nothing from those that came before.
-        let text = Text::new(text.unwrap_or_default()).trimmed();
         let text = match (text.is_empty(), slot.settled) {
             (true, None) => slot.words_heard(),
             (true, Some(_)) => slot.text.clone(),
@@ -463,22 +463,32 @@ impl Transcript {
     }
 
     fn slot(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
+        self.slot_since(item, now, true)
+    }
+
+    fn slot_since(&mut self, item: &ItemId, now: Timestamp, its_begin: bool) -> &mut Slot {
         let index = self.index_of(item).unwrap_or_else(|| self.insert(item, now));
-        self.line_names(index);
+        self.line_names(index, its_begin);
         &mut self.slots[index]
     }
 
     /// As [`Self::slot`], for what no item begins with: of one that we hear of by it first, we missed
     /// the beginning, and perhaps all its words.
     fn begun(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
-        let late = self.index_of(item).is_none();
+        let late = self.index_of(item).is_none_or(|index| self.slots[index].named.is_none());
         let cause = self.hearing.cause(self.hearing.gaps());
-        let slot = self.slot(item, now);
+        let slot = self.slot_since(item, now, false);
         if late {
             slot.orphaned = slot.orphaned.or(cause);
             slot.heard_begin = false;
+            slot.begun_unheard = cause.is_some();
         }
-        slot
+        if late && let Some(index) = self.index_of(item) {
+            // What the browser told of it before is all there may ever be.
+            let believed = self.believe_witness(index);
+            self.late.extend(believed);
+        }
+        self.slot_since(item, now, false)
     }
 
     /// Before what is known to stand behind it, else at the end.

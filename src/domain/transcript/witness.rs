@@ -220,7 +220,9 @@ impl Transcript {
     /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
     fn tell_known(&mut self, index: usize) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
-        self.copy.known.push_back((segment, gaps));
+        let heard = self.slots[index].source == Source::Sideband && self.slots[index].settled.is_some();
+        let after = gaps.saturating_sub(usize::from(self.slots[index].begun_unheard));
+        self.copy.known.push_back((segment, after));
         if self.copy.known.len() > NEIGHBOURS {
             self.copy.known.pop_front();
         }
@@ -230,8 +232,8 @@ impl Transcript {
                 closed.push(told.item.clone());
             }
             told.followed_by += 1;
-            // Our line heard what was said after it, since the last gap: it would have heard this too.
-            told.unheard &= gaps < self.hearing.gaps();
+            // Our line heard all of what was said after it, since the last gap: it would have heard this too.
+            told.unheard &= !heard || gaps < self.hearing.gaps();
         }
         self.copy.run.retain(|told| told.followed_by < NEIGHBOURS && !closed.contains(&told.item));
         let indices: Vec<usize> = closed.iter().filter_map(|item| self.index_of(item)).collect();
@@ -240,7 +242,7 @@ impl Transcript {
 
     /// Our line, or the provider's chain, names an item that the browser has told of before.
     fn name(&mut self, index: usize, gaps: usize) -> Vec<Entry> {
-        self.slots[index].named = Some(gaps);
+        (self.slots[index].named, self.slots[index].begun_unheard) = (Some(gaps), true);
         self.admit(index, None);
         if let Some(item) = self.slots[index].item.clone() {
             self.copy.run.retain(|told| told.item != item);
@@ -249,13 +251,14 @@ impl Transcript {
     }
 
     /// Our line names it by an event of its own, after a gap of ours or while it is up and the browser was quicker.
-    pub(super) fn line_names(&mut self, index: usize) {
+    pub(super) fn line_names(&mut self, index: usize, its_begin: bool) {
         let gaps = self.hearing.gaps();
         let slot = &mut self.slots[index];
         if slot.named.is_some() {
             return;
         }
         slot.named = Some(gaps);
+        slot.begun_unheard = !its_begin && gaps > 0;
         if slot.source != Source::Browser {
             return;
         }
@@ -367,7 +370,9 @@ impl Transcript {
 
     /// Items of a process before us of which only the browser told, at the end of what is stored.
     pub(super) fn restore_told(&mut self) {
-        let told = self.slots.iter().rev().take_while(|slot| slot.source == Source::Browser);
+        // What our line heard later proves that it was there to hear.
+        let heard = self.slots.iter().filter(|slot| slot.source == Source::Sideband).filter_map(|slot| slot.seq).max();
+        let told = self.slots.iter().rev().filter(|slot| slot.source == Source::Browser && slot.seq > heard);
         let in_a_gap = |slot: &&Slot| matches!(slot.doubt, Some(Doubt::Unconfirmed | Doubt::UnclosedGap)) && slot.is_unnamed();
         let told = told.filter(in_a_gap);
         let told: Vec<(ItemId, i32)> = told.filter_map(|slot| Some((slot.item.clone()?, slot.segment))).collect();
