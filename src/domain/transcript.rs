@@ -306,7 +306,11 @@ impl Transcript {
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
         let just_come = self.hearing.has_just_come(now);
-        let hole = self.hole.take();
+        // What somebody puts in by hand, perhaps at the front, tells nothing of a gap; that it stands behind an item
+        // that we do not know does, whoever put it there.
+        let by_hand = matches!(content, ItemContent::Typed | ItemContent::Silent);
+        let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
+        let hole = self.hole.take_if(|_| !by_hand || behind_unknown);
         if hole.is_some() && self.continues(item, previous) {
             self.hearing.last_gap_is_empty();
         }
@@ -339,7 +343,9 @@ impl Transcript {
 
     /// Whether nothing of this call that we do not know stands before the item.
     fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> bool {
-        let of_call = |slot: &Slot| slot.segment == self.segment && slot.named.is_some() && slot.item.as_ref() != Some(item);
+        let of_call = |slot: &Slot| {
+            slot.segment == self.segment && slot.named.is_some() && !slot.silent && slot.item.as_ref() != Some(item)
+        };
         match previous {
             Some(previous) => self.index_of(previous).is_some_and(|index| self.slots[index].placed),
             None => !self.slots.iter().any(of_call),

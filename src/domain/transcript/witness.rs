@@ -36,6 +36,8 @@ struct Told {
     last: usize,
     /// Told while our line seemed to be up, and nothing came on it since: the line may be dead.
     unheard: bool,
+    /// Told shortly before the line was lost: perhaps in the gap, perhaps while the line was there to hear.
+    doubtful: bool,
     /// Known items told after it.
     followed_by: usize,
 }
@@ -189,7 +191,15 @@ impl Transcript {
         let neighbours = self.copy.known.iter().filter(|(of, _)| *of == segment).map(|(_, gaps)| *gaps);
         let after = neighbours.min().unwrap_or(self.gaps_before_call);
         let last = self.hearing.gaps();
-        self.copy.run.push_back(Told { item, segment, after, last, unheard: self.hearing.is_up(), followed_by: 0 });
+        self.copy.run.push_back(Told {
+            item,
+            segment,
+            after,
+            last,
+            unheard: self.hearing.is_up(),
+            doubtful: false,
+            followed_by: 0,
+        });
     }
 
     /// Told in a gap of ours that is open, or that has opened since without our noticing: in the record with a doubt
@@ -208,8 +218,10 @@ impl Transcript {
     pub(super) fn believe_unheard(&mut self, now: Timestamp) -> Vec<Entry> {
         let gap = self.hearing.gaps();
         let mut items = Vec::new();
+        // A line on which nothing came for so long was dead.
+        let silent = now - self.last_heard >= LATEST_WORDS;
         for told in self.copy.run.iter_mut().filter(|told| told.unheard) {
-            told.unheard = false;
+            (told.unheard, told.doubtful) = (false, !silent);
             told.last = gap;
             items.push(told.item.clone());
         }
@@ -220,6 +232,10 @@ impl Transcript {
     /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
     fn tell_known(&mut self, index: usize) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
+        // What somebody put into the call by hand is no neighbour of what was said.
+        if self.slots[index].silent {
+            return vec![];
+        }
         let heard = self.slots[index].source == Source::Sideband && self.slots[index].settled.is_some();
         let after = gaps.saturating_sub(usize::from(self.slots[index].begun_unheard));
         self.copy.known.push_back((segment, after));
@@ -229,15 +245,15 @@ impl Transcript {
         let mut closed = Vec::new();
         for told in &mut self.copy.run {
             if told.segment == segment && self.hearing.ours_between(told.after, told.last.min(gaps)) {
-                closed.push(told.item.clone());
+                closed.push((told.item.clone(), told.doubtful.then_some(Doubt::UnclosedGap)));
             }
             told.followed_by += 1;
             // Our line heard all of what was said after it, since the last gap: it would have heard this too.
             told.unheard &= !heard || gaps < self.hearing.gaps();
         }
-        self.copy.run.retain(|told| told.followed_by < NEIGHBOURS && !closed.contains(&told.item));
-        let indices: Vec<usize> = closed.iter().filter_map(|item| self.index_of(item)).collect();
-        indices.into_iter().filter_map(|index| self.admit(index, None)).collect()
+        self.copy.run.retain(|told| told.followed_by < NEIGHBOURS && !closed.iter().any(|(item, _)| *item == told.item));
+        let closed = closed.into_iter().filter_map(|(item, doubt)| Some((self.index_of(&item)?, doubt))).collect::<Vec<_>>();
+        closed.into_iter().filter_map(|(index, doubt)| self.admit(index, doubt)).collect()
     }
 
     /// Our line, or the provider's chain, names an item that the browser has told of before.
@@ -377,8 +393,9 @@ impl Transcript {
         let told = told.filter(in_a_gap);
         let told: Vec<(ItemId, i32)> = told.filter_map(|slot| Some((slot.item.clone()?, slot.segment))).collect();
         let run = told.into_iter().take(LONGEST_RUN).rev();
-        self.copy.run =
-            run.map(|(item, segment)| Told { item, segment, after: 0, last: 0, unheard: true, followed_by: 0 }).collect();
+        self.copy.run = run
+            .map(|(item, segment)| Told { item, segment, after: 0, last: 0, unheard: true, doubtful: false, followed_by: 0 })
+            .collect();
     }
 }
 
