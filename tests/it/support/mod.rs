@@ -7,8 +7,10 @@ pub mod page;
 pub mod process;
 pub mod processes;
 pub mod proxy;
+pub mod room;
 pub mod storm;
 pub mod system;
+pub mod voice_stub;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use interview_runtime::config::{Config, Role};
