@@ -312,7 +312,7 @@ impl Transcript {
         }
         let carries_speech = self.carries_speech;
         let slot = self.slot(item, now);
-        slot.placed = true;
+        let placed_before = std::mem::replace(&mut slot.placed, true);
         slot.hole = slot.hole.or(hole);
         match content {
             ItemContent::Committed => {
@@ -334,7 +334,7 @@ impl Transcript {
             }
         }
         let says = slot.spoken && !slot.silent && slot.speaker.is_some();
-        let moved = self.reposition(item, previous);
+        let moved = self.reposition(item, previous, placed_before);
         if says && let Some(index) = self.index_of(item) {
             // Numbers follow the conversation even when the words come late.
             self.number_slot(index);
@@ -352,17 +352,20 @@ impl Transcript {
     }
 
     /// Put the item right behind its predecessor. True when it had stood elsewhere.
-    fn reposition(&mut self, item: &ItemId, previous: Option<&ItemId>) -> bool {
+    fn reposition(&mut self, item: &ItemId, previous: Option<&ItemId>, placed_before: bool) -> bool {
         let Some(from) = self.index_of(item) else { return false };
         let segment = self.slots[from].segment;
         let after = match previous {
             Some(previous) => {
                 let known = self.index_of(previous);
                 if known.is_none() {
-                    // Stay where arrival put it; the browser may tell what stands before.
-                    self.slots[from].awaits = Some(previous.clone());
+                    // Stay where arrival put it; the browser may tell what stands before. One that has its place keeps it.
+                    if !placed_before {
+                        self.slots[from].awaits = Some(previous.clone());
+                    }
                     return false;
                 }
+                self.slots[from].awaits = None;
                 self.chain_names(previous, from);
                 known
             }

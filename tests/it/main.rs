@@ -9,6 +9,7 @@ mod faults;
 mod fencing;
 mod forgery;
 mod fuzz;
+mod fuzz_path;
 mod gateway;
 mod hooks;
 mod hostile;

@@ -404,6 +404,26 @@ fn an_invented_item_does_not_use_up_the_room_between_two_others() {
     assert_eq!(texts(&transcript), expected);
 }
 
+/// Found by tests/it/fuzz_path.rs: notes went before an early item of which the provider told another predecessor later.
+#[test]
+fn an_item_that_has_its_place_does_not_draw_what_is_told_later_before_it() {
+    let (mut transcript, now) = heard();
+    let place = |transcript: &mut Transcript, name: &str, previous: Option<&str>| {
+        let (item, previous) = (item(name), previous.map(item));
+        transcript.apply(&VoiceEvent::ItemPlaced { item, previous, content: ItemContent::Committed }, now);
+    };
+    place(&mut transcript, "u1", None);
+    place(&mut transcript, "u2", Some("lost"));
+    transcript.witness(witness("c:1", None, "one"), now);
+    place(&mut transcript, "u1", Some("nobody"));
+    transcript.witness(witness("c:2", None, "two"), now);
+    // Known after all, and early: what it stood behind is not missing any more.
+    place(&mut transcript, "u2", Some("u1"));
+    transcript.witness(witness("c:3", None, "three"), now);
+    let all: Vec<String> = transcript.all_entries().iter().map(|entry| entry.text.to_string()).collect();
+    assert_eq!(all, ["one", "two", "three"]);
+}
+
 /// H-06: half a character, null, or nothing.
 #[test]
 fn an_empty_final_takes_nothing_from_the_words_that_came() {

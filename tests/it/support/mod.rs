@@ -2,6 +2,7 @@
 //! OpenAI on real HTTP, WebSocket and WebRTC.
 
 pub mod browser;
+pub mod mutate;
 pub mod operator;
 pub mod page;
 pub mod process;
@@ -9,6 +10,7 @@ pub mod processes;
 pub mod proxy;
 pub mod room;
 pub mod storm;
+pub mod stream;
 pub mod system;
 pub mod voice_stub;
 
