@@ -391,6 +391,7 @@ impl ControlChannelState {
         self.candidate_heard = false;
         self.replies = 0;
         self.intrusions = 0;
+        self.guard = CallGuard::default();
     }
 
     // ---- the sideband ----

@@ -54,6 +54,9 @@ pub enum Ours {
 #[derive(Debug, Default)]
 pub struct CallGuard {
     joined_at: Option<Timestamp>,
+    /// Our line carries the candidate's speech. One that does not (see `control_channel::notice_deafness`) shows nothing
+    /// of the turns that the provider answers, so nobody is accused of what follows from them.
+    hears: bool,
     spoken: VecDeque<ItemId>,
     /// Of ours, sent and not seen yet.
     messages: u32,
@@ -67,9 +70,9 @@ pub struct CallGuard {
 }
 
 impl CallGuard {
-    /// Our line is in the call, anew: what was under way is not known.
+    /// Our line is in the call, perhaps anew: what was under way is not known.
     pub fn joined(&mut self, now: Timestamp) {
-        *self = Self { joined_at: Some(now), owes_reply: true, spoken_over: true, ..Self::default() };
+        *self = Self { joined_at: Some(now), owes_reply: true, spoken_over: true, hears: self.hears, ..Self::default() };
     }
 
     pub fn sent(&mut self, what: Ours) {
@@ -85,6 +88,7 @@ impl CallGuard {
 
     /// Whether somebody else caused this.
     pub fn judge(&mut self, event: &VoiceEvent, now: Timestamp) -> Option<Intrusion> {
+        self.hears |= event.is_candidate_speech();
         match event {
             VoiceEvent::SpeechStarted { item, .. } => {
                 self.spoken_over = true;
@@ -95,7 +99,7 @@ impl CallGuard {
             VoiceEvent::ReplyStarted { reply, in_conversation: true } => {
                 let ours = self.take(Ours::Reply) || std::mem::take(&mut self.owes_reply);
                 self.spoken_over = false;
-                (!ours && !self.has_just_joined(now)).then(|| Intrusion::ReplyCreated(reply.clone()))
+                (!ours && !self.is_lenient(now)).then(|| Intrusion::ReplyCreated(reply.clone()))
             }
             VoiceEvent::ReplyItem { item, .. } => {
                 self.remember(item);
@@ -105,11 +109,11 @@ impl CallGuard {
                 (!self.take(Ours::Cancel)).then_some(Intrusion::ReplyCancelled)
             }
             VoiceEvent::PlaybackCut { .. } => {
-                let expected = self.spoken_over || self.cancels > 0 || self.has_just_joined(now);
+                let expected = self.spoken_over || self.cancels > 0 || self.is_lenient(now);
                 (!expected).then_some(Intrusion::PlaybackCleared)
             }
             VoiceEvent::ItemCut { .. } => {
-                let expected = self.spoken_over || self.has_just_joined(now);
+                let expected = self.spoken_over || self.is_lenient(now);
                 (!expected).then_some(Intrusion::ItemTruncated)
             }
             VoiceEvent::ItemDeleted { .. } => (!self.take(Ours::Deletion)).then_some(Intrusion::ItemDeleted),
@@ -129,7 +133,7 @@ impl CallGuard {
                 (!expected).then(|| Intrusion::ItemCreated(item.clone()))
             }
             ItemContent::Message { speaker: super::voice::Speaker::Candidate, .. } => {
-                let expected = self.spoken.contains(item) || self.has_just_joined(now);
+                let expected = self.spoken.contains(item) || self.is_lenient(now);
                 (!expected).then(|| Intrusion::ItemCreated(item.clone()))
             }
             // Without words it says nothing; a reply's are told with the reply.
@@ -137,8 +141,9 @@ impl CallGuard {
         }
     }
 
-    fn has_just_joined(&self, now: Timestamp) -> bool {
-        self.joined_at.is_none_or(|at| (now - at).abs() < JOINING)
+    /// What our line cannot explain may follow from what it was not there to hear, or does not carry.
+    fn is_lenient(&self, now: Timestamp) -> bool {
+        !self.hears || self.joined_at.is_none_or(|at| (now - at).abs() < JOINING)
     }
 
     fn remember(&mut self, item: &ItemId) {
@@ -182,6 +187,7 @@ mod tests {
     fn guard() -> CallGuard {
         let mut guard = CallGuard::default();
         guard.joined(START);
+        assert_eq!(guard.judge(&VoiceEvent::SpeechStarted { item: "u0".into(), start_ms: None }, later()), None);
         // The turn that may have been under way.
         assert_eq!(guard.judge(&started("r0"), later()), None);
         guard
@@ -239,6 +245,30 @@ mod tests {
         ] {
             assert_eq!(judge(&mut guard(), vec![event]), [intrusion]);
         }
+    }
+
+    #[test]
+    fn on_a_line_that_carries_no_speech_nobody_is_accused_of_the_turns_it_does_not_show() {
+        let mut guard = CallGuard::default();
+        guard.joined(START);
+        let answer = |n: usize| {
+            let (reply, item) = (format!("r{n}"), format!("a{n}"));
+            vec![
+                placed(&format!("u{n}"), said()),
+                started(&reply),
+                VoiceEvent::ReplyItem { reply: reply.as_str().into(), item: item.as_str().into(), commentary: false },
+                VoiceEvent::PlaybackCut { reply: reply.as_str().into() },
+                VoiceEvent::ItemCut { item: item.as_str().into(), heard_ms: 1 },
+            ]
+        };
+        assert_eq!(judge(&mut guard, (0..5).flat_map(answer).collect()), []);
+        // What comes with words was put in by hand, whatever the line carries.
+        assert_eq!(judge(&mut guard, vec![placed("x", ItemContent::Typed)]), [Intrusion::ItemCreated("x".into())]);
+        // Once it has carried speech it does so, also when it broke and is back.
+        judge(&mut guard, vec![VoiceEvent::SpeechStarted { item: "u".into(), start_ms: None }, started("r")]);
+        guard.joined(START);
+        judge(&mut guard, vec![started("r")]);
+        assert_eq!(judge(&mut guard, vec![started("y")]), [Intrusion::ReplyCreated("y".into())]);
     }
 
     #[test]

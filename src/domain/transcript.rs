@@ -36,6 +36,8 @@ pub struct Transcript {
     /// Replies that are not part of the conversation; their items say nothing.
     out_of_band: Vec<ReplyId>,
     hearing: Hearing,
+    /// Our line has carried speech of the candidate in the call that is open.
+    carries_speech: bool,
     /// Gaps before the call that is open was opened.
     gaps_before_call: usize,
     /// Who made the gap that our line has just come back from; the next item that is placed stands behind it.
@@ -106,6 +108,7 @@ impl Transcript {
         self.segment = self.segment.max(segment);
         self.opened_at.get_or_insert(now);
         self.gaps_before_call = self.hearing.gaps();
+        self.carries_speech = false;
         self.hearing.call_opened(cause, now);
     }
 
@@ -211,6 +214,7 @@ impl Transcript {
             self.copy.line_is_alive();
             self.last_heard = now;
         }
+        self.carries_speech |= event.is_candidate_speech();
         let touched = match event {
             VoiceEvent::SpeechStarted { item, start_ms } => {
                 let slot = self.slot(item, now);
@@ -314,8 +318,9 @@ impl Transcript {
         if hole.is_some() && self.continues(item, previous) {
             self.hearing.last_gap_is_empty();
         }
+        let carries_speech = self.carries_speech;
         let slot = self.slot(item, now);
-        slot.placed = true;
+        let placed_before = std::mem::replace(&mut slot.placed, true);
         slot.hole = slot.hole.or(hole);
         match content {
             ItemContent::Committed => {
@@ -330,10 +335,14 @@ impl Transcript {
                 slot.commentary |= commentary;
             }
             ItemContent::Typed if slot.spoken => {}
-            ItemContent::Message { .. } | ItemContent::Typed | ItemContent::Silent => slot.silent = slot.settled.is_none(),
+            ItemContent::Message { .. } | ItemContent::Typed | ItemContent::Silent => {
+                slot.silent = slot.settled.is_none();
+                let of_candidate = matches!(content, ItemContent::Message { speaker: Speaker::Candidate, .. });
+                slot.unheard = slot.silent && of_candidate && !carries_speech;
+            }
         }
         let says = slot.spoken && !slot.silent && slot.speaker.is_some();
-        let moved = self.reposition(item, previous);
+        let moved = self.reposition(item, previous, placed_before);
         if says && let Some(index) = self.index_of(item) {
             // Numbers follow the conversation even when the words come late.
             self.number_slot(index);
@@ -353,17 +362,20 @@ impl Transcript {
     }
 
     /// Put the item right behind its predecessor. True when it had stood elsewhere.
-    fn reposition(&mut self, item: &ItemId, previous: Option<&ItemId>) -> bool {
+    fn reposition(&mut self, item: &ItemId, previous: Option<&ItemId>, placed_before: bool) -> bool {
         let Some(from) = self.index_of(item) else { return false };
         let segment = self.slots[from].segment;
         let after = match previous {
             Some(previous) => {
                 let known = self.index_of(previous);
                 if known.is_none() {
-                    // Stay where arrival put it; the browser may tell what stands before.
-                    self.slots[from].awaits = Some(previous.clone());
+                    // Stay where arrival put it; the browser may tell what stands before. One that has its place keeps it.
+                    if !placed_before {
+                        self.slots[from].awaits = Some(previous.clone());
+                    }
                     return false;
                 }
+                self.slots[from].awaits = None;
                 self.chain_names(previous, from);
                 known
             }
@@ -384,9 +396,8 @@ impl Transcript {
             self.slots.insert(to, slot);
             return false;
         }
-        let before = to.checked_sub(1).map_or(0, |index| self.slots[index].position);
-        let next = self.slots.get(to).map_or(before + 2 * STRIDE, |slot| slot.position);
-        self.slots.insert(to, Slot { position: before + (next - before) / 2, ..slot });
+        let position = self.position_at(to);
+        self.slots.insert(to, Slot { position, ..slot });
         true
     }
 
@@ -500,10 +511,8 @@ impl Transcript {
     /// Before what is known to stand behind it, else at the end.
     fn insert(&mut self, item: &ItemId, now: Timestamp) -> usize {
         let behind = self.slots.iter().rposition(|slot| slot.awaits.as_ref() == Some(item));
-        let (index, position, segment) = match behind {
-            Some(index) => (index, self.position_before(index), self.slots[index].segment),
-            None => (self.slots.len(), self.end_position(), self.segment),
-        };
+        let (index, segment) = behind.map_or((self.slots.len(), self.segment), |index| (index, self.slots[index].segment));
+        let position = self.position_at(index);
         if let Some(index) = behind {
             self.slots[index].awaits = None;
         }
@@ -512,8 +521,32 @@ impl Transcript {
         index
     }
 
-    fn end_position(&self) -> i64 {
-        self.slots.last().map_or(0, |slot| slot.position) + STRIDE
+    /// A position for what is to stand before the slot at `index`, or at the end.
+    fn position_at(&mut self, index: usize) -> i64 {
+        let before = index.checked_sub(1).map(|index| self.slots[index].position);
+        if index == self.slots.len() {
+            return before.unwrap_or(0) + STRIDE;
+        }
+        let before = before.unwrap_or(self.slots[index].position - 2 * STRIDE);
+        self.make_room(index, before);
+        before + (self.slots[index].position - before) / 2
+    }
+
+    /// Each that comes between two others halves their room: when it is used up, those behind move on, as few as need to.
+    fn make_room(&mut self, from: usize, before: i64) {
+        if self.slots[from].position - before > 1 {
+            return;
+        }
+        let mut position = before + 2 * STRIDE;
+        for index in from..self.slots.len() {
+            if self.slots[index].position >= position {
+                return;
+            }
+            self.slots[index].position = position;
+            position += STRIDE;
+            let moved = self.revise_at(index);
+            self.late.extend(moved);
+        }
     }
 
     fn number_slot(&mut self, index: usize) -> i32 {

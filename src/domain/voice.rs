@@ -116,6 +116,21 @@ pub enum VoiceEvent {
     Expired,
 }
 
+impl VoiceEvent {
+    /// Only a line that carries the candidate's speech brings this.
+    pub fn is_candidate_speech(&self) -> bool {
+        matches!(
+            self,
+            Self::SpeechStarted { .. }
+                | Self::SpeechStopped { .. }
+                | Self::ItemPlaced { content: ItemContent::Committed, .. }
+                | Self::CandidateWords { .. }
+                | Self::CandidateSettled { .. }
+                | Self::CandidateFailed { .. }
+        )
+    }
+}
+
 /// What an item of the conversation is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemContent {

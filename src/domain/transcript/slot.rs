@@ -24,6 +24,8 @@ pub(super) struct Slot {
     pub(super) deleted: bool,
     /// The provider has told its place.
     pub(super) placed: bool,
+    /// Audio of the candidate by its kind, in a call in which our line has carried no speech yet.
+    pub(super) unheard: bool,
     /// Known to be spoken: audio that was committed on the call, or part of a reply.
     pub(super) spoken: bool,
     /// Since when its audio is committed: its words should come soon.
@@ -79,6 +81,7 @@ impl Slot {
             silent: false,
             deleted: false,
             placed: false,
+            unheard: false,
             spoken: false,
             committed_at: None,
             tampered: false,

@@ -343,12 +343,16 @@ fn a_turn_whose_transcription_was_switched_off_is_missing() {
 fn items_that_were_put_into_the_call_by_hand_say_nothing() {
     for content in [ItemContent::Typed, said(Speaker::Candidate)] {
         let (mut transcript, now) = heard();
+        for event in turn(1, None) {
+            transcript.apply(&event, now);
+        }
         transcript.apply(&VoiceEvent::ItemPlaced { item: item("x"), previous: None, content }, now);
         transcript.apply(&VoiceEvent::CandidateSettled { item: item("x"), text: "FORGED".into() }, now);
         assert!(!transcript.awaits_words());
         transcript.witness(witness("c:1", Some("x"), "FORGED"), now);
         transcript.close(at());
-        assert!(transcript.all_entries().is_empty(), "{content:?}");
+        assert_eq!(texts(&transcript), ["I said 1.", "answer 1."], "{content:?}");
+        assert_eq!(transcript.all_entries().len(), 2);
     }
 }
 
@@ -368,6 +372,56 @@ fn a_deletion_loses_and_moves_nothing() {
         transcript.apply(&event, now);
     }
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."]);
+}
+
+/// What only the browser told stands somewhere, and the conversation goes on before it, for as long as it likes.
+#[test]
+fn an_invented_item_does_not_use_up_the_room_between_two_others() {
+    let (mut transcript, now) = heard();
+    for event in turn(1, None) {
+        transcript.apply(&event, now);
+    }
+    transcript.witness(witness("c:1", Some("invented"), "FORGED"), now);
+    for n in 2..100 {
+        for event in turn(n, Some(&format!("a{}", n - 1))) {
+            transcript.apply(&event, now);
+        }
+    }
+    // A gap of an hour, told late: each stands before what was heard after it.
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    let placed = VoiceEvent::ItemPlaced { item: item("u100"), previous: Some(item("told 99")), content: ItemContent::Committed };
+    transcript.apply(&placed, now);
+    for n in 0..100 {
+        let told = format!("told {n}");
+        transcript.witness(witness(&told, Some(&told), &told), now);
+    }
+    let places: Vec<i64> = transcript.slots.iter().map(|slot| slot.position).collect();
+    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+    let texts =
+        |transcript: &Transcript| texts(transcript).into_iter().filter(|text| !text.starts_with("told")).collect::<Vec<_>>();
+    let expected: Vec<String> = (1..100).flat_map(|n| [format!("I said {n}."), format!("answer {n}.")]).collect();
+    assert_eq!(texts(&transcript), expected);
+}
+
+/// Found by tests/it/fuzz_path.rs: notes went before an early item of which the provider told another predecessor later.
+#[test]
+fn an_item_that_has_its_place_does_not_draw_what_is_told_later_before_it() {
+    let (mut transcript, now) = heard();
+    let place = |transcript: &mut Transcript, name: &str, previous: Option<&str>| {
+        let (item, previous) = (item(name), previous.map(item));
+        transcript.apply(&VoiceEvent::ItemPlaced { item, previous, content: ItemContent::Committed }, now);
+    };
+    place(&mut transcript, "u1", None);
+    place(&mut transcript, "u2", Some("lost"));
+    transcript.witness(witness("c:1", None, "one"), now);
+    place(&mut transcript, "u1", Some("nobody"));
+    transcript.witness(witness("c:2", None, "two"), now);
+    // Known after all, and early: what it stood behind is not missing any more.
+    place(&mut transcript, "u2", Some("u1"));
+    transcript.witness(witness("c:3", None, "three"), now);
+    let all: Vec<String> = transcript.all_entries().iter().map(|entry| entry.text.to_string()).collect();
+    assert_eq!(all, ["one", "two", "three"]);
 }
 
 /// H-06: half a character, null, or nothing.
@@ -525,11 +579,19 @@ fn words_of_a_line_that_carries_no_speech_are_doubtful_and_of_the_record_only_wh
         let now = at() + time::Duration::minutes(1);
         transcript.apply(&turn(1, None)[4], now);
         transcript.witness(witness("c:1", Some("u1"), "hello"), now);
-        transcript.line_is_deaf();
-        transcript.witness(witness("c:2", Some("u2"), "again"), now);
+        // Items of answers may come without their speech.
+        let placed = |name: &str| VoiceEvent::ItemPlaced { item: item(name), previous: None, content: said(Speaker::Candidate) };
+        for (name, deaf) in [("u2", false), ("u3", true)] {
+            transcript.apply(&placed(name), now);
+            if deaf {
+                transcript.line_is_deaf();
+            }
+            transcript.witness(witness(name, Some(name), "with a place"), now);
+        }
+        transcript.witness(witness("c:4", Some("u4"), "again"), now);
         transcript.close(at());
         let all: Vec<_> = transcript.all_entries().into_iter().map(|entry| (entry.authoritative, entry.doubt)).collect();
-        assert_eq!(all, [(allowed, Some(Doubt::DeafLine)); 2]);
+        assert_eq!(all, [(allowed, Some(Doubt::DeafLine)); 4]);
     }
 }
 

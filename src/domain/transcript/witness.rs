@@ -8,11 +8,12 @@
 //!
 //! What is told of the end of a gap that never closes is in the record with a doubt. Everything else is kept beside it.
 
+use super::Transcript;
 use super::entry::{Doubt, Entry, Source, Status, Witness};
 use super::hearing::Cause;
 use super::slot::Slot;
-use super::{STRIDE, Transcript};
 use crate::domain::edge::{EntryKey, Timestamp};
+use crate::domain::voice::Speaker;
 use crate::ids::ItemId;
 use std::collections::VecDeque;
 use time::Duration;
@@ -68,7 +69,7 @@ impl Transcript {
             Some(index) if self.slots[index].is_unnamed() => self.slots[index].entry().into_iter().collect(),
             Some(index) => {
                 let mut entries = self.tell_known(index);
-                entries.extend(self.witness_of_named(index, witness));
+                entries.extend(self.witness_of_named(index, witness, now));
                 entries
             }
             None => self.witness_of_unknown(witness, item, now),
@@ -94,17 +95,18 @@ impl Transcript {
     pub fn knows(&self, witness: &Witness) -> bool {
         let of_item = witness.item_id.as_ref().and_then(|item| self.index_of(item)).map(|index| &self.slots[index]);
         match of_item {
-            Some(slot) => slot.silent || slot.settled.is_some() && !slot.lacks_words(),
+            Some(slot) => slot.silent && !slot.unheard || slot.settled.is_some() && !slot.lacks_words(),
             None => self.told_before(witness).is_some(),
         }
     }
 
     // ---- items that our line has named ----
 
-    fn witness_of_named(&mut self, index: usize, witness: Witness) -> Option<Entry> {
+    fn witness_of_named(&mut self, index: usize, witness: Witness, now: Timestamp) -> Option<Entry> {
         let slot = &mut self.slots[index];
         match slot.settled {
             Some(_) if !slot.lacks_words() => return slot.entry(),
+            None if slot.unheard => return self.witness_of_unheard(index, witness, now),
             None if slot.silent => return None,
             Some(_) | None => {}
         }
@@ -128,6 +130,23 @@ impl Transcript {
             doubt: Some(Doubt::Unconfirmed),
             ..slot.as_settled(Status::Partial)?
         })
+    }
+
+    /// Our line tells that the candidate's item is there, and carries no speech: kept, as all that a deaf line leaves.
+    fn witness_of_unheard(&mut self, index: usize, witness: Witness, now: Timestamp) -> Option<Entry> {
+        let (deaf, judged) = (self.hearing.deaf, self.judge_deaf_line);
+        let at = Timestamp::of_live_event(witness.claimed, self.opened_at, now);
+        let slot = &mut self.slots[index];
+        slot.silent = false;
+        slot.speaker = Some(Speaker::Candidate);
+        slot.at = at;
+        slot.claimed_at = (witness.claimed != Some(at)).then_some(witness.claimed_at);
+        slot.text = witness.text.trimmed();
+        slot.settled = Some(Status::Final);
+        slot.source = Source::Browser;
+        slot.authoritative = deaf && judged;
+        slot.doubt = Some(if deaf { Doubt::DeafLine } else { Doubt::Unconfirmed });
+        self.revise_at(index)
     }
 
     /// Settle the slot by the browser's word, where a gap of ours took the words and what we heard of it agrees.
@@ -321,9 +340,11 @@ impl Transcript {
     /// for that reason.
     pub(super) fn doubt_told(&mut self) -> Vec<Entry> {
         let run = std::mem::take(&mut self.copy.run);
-        let indices: Vec<usize> = run.iter().filter_map(|told| self.index_of(&told.item)).collect();
+        let told = run.iter().filter_map(|told| self.index_of(&told.item)).filter(|index| self.slots[*index].is_unnamed());
+        let mut doubtful: Vec<usize> = told.collect();
+        let is_meant = |slot: &Slot| slot.unheard && slot.source == Source::Browser && slot.segment == self.segment;
+        doubtful.extend((0..self.slots.len()).filter(|index| is_meant(&self.slots[*index])));
         let judged = self.judge_deaf_line;
-        let doubtful = indices.into_iter().filter(|index| self.slots[*index].is_unnamed()).collect::<Vec<_>>();
         doubtful
             .into_iter()
             .filter_map(|index| {
@@ -353,10 +374,8 @@ impl Transcript {
         {
             self.slots[index].awaits = None;
         }
-        let (index, position) = match awaiting {
-            Some(index) => (index, self.position_before(index)),
-            None => (self.slots.len(), self.end_position()),
-        };
+        let index = awaiting.unwrap_or(self.slots.len());
+        let position = self.position_at(index);
         let key = witness.item_id.as_ref().map_or(witness.key, EntryKey::of_item);
         let segment = awaiting.map_or(self.segment, |index| self.slots[index].segment);
         let at = Timestamp::of_live_event(witness.claimed, self.opened_at, now);
@@ -371,12 +390,6 @@ impl Transcript {
         self.slots.insert(index, slot);
         self.number_slot(index);
         index
-    }
-
-    pub(super) fn position_before(&self, index: usize) -> i64 {
-        let next = self.slots[index].position;
-        let before = index.checked_sub(1).map_or(next - 2 * STRIDE, |index| self.slots[index].position);
-        before + (next - before) / 2
     }
 
     pub(super) fn index_of(&self, item: &ItemId) -> Option<usize> {

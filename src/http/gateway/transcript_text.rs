@@ -8,6 +8,8 @@ use time::Duration;
 /// A cue is shown at least and at most this long.
 const SHORTEST_CUE: Duration = Duration::seconds(1);
 const LONGEST_CUE: Duration = Duration::seconds(60);
+/// No entry of an interview is further from the one in the middle.
+const FURTHEST: Duration = Duration::days(1);
 
 fn speaker(entry: &Entry) -> &'static str {
     match entry.speaker {
@@ -55,14 +57,21 @@ pub(super) fn web_vtt(entries: &[Entry]) -> String {
     text
 }
 
-/// When each entry begins, counted from the first; never backwards, as cues must not go.
+/// When each entry begins, counted from the first; never backwards, as cues must not go. A time that cannot have been
+/// (rows of before there was an edge for input hold what a browser wrote) moves none of the others.
 fn starts(entries: &[Entry]) -> Vec<Duration> {
-    let Some(first) = entries.iter().map(|entry| entry.at).min() else { return Vec::new() };
+    let mut times: Vec<_> = entries.iter().map(|entry| entry.at).collect();
+    times.sort_unstable();
+    let Some(middle) = times.get(times.len() / 2).copied() else { return Vec::new() };
+    times.retain(|at| (*at - middle).abs() <= FURTHEST);
+    let (first, last) = (times[0], times[times.len() - 1]);
     let mut latest = Duration::ZERO;
     entries
         .iter()
         .map(|entry| {
-            latest = latest.max(entry.at - first);
+            if (first..=last).contains(&entry.at) {
+                latest = latest.max(entry.at - first);
+            }
             latest
         })
         .collect()
@@ -104,6 +113,14 @@ mod tests {
              \n3\n01:01:01.500 --> 01:01:07.500\n<v Interviewer>[not transcribed]\n"
         );
         assert_eq!(web_vtt(&[]), "WEBVTT\n");
+    }
+
+    #[test]
+    fn a_time_that_cannot_have_been_moves_no_other() {
+        let mut entries: Vec<_> = (0..5).map(|n| entry(n, Speaker::Ai, "x", i64::from(n) * 1_000)).collect();
+        entries[1].at = datetime!(0000-01-01 00:00:00 UTC).into();
+        entries[3].at = datetime!(9999-12-31 23:59:59 UTC).into();
+        assert_eq!(starts(&entries).iter().map(|at| at.whole_seconds()).collect::<Vec<_>>(), [0, 0, 2, 2, 4]);
     }
 
     #[test]

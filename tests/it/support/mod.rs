@@ -2,13 +2,17 @@
 //! OpenAI on real HTTP, WebSocket and WebRTC.
 
 pub mod browser;
+pub mod mutate;
 pub mod operator;
 pub mod page;
 pub mod process;
 pub mod processes;
 pub mod proxy;
+pub mod room;
 pub mod storm;
+pub mod stream;
 pub mod system;
+pub mod voice_stub;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use interview_runtime::config::{Config, Role};

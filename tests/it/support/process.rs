@@ -181,6 +181,11 @@ impl Process {
         self.child.id().expect("it runs")
     }
 
+    /// It is over, whoever ended it.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     pub async fn ended(&mut self, within: Duration) -> Ended {
         let from = Instant::now();
         let status = tokio::time::timeout(within, self.child.wait())
