@@ -321,7 +321,7 @@ async fn stored_is_told_when_it_is_stored_and_failed_when_the_database_refuses_i
     assert_eq!(browser.expect("session_ended").await["summary"], "failed");
     assert_eq!(runtime.exit().await, Exit::Done);
     let told = newest(&world, session).await;
-    assert_eq!(told, Some(("failed".to_owned(), None, Some("transcript_store_refused".to_owned()))));
+    assert_eq!(told, Some(("failed".to_owned(), None, Some("transcript_record_set_aside".to_owned()))));
     let aside: Vec<String> = sqlx::query_scalar("select kind from app.dead_letters where session_id = $1")
         .bind(session.0)
         .fetch_all(&world.admin)
