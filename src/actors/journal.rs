@@ -134,6 +134,8 @@ impl Journal {
 
     #[cfg(feature = "mutants")]
     pub fn with_mutant(self, mutant: Option<crate::mutants::Mutant>) -> Self {
+        self.lock().transcript.mutant = mutant;
+        crate::mutants::HERE.set(mutant);
         Self { mutant, ..self }
     }
 
@@ -172,6 +174,11 @@ impl Journal {
         let mut inner = self.lock();
         let entries = inner.transcript.close();
         inner.take(entries, &self.waiting)
+    }
+
+    /// Another process may take the interview up: see [`Transcript::interrupt`].
+    pub fn interrupt_transcript(&self) {
+        self.with_transcript(Transcript::interrupt);
     }
 
     /// Nothing is added from now on: what is stored when the outbox is empty is what was said.

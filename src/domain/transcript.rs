@@ -17,6 +17,7 @@ pub use hearing::Cause;
 use super::edge::{EntryKey, Millis, Text, Timestamp};
 use super::voice::{ItemContent, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
+use crate::mutants::planted;
 use hearing::Hearing;
 use slot::Slot;
 use witness::Copy as BrowsersCopy;
@@ -50,6 +51,8 @@ pub struct Transcript {
     taken_over: bool,
     /// Whether words of a line that carries no speech are in the record, with the doubt.
     judge_deaf_line: bool,
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::mutants::Mutant>,
 }
 
 impl Transcript {
@@ -65,6 +68,11 @@ impl Transcript {
         transcript.slots.sort_by_key(|slot| slot.position);
         transcript.restore_told();
         transcript
+    }
+
+    #[cfg(feature = "mutants")]
+    pub fn mutant(&self) -> Option<crate::mutants::Mutant> {
+        self.mutant
     }
 
     /// The tenant allows that words of a line that carries no speech are judged.
@@ -284,10 +292,23 @@ impl Transcript {
 
     /// Nothing is heard any more: what is not settled now never will be.
     pub fn close(&mut self) -> Vec<Entry> {
+        self.settle_open(false)
+    }
+
+    /// This process stops; another may take the interview up. It believes what the browser told of what we did not hear
+    /// to its end, so that is not taken from it: it stands beside, acknowledged.
+    pub fn interrupt(&mut self) -> Vec<Entry> {
+        self.settle_open(!planted!(self, CopyDroppedAtStop))
+    }
+
+    fn settle_open(&mut self, copies_stay: bool) -> Vec<Entry> {
         let mut entries = self.take_late();
         entries.extend(self.admit_tails());
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_open()).collect();
         for index in open {
+            if copies_stay && self.slots[index].witness.is_some() {
+                continue;
+            }
             if let Some(entry) = self.believe_witness(index) {
                 entries.push(entry);
                 continue;
@@ -302,6 +323,7 @@ impl Transcript {
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
         let just_come = self.hearing.has_just_come(now);
+        let typed_counts = planted!(self, TypedItemsCount);
         let hole = self.hole.take();
         if hole.is_some() && self.continues(item, previous) {
             self.hearing.last_gap_is_empty();
@@ -322,6 +344,10 @@ impl Transcript {
                 slot.commentary |= commentary;
             }
             ItemContent::Typed if slot.spoken => {}
+            ItemContent::Typed if typed_counts => {
+                slot.speaker.get_or_insert(Speaker::Candidate);
+                slot.spoken = true;
+            }
             ItemContent::Message { .. } | ItemContent::Typed | ItemContent::Silent => slot.silent = slot.settled.is_none(),
         }
         let says = slot.spoken && !slot.silent && slot.speaker.is_some();
@@ -381,6 +407,7 @@ impl Transcript {
     }
 
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
+        let empty_wins = planted!(self, EmptyFinalWins);
         let slot = self.begun(item, now);
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
@@ -391,6 +418,7 @@ impl Transcript {
         }
         // Final words that are empty, or that nobody can read, take nothing from those that came before.
         let text = match (text.is_empty(), slot.settled) {
+            (true, None) if empty_wins => text,
             (true, None) => slot.words_heard(),
             (true, Some(_)) => slot.text.clone(),
             (false, _) => text,

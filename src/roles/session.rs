@@ -14,6 +14,7 @@ use crate::actors::transcript_writer::set_aside;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::outbox::{Batch, Limits};
+use crate::domain::phase::Phase;
 use crate::domain::record::Record;
 use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
@@ -186,8 +187,10 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
     let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
     let transcript = Transcript::restore(claimed.entries.clone()).judging_a_deaf_line(claimed.judge_deaf_line);
     let opened_at = (claimed.segment > 0).then(|| claimed.started_at.unwrap_or_else(|| outside.integrations.clock.now()).into());
+    // After the end of the talk nothing is added to what was said: it may be summarized already.
+    let goes_on = !rows.epoch().is_first() && claimed.phase <= Phase::Ending;
     let journal = Journal::new(
-        if rows.epoch().is_first() { transcript } else { transcript.taken_over(opened_at, claimed.call.is_some()) },
+        if goes_on { transcript.taken_over(opened_at, claimed.call.is_some()) } else { transcript },
         claimed.acked_client_seq,
         limits,
         rows.epoch().events_before(),

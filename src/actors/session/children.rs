@@ -55,7 +55,7 @@ impl SessionState {
                 };
                 let (control, _) = Actor::spawn_linked(None, ControlChannel, args, myself.get_cell()).await?;
                 // Those that the one before us let fade, or was about to end: nobody else ends them.
-                for call in &self.hanging_up {
+                for call in self.hanging_up.iter().filter(|_| !planted!(self.journal, FadingCallForgotten)) {
                     control.cast(ControlChannelMsg::HangUpStray(call.clone()))?;
                 }
                 self.control.insert(control).get_cell()
@@ -149,7 +149,7 @@ impl SessionState {
         }
         if matches!(end, TreeEnd::Interrupted | TreeEnd::Exhausted(_)) && !planted!(self.journal, PlacesLostAtShutdown) {
             // What is unfinished keeps its place; whoever takes up may still learn its words.
-            self.journal.close_transcript();
+            self.journal.interrupt_transcript();
         }
         // A stop by the machine is in a hurry; an interview that is over is not.
         let hurry = (end == TreeEnd::Interrupted).then(|| self.config.session.shutdown_timeout().mul_f64(TREE_SHARE));
