@@ -115,7 +115,7 @@ fn was_told_after_its_call(evidence: &Evidence, said: &Said) -> bool {
 const HANGING_UP: Duration = Duration::from_millis(100);
 
 fn was_told_as_the_call_ended(evidence: &Evidence, said: &Said) -> bool {
-    let ended = evidence.book.calls.get(&said.call).and_then(|call| call.ended);
+    let ended = evidence.book.calls.get(&said.call).and_then(|call| call.hung_up.or(call.ended));
     let told = evidence.book.told.get(&said.item);
     ended.zip(told).is_some_and(|(ended, told)| told.first + HANGING_UP >= ended && said.settled_by.is_empty())
 }
@@ -188,7 +188,9 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
             let from = if died { last_stored(evidence, call, &pair[0]) } else { pair[0].last };
             gaps.push(gap(from, Some(pair[1].from), died, false));
         }
-        if let Some(last) = heard.last().filter(|last| last.until < call.ended) {
+        if let Some(last) =
+            heard.last().filter(|last| last.until < call.ended || call.hung_up.is_none_or(|at| last.until < Some(at)))
+        {
             gaps.push(gap(last.last, None, true, false));
         }
     }
@@ -267,7 +269,8 @@ fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), St
         .values()
         .filter(|said| !said.forgiven)
         .filter(|said| !said.settled_by.iter().any(|(_, at)| is_replaced_at(evidence, &said.call, *at)))
-        .filter(|said| said.begun_by.iter().any(|(begun, _)| said.settled_by.iter().any(|(settled, _)| begun == settled)))
+        .filter(|said| !said.begun_by.is_empty())
+        .filter(|said| said.settled_by.iter().all(|(settled, _)| said.begun_by.iter().any(|(begun, _)| begun == settled)))
         .filter_map(|said| Some((said, said.only_begun.as_ref()?)))
         .filter(|(said, words)| rows(evidence, &said.item).iter().any(|row| row.text.as_str() != words.as_str()))
         .map(|(said, _)| said.item.clone())

@@ -65,7 +65,9 @@ pub enum Oddity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
     /// Items that are not there, of both speakers.
-    Invent { items: u8 },
+    Invent {
+        items: u8,
+    },
     /// An offer that the provider refuses.
     JunkOffer,
     Offers(u8),

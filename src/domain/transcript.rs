@@ -85,8 +85,9 @@ impl Transcript {
     pub fn taken_over(mut self, opened_at: Option<Timestamp>, in_call: bool) -> Self {
         self.taken_over = true;
         self.opened_at = opened_at;
-        let last_heard = self.last_heard;
-        for slot in self.slots.iter_mut().rev().take_while(|slot| last_heard - slot.at <= witness::LATEST_WORDS) {
+        // The latest by its number, for the clock may have been set.
+        let latest = self.slots.iter().max_by_key(|slot| slot.seq).map_or(self.last_heard, |slot| slot.at);
+        for slot in self.slots.iter_mut().rev().take_while(|slot| (latest - slot.at).abs() <= witness::LATEST_WORDS) {
             // A process that stops in order settles what it cannot wait for.
             if in_call && slot.lacks_words() {
                 slot.orphaned = Some(Cause::Ours);
@@ -119,7 +120,12 @@ impl Transcript {
 
     /// The chapters before the one that is open are over: what is not settled in them never will be.
     pub fn give_up_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
-        self.orphan_open_slots(cause, true, self.segment - 1)
+        let mut entries = self.orphan_open_slots(cause, true, self.segment - 1);
+        if cause == Cause::Ours {
+            // The line into it was dead, and what was told since it last brought anything was said in that gap.
+            entries.extend(self.admit_unheard_of_earlier_calls());
+        }
+        entries
     }
 
     /// The call is over.
@@ -212,7 +218,7 @@ impl Transcript {
     /// Take in what happened. Returns the entries that are new or changed.
     pub fn apply(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
         if self.hearing.is_up() {
-            self.copy.line_is_alive();
+            self.copy.line_is_alive(self.segment);
             self.last_heard = now;
         }
         let touched = match event {
@@ -324,13 +330,8 @@ impl Transcript {
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
         let just_come = self.hearing.has_just_come(now);
         let typed_counts = planted!(self, TypedItemsCount);
-        let hole = self.hole.take();
-        if hole.is_some() && self.continues(item, previous) {
-            self.hearing.last_gap_is_empty();
-        }
         let slot = self.slot(item, now);
         slot.placed = true;
-        slot.hole = slot.hole.or(hole);
         match content {
             ItemContent::Committed => {
                 slot.speaker.get_or_insert(Speaker::Candidate);
@@ -351,6 +352,14 @@ impl Transcript {
             ItemContent::Message { .. } | ItemContent::Typed | ItemContent::Silent => slot.silent = slot.settled.is_none(),
         }
         let says = slot.spoken && !slot.silent && slot.speaker.is_some();
+        // Only what is said tells what fell into a gap: by hand an item can be put anywhere.
+        if says && let Some(hole) = self.hole.take() {
+            if self.continues(item, previous) {
+                self.hearing.last_gap_is_empty();
+            }
+            let slot = self.slot(item, now);
+            slot.hole = slot.hole.or(Some(hole));
+        }
         let moved = self.reposition(item, previous);
         if says && let Some(index) = self.index_of(item) {
             // Numbers follow the conversation even when the words come late.
@@ -430,6 +439,8 @@ impl Transcript {
         if !stronger && (slot.text == text || status == Status::Failed) {
             return vec![];
         }
+        // Nothing was heard of it, and a gap of ours explains that: the browser may know more.
+        let status = if status == Status::Final && text.is_empty() && slot.may_be_filled() { Status::Missing } else { status };
         slot.text = text;
         slot.settled = Some(status);
         slot.source = Source::Sideband;
@@ -507,9 +518,7 @@ impl Transcript {
             slot.heard_begin = false;
             slot.begun_unheard = cause.is_some();
         }
-        if late
-            && let Some(index) = self.index_of(item)
-        {
+        if late && let Some(index) = self.index_of(item) {
             // What the browser told of it before is all there may ever be.
             let believed = self.believe_witness(index);
             self.late.extend(believed);

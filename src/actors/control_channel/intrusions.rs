@@ -58,7 +58,11 @@ impl ControlChannelState {
             "somebody else acts in the call"
         );
         self.args.journal.note_integrity(kind, None, self.args.integrations.clock.now());
-        if self.intrusions == PATIENCE && !planted!(self.args.journal, SecondIntrusionIgnored) && self.replaced < MOST_REPLACED && self.joined.is_some() {
+        if self.intrusions == PATIENCE
+            && !planted!(self.args.journal, SecondIntrusionIgnored)
+            && self.replaced < MOST_REPLACED
+            && self.joined.is_some()
+        {
             self.replaced += 1;
             self.args.journal.note_integrity(Label::of("call_replaced"), None, self.args.integrations.clock.now());
             self.tell(SessionMsg::CallTampered);

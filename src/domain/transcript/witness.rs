@@ -51,8 +51,8 @@ pub(super) struct Copy {
 
 impl Copy {
     /// Our line hears: what was told before was said while it was up.
-    pub(super) fn line_is_alive(&mut self) {
-        for told in &mut self.run {
+    pub(super) fn line_is_alive(&mut self, segment: i32) {
+        for told in self.run.iter_mut().filter(|told| told.segment == segment) {
             told.unheard = false;
         }
     }
@@ -219,6 +219,14 @@ impl Transcript {
         indices.into_iter().filter_map(|index| self.tail_so_far(index)).collect()
     }
 
+    pub(super) fn admit_unheard_of_earlier_calls(&mut self) -> Vec<Entry> {
+        let segment = self.segment;
+        let unheard = self.copy.run.iter().filter(|told| told.unheard && told.segment < segment);
+        let indices: Vec<usize> = unheard.filter_map(|told| self.index_of(&told.item)).collect();
+        self.copy.run.retain(|told| !told.unheard || told.segment >= segment);
+        indices.into_iter().filter_map(|index| self.admit(index, Some(Doubt::UnclosedGap))).collect()
+    }
+
     /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
     fn tell_known(&mut self, index: usize) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
@@ -381,9 +389,8 @@ impl Transcript {
     /// Items of a process before us of which only the browser told, at the end of what is stored.
     pub(super) fn restore_told(&mut self) {
         // What our line heard later proves that it was there to hear.
-        let in_full = |slot: &&Slot| {
-            slot.source == Source::Sideband && matches!(slot.settled, Some(Status::Final | Status::Failed))
-        };
+        let in_full =
+            |slot: &&Slot| slot.source == Source::Sideband && matches!(slot.settled, Some(Status::Final | Status::Failed));
         let heard = self.slots.iter().filter(in_full).filter_map(|slot| slot.seq).max();
         let told = self.slots.iter().rev().filter(|slot| slot.source == Source::Browser && slot.seq > heard);
         let in_a_gap = |slot: &&Slot| matches!(slot.doubt, Some(Doubt::Unconfirmed | Doubt::UnclosedGap)) && slot.is_unnamed();
