@@ -48,6 +48,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("the_transcript_follows_the_conversation", the_transcript_follows_the_conversation),
     ("notes_of_a_client_keep_their_order", notes_of_a_client_keep_their_order),
     ("entry_numbers_are_given_once", entry_numbers_are_given_once),
+    ("places_are_given_once", places_are_given_once),
     ("every_interview_ends", every_interview_ends),
     ("the_summary_was_made_of_the_transcript", the_summary_was_made_of_the_transcript),
     ("no_call_is_left_alive", no_call_is_left_alive),
@@ -185,7 +186,7 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
         gaps.push(gap(call.opened, first, false, clients));
         for pair in heard.windows(2) {
             let died = pair[0].process != pair[1].process;
-            let from = if died { last_stored(evidence, call, &pair[0]) } else { pair[0].last };
+            let from = if died { last_stored(evidence, call, &pair[0], pair[1].from) } else { pair[0].last };
             gaps.push(gap(from, Some(pair[1].from), died, false));
         }
         if let Some(last) =
@@ -198,9 +199,13 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
 }
 
 /// When the last that a dead process had stored was said: what it heard after that nobody knows.
-fn last_stored(evidence: &Evidence, call: &CallBook, heard: &Heard) -> Instant {
+fn last_stored(evidence: &Evidence, call: &CallBook, heard: &Heard, taken_over: Instant) -> Instant {
     let stored = |said: &&Said| rows(evidence, &said.item).iter().any(|row| row.source == Source::Sideband);
-    let by_it = evidence.book.said.values().filter(|said| said.settled_by.iter().any(|(by, _)| *by == heard.process));
+    let by_it = evidence
+        .book
+        .said
+        .values()
+        .filter(|said| said.settled_by.iter().any(|(by, at)| *by == heard.process && *at < taken_over));
     let placed = by_it.filter(stored).filter_map(|said| said.placed_at).filter(|at| *at <= heard.last);
     placed.max().unwrap_or(call.opened)
 }
@@ -451,6 +456,17 @@ fn entry_numbers_are_given_once(evidence: &Evidence) -> Result<(), String> {
         .map(|row| format!("{} of {}", row.entry.seq, row.entry.key))
         .collect();
     verdict(&twice)
+}
+
+/// Two rows at one place have no order.
+fn places_are_given_once(evidence: &Evidence) -> Result<(), String> {
+    let mut seen = BTreeMap::new();
+    let twice = evidence.tables.entries.iter().filter_map(|row| {
+        let entry = &row.entry;
+        let before = seen.insert(entry.position, entry.key.clone())?;
+        Some(format!("{before} and {} at {}", entry.key, entry.position))
+    });
+    verdict(&twice.collect::<Vec<_>>())
 }
 
 fn every_interview_ends(evidence: &Evidence) -> Result<(), String> {

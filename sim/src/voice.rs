@@ -476,6 +476,7 @@ impl VoiceProvider for VoiceDoor {
             from,
             noticed_at: None,
             ready_at: None,
+            carries_speech: false,
             reply_expected: true,
             cut_expected: true,
         };
@@ -521,6 +522,8 @@ struct Reader {
     noticed_at: Option<Instant>,
     /// Since when it is heard on.
     ready_at: Option<Instant>,
+    /// It has brought speech of the candidate.
+    carries_speech: bool,
     /// A turn may have been under way when it came: its reply, and its end, are nobody's doing.
     reply_expected: bool,
     cut_expected: bool,
@@ -543,7 +546,9 @@ impl Reader {
             book.calls.entry(self.call.clone()).and_modify(|call| call.heard.push(heard));
         }
         book.heard_on(&self.call, self.line, |heard| heard.last = now);
-        let joined = self.ready_at.is_none_or(|at| at.elapsed() < JOINING);
+        self.carries_speech |= wire.text.contains("\"input_audio_buffer.") || wire.text.contains("input_audio_transcription.");
+        // A line that has carried no speech yet accuses nobody of what follows from speech.
+        let joined = !self.carries_speech || self.ready_at.is_none_or(|at| at.elapsed() < JOINING);
         let expected = match wire.foreign {
             None => true,
             Some("foreign_item_deleted" | "foreign_session_update" | "foreign_reply_cancelled") => self.ready_at.is_none(),

@@ -124,10 +124,8 @@ impl Transcript {
     /// The chapters before the one that is open are over: what is not settled in them never will be.
     pub fn give_up_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
         let mut entries = self.orphan_open_slots(cause, true, self.segment - 1);
-        if cause == Cause::Ours {
-            // The line into it was dead, and what was told since it last brought anything was said in that gap.
-            entries.extend(self.admit_unheard_of_earlier_calls());
-        }
+        // If the line into one was dead, what was told since it last brought anything was said in that gap.
+        entries.extend(self.admit_unheard_of_earlier_calls(cause));
         entries
     }
 
@@ -365,14 +363,14 @@ impl Transcript {
             }
         }
         let says = slot.spoken && !slot.silent && slot.speaker.is_some();
-        // What somebody puts in by hand, perhaps at the front, tells nothing of a gap; that it stands behind an item that
-        // we do not know does, whoever put it there.
+        if self.hole.is_some() && self.continues(item, previous) {
+            self.hearing.last_gap_is_empty();
+        }
+        // What is put there by hand may stand anywhere: only what is said has the gap before it, or what stands behind
+        // an item that we do not know.
         if (says || behind_unknown)
             && let Some(hole) = self.hole.take()
         {
-            if self.continues(item, previous) {
-                self.hearing.last_gap_is_empty();
-            }
             let slot = self.slot(item, now);
             slot.hole = slot.hole.or(Some(hole));
         }
@@ -417,7 +415,8 @@ impl Transcript {
         let mut to = after.map_or(0, |index| index + 1);
         // What was told without a place of its own stands where it was told, what somebody deleted where it was said:
         // before what comes later.
-        while to < from && (self.slots[to].item.is_none() || self.slots[to].deleted) {
+        let has_no_place = |slot: &Slot| slot.item.is_none() || slot.deleted || slot.is_unnamed();
+        while to < from && has_no_place(&self.slots[to]) {
             to += 1;
         }
         if from == to {

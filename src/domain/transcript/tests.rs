@@ -538,6 +538,39 @@ fn what_is_told_before_what_was_said_before_it_may_still_have_fallen_on_a_dead_l
 }
 
 #[test]
+fn what_was_told_in_a_call_that_is_over_is_not_believed_of_a_gap_in_the_next() {
+    for (cause, believed) in [(Cause::Client, false), (Cause::Ours, true)] {
+        let (mut transcript, now) = heard();
+        for event in &turn(1, None) {
+            transcript.apply(event, now);
+        }
+        transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+        transcript.call_opened(2, Cause::Client, now);
+        transcript.line_back(now);
+        transcript.give_up_earlier_calls(cause);
+        for event in &turn(2, None) {
+            transcript.apply(event, now);
+        }
+        transcript.line_lost(now);
+        transcript.close(at());
+        assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), believed, "{cause:?}");
+    }
+}
+
+#[test]
+fn an_invented_item_does_not_use_up_the_places_of_what_is_said() {
+    let (mut transcript, now) = heard();
+    transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+    for n in 1..=60 {
+        for event in &turn(n, (n > 1).then(|| format!("a{}", n - 1)).as_deref()) {
+            transcript.apply(event, now);
+        }
+    }
+    let positions: Vec<i64> = transcript.entries().into_iter().map(|entry| entry.position).collect();
+    assert!(positions.len() == 120 && positions.windows(2).all(|pair| pair[0] < pair[1]), "{positions:?}");
+}
+
+#[test]
 fn an_item_that_somebody_put_first_does_not_hide_that_nothing_fell_into_a_gap() {
     let (mut transcript, now) = heard();
     for event in &turn(1, None) {

@@ -238,11 +238,11 @@ impl Transcript {
 
     /// Our line is lost now; when it died nobody knows. What was told since it last brought anything was said in the gap.
     pub(super) fn believe_unheard(&mut self, now: Timestamp) -> Vec<Entry> {
-        let gap = self.hearing.gaps();
+        let (gap, segment) = (self.hearing.gaps(), self.segment);
         let mut items = Vec::new();
         // A line on which nothing came for so long was dead.
         let silent = now - self.last_heard >= LATEST_WORDS;
-        for told in self.copy.run.iter_mut().filter(|told| told.unheard) {
+        for told in self.copy.run.iter_mut().filter(|told| told.unheard && told.segment == segment) {
             (told.unheard, told.doubtful) = (false, !silent);
             told.last = gap;
             items.push(told.item.clone());
@@ -251,11 +251,15 @@ impl Transcript {
         indices.into_iter().filter_map(|index| self.tail_so_far(index, now)).collect()
     }
 
-    pub(super) fn admit_unheard_of_earlier_calls(&mut self) -> Vec<Entry> {
+    pub(super) fn admit_unheard_of_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
         let segment = self.segment;
-        let unheard = self.copy.run.iter().filter(|told| told.unheard && told.segment < segment);
-        let indices: Vec<usize> = unheard.filter_map(|told| self.index_of(&told.item)).collect();
-        self.copy.run.retain(|told| !told.unheard || told.segment >= segment);
+        let mut items = Vec::new();
+        for told in self.copy.run.iter_mut().filter(|told| told.segment < segment) {
+            if std::mem::take(&mut told.unheard) && cause == Cause::Ours {
+                items.push(told.item.clone());
+            }
+        }
+        let indices: Vec<usize> = items.iter().filter_map(|item| self.index_of(item)).collect();
         indices.into_iter().filter_map(|index| self.admit(index, Some(Doubt::UnclosedGap))).collect()
     }
 
