@@ -125,12 +125,14 @@ error_codes! {
     OpenAiEventRefused = "openai_event_refused",
     /// The model declined to write the summary. A person has to write it.
     OpenAiSummaryRefused = "openai_summary_refused",
-    /// The summary was cut off by a token limit or a content filter. Raise the limit if it repeats.
+    /// The summary was cut off: with the most room that it is given (32,000 tokens), or by a content filter. A person has to write it.
     OpenAiSummaryIncomplete = "openai_summary_incomplete",
     /// OpenAI failed while it wrote the summary. It is retried by the session and then by the gateway.
     OpenAiSummaryFailed = "openai_summary_failed",
-    /// The summary does not match its schema or cites entries that do not exist. It is asked for again, then kept as failed.
+    /// The model's answer is not the summary's JSON. It is asked for again, then kept as failed.
     SummaryInvalid = "summary_invalid",
+    /// Nobody could finish the summary: its actor does not stay alive, or processes crashed until `keeper.summary_tries` was used up. Look for `actor_crashed`; a person has to write it.
+    SummaryFailed = "summary_failed",
     /// The summary quoted words that nobody said. The quotes were removed; look at the model if it repeats.
     SummaryQuoteUnverified = "summary_quote_unverified",
 
@@ -297,6 +299,8 @@ error_codes! {
     TranscriptStoreRefused = "transcript_store_refused",
     /// A record that the database never takes was set aside so that the others can be stored. A bug; the record is in app.dead_letters.
     TranscriptRecordSetAside = "transcript_record_set_aside",
+    /// A record could be stored nowhere, not even aside, and the others went on without it. A bug; the log has its kind, number and PostgreSQL's code.
+    TranscriptRecordLost = "transcript_record_lost",
     /// More waits for the database than we may hold, so the browser is not listened to until there is room. Nothing is dropped; check the database.
     OutboxFull = "outbox_full",
     /// A browser used the number of a transcript update again for other words. The first words stay; compare the client's outbox.

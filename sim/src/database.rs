@@ -33,6 +33,9 @@ pub const COMPETENCY: Uuid = Uuid::from_u128(0xc0);
 pub const POLICY: &str = "7";
 /// No real database takes this character in a text.
 pub const POISON: char = '\u{1F4A3}';
+/// With what it is refused.
+const POISON_CODES: [&str; 12] =
+    ["08P01", "0A000", "22021", "22P05", "23514", "26000", "40001", "42703", "53200", "54000", "57014", "XX000"];
 
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -59,7 +62,10 @@ pub struct Tables {
     pub consents: Vec<ConsentKind>,
     pub recording: RecordingState,
     pub summaries: Vec<SummaryRecord>,
+    pub summary_tries: i32,
     pub dead_letters: BTreeSet<(i32, u64)>,
+    /// What was noted of the candidate's side: kind, when, and the time that was claimed.
+    pub integrity: Vec<(String, OffsetDateTime, Option<String>)>,
     tickets: HashMap<String, bool>,
 }
 
@@ -103,6 +109,10 @@ struct Inner {
     health: Health,
     rng: Rng,
     context: Claimed,
+    /// With what poison is refused in this run, and what it is set aside as, if that is refused too.
+    poison: (&'static str, Option<&'static str>),
+    /// The first record of the batch at which the writer broke last. Not twice at the same: that would be poison.
+    broke_at: Option<Record>,
     /// When the writer breaks: at its n-th batch.
     writer_panics: Vec<(Moment, u64)>,
     batches: u64,
@@ -139,7 +149,9 @@ impl Database {
             consents: Vec::new(),
             recording: RecordingState::Waiting,
             summaries: Vec::new(),
+            summary_tries: 0,
             dead_letters: BTreeSet::new(),
+            integrity: Vec::new(),
             tickets: HashMap::new(),
         };
         let consents = if plan.consents { vec![ConsentKind::AiEvaluation, ConsentKind::Recording] } else { vec![] };
@@ -174,8 +186,12 @@ impl Database {
             entries: vec![],
         };
         let rng = Rng::with_seed(seed ^ 0xdb);
-        let inner =
-            Inner { tables, health: Health::default(), rng, context, writer_panics: plan.writer_panics.clone(), batches: 0 };
+        // Dice of its own: what else happens stays as it was without it.
+        let mut dice = Rng::with_seed(seed ^ 0x1f4a3);
+        let mut code = || POISON_CODES[dice.usize(..POISON_CODES.len())];
+        let poison = (code(), Some(code()).filter(|_| seed.is_multiple_of(3)));
+        let (health, writer_panics) = (Health::default(), plan.writer_panics.clone());
+        let inner = Inner { tables, health, rng, context, poison, broke_at: None, writer_panics, batches: 0 };
         Self { inner: Arc::new(Mutex::new(inner)), world, book, mutant }
     }
 
@@ -283,6 +299,10 @@ impl sqlx::error::DatabaseError for Refused {
     }
 }
 
+fn is_poison(record: &Record) -> bool {
+    matches!(record, Record::Entry(entry) if entry.text.contains(POISON))
+}
+
 fn failed(action: &'static str, source: sqlx::Error) -> StoreError {
     StoreError::Query { action, source }
 }
@@ -372,6 +392,25 @@ impl Sessions for Door {
     async fn close(&self) {}
 }
 
+/// What the real tables take: no NUL, and no more than their columns hold.
+fn unstorable(record: &Record) -> Option<String> {
+    let bad = |text: &str, most: usize| text.contains('\0') || text.chars().count() > most;
+    match record {
+        Record::Entry(entry) => {
+            let claimed = entry.claimed_at.as_ref().is_some_and(|claimed| bad(claimed, 64));
+            let item = entry.item_id.as_ref().is_some_and(|item| bad(item.as_str(), 128));
+            let key = entry.key.as_str();
+            let wrong = bad(&entry.text, 65_536) || claimed || item || key.is_empty() || bad(key, 200);
+            wrong.then(|| format!("{key:.60} with {} characters", entry.text.chars().count()))
+        }
+        Record::Integrity { kind, claimed_at, .. } => {
+            let wrong = bad(kind.as_str(), 64) || claimed_at.as_ref().is_some_and(|claimed| bad(claimed, 64));
+            wrong.then(|| "an integrity event".to_owned())
+        }
+        _ => None,
+    }
+}
+
 fn stored_keys(tables: &Tables) -> BTreeMap<String, i32> {
     tables.entries.iter().map(|row| (row.entry.key.to_string(), row.epoch)).collect()
 }
@@ -394,14 +433,16 @@ impl ModelRows {
 
 impl ModelRows {
     /// Whether the writer breaks at this batch. The process's last flush is not the writer's.
-    fn breaks(&self) -> Option<Moment> {
+    fn breaks(&self, records: &[Record]) -> Option<Moment> {
         if !self.door.cut.in_actor() {
             return None;
         }
         let mut inner = self.door.database.lock();
         inner.batches += 1;
         let batches = inner.batches;
-        inner.writer_panics.iter().find(|(_, at)| *at == batches).map(|(moment, _)| *moment)
+        let (moment, _) = *inner.writer_panics.iter().find(|(_, at)| *at == batches)?;
+        let before = std::mem::replace(&mut inner.broke_at, records.first().cloned());
+        (before.as_ref() != records.first()).then_some(moment)
     }
 
     fn panic(&self, fault: Fault) -> ! {
@@ -422,7 +463,7 @@ impl SessionRows for ModelRows {
 
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
         let (epoch, mutant) = (self.epoch, self.door.database.mutant);
-        let breaks = self.breaks();
+        let breaks = self.breaks(records);
         if breaks == Some(Moment::Taken) {
             self.panic(Fault::WriterPanicsBeforeSend);
         }
@@ -436,13 +477,11 @@ impl SessionRows for ModelRows {
             .door
             .transact("store records", true, |inner| {
                 self.fence(inner)?;
-                let poison = |record: &Record| matches!(record, Record::Entry(entry) if entry.text.contains(POISON));
-                if records.iter().any(poison) {
-                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("22P05")))));
+                if let Some(what) = records.iter().find_map(unstorable) {
+                    self.door.database.world.violate("every_row_can_be_stored", what);
+                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("22021")))));
                 }
-                if inner.tables.number_is_taken(records) {
-                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("23505")))));
-                }
+                inner.refuse(records)?;
                 for record in records {
                     inner.tables.store(record, epoch, mutant);
                 }
@@ -474,10 +513,22 @@ impl SessionRows for ModelRows {
         stored
     }
 
+    async fn rehearse(&self, records: &[Record]) -> Result<(), StoreError> {
+        self.door
+            .transact("rehearse records", true, |inner| {
+                self.fence(inner)?;
+                inner.refuse(records)
+            })
+            .await
+    }
+
     async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError> {
         self.door
             .transact("set a record aside", true, |inner| {
                 self.fence(inner)?;
+                if let (Some(code), true) = (inner.poison.1, is_poison(letter.record)) {
+                    return Err(failed("set a record aside", sqlx::Error::Database(Box::new(Refused(code)))));
+                }
                 inner.tables.dead_letters.insert((self.epoch, letter.ordinal));
                 Ok(())
             })
@@ -513,12 +564,37 @@ impl SessionRows for ModelRows {
         self.door.transact("read the recordings", false, |inner| Ok(inner.tables.recordings())).await
     }
 
+    async fn count_summary_try(&self, most: i32) -> Result<bool, StoreError> {
+        self.door
+            .transact("count a try of the summary", true, |inner| {
+                self.fence(inner)?;
+                let counted = inner.tables.summary_tries < most;
+                inner.tables.summary_tries += i32::from(counted);
+                Ok(counted)
+            })
+            .await
+    }
+
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         self.door.transact("read the transcript", false, |inner| Ok(inner.tables.in_order())).await
     }
 }
 
 impl Inner {
+    /// What the database refuses of these, if anything.
+    fn refuse(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let refused = |code| Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused(code)))));
+        if records.iter().any(is_poison) {
+            // Where that may be anyone's fault, it takes its time until it is held for the record's.
+            self.health.be_ill_for(Duration::ZERO);
+            return refused(self.poison.0);
+        }
+        if self.tables.number_is_taken(records) {
+            return refused("23505");
+        }
+        Ok(())
+    }
+
     fn claimed(&self) -> Claimed {
         let tables = &self.tables;
         Claimed {
@@ -562,14 +638,18 @@ impl Tables {
                 }
             }
             Record::Recording(recording) => self.recording = recording.state,
-            // One summary, and one reason for none before it.
+            // One summary, and before it each reason for none that is news.
             Record::Summary(summary) => {
-                let known = |old: &SummaryRecord| old.outcome.is_ok() || summary.outcome.is_err();
-                if !self.summaries.iter().any(known) {
+                let stored = self.summaries.iter().any(|old| old.outcome.is_ok());
+                if !stored && self.summaries.last().is_none_or(|last| last.outcome != summary.outcome) {
                     self.summaries.push(summary.clone());
                 }
             }
-            Record::Connected(_) | Record::Integrity { .. } => {}
+            Record::Integrity { kind, at, claimed_at } => {
+                let claimed = claimed_at.as_ref().map(|claimed| claimed.as_str().to_owned());
+                self.integrity.push((kind.as_str().to_owned(), **at, claimed));
+            }
+            Record::Connected(_) => {}
         }
     }
 

@@ -1,11 +1,16 @@
 //! What must hold at the end of every run, whatever happened in it. What must hold at every
 //! moment is checked where that moment is: in `browser` and `database`.
 
-use crate::book::{Pages, Said};
+use crate::book::{CallBook, Foreign, Heard, Pages, Said};
 use crate::database::Tables;
-use interview_runtime::domain::transcript::{Entry, Source, Status};
-use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use crate::plan::Liar;
+use crate::vendors::lines;
+use crate::world::Walls;
+use interview_runtime::domain::edge::Timestamp;
+use interview_runtime::domain::transcript::{Doubt, Entry, Source, Status, can_be_judged};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What is left when the run is over.
 pub struct Evidence<'a> {
@@ -18,6 +23,9 @@ pub struct Evidence<'a> {
     pub panics: &'a [String],
     /// The process that had it last, and the end it was taken to, were given enough time.
     pub over: bool,
+    /// The page is not honest.
+    pub liar: Option<Liar>,
+    pub walls: Walls,
 }
 
 type Check = fn(&Evidence) -> Result<(), String>;
@@ -27,6 +35,15 @@ pub const ALL: &[(&str, Check)] = &[
     ("what_the_sideband_settled_is_stored_exactly_once", what_the_sideband_settled_is_stored_exactly_once),
     ("what_was_acknowledged_is_in_the_transcript", what_was_acknowledged_is_in_the_transcript),
     ("words_are_as_they_were_said", words_are_as_they_were_said),
+    ("what_is_said_to_be_heard_was_said", what_is_said_to_be_heard_was_said),
+    ("final_words_that_are_empty_take_nothing", final_words_that_are_empty_take_nothing),
+    ("notes_are_no_words_of_the_record", notes_are_no_words_of_the_record),
+    ("a_browser_is_believed_only_of_our_gaps", a_browser_is_believed_only_of_our_gaps),
+    ("what_was_not_written_down_on_purpose_is_not_told_instead", what_was_not_written_down_on_purpose_is_not_told_instead),
+    ("what_somebody_else_did_is_noted", what_somebody_else_did_is_noted),
+    ("a_call_that_somebody_else_acts_in_is_replaced", a_call_that_somebody_else_acts_in_is_replaced),
+    ("no_honest_interview_is_suspected", no_honest_interview_is_suspected),
+    ("times_are_those_of_the_interview", times_are_those_of_the_interview),
     ("who_was_interrupted_is_told", who_was_interrupted_is_told),
     ("the_transcript_follows_the_conversation", the_transcript_follows_the_conversation),
     ("notes_of_a_client_keep_their_order", notes_of_a_client_keep_their_order),
@@ -66,7 +83,7 @@ fn what_the_sideband_settled_is_stored_exactly_once(evidence: &Evidence) -> Resu
         .book
         .said
         .values()
-        .filter(|said| !said.settled_by.is_empty())
+        .filter(|said| !said.settled_by.is_empty() && !is_of_a_replaced_call(evidence, said))
         .filter_map(|said| {
             let count = rows(evidence, &said.item).len();
             (count > 1 || count == 0 && !said.forgiven).then(|| format!("{} {count} times", said.item))
@@ -75,17 +92,253 @@ fn what_the_sideband_settled_is_stored_exactly_once(evidence: &Evidence) -> Resu
     verdict(&wrong)
 }
 
+/// Of a call that was replaced before it took its place there: only what was on its way counts.
+fn is_of_a_replaced_call(evidence: &Evidence, said: &Said) -> bool {
+    let calls = &evidence.book.calls;
+    let Some(call) = calls.get(&said.call) else { return false };
+    let later = calls.values().filter(|later| later.opened > call.opened && later.process == said.placed_by);
+    later.filter_map(|later| later.answered).any(|answered| said.placed_at.is_none_or(|at| at >= answered))
+}
+
+/// The last line into the call was dead when it was said, or its words came, and nobody noticed while the call lived: there is nothing to
+/// tell it from a call in which nothing was said.
+fn fell_unnoticed(evidence: &Evidence, said: &Said) -> bool {
+    let last = evidence.book.calls.get(&said.call).and_then(|call| call.heard.last());
+    let missed = |until: Instant| said.spoken_at >= until || said.settled_by.is_empty();
+    last.is_some_and(|last| last.silent && last.until.is_some_and(missed))
+}
+
 /// Stored is not enough: it has to be in what people read.
 fn what_was_acknowledged_is_in_the_transcript(evidence: &Evidence) -> Result<(), String> {
+    if evidence.liar.is_some() {
+        return Ok(());
+    }
+    let is_stored = |said: &Said| evidence.tables.calls.iter().any(|call| call.as_str() == said.call);
     let wrong: Vec<String> = evidence
         .book
         .acked
         .iter()
-        .filter(|acked| evidence.book.said.contains_key(&acked.key))
-        .filter(|acked| rows(evidence, &acked.key).iter().any(|entry| !entry.authoritative))
-        .map(|acked| acked.key.clone())
+        .filter_map(|acked| evidence.book.said.get(&acked.key))
+        .filter(|said| is_stored(said) && !fell_unnoticed(evidence, said))
+        .filter_map(|said| {
+            let rows = rows(evidence, &said.item);
+            let words_lost = |entry: &&Entry| matches!(entry.status, Status::Missing | Status::Partial);
+            match rows.iter().find(|entry| !entry.authoritative) {
+                Some(_) => Some(said.item.clone()),
+                None => rows.iter().find(|entry| words_lost(entry)).map(|_| format!("without its words {}", said.item)),
+            }
+        })
         .collect();
     verdict(&wrong)
+}
+
+/// A stretch of a call in which no line of ours heard it.
+struct Gap {
+    from: Instant,
+    /// Something took its place in it, or may have been lost with the process that ended in it.
+    fell: bool,
+    /// When a line heard the first that came after it.
+    closed: Option<Instant>,
+    /// The browser made it.
+    clients: bool,
+}
+
+/// As long as a gap of a browser may be, with what a line needs to be heard on.
+const OF_A_CLIENT: Duration = Duration::from_millis(3_100);
+
+fn gaps(evidence: &Evidence) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    for call in evidence.book.calls.values() {
+        let mut heard: Vec<Heard> = call.heard.clone();
+        heard.sort_by_key(|heard| heard.from);
+        let first = heard.first().map(|heard| heard.from);
+        let gap = |from: Instant, to: Option<Instant>, hides: bool, clients: bool| {
+            let fell = call.placed.iter().any(|at| *at > from && to.is_none_or(|to| *at < to));
+            let closed = to.and_then(|to| call.placed.iter().find(|at| **at >= to)).copied();
+            Gap { from, fell: fell || hides, closed, clients }
+        };
+        let clients = first.is_some_and(|first| first - call.opened <= OF_A_CLIENT) && is_unasked(evidence, call);
+        gaps.push(gap(call.opened, first, false, clients));
+        for pair in heard.windows(2) {
+            gaps.push(gap(pair[0].last, Some(pair[1].from), pair[0].process != pair[1].process, false));
+        }
+        if let Some(last) = heard.last().filter(|last| last.until < call.ended) {
+            gaps.push(gap(last.last, None, true, false));
+        }
+    }
+    gaps
+}
+
+/// It was offered while a call before it was heard, and nobody had asked for that.
+fn is_unasked(evidence: &Evidence, call: &CallBook) -> bool {
+    let at = call.opened;
+    let is_heard = |heard: &Heard| heard.from < at && heard.until.is_none_or(|until| until >= at);
+    let earlier = evidence.book.calls.values().filter(|earlier| earlier.opened < at && earlier.ended.is_none_or(|end| end > at));
+    let mut heard = earlier.flat_map(|earlier| &earlier.heard);
+    let asked = evidence.book.asked.iter().any(|asked| *asked < at && at - *asked < Duration::from_secs(20));
+    heard.any(is_heard) && !asked
+}
+
+/// Items that exist, or that may have fallen into a gap of ours. Of one that never closed: marked.
+fn a_browser_is_believed_only_of_our_gaps(evidence: &Evidence) -> Result<(), String> {
+    let book = evidence.book;
+    let gaps = gaps(evidence);
+    let told = evidence.tables.entries.iter().map(|row| &row.entry);
+    let told = told.filter(|entry| entry.source == Source::Browser && entry.authoritative);
+    let wrong: Vec<String> = told
+        .filter_map(|entry| {
+            let key = entry.key.as_str();
+            if book.said.contains_key(key) || book.put.contains(key) {
+                return None;
+            }
+            let Some(told) = book.told.get(key) else { return Some(format!("{key}, which nobody told")) };
+            let may_hold = |gap: &&Gap| {
+                !gap.clients && gap.from <= told.last && (gap.fell || gap.closed.is_none_or(|closed| told.first <= closed))
+            };
+            let mut holding = gaps.iter().filter(may_hold).peekable();
+            if holding.peek().is_none() {
+                return Some(format!("{key}, where no gap was"));
+            }
+            let closed = holding.any(|gap| gap.closed.is_some());
+            (!closed && entry.doubt != Some(Doubt::UnclosedGap)).then(|| format!("{key} without a doubt"))
+        })
+        .collect();
+    verdict(&wrong)
+}
+
+/// What our line is said to have heard was said, in these words.
+fn what_is_said_to_be_heard_was_said(evidence: &Evidence) -> Result<(), String> {
+    let heard = evidence.tables.entries.iter().map(|row| &row.entry).filter(|entry| entry.source == Source::Sideband);
+    let wrong: Vec<String> = heard
+        .filter(|entry| {
+            let Some(said) = evidence.book.said.get(entry.key.as_str()) else { return !is_empty_hand(evidence, entry) };
+            entry.text.split(" … ").any(|piece| !said.full.contains(piece.trim_end_matches("[…]").trim()))
+        })
+        .map(|entry| format!("{} {:.60}", entry.key, entry.text.as_str()))
+        .collect();
+    verdict(&wrong)
+}
+
+/// Sound of which nothing is written down: the candidate spoke and the call ended, or a browser put an item without
+/// words into the call.
+fn is_empty_hand(evidence: &Evidence, entry: &Entry) -> bool {
+    let key = entry.key.as_str();
+    entry.text.is_empty() && (key.starts_with("me_") || evidence.book.put.contains(key))
+}
+
+fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), String> {
+    let wrong: Vec<String> = evidence
+        .book
+        .said
+        .values()
+        .filter(|said| !said.forgiven && !is_of_a_replaced_call(evidence, said))
+        .filter(|said| said.begun_by.iter().any(|(begun, _)| said.settled_by.iter().any(|(settled, _)| begun == settled)))
+        .filter_map(|said| Some((said, said.only_begun.as_ref()?)))
+        .filter(|(said, words)| rows(evidence, &said.item).iter().any(|row| row.text.as_str() != words.as_str()))
+        .map(|(said, _)| said.item.clone())
+        .collect();
+    verdict(&wrong)
+}
+
+fn notes_are_no_words_of_the_record(evidence: &Evidence) -> Result<(), String> {
+    let notes = evidence.tables.entries.iter().map(|row| &row.entry).filter(|entry| entry.item_id.is_none());
+    let wrong: Vec<String> = notes.filter(|entry| entry.authoritative).map(|entry| entry.key.to_string()).collect();
+    verdict(&wrong)
+}
+
+/// In a calm call our line was there all the time: nothing but somebody's hand kept the words away.
+fn what_was_not_written_down_on_purpose_is_not_told_instead(evidence: &Evidence) -> Result<(), String> {
+    if !evidence.liar.is_some_and(|liar| liar.calm) {
+        return Ok(());
+    }
+    let unwritten = evidence.book.said.values().filter(|said| said.unwritten && said.placed_on.is_some());
+    let told = |said: &&Said| rows(evidence, &said.item).iter().any(|row| row.source == Source::Browser && row.authoritative);
+    verdict(&unwritten.filter(told).map(|said| said.item.clone()).collect::<Vec<_>>())
+}
+
+/// What our line showed, in a process that could store it.
+fn what_somebody_else_did_is_noted(evidence: &Evidence) -> Result<(), String> {
+    let noted: BTreeSet<&str> = evidence.tables.integrity.iter().map(|(kind, ..)| kind.as_str()).collect();
+    // In a call that was replaced nobody listens for that: only words that were on their way are taken from it.
+    let replaced = |foreign: &Foreign| {
+        let calls = &evidence.book.calls;
+        let opened = calls.get(&foreign.call).map(|call| call.opened);
+        let later = calls.values().filter(|later| Some(later.opened) > opened && later.process == foreign.process);
+        later.filter_map(|later| later.answered).any(|answered| answered <= foreign.at)
+    };
+    let shown = evidence.book.foreign.iter().filter(|foreign| !foreign.forgiven && !replaced(foreign));
+    let wrong: Vec<String> = shown
+        .filter(|foreign| !noted.contains(foreign.kind))
+        .map(|foreign| format!("{} in {}", foreign.kind, foreign.call))
+        .collect();
+    verdict(&wrong)
+}
+
+/// Often enough a call is given back; then it is the provider that changes it.
+const REPLACED_AT_MOST: usize = 3;
+const REPLACED_WITHIN: Duration = Duration::from_secs(30);
+
+fn a_call_that_somebody_else_acts_in_is_replaced(evidence: &Evidence) -> Result<(), String> {
+    let replaced = evidence.tables.integrity.iter().filter(|(kind, ..)| kind == "call_replaced").count();
+    if replaced >= REPLACED_AT_MOST {
+        return Ok(());
+    }
+    let mut wrong = Vec::new();
+    for (name, call) in &evidence.book.calls {
+        for line in &call.heard {
+            let doings: Vec<_> =
+                evidence.book.foreign.iter().filter(|foreign| foreign.line == line.line && !foreign.forgiven).collect();
+            let [first, second, ..] = doings[..] else { continue };
+            let crashed = evidence.book.crashes.iter().any(|at| *at >= first.at && *at <= second.at + REPLACED_WITHIN);
+            if !crashed && call.ended.is_none_or(|ended| ended > second.at + REPLACED_WITHIN) {
+                wrong.push(format!("{name} after {} and {}", first.kind, second.kind));
+            }
+        }
+    }
+    verdict(&wrong)
+}
+
+fn no_honest_interview_is_suspected(evidence: &Evidence) -> Result<(), String> {
+    if evidence.liar.is_some() {
+        return Ok(());
+    }
+    let suspected = |kind: &&str| kind.starts_with("foreign_") || *kind == "call_replaced";
+    let kinds = evidence.tables.integrity.iter().map(|(kind, ..)| kind.as_str()).filter(suspected);
+    verdict(&kinds.map(str::to_owned).collect::<Vec<_>>())
+}
+
+/// By our own clock, and what a page claimed otherwise stands beside.
+fn times_are_those_of_the_interview(evidence: &Evidence) -> Result<(), String> {
+    let walls = evidence.walls;
+    let slack = time::Duration::minutes(1);
+    let (Some(born), Some(most)) = (walls.least, walls.most) else { return Ok(()) };
+    let opened = walls.least_in_call.unwrap_or(born);
+    let mut wrong = Vec::new();
+    for entry in evidence.tables.entries.iter().map(|row| &row.entry) {
+        let least = if entry.doubt == Some(Doubt::NoCall) { born } else { opened };
+        if *entry.at < least - slack || *entry.at > most {
+            wrong.push(format!("{} at {}", entry.key, *entry.at));
+        }
+        let claimed = evidence.book.told.get(entry.key.as_str()).filter(|_| entry.item_id.is_none());
+        if let Some(told) = claimed
+            && Timestamp::parse(&told.claimed) != Some(entry.at)
+            && entry.claimed_at.as_deref() != Some(told.claimed.replace('\0', "\u{fffd}").as_str())
+        {
+            wrong.push(format!("{} without the time that was claimed", entry.key));
+        }
+    }
+    for (kind, at, _) in &evidence.tables.integrity {
+        if *at < born - slack || *at > most {
+            wrong.push(format!("{kind} at {at}"));
+        }
+    }
+    verdict(&wrong)
+}
+
+/// What is longer than a column is cut, and marked.
+fn is_written_as(entry: &Entry, text: &str) -> bool {
+    let cut = entry.text.strip_suffix("[…]").filter(|_| text.len() > 65_536);
+    cut.map_or(*text == *entry.text, |cut| text.starts_with(cut.trim_end()))
 }
 
 fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
@@ -101,7 +354,7 @@ fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
                 .said
                 .get(entry.key.as_str())
                 .and_then(|said| said.text.as_ref())
-                .is_some_and(|text| **text != *entry.text)
+                .is_some_and(|text| !is_written_as(entry, text))
         })
         .map(|entry| format!("{} is {:?}", entry.key, entry.text))
         .collect();
@@ -137,7 +390,7 @@ fn the_transcript_follows_the_conversation(evidence: &Evidence) -> Result<(), St
 fn notes_of_a_client_keep_their_order(evidence: &Evidence) -> Result<(), String> {
     let places: Vec<(usize, String)> = evidence
         .tables
-        .transcript()
+        .in_order()
         .into_iter()
         .filter(|entry| !evidence.book.late_notes.iter().any(|note| entry.key == note.as_str()))
         .filter_map(|entry| {
@@ -174,7 +427,7 @@ fn every_interview_ends(evidence: &Evidence) -> Result<(), String> {
     if !tables.phase.is_terminal() || tables.end.is_none() {
         return Err(format!("left {} with reason {:?}", tables.phase.as_str(), tables.end));
     }
-    if tables.summaries.is_empty() && !tables.transcript().is_empty() {
+    if tables.summaries.is_empty() && can_be_judged(tables.transcript()) {
         return Err("neither a summary nor a reason for none is stored".to_owned());
     }
     Ok(())
@@ -185,10 +438,10 @@ fn the_summary_was_made_of_the_transcript(evidence: &Evidence) -> Result<(), Str
     let Some(summary) = evidence.tables.summaries.iter().find_map(|summary| summary.outcome.as_ref().ok()) else {
         return Ok(());
     };
-    let input = summary.overall.parse().ok().and_then(|index: usize| evidence.summary_inputs.get(index));
-    let read: Vec<Value> = input
-        .and_then(|input| serde_json::from_str(input.split_once("Transcript:\n")?.1).ok())
-        .ok_or_else(|| format!("made of an input that is not known: {}", summary.overall.as_str()))?;
+    // One that rests on nothing does not say what it was made of.
+    let Ok(index) = summary.overall.parse::<usize>() else { return Ok(()) };
+    let input = evidence.summary_inputs.get(index).ok_or_else(|| format!("made of an input that is not known: {index}"))?;
+    let read = lines(input);
     let wrong: Vec<String> = evidence
         .tables
         .transcript()

@@ -45,8 +45,49 @@ pub enum Action {
         poison: bool,
     },
     RenewToken,
+    Odd(Oddity),
+    Lie(Lie),
     End(Ending),
     Probe,
+}
+
+/// What a page tells that no page should. The number chooses among those of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    Text(u8),
+    Id(u8),
+    Time(u8),
+    Shape(u8),
+    Note(u8),
+}
+
+/// What a page does whose candidate wants to have said something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Items that are not there, of both speakers.
+    Invent {
+        items: u8,
+    },
+    /// An offer that the provider refuses.
+    JunkOffer,
+    Offers(u8),
+    /// On the call's own channel.
+    Update(u8),
+    Create(u8),
+    Delete,
+    Truncate,
+    Reply,
+    Cancel,
+    Clear,
+}
+
+/// A page that lies, in all of an interview.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Liar {
+    /// It tells other words than were said.
+    pub twists: bool,
+    /// Nothing else goes wrong: every gap is known.
+    pub calm: bool,
 }
 
 /// How the interview is meant to end.
@@ -98,6 +139,9 @@ pub struct Plan {
     pub quiet_client: bool,
     /// Keeps its media up after the end.
     pub rude_client: bool,
+    pub liar: Option<Liar>,
+    /// The provider sends what its documents do not promise.
+    pub odd_voice: bool,
     pub max_duration_s: u64,
     pub grace_s: u64,
     pub max_records: usize,
@@ -135,6 +179,8 @@ impl Plan {
             consents: rng.bool(),
             quiet_client: rng.u8(0..10) == 0,
             rude_client: rng.u8(0..3) == 0,
+            liar: None,
+            odd_voice: false,
             max_duration_s: if ending == Ending::TimeLimit { talk.as_secs().max(20) } else { 600 },
             grace_s: 120,
             max_records: 20_000,
@@ -160,6 +206,9 @@ impl Plan {
             if rng.u8(0..20) == 0 {
                 plan.at.push((seconds(rng, 1.0, talk.as_secs_f64()), Action::SecondTab));
             }
+        }
+        if !seed.is_multiple_of(10) {
+            plan.add_strangers(&mut Rng::with_seed(seed ^ 0x0dd_0f_a11_50_f75), talk);
         }
         if plan.limit > Duration::from_hours(1) {
             // A day of calls of half a minute each would be thousands of chapters, and a day of talk
@@ -279,6 +328,61 @@ impl Plan {
             _ => return self.on.push((Point::Frame, rng.u64(2..40), Action::Crash(None))),
         };
         self.on.push((point, count, Action::Crash(Some(child))));
+    }
+
+    /// Input that nobody should send, and pages that lie.
+    fn add_strangers(&mut self, rng: &mut Rng, talk: Duration) {
+        self.odd_voice = rng.u8(0..4) == 0;
+        if rng.u8(0..3) == 0 {
+            for _ in 0..rng.u8(1..5) {
+                let which = rng.u8(..);
+                let oddity = match rng.u8(0..5) {
+                    0 => Oddity::Text(which),
+                    1 => Oddity::Id(which),
+                    2 => Oddity::Time(which),
+                    3 => Oddity::Shape(which),
+                    _ => Oddity::Note(which),
+                };
+                self.at.push((seconds(rng, 0.2, talk.as_secs_f64() + 1.0), Action::Odd(oddity)));
+            }
+        }
+        if rng.u8(0..8) != 0 || self.limit > Duration::from_hours(1) {
+            return;
+        }
+        let liar = Liar { twists: rng.u8(0..3) == 0, calm: rng.bool() };
+        self.liar = Some(liar);
+        if liar.calm {
+            let calm = |action: &Action| matches!(action, Action::End(_) | Action::Note { .. } | Action::Odd(_));
+            self.at.retain(|(_, action)| calm(action));
+            self.on.clear();
+            self.writer_panics.clear();
+            self.call_faults.clear();
+            self.sideband_refusals = 0;
+            self.call_lifetime = None;
+            self.max_records = 20_000;
+        }
+        for _ in 0..rng.u8(1..8) {
+            let at = seconds(rng, 0.1, talk.as_secs_f64());
+            let lie = match rng.u8(0..16) {
+                0..=3 => Lie::Invent { items: rng.u8(1..4) },
+                4 | 5 => Lie::JunkOffer,
+                6 => Lie::Offers(rng.u8(2..16)),
+                7 | 8 => Lie::Update(rng.u8(..)),
+                9..=11 => Lie::Create(rng.u8(..)),
+                12 => Lie::Delete,
+                13 => Lie::Truncate,
+                14 => Lie::Reply,
+                _ if rng.bool() => Lie::Cancel,
+                _ => Lie::Clear,
+            };
+            self.at.push((at, Action::Lie(lie)));
+            if matches!(lie, Lie::JunkOffer | Lie::Offers(_)) || rng.u8(0..3) == 0 {
+                // What is told in that moment.
+                for later in [0, 60, 200, 500] {
+                    self.at.push((at + Duration::from_millis(later), Action::Lie(Lie::Invent { items: 1 })));
+                }
+            }
+        }
     }
 
     fn notes(&self) -> u64 {

@@ -59,7 +59,9 @@ pub fn watch_panics() {
 fn struck(around: &Surroundings, child: &str) {
     let world = &around.world;
     if matches!(child, "session" | "control_channel") {
-        around.book.lock().forgive_mailbox(Instant::now());
+        let mut book = around.book.lock();
+        book.forgive_mailbox(Instant::now());
+        book.crashes.push(Instant::now());
     }
     world.struck(match child {
         "signaling_socket" => match world.stage() {
@@ -165,15 +167,16 @@ async fn direct(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool)
     let (left, mut lefts) = mpsc::unbounded_channel();
     let world = World::new(keep_lines, plan.on.clone(), strike);
     world.note(format_args!("seed {seed}: {:?} {:?}", plan.at, plan.on));
+    world.mark_wall(false);
     let book = Book::default();
     let database = Database::new(world.clone(), book.clone(), &plan, seed, mutant);
     let voice = Voice::new(world.clone(), book.clone(), &plan, seed, mutant);
     let (writer, videos) = (Writer::new(world.clone(), &plan), Videos::new(world.clone(), &plan));
     let config = Arc::new(config(&plan));
     let fleet = Fleet::new(world.clone(), database.clone(), voice.clone(), writer.clone(), videos.clone(), config, exit);
-    let (quiet, rude) = (plan.quiet_client, plan.rude_client);
+    let (quiet, rude, liar) = (plan.quiet_client, plan.rude_client, plan.liar);
     let limit = born + plan.limit;
-    let around = Surroundings { world, book, database, voice, videos, fleet, quiet, rude };
+    let around = Surroundings { world, book, database, voice, videos, fleet, quiet, rude, liar };
     SCENE.set(Some(around.clone()));
     let mut director = Director {
         seed,
@@ -232,6 +235,8 @@ async fn direct(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool)
     around.database.look(|tables| {
         let book = around.book.lock();
         let evidence = Evidence {
+            liar,
+            walls: world.walls(),
             tables,
             book: &book,
             orphans: &orphans,
@@ -351,6 +356,7 @@ impl Director {
             (keys, tables.calls.clone(), tables.greeted)
         });
         let mut book = around.book.lock();
+        book.process_gone(process);
         book.forgive(process, |item| stored.iter().any(|key| key == item));
         book.greeting_forgiven |= !greeted && book.greetings > 0;
         around.voice.excuse(process, &calls);
@@ -460,6 +466,8 @@ impl Director {
             }
             Action::Note { poison } => self.tell_page(Deed::Note { poison }),
             Action::RenewToken => self.tell_page(Deed::RenewToken),
+            Action::Odd(oddity) => self.tell_page(Deed::Odd(oddity)),
+            Action::Lie(lie) => self.tell_page(Deed::Lie(lie)),
             Action::End(ending) => self.end(ending),
             Action::Probe => self.probe().await,
         }

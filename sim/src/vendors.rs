@@ -12,7 +12,7 @@ use interview_runtime::integrations::http_client::{CallLimits, Vendor};
 use interview_runtime::integrations::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest, ResponseUsage};
 use interview_runtime::integrations::outside::{SummaryModel, VideoProvider};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +58,16 @@ impl Writer {
     }
 }
 
+/// The lines of the transcript that a model is given.
+pub fn lines(input: &str) -> Vec<Value> {
+    input.split_once("Transcript:\n").and_then(|(_, lines)| serde_json::from_str(lines).ok()).unwrap_or_default()
+}
+
+fn quotes(input: &str) -> Vec<Value> {
+    let said = lines(input).into_iter().filter(|line| line["speaker"] == "candidate");
+    said.map(|line| json!({"entry": line["entry"], "quote": line["text"]})).collect()
+}
+
 #[async_trait]
 impl SummaryModel for Writer {
     async fn ask(&self, request: &ResponseRequest) -> Result<ResponseOutcome, ResponseError> {
@@ -80,14 +90,15 @@ impl SummaryModel for Writer {
                 sleep(Duration::from_mins(2)).await;
                 return Err(ResponseError::Call(timed_out(Vendor::OpenAi, "create_response")));
             }
+            // With all that the candidate said for evidence: a summary that rests on nothing does not keep its words.
             None => json!({
-                "overall": self.read(&request.input).to_string(), "recommendation": "insufficient_evidence", "strengths": [], "concerns": [],
-                "competencies": [{"competency_id": COMPETENCY, "name": "Care", "assessment": "not_assessed", "rationale": "Not talked about.", "evidence": []}],
+                "overall": self.read(&request.input).to_string(), "recommendation": "hold", "strengths": [], "concerns": [],
+                "competencies": [{"competency_id": COMPETENCY, "name": "Care", "assessment": "adequate", "rationale": "Said so.", "evidence": quotes(&request.input)}],
             })
             .to_string(),
         };
         let usage = ResponseUsage::default();
-        Ok(ResponseOutcome { id: "r".to_owned(), model: request.model.clone(), text: text.into(), usage, request_id: None })
+        Ok(ResponseOutcome { id: "r".into(), model: request.model.as_str().into(), text: text.into(), usage, request_id: None })
     }
 }
 

@@ -4,7 +4,7 @@
 //! were said, replies that are generated before they are heard, interruptions, one reply at a
 //! time, an order that only `previous_item_id` tells, and nothing repeated for who joins late.
 
-use crate::book::Book;
+use crate::book::{Book, Foreign, Heard, Pages};
 use crate::faults::Fault;
 use crate::mutants::Mutant;
 use crate::plan::{CallFault, Plan};
@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use fastrand::Rng;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use interview_runtime::domain::voice::Speaker;
-use interview_runtime::ids::CallId;
+use interview_runtime::ids::{CallId, ItemId};
 use interview_runtime::integrations::call_error::{BodyExcerpt, CallError, CallErrorKind};
 use interview_runtime::integrations::http_client::{CallLimits, Head, Vendor};
 use interview_runtime::integrations::openai::calls::{CallCreated, CreateCallError, HungUp};
-use interview_runtime::integrations::openai::events::{ClientEvent, NewContent, NewItem, ServerEvent};
+use interview_runtime::integrations::openai::events::{ClientEvent, ServerEvent};
 use interview_runtime::integrations::openai::session_config::SessionConfig;
 use interview_runtime::integrations::openai::sideband::{Closed, ConnectSidebandError, Inbound, SidebandError};
 use interview_runtime::integrations::outside::{Line, LineReader, LineWriter, VoiceProvider};
@@ -31,6 +31,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 const LIFETIME: Duration = Duration::from_hours(1);
 /// A call whose browser is gone, or never came, is ended by the provider.
 const MEDIA_PATIENCE: Duration = Duration::from_secs(30);
+
+/// An offer with this in it is refused.
+pub const JUNK: &str = "junk";
 
 /// A line on which nothing comes, not even the answer to a ping, is held for lost after this.
 const SILENCE: Duration = Duration::from_secs(50);
@@ -48,12 +51,26 @@ fn status(action: &'static str, status: u16, retry_after: Option<&'static str>) 
 }
 
 /// What goes over a line: the event, and what it tells of which item.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Wire {
     text: String,
     places: Option<String>,
     settles: Option<String>,
     cuts: Option<String>,
+    /// Words that are not final.
+    begins: Option<String>,
+    /// The call's configuration: the line is heard from here on.
+    configures: bool,
+    /// What somebody else than the runtime did, as it has to be noted.
+    foreign: Option<&'static str>,
+    /// A reply begins; whether the runtime asked for it.
+    begins_reply: Option<bool>,
+}
+
+impl Wire {
+    fn of(event: &Value) -> Self {
+        Self { text: event.to_string(), ..Self::default() }
+    }
 }
 
 #[derive(Debug)]
@@ -79,6 +96,8 @@ enum Input {
         line: u64,
         event: ClientEvent,
     },
+    /// What the browser does on its data channel.
+    Done(Value),
     DropLines {
         close: Option<u16>,
     },
@@ -130,8 +149,14 @@ struct Inner {
     lifetime: Duration,
     expires: bool,
     last_line: u64,
+    odd: bool,
     rng: Rng,
     mutant: Option<Mutant>,
+}
+
+/// As the runtime names an item: what is no id is replaced by one.
+fn key(item: &str) -> String {
+    ItemId::new(item).into_string()
 }
 
 impl Voice {
@@ -146,6 +171,7 @@ impl Voice {
             lifetime: plan.call_lifetime.unwrap_or(LIFETIME),
             expires: plan.call_lifetime.is_some(),
             last_line: 0,
+            odd: plan.odd_voice,
             rng: Rng::with_seed(seed ^ 0x0a1),
             mutant,
         };
@@ -196,6 +222,11 @@ impl Voice {
     pub fn connect_media(&self, call: &str) -> Option<mpsc::UnboundedReceiver<Value>> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.tell(call, Input::Media(sender)).then_some(receiver)
+    }
+
+    /// The browser says something on its own channel into the call.
+    pub fn do_in_call(&self, call: &str, event: Value) -> bool {
+        self.tell(call, Input::Done(event))
     }
 
     pub fn disconnect_media(&self, call: &str) {
@@ -264,24 +295,33 @@ impl Voice {
         }
     }
 
-    fn open(&self, process: u32) -> String {
+    fn open(&self, process: u32, config: Value) -> String {
         let (to, inputs) = mpsc::unbounded_channel();
-        let (id, lifetime, expires, rng, concluding) = {
+        let (id, lifetime, expires, rng, concluding, odd) = {
             let mut inner = self.lock();
             let id = format!("rtc_{}", inner.calls.len());
             let call = Call { to, opened: Instant::now(), opener: process, alive: true, excused: false, replying: false };
             inner.calls.insert(id.clone(), call);
-            (id, inner.lifetime, inner.expires, Rng::with_seed(inner.rng.u64(..)), inner.concluding)
+            let rng = Rng::with_seed(inner.rng.u64(..));
+            let odd = inner.odd.then(|| Rng::with_seed(inner.calls.len() as u64 ^ 0x0dd ^ rng.get_seed()));
+            (id, inner.lifetime, inner.expires, rng, inner.concluding, odd)
         };
         self.world.note(format_args!("voice: {id} opened by process {process}"));
+        self.book.lock().call_opened(&id, process);
+        self.world.mark_wall(true);
         let conversation = Conversation {
             voice: self.clone(),
             id: id.clone(),
             rng,
             expires_at: Instant::now() + lifetime,
             expires,
+            asked: config.clone(),
+            config,
             items: Vec::new(),
             lines: Vec::new(),
+            owed: true,
+            spoken_over: true,
+            odd,
             browser: None,
             media_since: Instant::now(),
             due: BTreeMap::new(),
@@ -307,7 +347,7 @@ pub struct VoiceDoor {
 
 #[async_trait]
 impl VoiceProvider for VoiceDoor {
-    async fn create_call(&self, _: &str, _: &SessionConfig) -> Result<CallCreated, CreateCallError> {
+    async fn create_call(&self, sdp: &str, config: &SessionConfig) -> Result<CallCreated, CreateCallError> {
         let (there, back, fault) = {
             let mut inner = self.voice.lock();
             (inner.rng.u64(20..200), inner.rng.u64(20..200), inner.call_faults.pop_front())
@@ -318,6 +358,10 @@ impl VoiceProvider for VoiceDoor {
             return Err(CreateCallError::Open(CallError::new(limits("create_call"), CallErrorKind::TimedOut)));
         }
         let refused = |code, after| Err(CreateCallError::Open(status("create_call", code, after)));
+        if sdp.contains(JUNK) {
+            self.voice.world.count(Fault::OfferRefused);
+            return refused(400, None);
+        }
         match fault {
             Some(CallFault::RateLimited) => {
                 self.voice.world.count(Fault::CallRateLimited);
@@ -329,7 +373,7 @@ impl VoiceProvider for VoiceDoor {
             }
             _ => {}
         }
-        let id = self.voice.open(self.process);
+        let id = self.voice.open(self.process, serde_json::to_value(config).unwrap_or_default());
         self.voice.world.pass(Point::CallOpened);
         let call_id = CallId::new(id.clone());
         match fault {
@@ -347,6 +391,9 @@ impl VoiceProvider for VoiceDoor {
                 sleep(Duration::from_millis(back)).await;
                 if self.cut.is_cut() {
                     return Err(CreateCallError::Open(CallError::new(limits("create_call"), CallErrorKind::TimedOut)));
+                }
+                if let Some(call) = self.voice.book.lock().calls.get_mut(&id) {
+                    call.answered = Some(Instant::now());
                 }
                 Ok(CallCreated { call_id, answer_sdp: format!("v=0\r\ns={id}\r\n"), request_id: None })
             }
@@ -415,8 +462,18 @@ impl VoiceProvider for VoiceDoor {
             self.voice.world.count(Fault::CallTakenUp);
         }
         dialing.becomes(Control::Open { line, call: call.as_str().to_owned() });
-        let reader =
-            Reader { voice: self.voice.clone(), process: self.process, cut: self.cut.clone(), line, from, noticed_at: None };
+        let reader = Reader {
+            voice: self.voice.clone(),
+            process: self.process,
+            cut: self.cut.clone(),
+            call: call.as_str().to_owned(),
+            line,
+            from,
+            noticed_at: None,
+            ready_at: None,
+            reply_expected: true,
+            cut_expected: true,
+        };
         let writer = Writer { voice: self.voice.clone(), cut: self.cut.clone(), call: call.as_str().to_owned(), line };
         Ok((Box::new(reader), Box::new(writer)))
     }
@@ -452,15 +509,51 @@ struct Reader {
     voice: Voice,
     process: u32,
     cut: Cut,
+    call: String,
     line: u64,
     from: mpsc::UnboundedReceiver<ToLine>,
     /// It is half-open: nothing comes any more, and at this time that is noticed.
     noticed_at: Option<Instant>,
+    /// Since when it is heard on.
+    ready_at: Option<Instant>,
+    /// A turn may have been under way when it came: its reply, and its end, are nobody's doing.
+    reply_expected: bool,
+    cut_expected: bool,
 }
+
+/// What a line shows sooner than this may belong to something that it was not there to hear.
+const JOINING: Duration = Duration::from_secs(2);
 
 impl Reader {
     fn is_open(&self) -> bool {
         matches!(self.voice.lock().controls.get(&self.process), Some(Control::Open { line, .. }) if *line == self.line)
+    }
+
+    /// What is heard from when to when, and what of it somebody else did.
+    fn note_hearing(&mut self, book: &mut Pages, wire: &Wire) {
+        let now = Instant::now();
+        if wire.configures && self.ready_at.is_none() {
+            self.ready_at = Some(now);
+            let heard = Heard { line: self.line, process: self.process, from: now, last: now, until: None, silent: false };
+            book.calls.entry(self.call.clone()).and_modify(|call| call.heard.push(heard));
+        }
+        book.heard_on(&self.call, self.line, |heard| heard.last = now);
+        let joined = self.ready_at.is_none_or(|at| at.elapsed() < JOINING);
+        let expected = match wire.foreign {
+            None => true,
+            Some("foreign_item_deleted" | "foreign_session_update" | "foreign_reply_cancelled") => self.ready_at.is_none(),
+            Some("foreign_reply") => joined || std::mem::take(&mut self.reply_expected),
+            Some("foreign_item_truncated" | "foreign_playback_cleared") => joined || self.cut_expected,
+            Some(_) => joined,
+        };
+        if let Some(ours) = wire.begins_reply {
+            self.reply_expected &= ours;
+            self.cut_expected = false;
+        }
+        if let Some(kind) = wire.foreign.filter(|_| !expected) {
+            let (call, line, process) = (self.call.clone(), self.line, self.process);
+            book.foreign.push(Foreign { kind, call, line, process, at: now, forgiven: false });
+        }
     }
 
     fn ends(&self, control: Control) {
@@ -474,7 +567,11 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.ends(Control::Idle);
-        self.voice.book.lock().forgive_cuts(Instant::now());
+        let mut book = self.voice.book.lock();
+        book.forgive_cuts(Instant::now());
+        book.heard_on(&self.call, self.line, |heard| {
+            heard.until.get_or_insert_with(Instant::now);
+        });
     }
 }
 
@@ -488,6 +585,13 @@ impl LineReader for Reader {
                 Some(ToLine::Silent)
             }
         };
+        if !matches!(next, Some(ToLine::Wire(_))) {
+            let silent = matches!(next, Some(ToLine::Lost { close: None }));
+            self.voice.book.lock().heard_on(&self.call, self.line, |heard| {
+                heard.until.get_or_insert_with(Instant::now);
+                heard.silent = silent;
+            });
+        }
         if let Some(ToLine::Lost { close: None }) = next {
             self.noticed_at = Some(Instant::now() + SILENCE);
             return self.next().await;
@@ -503,7 +607,8 @@ impl LineReader for Reader {
         }
         match next {
             Some(ToLine::Wire(wire)) => {
-                let mut book = self.voice.book.lock();
+                let voice = self.voice.clone();
+                let mut book = voice.book.lock();
                 if let Some(said) = wire.places.as_ref().and_then(|item| book.said.get_mut(item)) {
                     (said.placed_on, said.placed_by, said.placed_at) = (Some(self.line), self.process, Some(Instant::now()));
                 }
@@ -513,8 +618,12 @@ impl LineReader for Reader {
                 if let Some(said) = wire.cuts.as_ref().and_then(|item| book.said.get_mut(item)) {
                     said.cut_by.push((self.process, Instant::now()));
                 }
+                if let Some(said) = wire.begins.as_ref().and_then(|item| book.said.get_mut(item)) {
+                    said.begun_by.push((self.process, Instant::now()));
+                }
+                self.note_hearing(&mut book, &wire);
                 drop(book);
-                self.voice.world.pass(Point::Heard);
+                voice.world.pass(Point::Heard);
                 if let Some(item) = wire.places.as_ref().or(wire.settles.as_ref()) {
                     let what = if wire.places.is_some() { "takes its place" } else { "has its words" };
                     self.voice.world.note(format_args!("line {}: {item} {what}", self.line));
@@ -579,6 +688,8 @@ struct Reply {
     id: String,
     item: String,
     text: String,
+    /// Its final words say nothing.
+    begun: bool,
     /// Its words are out already.
     settled: bool,
 }
@@ -589,8 +700,17 @@ struct Conversation {
     rng: Rng,
     expires_at: Instant,
     expires: bool,
+    /// As it is now, and as it was asked for.
+    config: Value,
+    asked: Value,
     items: Vec<String>,
     lines: Vec<(u64, mpsc::UnboundedSender<ToLine>)>,
+    /// A turn was committed that no reply has followed yet.
+    owed: bool,
+    /// The candidate spoke since the last reply began.
+    spoken_over: bool,
+    /// Dice for what no document promises.
+    odd: Option<Rng>,
     browser: Option<mpsc::UnboundedSender<Value>>,
     media_since: Instant,
     due: BTreeMap<(Instant, u64), Due>,
@@ -636,6 +756,9 @@ impl Conversation {
             }
         }
         self.voice.world.note(format_args!("voice: {} is over", self.id));
+        if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
+            call.ended = Some(Instant::now());
+        }
         self.voice.end(&self.id);
     }
 
@@ -677,6 +800,7 @@ impl Conversation {
             Input::Conclude => self.concluding = true,
             // What is sent on a line that is lost arrives nowhere.
             Input::Said { line, event } if self.lines.iter().any(|(number, _)| *number == line) => self.told(line, &event),
+            Input::Done(event) => self.done_by_browser(&event),
             Input::Said { .. } | Input::End => {}
         }
     }
@@ -684,16 +808,12 @@ impl Conversation {
     /// The runtime tells the model something.
     fn told(&mut self, line: u64, event: &ClientEvent) {
         match event {
-            ClientEvent::SessionUpdate { .. } => {
-                let left = self.expires_at.saturating_duration_since(Instant::now());
-                let expires_at = (self.voice.world.wall() + left).unix_timestamp();
-                let text = json!({"type": "session.updated", "session": {"expires_at": expires_at}}).to_string();
-                self.to_line(line, text);
+            ClientEvent::SessionUpdate { session, .. } => {
+                self.configure(&serde_json::to_value(session).unwrap_or_default());
             }
             ClientEvent::ResponseCreate { event_id, response } => {
                 if self.active.is_some() {
-                    let error = json!({"code": "conversation_already_has_active_response", "event_id": event_id});
-                    return self.to_line(line, json!({"type": "error", "error": error}).to_string());
+                    return self.refuse(line, "conversation_already_has_active_response", event_id);
                 }
                 let purpose = response.as_ref().and_then(|response| response.metadata.as_ref()?.get("purpose").cloned());
                 if purpose.as_deref() == Some("opening") {
@@ -702,25 +822,136 @@ impl Conversation {
                     drop(book);
                     self.voice.world.note(format_args!("voice: {} greets", self.id));
                 }
-                self.reply(purpose.as_deref());
+                self.reply(purpose.as_deref(), None);
+            }
+            ClientEvent::ResponseCancel { event_id, response_id } => {
+                let meant = |active: &Reply| response_id.as_ref().is_none_or(|reply| reply.as_str() == active.id);
+                if self.active.as_ref().is_some_and(meant) {
+                    self.cancel(None);
+                } else {
+                    self.refuse(line, "response_cancel_not_active", event_id);
+                }
             }
             ClientEvent::ItemCreate { item, .. } => {
-                let item = self.seeded(item);
+                let id = self.name("seed");
+                let mut item = serde_json::to_value(item).unwrap_or_default();
+                item["id"] = json!(id);
                 self.place(item, None);
+            }
+            ClientEvent::ItemDelete { event_id, item_id } => {
+                if !self.delete(item_id.as_str(), None) {
+                    self.refuse(line, "item_delete_invalid_item_id", event_id);
+                }
+            }
+            ClientEvent::PlaybackClear { .. } => {}
+        }
+    }
+
+    fn refuse(&self, line: u64, code: &str, event_id: &str) {
+        let error = json!({"type": "error", "error": {"code": code, "event_id": event_id}});
+        if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
+            let _ = to.send(ToLine::Wire(Wire::of(&error)));
+        }
+    }
+
+    /// Whoever updates it, everyone hears how the call is configured then.
+    fn configure(&mut self, update: &Value) {
+        merge(&mut self.config, update, 0);
+        let left = self.expires_at.saturating_duration_since(Instant::now());
+        let mut session = self.config.clone();
+        session["id"] = json!(format!("sess_{}", self.id));
+        session["expires_at"] = json!((self.voice.world.wall() + left).unix_timestamp());
+        let foreign = (self.config != self.asked).then_some("foreign_session_update");
+        self.tell(Wire { configures: true, foreign, ..Wire::of(&json!({"type": "session.updated", "session": session})) });
+    }
+
+    fn cancel(&mut self, foreign: Option<&'static str>) {
+        let Some(active) = self.active.take() else { return };
+        let half = self.cut_off(&active);
+        let mut wire = done(&active.id, &active.item, &half, "cancelled", 20);
+        let mut event: Value = serde_json::from_str(&wire.text).unwrap_or_default();
+        event["response"]["status_details"] = json!({"type": "cancelled", "reason": "client_cancelled"});
+        (wire.text, wire.foreign) = (event.to_string(), foreign);
+        self.tell(wire);
+    }
+
+    /// The words of a reply that ends before it is said.
+    fn cut_off(&self, active: &Reply) -> String {
+        let said_so_far = if active.settled || active.begun { active.text.len() } else { active.text.len() / 2 };
+        let half: String = active.text.chars().take(said_so_far).collect::<String>().trim().to_owned();
+        if let Some(said) = self.voice.book.lock().said.get_mut(&key(&active.item)) {
+            (said.text, said.only_begun) = (Some(half.clone()), None);
+        }
+        half
+    }
+
+    fn delete(&mut self, item: &str, foreign: Option<&'static str>) -> bool {
+        let Some(index) = self.items.iter().position(|known| known == item) else { return false };
+        self.items.remove(index);
+        self.tell(Wire { foreign, ..Wire::of(&json!({"type": "conversation.item.deleted", "item_id": item})) });
+        true
+    }
+
+    /// The browser's own channel lets it do whatever we can.
+    fn done_by_browser(&mut self, event: &Value) {
+        let what = event["type"].as_str().unwrap_or_default();
+        self.voice.world.note(format_args!("voice: {} the browser does {what}", self.id));
+        match what {
+            "session.update" => self.configure(&event["session"]),
+            "conversation.item.create" => self.put(event),
+            "conversation.item.delete" => {
+                let latest = self.items.last().cloned().unwrap_or_default();
+                self.delete(event["item_id"].as_str().unwrap_or(&latest), Some("foreign_item_deleted"));
+            }
+            "conversation.item.truncate" => {
+                let spoken = self.items.iter().rev().find(|item| item.starts_with("ai_"));
+                let Some(item) = spoken.cloned() else { return };
+                let foreign = (!self.spoken_over).then_some("foreign_item_truncated");
+                let event = json!({"type": "conversation.item.truncated", "item_id": item, "audio_end_ms": 1});
+                self.tell(Wire { foreign, ..Wire::of(&event) });
+            }
+            "response.create" => {
+                if self.active.is_none() {
+                    let foreign = (!std::mem::take(&mut self.owed)).then_some("foreign_reply");
+                    self.reply(None, foreign);
+                }
+            }
+            "response.cancel" => self.cancel(Some("foreign_reply_cancelled")),
+            "output_audio_buffer.clear" => {
+                if let Some((reply, _)) = self.playing.take() {
+                    let foreign = (!self.spoken_over).then_some("foreign_playback_cleared");
+                    let event = json!({"type": "output_audio_buffer.cleared", "response_id": reply});
+                    self.tell(Wire { foreign, ..Wire::of(&event) });
+                    self.after(800, 4_000, Due::CandidateSpeaks);
+                }
             }
             _ => {}
         }
     }
 
-    fn seeded(&mut self, item: &NewItem) -> Value {
-        let id = self.name("seed");
-        match item {
-            NewItem::Message { role, content } => {
-                let kind = if matches!(content[0], NewContent::OutputText { .. }) { "output_text" } else { "input_text" };
-                json!({"id": id, "type": "message", "role": role, "content": [{"type": kind, "text": "…"}]})
-            }
-            NewItem::FunctionCallOutput { .. } => json!({"id": id, "type": "function_call_output"}),
+    /// An item that nobody said.
+    fn put(&mut self, event: &Value) {
+        let mut item = event["item"].clone();
+        let id = item["id"].as_str().map_or_else(|| self.name("put"), str::to_owned);
+        if self.items.contains(&id) {
+            return;
         }
+        item["id"] = json!(id);
+        let mut book = self.voice.book.lock();
+        book.put.insert(key(&id));
+        book.calls.entry(self.id.clone()).and_modify(|call| call.placed.push(Instant::now()));
+        drop(book);
+        let previous = match event["previous_item_id"].as_str() {
+            Some("root") => None,
+            Some(previous) if self.items.iter().any(|item| item == previous) => Some(previous.to_owned()),
+            _ => self.items.last().cloned(),
+        };
+        let index = previous.as_ref().and_then(|previous| self.items.iter().position(|item| item == previous));
+        self.items.insert(index.map_or(0, |index| index + 1), id.clone());
+        let says = item["content"].as_array().is_some_and(|parts| parts.iter().any(|part| part["type"] != "output_audio"));
+        let foreign = says.then_some("foreign_item");
+        let event = json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item});
+        self.tell(Wire { places: Some(key(&id)), foreign, ..Wire::of(&event) });
     }
 
     fn name(&mut self, kind: &str) -> String {
@@ -728,24 +959,71 @@ impl Conversation {
         format!("{kind}_{}_{}", self.id, self.names)
     }
 
-    // ---- telling ----
-
-    fn to_line(&self, line: u64, text: String) {
-        let wire = Wire { text, places: None, settles: None, cuts: None };
-        if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
-            let _ = to.send(ToLine::Wire(wire));
+    /// Of something that is said.
+    fn item_name(&mut self, kind: &str) -> String {
+        let name = self.name(kind);
+        let odd = self.odd.as_mut().map_or(9, |odd| odd.u8(0..30));
+        if odd < 2 {
+            self.voice.world.count(Fault::VoiceOddId);
+        }
+        match odd {
+            0 => format!("{name}{}", "x".repeat(300)),
+            1 => format!("{name}\0x"),
+            _ => name,
         }
     }
+
+    /// What is said, as it goes over the wire, and as a person would read it.
+    fn words(&mut self, words: String) -> (Words, String) {
+        let odd = self.odd.as_mut().map_or(9, |odd| odd.u8(0..24));
+        let world = &self.voice.world;
+        match odd {
+            0 => {
+                world.count(Fault::VoiceOddText);
+                (Words::Final(format!("{words} a\0b")), format!("{words} a\u{fffd}b"))
+            }
+            1 => {
+                world.count(Fault::VoiceOddText);
+                (Words::Final(format!("{words} {HALF}")), format!("{words} \u{fffd}"))
+            }
+            2 => {
+                world.count(Fault::VoiceLongText);
+                let long = format!("{words} {}", "x".repeat(70_000 - words.len() - 1));
+                (Words::Final(long.clone()), long)
+            }
+            3..=5 => {
+                world.count(Fault::VoiceEmptyFinal);
+                let last = [Some(Value::Null), None, Some(json!(""))];
+                (Words::Begun(words.clone(), last[usize::from(odd - 3)].clone()), words)
+            }
+            _ => (Words::Final(words.clone()), words),
+        }
+    }
+
+    fn odd_ms(&mut self, usual: u64) -> u64 {
+        let odd = self.odd.as_mut().is_some_and(|odd| odd.u8(0..20) == 0);
+        if odd {
+            self.voice.world.count(Fault::VoiceOddTime);
+        }
+        if odd { u64::MAX } else { usual }
+    }
+
+    // ---- telling ----
 
     fn tell(&mut self, wire: Wire) {
         if let Some(browser) = &self.browser {
             let _ = browser.send(serde_json::from_str(&wire.text).unwrap_or_default());
         }
+        // Half a character is no character of ours, but may be escaped in JSON.
+        let mut wire = wire;
+        if wire.text.contains(HALF) {
+            wire.text = wire.text.replace(HALF, "\\ud83d");
+        }
         self.lines.retain(|(_, to)| to.send(ToLine::Wire(wire.clone())).is_ok());
     }
 
     fn tell_now(&mut self, event: &Value) {
-        self.tell(Wire { text: event.to_string(), places: None, settles: None, cuts: None });
+        self.tell(Wire::of(event));
     }
 
     fn at(&mut self, after: Duration, due: Due) {
@@ -762,46 +1040,56 @@ impl Conversation {
     fn place(&mut self, item: Value, said: Option<Speaker>) {
         let id = item["id"].as_str().unwrap_or_default().to_owned();
         if let Some(speaker) = said {
-            self.voice.book.lock().speak(&id, speaker);
+            self.voice.book.lock().speak(&key(&id), &self.id, speaker);
+        }
+        if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
+            call.placed.push(Instant::now());
         }
         let previous = self.items.last().cloned();
         self.items.push(id.clone());
-        let text = json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item}).to_string();
-        self.tell(Wire { text, places: Some(id), settles: None, cuts: None });
+        let event = json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item});
+        self.tell(Wire { places: Some(key(&id)), ..Wire::of(&event) });
     }
 
     // ---- the AI ----
 
-    fn reply(&mut self, purpose: Option<&str>) {
-        let (id, item) = (self.name("resp"), self.name("ai"));
+    fn reply(&mut self, purpose: Option<&str>, foreign: Option<&'static str>) {
+        let (id, item) = (self.name("resp"), self.item_name("ai"));
         let metadata = purpose.map(|purpose| json!({"purpose": purpose}));
-        self.tell_now(
-            &json!({"type": "response.created", "response": {"id": id, "conversation_id": "conv", "metadata": metadata}}),
-        );
+        (self.owed, self.spoken_over) = (self.owed && purpose.is_some(), false);
+        let created =
+            json!({"type": "response.created", "response": {"id": id, "conversation_id": "conv", "metadata": metadata}});
+        self.tell(Wire { foreign, begins_reply: Some(purpose.is_some()), ..Wire::of(&created) });
         let words = self.rng.usize(4..24);
-        let text = format!("{item} says {}", "words ".repeat(words)).trim().to_owned();
+        let (told, text) = self.words(format!("{} says {}", key(&item), "words ".repeat(words)).trim().to_owned());
         let concludes = std::mem::take(&mut self.concluding) && !self.concluded;
-        self.active = Some(Reply { id: id.clone(), item: item.clone(), text: text.clone(), settled: false });
+        let begun = matches!(told, Words::Begun(..));
+        self.active = Some(Reply { id: id.clone(), item: item.clone(), text: text.clone(), begun, settled: false });
         self.playing = Some((id.clone(), item.clone()));
         self.tell_now(&json!({"type": "response.output_item.added", "response_id": id, "item": {"id": item, "type": "message", "role": "assistant"}}));
         self.place(json!({"id": item, "type": "message", "role": "assistant", "content": []}), Some(Speaker::Ai));
         self.tell_now(&json!({"type": "output_audio_buffer.started", "response_id": id}));
-        let half: String = text.chars().take(text.len() / 2).collect();
+        if let Some(said) = self.voice.book.lock().said.get_mut(&key(&item)) {
+            said.full.clone_from(&text);
+        }
+        let half: String = if begun { text.clone() } else { text.chars().take(text.len() / 2).collect() };
         let delta = json!({"type": "response.output_audio_transcript.delta", "response_id": id, "item_id": item, "delta": half});
-        self.at(Duration::from_millis(150), Due::Tell(Wire { text: delta.to_string(), places: None, settles: None, cuts: None }));
+        self.at(Duration::from_millis(150), Due::Tell(Wire { begins: Some(key(&item)), ..Wire::of(&delta) }));
         let generated = Duration::from_millis(self.rng.u64(300..900));
-        let settled =
-            json!({"type": "response.output_audio_transcript.done", "response_id": id, "item_id": item, "transcript": text});
-        let wire = Wire { text: settled.to_string(), places: None, settles: Some(item.clone()), cuts: None };
+        let settled = json!({"type": "response.output_audio_transcript.done", "response_id": id, "item_id": item});
+        let wire = Wire { settles: Some(key(&item)), ..Wire::of(&told.into_event(settled)) };
         self.at(generated, Due::Final { item: item.clone(), wire });
         if concludes {
             self.concluded = true;
             let call = self.name("call");
             let tool = json!({"type": "response.function_call_arguments.done", "response_id": id, "item_id": call, "call_id": call, "name": "end_interview", "arguments": "{}"});
-            self.at(generated, Due::Tell(Wire { text: tool.to_string(), places: None, settles: None, cuts: None }));
+            self.at(generated, Due::Tell(Wire::of(&tool)));
         }
         // Some deltas and the whole text come with the end only.
-        let done = done(&id, &item, &text, "completed", words as u64 * 8);
+        let mut done = done(&id, &item, &text, "completed", words as u64 * 8);
+        if begun {
+            done.text = done.text.replace(r#""transcript":"#, r#""nothing":"#);
+        }
         self.at(generated + Duration::from_millis(30), Due::ReplyDone { reply: id.clone(), wire: done });
         let heard = Duration::from_millis(words as u64 * 250 + self.rng.u64(0..500));
         self.at(generated.max(heard), Due::Heard { reply: id });
@@ -843,17 +1131,18 @@ impl Conversation {
             Due::CandidateStops { item } => self.candidate_stops(&item),
             Due::Reply => {
                 if self.active.is_none() {
-                    self.reply(None);
+                    self.reply(None, None);
                 }
             }
         }
     }
 
     fn settle(&mut self, item: &str, wire: &Wire) {
-        let text =
-            serde_json::from_str::<Value>(&wire.text).ok().and_then(|event| Some(event["transcript"].as_str()?.to_owned()));
-        if let Some(said) = self.voice.book.lock().said.get_mut(item) {
-            said.text = text;
+        let event: Value = serde_json::from_str(&wire.text).unwrap_or_default();
+        let text = event["transcript"].as_str().filter(|text| !text.is_empty());
+        if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+            said.text = text.map(|text| text.replace('\0', "\u{fffd}").replace(HALF, "\u{fffd}"));
+            said.only_begun = (text.is_none() && !said.full.is_empty()).then(|| said.full.clone());
         }
         self.tell(wire.clone());
     }
@@ -866,26 +1155,26 @@ impl Conversation {
         if self.due.values().any(|due| matches!(due, Due::CandidateStops { .. } | Due::Reply)) {
             return;
         }
-        let item = self.name("me");
-        self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": 1}));
+        let item = self.item_name("me");
+        self.spoken_over = true;
+        let start = self.odd_ms(1);
+        self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": start}));
         if let Some((reply, cut)) = self.playing.take() {
             if let Some(active) = self.active.take() {
-                let said_so_far = if active.settled { active.text.len() } else { active.text.len() / 2 };
-                let half: String = active.text.chars().take(said_so_far).collect::<String>().trim().to_owned();
-                if let Some(said) = self.voice.book.lock().said.get_mut(&active.item) {
-                    said.text = Some(half.clone());
-                }
+                let half = self.cut_off(&active);
                 self.tell(done(&active.id, &active.item, &half, "cancelled", 20));
             }
             self.tell_now(&json!({"type": "output_audio_buffer.cleared", "response_id": reply}));
-            let truncated = json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": 700}).to_string();
-            self.tell(Wire { text: truncated, places: None, settles: None, cuts: Some(cut) });
+            let truncated = json!({"type": "conversation.item.truncated", "item_id": cut, "audio_end_ms": self.odd_ms(700)});
+            self.tell(Wire { cuts: Some(key(&cut)), ..Wire::of(&truncated) });
         }
         self.after(600, 4_000, Due::CandidateStops { item });
     }
 
     fn candidate_stops(&mut self, item: &str) {
-        self.tell_now(&json!({"type": "input_audio_buffer.speech_stopped", "item_id": item, "audio_end_ms": 2}));
+        let end = self.odd_ms(2);
+        self.tell_now(&json!({"type": "input_audio_buffer.speech_stopped", "item_id": item, "audio_end_ms": end}));
+        self.owed = true;
         let previous = self.items.last().cloned();
         self.tell_now(&json!({"type": "input_audio_buffer.committed", "item_id": item, "previous_item_id": previous}));
         self.place(
@@ -896,12 +1185,28 @@ impl Conversation {
         let event = if failed {
             json!({"type": "conversation.item.input_audio_transcription.failed", "item_id": item, "error": {}})
         } else {
-            json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": item, "transcript": format!("{item} answers {}", self.rng.u32(..))})
+            let answers = format!("{} answers {}", key(item), self.rng.u32(..));
+            let (told, text) = self.words(answers);
+            if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+                said.full = text;
+            }
+            if let Words::Begun(words, _) = &told {
+                let delta = json!({"type": "conversation.item.input_audio_transcription.delta", "item_id": item, "delta": words});
+                let wire = Wire { begins: Some(key(item)), ..Wire::of(&delta) };
+                self.at(Duration::from_millis(100), Due::Tell(wire));
+            }
+            told.into_event(json!({"type": "conversation.item.input_audio_transcription.completed", "item_id": item}))
         };
-        let wire = Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()), cuts: None };
+        let wire = Wire { settles: Some(key(item)), ..Wire::of(&event) };
         // Often in the middle of the answer, sometimes after it.
         let latest = if self.rng.u8(0..5) == 0 { 5_000 } else { 1_500 };
-        self.after(150, latest, Due::Final { item: item.to_owned(), wire });
+        if self.config["audio"]["input"]["transcription"].is_null() {
+            if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+                said.unwritten = true;
+            }
+        } else {
+            self.after(150, latest, Due::Final { item: item.to_owned(), wire });
+        }
         self.after(200, 700, Due::Reply);
     }
 }
@@ -912,5 +1217,38 @@ fn done(reply: &str, item: &str, text: &str, status: &str, tokens: u64) -> Wire 
         "usage": {"output_token_details": {"audio_tokens": tokens}},
         "output": [{"id": item, "type": "message", "role": "assistant", "content": [{"type": "output_audio", "transcript": text}]}],
     }});
-    Wire { text: event.to_string(), places: None, settles: Some(item.to_owned()), cuts: None }
+    Wire { settles: Some(key(item)), ..Wire::of(&event) }
+}
+
+/// Stands for half a surrogate pair, which no string of ours can hold.
+pub const HALF: char = '\u{f8ff}';
+
+/// How words come.
+enum Words {
+    Final(String),
+    /// All of them before the final ones, which say nothing.
+    Begun(String, Option<Value>),
+}
+
+impl Words {
+    fn into_event(self, mut event: Value) -> Value {
+        match self {
+            Self::Final(words) => event["transcript"] = json!(words),
+            Self::Begun(_, Some(last)) => event["transcript"] = last,
+            Self::Begun(_, None) => {}
+        }
+        event
+    }
+}
+
+/// As the provider takes an update in: parts that are not named stay, and what stands deeper than the audio's input
+/// and output is replaced whole.
+fn merge(config: &mut Value, update: &Value, depth: u8) {
+    let (Some(known), Some(update)) = (config.as_object_mut(), update.as_object()) else { return };
+    for (part, told) in update {
+        match known.get_mut(part) {
+            Some(known) if known.is_object() && told.is_object() && depth < 2 => merge(known, told, depth + 1),
+            _ => drop(known.insert(part.clone(), told.clone())),
+        }
+    }
 }

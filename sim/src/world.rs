@@ -56,6 +56,15 @@ pub enum Stage {
     Closing,
 }
 
+/// What the machines' clock showed, which may jump: the least since the beginning and since the first call was opened,
+/// and the most.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walls {
+    pub least: Option<OffsetDateTime>,
+    pub least_in_call: Option<OffsetDateTime>,
+    pub most: Option<OffsetDateTime>,
+}
+
 #[derive(Clone, Debug)]
 pub struct World(Arc<Mutex<Inner>>);
 
@@ -68,6 +77,7 @@ struct Inner {
     counters: Counters,
     violations: Vec<String>,
     clock_offset: time::Duration,
+    walls: Walls,
     passed: [u64; POINTS],
     page: (u32, Stage),
     struck_at: Option<Instant>,
@@ -85,6 +95,7 @@ impl World {
             counters: Counters::default(),
             violations: Vec::new(),
             clock_offset: time::Duration::ZERO,
+            walls: Walls::default(),
             passed: [0; POINTS],
             page: (0, Stage::Away),
             struck_at: None,
@@ -192,7 +203,24 @@ impl World {
     }
 
     pub fn jump(&self, by: time::Duration) {
+        self.mark_wall(false);
         self.lock().clock_offset += by;
+        self.mark_wall(false);
+    }
+
+    pub fn mark_wall(&self, first_call: bool) {
+        let now = self.wall();
+        let walls = &mut self.lock().walls;
+        walls.least = Some(walls.least.map_or(now, |least| least.min(now)));
+        walls.most = walls.most.max(Some(now));
+        if first_call || walls.least_in_call.is_some() {
+            walls.least_in_call = Some(walls.least_in_call.map_or(now, |least| least.min(now)));
+        }
+    }
+
+    pub fn walls(&self) -> Walls {
+        self.mark_wall(false);
+        self.lock().walls
     }
 
     pub fn clock(&self) -> Clock {

@@ -6,8 +6,9 @@
 use super::gate::Gate;
 use crate::domain::edge::{Label, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
-use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, claimed_at, close};
+use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, SummaryState, claimed_at, close};
 use crate::domain::record::Record;
+use crate::domain::refusals::Refusals;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
@@ -53,6 +54,8 @@ pub enum Receipt {
     Consents(Vec<ConsentKind>),
     /// Everything decided up to a point; see [`Journal::when_all_stored`].
     AllStored(u64),
+    /// The summary, or the reason for none.
+    Summary(SummaryState),
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +76,8 @@ pub struct Journal {
 struct Inner {
     transcript: Transcript,
     outbox: Outbox<Record, Receipt>,
+    /// About the head of the outbox.
+    refusals: Refusals,
     events: VecDeque<(u64, Arc<ServerEvent>)>,
     last_n: u64,
     /// Events up to this one are not kept any more, or were an earlier process's.
@@ -104,6 +109,7 @@ impl Journal {
         let mut inner = Inner {
             transcript,
             outbox: Outbox::new(limits),
+            refusals: Refusals::default(),
             events: VecDeque::new(),
             last_n,
             forgotten_n: last_n,
@@ -283,6 +289,10 @@ impl Journal {
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         self.lock().transcript.has_spoken(speaker)
     }
+    /// Whether the candidate said anything to be judged by.
+    pub fn can_be_judged(&self) -> bool {
+        self.lock().transcript.can_be_judged()
+    }
     pub fn awaits_words(&self) -> bool {
         self.lock().transcript.awaits_words()
     }
@@ -338,6 +348,10 @@ impl Journal {
     }
     pub fn batch(&self, max: usize) -> Option<Batch<Record>> {
         self.lock().outbox.batch(max)
+    }
+    /// What is known about the head of the outbox: whoever stores may crash over it.
+    pub fn refusals<T>(&self, with: impl FnOnce(&mut Refusals) -> T) -> T {
+        with(&mut self.lock().refusals)
     }
     pub fn stored(&self, up_to: u64) -> Vec<Receipt> {
         let receipts = {

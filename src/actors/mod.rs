@@ -14,6 +14,7 @@ pub mod journal;
 pub mod recording_tracker;
 pub mod session;
 pub mod signaling_socket;
+pub mod storing;
 pub mod summarizer;
 pub mod transcript_writer;
 pub mod tree;

@@ -5,14 +5,14 @@
 //! time is a child's or a timer's.
 
 use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
-use super::journal::{Journal, OUTGOING_QUEUE, Outgoing};
+use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
 use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
 use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketArgs, SignalingSocketMsg};
-use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork};
+use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork, Tries};
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
 use super::{Injected, TaskGuard};
-use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};
+use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Said, Timer};
 use crate::domain::protocol::{
     ClientRecordingState, ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent,
     SessionReady, Subsystem, SummaryState, close,
@@ -132,6 +132,8 @@ pub enum SessionMsg {
     Fenced,
     RecordingSettled,
     Summarized(Box<SummaryRecord>),
+    /// What the Summarizer brought is in the database.
+    SummaryStored(SummaryState),
     // ourselves
     TimerDue {
         timer: Timer,
@@ -328,7 +330,13 @@ impl Actor for Session {
             }
             SessionMsg::Fenced => state.end_tree(TreeEnd::Fenced, &myself).await,
             SessionMsg::RecordingSettled => state.decide(Event::RecordingSettled, &myself).await,
-            SessionMsg::Summarized(summary) => state.summarized(*summary, &myself).await,
+            SessionMsg::Summarized(summary) => {
+                // One that was dismissed meanwhile is not heard any more.
+                if state.dismiss_summarizer() {
+                    state.summarized(*summary);
+                }
+            }
+            SessionMsg::SummaryStored(summary) => state.summary_stored(summary, &myself).await,
             SessionMsg::TimerDue { timer, armed } => {
                 if state.timers.get(&timer).is_some_and(|(current, _)| *current == armed) {
                     state.timers.remove(&timer);
@@ -395,8 +403,11 @@ impl SessionState {
     async fn decide(&mut self, event: Event, myself: &ActorRef<SessionMsg>) {
         let before = self.interview.greeted();
         let name = format!("{event:?}");
-        let heard = self.journal.has_spoken(Speaker::Ai) && !planted!(self.journal, GreetAgain);
-        self.interview.set_spoken(self.journal.spoken() > 0, heard);
+        self.interview.set_said(Said {
+            anything: self.journal.spoken() > 0,
+            by_interviewer: self.journal.has_spoken(Speaker::Ai) && !planted!(self.journal, GreetAgain),
+            to_judge: self.journal.can_be_judged(),
+        });
         let effects = self.interview.on(event);
         tracing::debug!(event = name, ?effects, phase = self.interview.phase().as_str(), "decided");
         if self.interview.greeted() && !before {
@@ -484,11 +495,21 @@ impl SessionState {
         }
     }
 
-    async fn summarized(&mut self, summary: SummaryRecord, myself: &ActorRef<SessionMsg>) {
+    fn summarized(&mut self, summary: SummaryRecord) {
         let state = if summary.outcome.is_ok() { SummaryState::Stored } else { SummaryState::Failed };
         self.journal.record(Record::Summary(summary));
-        self.tell_ended(state);
-        self.supervision.forget(Child::Summarizer);
+        self.journal.when_stored(Receipt::Summary(state));
+    }
+
+    /// Told, and gone on from, when it is so. A tree before this one may have waited for it as well.
+    async fn summary_stored(&mut self, summary: SummaryState, myself: &ActorRef<SessionMsg>) {
+        self.dismiss_summarizer();
+        self.tell_ended(summary);
         self.decide(Event::SummaryFinished, myself).await;
+    }
+
+    /// False: there was none.
+    fn dismiss_summarizer(&mut self) -> bool {
+        self.supervision.forget(Child::Summarizer).inspect(|summarizer| summarizer.stop(None)).is_some()
     }
 }

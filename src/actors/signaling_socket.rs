@@ -18,6 +18,7 @@ use crate::domain::record::Record;
 use crate::ids::{ConnectionId, VideoId};
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::OwnedSemaphorePermit;
 
 pub struct SignalingSocket;
@@ -45,6 +46,8 @@ pub struct SignalingSocketState {
     quality: QualityLevel,
     /// It breaks with the next message (sandbox only).
     breaking: bool,
+    /// The update at which we panicked last.
+    broke_at: Option<u64>,
 }
 
 impl Actor for SignalingSocket {
@@ -53,7 +56,7 @@ impl Actor for SignalingSocket {
     type Arguments = SignalingSocketArgs;
 
     async fn pre_start(&self, _: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
-        Ok(SignalingSocketState { args, quality: QualityLevel::Good, breaking: false })
+        Ok(SignalingSocketState { args, quality: QualityLevel::Good, breaking: false, broke_at: None })
     }
 
     async fn handle(
@@ -90,7 +93,7 @@ impl Actor for SignalingSocket {
                 );
                 let span = state.args.trace.adopt(span);
                 let _entered = span.enter();
-                if let Err(refusal) = state.receive(message) {
+                if let Err(refusal) = state.receive_whole(message, seq) {
                     span.record("error_code", refusal.code);
                     tracing::info!(error_code = refusal.code, request_type = name, seq, "refused a message of the browser");
                     state.args.journal.tell(ServerEvent::Error {
@@ -109,6 +112,25 @@ impl Actor for SignalingSocket {
 }
 
 impl SignalingSocketState {
+    /// A message that makes us panic costs that message, and is told. The client may repeat it once: an
+    /// update at which we panic again is refused for good, so that its number holds up nothing.
+    fn receive_whole(&mut self, message: Result<ClientMessage, Unreadable>, seq: Option<u64>) -> Result<(), Refusal> {
+        if let Ok(received) = catch_unwind(AssertUnwindSafe(|| self.receive(message))) {
+            return received;
+        }
+        tracing::error!(error_code = "internal_failure", seq, "panicked at a message of the browser");
+        let message = "this message cannot be processed".to_owned();
+        let seq = seq.filter(|seq| is_seq(*seq));
+        let again = seq.is_some() && self.broke_at == seq;
+        self.broke_at = seq;
+        let refusal = Refusal { code: "message_invalid", message, retryable: !again };
+        if again {
+            self.args.journal.witness(self.args.connection, Err(refusal), seq, self.args.clock.now())
+        } else {
+            Err(refusal)
+        }
+    }
+
     fn receive(&mut self, message: Result<ClientMessage, Unreadable>) -> Result<(), Refusal> {
         let journal = &self.args.journal;
         match message {
@@ -239,4 +261,65 @@ pub struct RecordingReport {
     pub video: Option<VideoId>,
     pub state: ClientRecordingState,
     pub part: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::journal::{OUTGOING_QUEUE, Outgoing};
+    use crate::domain::outbox::Limits;
+    use crate::domain::transcript::Transcript;
+    use crate::ids::{SessionId, TenantId};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use time::OffsetDateTime;
+    use tokio::sync::mpsc;
+
+    struct Nobody;
+
+    impl Actor for Nobody {
+        type Msg = SessionMsg;
+        type State = ();
+        type Arguments = ();
+        async fn pre_start(&self, _: ActorRef<SessionMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+            Ok(())
+        }
+    }
+
+    /// No message that makes us panic is known, so the clock stands for what it would meet.
+    static BREAKS: AtomicBool = AtomicBool::new(false);
+
+    fn update(seq: u64) -> ClientMessage {
+        let entry = serde_json::json!({"text": "words", "speaker": "candidate", "timestamp": "2026-11-23T10:00:00Z", "id": seq.to_string()});
+        serde_json::from_value(serde_json::json!({"type": "transcript_update", "entries": [entry], "seq": seq}))
+            .expect("a message")
+    }
+
+    #[tokio::test]
+    async fn an_update_that_makes_us_panic_may_be_repeated_once_and_then_holds_up_nothing() {
+        let journal = Journal::new(Transcript::default(), 0, Limits { records: 100, bytes: 1 << 20 }, 0);
+        let (outgoing, _line): (_, mpsc::Receiver<Outgoing>) = mpsc::channel(OUTGOING_QUEUE);
+        let clock = Clock::from_fn(|| {
+            assert!(!BREAKS.swap(false, Ordering::Relaxed), "injected");
+            OffsetDateTime::UNIX_EPOCH
+        });
+        let args = SignalingSocketArgs {
+            connection: journal.connect(outgoing),
+            journal: journal.clone(),
+            session: Actor::spawn(None, Nobody, ()).await.expect("it starts").0,
+            trace: Trace::join(None, SessionId(uuid::Uuid::nil()), TenantId(uuid::Uuid::nil())),
+            clock,
+            consent_policy_version: Text::default(),
+        };
+        let mut state = SignalingSocketState { args, quality: QualityLevel::Good, breaking: false, broke_at: None };
+        for retryable in [true, false] {
+            BREAKS.store(true, Ordering::Relaxed);
+            let refusal = state.receive_whole(Ok(update(1)), Some(1)).expect_err("it panics");
+            assert_eq!((refusal.code, refusal.retryable), ("message_invalid", retryable));
+        }
+        state.receive_whole(Ok(update(2)), Some(2)).expect("the next one is taken");
+        let batch = journal.batch(usize::MAX).expect("something waits");
+        journal.stored(batch.up_to);
+        let stored = batch.records.iter().filter(|record| matches!(record, Record::Entry(_))).count();
+        assert_eq!((journal.acked_client_seq(), stored), (2, 1));
+    }
 }

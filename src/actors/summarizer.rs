@@ -1,19 +1,21 @@
 //! Summarizer: runs once, on the stored transcript, and tells the session what came of it.
 //!
 //! The model is asked, its answer is held against what was said, and a bad answer is asked
-//! for again. What cannot be had within the tries is stored as a reason, never awaited for
-//! ever: the gateway can run it again later on the same rows.
+//! for again. Each question is paid for, so each is counted in the session's row before it is
+//! asked: whoever asks, and however often they crash, there are no more than `keeper.summary_tries`.
+//! What cannot be had is stored as a reason, never awaited for ever: the keepers run it again
+//! later on the same rows.
 
 use super::TaskGuard;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
 use crate::domain::record::SummaryRecord;
-use crate::domain::summary::{self, Summary};
+use crate::domain::summary::{self, Room, Summary};
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::SessionId;
 use crate::integrations::clients::Integrations;
-use crate::integrations::openai::responses::{ResponseRequest, safety_identifier};
+use crate::integrations::openai::responses::{Effort, IncompleteReason, ResponseError, ResponseRequest, safety_identifier};
 use crate::integrations::outside::Rows;
 use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
@@ -52,9 +54,30 @@ pub struct SummaryWork {
     pub claimed: Arc<Claimed>,
     pub session_id: SessionId,
     pub model: String,
+    pub tries: Tries,
 }
 
-const MAX_TRIES: u32 = 4;
+/// How often the model may be asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Tries {
+    /// For one interview (`keeper.summary_tries`).
+    pub in_all: i32,
+    /// At once, while it fails for a passing reason. More room for an answer that was cut off is not counted.
+    pub at_once: u32,
+}
+
+impl Tries {
+    /// A session's process is in a hurry: a browser waits, and its machine ends.
+    pub fn of_session(in_all: i32) -> Self {
+        Self { in_all, at_once: 3 }
+    }
+
+    /// Keepers have time: the pauses between their tries are in the rows.
+    pub fn of_keepers(in_all: i32) -> Self {
+        Self { in_all, at_once: 1 }
+    }
+}
+
 /// Longer than this the machine does not wait for the model's vendor.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
@@ -107,17 +130,30 @@ pub async fn summarize(args: &SummaryWork) -> SummaryRecord {
         error_code = tracing::field::Empty
     ));
     let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(8));
-    let mut tries = 0;
+    let (mut tries, mut failed, mut room) = (0, 0, Room::FIRST);
+    let mut reason = ErrorCode::SummaryFailed.as_str();
     let outcome = loop {
-        tries += 1;
-        match attempt(args).instrument(span.clone()).await {
+        let failure = match attempt(args, room).instrument(span.clone()).await {
             Ok(summary) => break Ok(summary),
-            Err(failure) => {
-                tracing::warn!(parent: &span, error_code = failure.code, error = failure.told, tries, "summary attempt failed");
-                if !failure.again || tries >= MAX_TRIES {
-                    break Err(failure.code);
+            // All are used up: the last reason is why.
+            Err(None) => break Err(reason),
+            Err(Some(failure)) => failure,
+        };
+        tries += 1;
+        reason = failure.code;
+        tracing::warn!(parent: &span, error_code = reason, error = failure.told, tries, "summary attempt failed");
+        match failure.next {
+            Next::GiveUp => break Err(reason),
+            Next::MoreRoom => match room.more() {
+                Some(more) => room = more,
+                None => break Err(reason),
+            },
+            Next::Again { after } => {
+                failed += 1;
+                if failed >= args.tries.at_once {
+                    break Err(reason);
                 }
-                tokio::time::sleep(failure.after.unwrap_or_else(|| backoff.next_delay())).await;
+                tokio::time::sleep(after.unwrap_or_else(|| backoff.next_delay())).await;
             }
         }
     };
@@ -131,27 +167,34 @@ pub async fn summarize(args: &SummaryWork) -> SummaryRecord {
 struct Failure {
     code: &'static str,
     told: String,
-    again: bool,
-    after: Option<Duration>,
+    next: Next,
+}
+
+enum Next {
+    GiveUp,
+    Again { after: Option<Duration> },
+    MoreRoom,
 }
 
 impl Failure {
     fn of(error: &(impl Fault + std::error::Error)) -> Self {
         let after = error.retry_after();
         let again = error.class() == FaultClass::Transient && after.is_none_or(|after| after <= LONGEST_RETRY_AFTER);
-        Self { code: error.code().as_str(), told: chain(error), again, after }
+        let next = if again { Next::Again { after } } else { Next::GiveUp };
+        Self { code: error.code().as_str(), told: chain(error), next }
+    }
+
+    fn of_answer(error: &ResponseError) -> Self {
+        let cut = matches!(error, ResponseError::Incomplete { reason: IncompleteReason::MaxOutputTokens });
+        let failure = Self::of(error);
+        if cut { Self { next: Next::MoreRoom, ..failure } } else { failure }
     }
 }
 
-async fn attempt(args: &SummaryWork) -> Result<Summary, Failure> {
-    let entries: Vec<_> = args
-        .store
-        .entries()
-        .await
-        .map_err(|error| Failure::of(&error))?
-        .into_iter()
-        .filter(|entry| entry.authoritative)
-        .collect();
+/// None: the model was asked as often as it may be.
+async fn attempt(args: &SummaryWork, room: Room) -> Result<Summary, Option<Failure>> {
+    let stored = args.store.entries().await.map_err(|error| Failure::of(&error))?;
+    let entries: Vec<_> = stored.into_iter().filter(|entry| entry.authoritative).collect();
     let claimed = &args.claimed;
     let request = ResponseRequest {
         model: args.model.clone(),
@@ -159,11 +202,16 @@ async fn attempt(args: &SummaryWork) -> Result<Summary, Failure> {
         input: summary::prompt(&claimed.position_title, &claimed.competencies, &entries),
         schema_name: "interview_summary".to_owned(),
         schema: summary::schema(),
-        max_output_tokens: 8_000,
+        max_output_tokens: room.tokens,
+        // A summary is reading and sorting; more thought costs time and tokens.
+        effort: if room.think_less { Effort::Minimal } else { Effort::Low },
         metadata: vec![("session_id".to_owned(), args.session_id.to_string())],
         safety_identifier: Some(safety_identifier(&claimed.candidate.to_string())),
     };
-    let answer = args.integrations.summaries.ask(&request).await.map_err(|error| Failure::of(&error))?;
+    if !args.store.count_summary_try(args.tries.in_all).await.map_err(|error| Failure::of(&error))? {
+        return Err(None);
+    }
+    let answer = args.integrations.summaries.ask(&request).await.map_err(|error| Failure::of_answer(&error))?;
     match summary::check(answer.text.as_str(), &claimed.competencies, &entries) {
         Ok(checked) => {
             if checked.quotes_removed > 0 {
@@ -177,7 +225,8 @@ async fn attempt(args: &SummaryWork) -> Result<Summary, Failure> {
         }
         // The answer is the candidate's data: only its shape is told.
         Err(error) => {
-            Err(Failure { code: ErrorCode::SummaryInvalid.as_str(), told: error.to_string(), again: true, after: None })
+            let (code, next) = (ErrorCode::SummaryInvalid.as_str(), Next::Again { after: None });
+            Err(Some(Failure { code, told: error.to_string(), next }))
         }
     }
 }

@@ -2,23 +2,21 @@
 //!
 //! It holds nothing of its own: a batch that was not confirmed is still in the outbox when
 //! the next incarnation looks. A database that is away is waited for; a record that the
-//! database never takes is found by halving the batch, and set aside.
+//! database does not take is found and set aside ([`super::storing`]).
 
 use super::TaskGuard;
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
+use super::storing::{Progress, Storing, Trouble};
 use crate::backoff::Backoff;
-use crate::domain::outbox::Batch;
-use crate::domain::protocol::{ServerEvent, Subsystem};
-use crate::domain::record::Record;
-use crate::error::{Fault, FaultClass, chain};
-use crate::integrations::outside::{DeadLetter, Rows};
-use crate::integrations::store::StoreError;
+use crate::domain::protocol::{ServerEvent, Subsystem, SummaryState};
+use crate::domain::refusals::Patience;
+use crate::error::{Fault, chain};
+use crate::integrations::outside::Rows;
 use crate::mutants::planted;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::time::Duration;
-use tracing::Instrument;
 
 pub struct TranscriptWriter;
 
@@ -41,29 +39,14 @@ pub struct TranscriptWriterArgs {
 }
 
 pub struct TranscriptWriterState {
-    args: TranscriptWriterArgs,
+    journal: Journal,
+    session: ActorRef<SessionMsg>,
+    storing: Storing,
     backoff: Backoff,
     /// Until the next retry nothing is tried: what is new waits with the rest.
     paused: bool,
-    /// Records of the next batch, at most: small while a bad one is looked for.
-    batch_records: usize,
-    /// Times that the database refused the record at the head, alone.
-    refusals: u32,
     _waker: TaskGuard,
 }
-
-/// What to do after a batch was not stored.
-#[derive(PartialEq, Eq)]
-enum Next {
-    GoOn,
-    /// A later wake-up tries again, or never.
-    Pause,
-}
-
-/// A record that the database refuses as it is: it will not change its mind.
-const MAX_REFUSALS: u32 = 3;
-/// A statement that the database refuses: perhaps a migration is under way.
-const MAX_BUG_REFUSALS: u32 = 20;
 
 impl Actor for TranscriptWriter {
     type Msg = TranscriptWriterMsg;
@@ -88,8 +71,9 @@ impl Actor for TranscriptWriter {
         }
         myself.cast(TranscriptWriterMsg::FlushDue)?;
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(300));
-        let batch_records = args.batch_records;
-        Ok(TranscriptWriterState { args, backoff, paused: false, batch_records, refusals: 0, _waker: waker })
+        let TranscriptWriterArgs { journal, store: rows, session, trace, batch_records: most } = args;
+        let storing = Storing { journal: journal.clone(), rows, trace, most, patience: Patience::USUAL };
+        Ok(TranscriptWriterState { journal, session, storing, backoff, paused: false, _waker: waker })
     }
 
     async fn handle(
@@ -113,109 +97,54 @@ impl Actor for TranscriptWriter {
 
 impl TranscriptWriterState {
     async fn flush(&mut self, myself: &ActorRef<TranscriptWriterMsg>) {
-        while let Some(batch) = self.args.journal.batch(self.batch_records) {
-            let Err(error) = self.store(&batch).await else {
-                self.confirm(batch.up_to);
-                continue;
-            };
-            if self.recover(&error, &batch, myself).await == Next::Pause {
-                return;
+        loop {
+            match self.storing.step().await {
+                Progress::Idle => return,
+                Progress::Done { up_to, set_aside } => self.confirm(up_to, set_aside),
+                Progress::Again => {}
+                Progress::Later(trouble) => return self.wait(&trouble, myself),
+                Progress::Fenced(trouble) => {
+                    tracing::error!(error_code = trouble.code().as_str(), "another process took this session");
+                    let _ = self.session.cast(SessionMsg::Fenced);
+                    return;
+                }
             }
         }
     }
 
-    async fn store(&self, batch: &Batch<Record>) -> Result<(), StoreError> {
-        if batch.records.is_empty() {
-            return Ok(());
-        }
-        let span = self.args.trace.adopt(tracing::info_span!(
-            "transcript_writer.flush",
-            batch.records = batch.records.len(),
-            error_code = tracing::field::Empty
-        ));
-        let stored = self.args.store.append(&batch.records).instrument(span.clone()).await;
-        if let Err(error) = &stored {
-            span.record("error_code", error.code().as_str());
-        }
-        stored
-    }
-
-    fn confirm(&mut self, up_to: u64) {
+    /// `set_aside`: the kind of the record that is kept elsewhere instead.
+    fn confirm(&mut self, up_to: u64, set_aside: Option<&'static str>) {
         self.backoff.reset();
-        self.refusals = 0;
-        self.batch_records = (self.batch_records * 2).min(self.args.batch_records);
-        if self.args.journal.restored(Subsystem::Storage) {
+        if self.journal.restored(Subsystem::Storage) {
             tracing::info!("transcript store is back");
         }
-        for receipt in self.args.journal.stored(up_to) {
+        for receipt in self.journal.stored(up_to) {
             match receipt {
-                Receipt::ClientSeq { seq, .. } => self.args.journal.tell(ServerEvent::TranscriptAck { seq }),
+                Receipt::ClientSeq { seq, .. } => self.journal.tell(ServerEvent::TranscriptAck { seq }),
                 Receipt::Consents(kinds) => {
-                    self.args.journal.tell(ServerEvent::ConsentRecorded { kinds: kinds.clone() });
-                    let _ = self.args.session.cast(SessionMsg::ConsentsStored(kinds));
+                    self.journal.tell(ServerEvent::ConsentRecorded { kinds: kinds.clone() });
+                    let _ = self.session.cast(SessionMsg::ConsentsStored(kinds));
                 }
                 Receipt::AllStored(number) => {
-                    let _ = self.args.session.cast(SessionMsg::AllStored(number));
+                    let _ = self.session.cast(SessionMsg::AllStored(number));
+                }
+                Receipt::Summary(summary) => {
+                    let summary = if set_aside == Some("summary") { SummaryState::Failed } else { summary };
+                    let _ = self.session.cast(SessionMsg::SummaryStored(summary));
                 }
             }
         }
     }
 
-    async fn recover(&mut self, error: &StoreError, batch: &Batch<Record>, myself: &ActorRef<TranscriptWriterMsg>) -> Next {
-        if matches!(error, StoreError::Fenced { .. }) {
-            tracing::error!(error_code = error.code().as_str(), "another process took this session");
-            let _ = self.args.session.cast(SessionMsg::Fenced);
-            return Next::Pause;
+    fn wait(&mut self, trouble: &Trouble, myself: &ActorRef<TranscriptWriterMsg>) {
+        if self.journal.degraded(Subsystem::Storage) {
+            let (records, bytes) = self.journal.backlog();
+            tracing::warn!(error_code = trouble.code().as_str(), error = %chain(trouble), records, bytes, "transcript store unavailable, keeping records");
         }
-        if error.class() == FaultClass::Transient {
-            return self.wait(error, myself);
-        }
-        if let [record] = batch.records.as_slice() {
-            self.refusals += 1;
-            let patience = if error.class() == FaultClass::Bug { MAX_BUG_REFUSALS } else { MAX_REFUSALS };
-            if self.refusals < patience || planted!(self.args.journal, PoisonBlocksAll) {
-                return self.wait(error, myself);
-            }
-            return self.set_aside(record, batch.up_to - 1, error, myself).await;
-        }
-        // One of them is refused, or all: halves find out.
-        tracing::warn!(error_code = error.code().as_str(), error = %chain(error), records = batch.records.len(), "transcript store refused a batch, looking for the record");
-        self.batch_records = batch.records.len() / 2;
-        Next::GoOn
-    }
-
-    fn wait(&mut self, error: &StoreError, myself: &ActorRef<TranscriptWriterMsg>) -> Next {
-        if self.args.journal.degraded(Subsystem::Storage) {
-            let (records, bytes) = self.args.journal.backlog();
-            tracing::warn!(error_code = error.code().as_str(), error = %chain(error), records, bytes, "transcript store unavailable, keeping records");
-        }
-        if planted!(self.args.journal, NoRetryOfStoring) {
-            return Next::Pause;
+        if planted!(self.journal, NoRetryOfStoring) {
+            return;
         }
         self.paused = true;
         myself.send_after(self.backoff.next_delay(), || TranscriptWriterMsg::RetryDue);
-        Next::Pause
     }
-
-    async fn set_aside(
-        &mut self,
-        record: &Record,
-        ordinal: u64,
-        refusal: &StoreError,
-        myself: &ActorRef<TranscriptWriterMsg>,
-    ) -> Next {
-        if let Err(error) = set_aside(&self.args.store, record, ordinal, refusal).await {
-            return self.wait(&error, myself);
-        }
-        self.confirm(ordinal + 1);
-        Next::GoOn
-    }
-}
-
-/// One record must not hold up all others for ever. It leaves the outbox only when it is kept
-/// elsewhere.
-pub async fn set_aside(rows: &Rows, record: &Record, ordinal: u64, refusal: &StoreError) -> Result<(), StoreError> {
-    rows.set_aside(DeadLetter { ordinal, record, code: refusal.code(), refusal: chain(refusal) }).await?;
-    tracing::error!(error_code = "transcript_record_set_aside", error = %chain(refusal), record.kind = record.kind(), ordinal, "a record that the database never takes was set aside");
-    Ok(())
 }

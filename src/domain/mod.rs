@@ -4,9 +4,10 @@
 //! forward only ([`phase`]): created, ready, live, ending, summarizing, completed or failed.
 //! What is said arrives as [`voice::VoiceEvent`]s, which [`transcript`] turns into entries in
 //! the order of the conversation. Everything that must be stored waits in the [`outbox`]
-//! until the database has it. [`summary`] turns the stored transcript into a judged summary
-//! in which every quote can be found. [`recording`] follows what the browser records beside
-//! it, take by take. [`protocol`] is what the browser and we say to each other.
+//! until the database has it; [`refusals`] decides about what it does not take. [`summary`] turns
+//! the stored transcript into a judged summary in which every quote can be found. [`recording`]
+//! follows what the browser records beside it, take by take. [`protocol`] is what the browser and
+//! we say to each other.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values.
 
@@ -20,6 +21,7 @@ pub mod placement;
 pub mod protocol;
 pub mod record;
 pub mod recording;
+pub mod refusals;
 pub mod restart;
 pub mod standby;
 pub mod summary;

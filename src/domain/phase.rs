@@ -255,10 +255,16 @@ pub struct Interview {
     disowned: bool,
     closing: Closing,
     recording_settled: bool,
-    /// Whether there is anything to summarize; told by the session before each decision.
-    spoken: bool,
-    /// Whether it is known to have spoken; told as well.
-    interviewer_spoke: bool,
+    said: Said,
+}
+
+/// What the transcript knows to have been said; told by the session before each decision.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said {
+    pub anything: bool,
+    pub by_interviewer: bool,
+    /// By the candidate, and it counts: there is something to summarize.
+    pub to_judge: bool,
 }
 
 impl Interview {
@@ -277,8 +283,7 @@ impl Interview {
             disowned: false,
             closing: Closing::No,
             recording_settled: false,
-            spoken: false,
-            interviewer_spoke: false,
+            said: Said::default(),
         }
     }
 
@@ -302,10 +307,8 @@ impl Interview {
     pub fn awaits_call(&self) -> bool {
         self.call == Call::Opening && self.phase.is_open()
     }
-    /// Whether anything was said, and by the interviewer, as far as the transcript knows.
-    pub fn set_spoken(&mut self, spoken: bool, by_interviewer: bool) {
-        self.spoken = spoken;
-        self.interviewer_spoke = by_interviewer;
+    pub fn set_said(&mut self, said: Said) {
+        self.said = said;
     }
 
     /// Decide. Exhaustive on purpose: a new event must say what it means in each phase.
@@ -446,7 +449,7 @@ impl Interview {
         }
         self.opened = true;
         // A process before us may have greeted and not been able to write it down.
-        let greeted = std::mem::replace(&mut self.greeted, true) || self.interviewer_spoke;
+        let greeted = std::mem::replace(&mut self.greeted, true) || self.said.by_interviewer;
         vec![Effect::Disarm(Timer::MediaAssumed), if greeted { Effect::ContinueThread } else { Effect::AskOpening }]
     }
 
@@ -506,12 +509,12 @@ impl Interview {
                 self.closing = Closing::Sealed;
                 vec![Effect::SealTranscript, Effect::AwaitStored]
             }
-            Closing::Sealed if self.spoken => {
+            Closing::Sealed if self.said.to_judge => {
                 self.closing = Closing::Summarizing;
                 self.phase = Phase::Summarizing;
                 vec![Effect::SavePhase(Phase::Summarizing), Effect::TellEnded, Effect::StartSummary]
             }
-            // Nothing was said: there is nothing to judge.
+            // The candidate said nothing that counts: there is nothing to judge.
             Closing::Sealed => {
                 let mut effects = vec![Effect::TellEnded];
                 effects.extend(self.await_recording());
@@ -535,7 +538,8 @@ impl Interview {
 
     fn store_end(&mut self) -> Vec<Effect> {
         self.closing = Closing::StoringEnd;
-        self.phase = if self.end == Some(EndReason::SetupFailed) && !self.spoken { Phase::Failed } else { Phase::Completed };
+        self.phase =
+            if self.end == Some(EndReason::SetupFailed) && !self.said.anything { Phase::Failed } else { Phase::Completed };
         vec![Effect::Disarm(Timer::RecordingSettling), Effect::SavePhase(self.phase), Effect::AwaitStored]
     }
 

@@ -1,6 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 
+const ALL: Said = Said { anything: true, by_interviewer: true, to_judge: true };
+
 fn fresh() -> Interview {
     Interview::new(Resumed { phase: Phase::Created, end: None, greeted: false, in_call: false })
 }
@@ -11,7 +13,7 @@ fn live() -> Interview {
         interview.on(event);
     }
     assert_eq!(interview.on(Event::MediaConnected).last(), Some(&Effect::AskOpening));
-    interview.set_spoken(true, true);
+    interview.set_said(ALL);
     interview
 }
 
@@ -66,6 +68,18 @@ fn a_client_that_never_reports_its_media_is_spoken_to_anyway() {
 }
 
 #[test]
+fn a_candidate_who_said_nothing_that_counts_leaves_nothing_to_summarize() {
+    let mut interview = live();
+    interview.set_said(Said { to_judge: false, ..ALL });
+    for event in [Event::EndRequested(EndReason::CandidateEnded), Event::WordsSettled, Event::AllStored] {
+        interview.on(event);
+    }
+    assert!(!has(&interview.on(Event::AllStored), &Effect::StartSummary));
+    interview.on(Event::RecordingSettled);
+    assert_eq!(interview.phase(), Phase::Completed);
+}
+
+#[test]
 fn a_candidate_who_never_came_leaves_nothing_to_summarize() {
     let mut interview = fresh();
     interview.on(Event::Started);
@@ -86,7 +100,7 @@ fn words_count_until_the_door_is_closed_and_the_summary_waits_for_all_of_them() 
     }
     assert_eq!(interview.on(Event::AllStored), [Effect::SealTranscript, Effect::AwaitStored]);
     // The browser's first words came just before: they are stored, and there is something to judge.
-    interview.set_spoken(true, true);
+    interview.set_said(ALL);
     assert!(has(&interview.on(Event::AllStored), &Effect::StartSummary));
 }
 
@@ -119,7 +133,7 @@ fn who_has_been_heard_greeting_does_not_greet_again_though_nobody_wrote_it_down(
     for event in [Event::Started, Event::CandidateConnected, Event::OfferArrived, Event::CallOpened, Event::ControlReady] {
         interview.on(event);
     }
-    interview.set_spoken(true, true);
+    interview.set_said(ALL);
     assert!(has(&interview.on(Event::MediaConnected), &Effect::ContinueThread));
 }
 
@@ -186,7 +200,7 @@ proptest! {
         let mut effects = interview.on(Event::Started);
         let mut phase = interview.phase();
         for event in events {
-            interview.set_spoken(true, true);
+            interview.set_said(ALL);
             effects.extend(interview.on(event));
             prop_assert!(interview.phase() >= phase || interview.phase().is_terminal());
             phase = interview.phase();

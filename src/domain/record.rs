@@ -5,6 +5,7 @@ use super::phase::{EndReason, Phase};
 use super::protocol::ConsentKind;
 use super::summary::Summary;
 use super::transcript::Entry;
+use crate::error::ErrorCode;
 use crate::ids::{CallId, VideoId};
 use serde_json::{Value, json};
 
@@ -80,6 +81,12 @@ impl Record {
                 json!({"kind": kind, "at": at.unix_timestamp(), "claimed_at": claimed_at})
             }
         }
+    }
+
+    /// What to store when this one cannot be: whoever waits for a summary learns that there is none.
+    pub fn when_set_aside(&self) -> Option<Self> {
+        let Self::Summary(SummaryRecord { outcome: Ok(_), model }) = self else { return None };
+        Some(Self::Summary(SummaryRecord { outcome: Err(ErrorCode::TranscriptRecordSetAside.as_str()), model: model.clone() }))
     }
 
     /// What the record weighs in the outbox.

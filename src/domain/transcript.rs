@@ -11,7 +11,7 @@ mod hearing;
 mod slot;
 mod witness;
 
-pub use entry::{Doubt, Entry, Source, Status, Witness};
+pub use entry::{Doubt, Entry, Source, Status, Weight, Witness, can_be_judged};
 pub use hearing::Cause;
 
 use super::edge::{EntryKey, Millis, Text, Timestamp};
@@ -190,6 +190,10 @@ impl Transcript {
         self.slots.iter().any(|slot| counts(slot) && slot.speaker == Some(speaker) && slot.settled.is_some())
     }
 
+    pub fn can_be_judged(&self) -> bool {
+        can_be_judged(self.slots.iter().filter_map(Slot::entry))
+    }
+
     /// Whether someone spoke and the words are still awaited.
     pub fn awaits_words(&self) -> bool {
         self.slots.iter().any(Slot::is_open)
@@ -306,7 +310,11 @@ impl Transcript {
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
         let just_come = self.hearing.has_just_come(now);
-        let hole = self.hole.take();
+        // What somebody puts in by hand, perhaps at the front, tells nothing of a gap; that it stands behind an item
+        // that we do not know does, whoever put it there.
+        let by_hand = matches!(content, ItemContent::Typed | ItemContent::Silent);
+        let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
+        let hole = self.hole.take_if(|_| !by_hand || behind_unknown);
         if hole.is_some() && self.continues(item, previous) {
             self.hearing.last_gap_is_empty();
         }
@@ -344,7 +352,9 @@ impl Transcript {
 
     /// Whether nothing of this call that we do not know stands before the item.
     fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> bool {
-        let of_call = |slot: &Slot| slot.segment == self.segment && slot.named.is_some() && slot.item.as_ref() != Some(item);
+        let of_call = |slot: &Slot| {
+            slot.segment == self.segment && slot.named.is_some() && !slot.silent && slot.item.as_ref() != Some(item)
+        };
         match previous {
             Some(previous) => self.index_of(previous).is_some_and(|index| self.slots[index].placed),
             None => !self.slots.iter().any(of_call),
@@ -392,15 +402,15 @@ impl Transcript {
     }
 
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
-        let slot = self.slot(item, now);
+        let slot = self.begun(item, now);
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
-        if status == Status::Failed && slot.source == Source::Browser && slot.settled.is_some() {
-            // The provider has no words; the browser's are better than none.
+        let text = Text::new(text.unwrap_or_default()).trimmed();
+        if (status == Status::Failed || text.is_empty()) && slot.source == Source::Browser && slot.settled.is_some() {
+            // The provider has no words; the browser's are better than none, and stay the browser's.
             return vec![];
         }
         // Final words that are empty, or that nobody can read, take nothing from those that came before.
-        let text = Text::new(text.unwrap_or_default()).trimmed();
         let text = match (text.is_empty(), slot.settled) {
             (true, None) => slot.words_heard(),
             (true, Some(_)) => slot.text.clone(),
@@ -470,22 +480,32 @@ impl Transcript {
     }
 
     fn slot(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
+        self.slot_since(item, now, true)
+    }
+
+    fn slot_since(&mut self, item: &ItemId, now: Timestamp, its_begin: bool) -> &mut Slot {
         let index = self.index_of(item).unwrap_or_else(|| self.insert(item, now));
-        self.line_names(index);
+        self.line_names(index, its_begin);
         &mut self.slots[index]
     }
 
     /// As [`Self::slot`], for what no item begins with: of one that we hear of by it first, we missed
     /// the beginning, and perhaps all its words.
     fn begun(&mut self, item: &ItemId, now: Timestamp) -> &mut Slot {
-        let late = self.index_of(item).is_none();
+        let late = self.index_of(item).is_none_or(|index| self.slots[index].named.is_none());
         let cause = self.hearing.cause(self.hearing.gaps());
-        let slot = self.slot(item, now);
+        let slot = self.slot_since(item, now, false);
         if late {
             slot.orphaned = slot.orphaned.or(cause);
             slot.heard_begin = false;
+            slot.begun_unheard = cause.is_some();
         }
-        slot
+        if late && let Some(index) = self.index_of(item) {
+            // What the browser told of it before is all there may ever be.
+            let believed = self.believe_witness(index);
+            self.late.extend(believed);
+        }
+        self.slot_since(item, now, false)
     }
 
     /// Before what is known to stand behind it, else at the end.

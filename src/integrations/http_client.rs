@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::call_error::{BodyExcerpt, CallError, CallErrorKind, redact_secrets, truncated};
+use crate::domain::edge::mend_surrogates;
 use crate::error::{ErrorCode, Fault, FaultClass};
 
 /// No vendor asks for a longer pause and means it; also keeps the arithmetic safe.
@@ -241,7 +242,8 @@ impl Answer {
     }
 
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, CallError> {
-        serde_json::from_slice(&self.body)
+        // What is no text (half a character, bytes that are no UTF-8) costs its place, not the answer.
+        serde_json::from_str(&mend_surrogates(&String::from_utf8_lossy(&self.body)))
             .map_err(|error| CallError::new(self.limits, CallErrorKind::Decode(error.into())).with_head(self.head.clone()))
     }
 

@@ -13,6 +13,7 @@ use super::openai::session_config::SessionConfig;
 use super::openai::sideband::{ConnectSidebandError, Inbound, SidebandError};
 use super::store::StoreError;
 use super::store::session::{Claimed, Pulse, Recording, TicketRefusal};
+use crate::domain::edge::Text;
 use crate::domain::record::Record;
 use crate::domain::transcript::Entry;
 use crate::error::ErrorCode;
@@ -38,6 +39,8 @@ pub trait SessionRows: Debug + Send + Sync {
     async fn reread(&self) -> Result<Claimed, StoreError>;
     /// Store records in order, all or none. Repeating a batch changes nothing.
     async fn append(&self, records: &[Record]) -> Result<(), StoreError>;
+    /// As [`Self::append`], and taken back: whether the database would take them.
+    async fn rehearse(&self, records: &[Record]) -> Result<(), StoreError>;
     /// Keep a record that [`Self::append`] refuses where a person finds it. Repeating it changes nothing.
     async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError>;
     /// Alive, and still ours? Also learns whether someone asked for the end.
@@ -46,6 +49,8 @@ pub trait SessionRows: Debug + Send + Sync {
     async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError>;
     /// The takes of the recording; the gateway makes them.
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError>;
+    /// Count a question to the summary's model before it is asked. False: it was asked `most` times already.
+    async fn count_summary_try(&self, most: i32) -> Result<bool, StoreError>;
     /// The stored transcript in order.
     async fn entries(&self) -> Result<Vec<Entry>, StoreError>;
 }
@@ -57,7 +62,7 @@ pub struct DeadLetter<'a> {
     pub ordinal: u64,
     pub record: &'a Record,
     pub code: ErrorCode,
-    pub refusal: String,
+    pub refusal: Text,
 }
 
 pub type Rows = Arc<dyn SessionRows>;

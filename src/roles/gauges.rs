@@ -21,6 +21,20 @@ pub fn observe(meter: &Meter, journal: &Journal) {
     gauge("interview.outbox.size", "By", "Their size", |journal| journal.backlog().1);
     gauge("interview.line.events", "{event}", "Events on their way to the browser", Journal::outgoing);
 
+    let counter = |name: &'static str, description: &'static str, read: fn((u64, u64)) -> u64| {
+        let journal = journal.clone();
+        let _ = meter
+            .u64_observable_counter(name)
+            .with_unit("{record}")
+            .with_description(description)
+            .with_callback(move |observer| observer.observe(read(journal.refusals(|known| known.totals())), &[]))
+            .build();
+    };
+    counter("interview.records.set_aside", "Records that the database does not take, kept in app.dead_letters", |(aside, _)| {
+        aside
+    });
+    counter("interview.records.lost", "Records that could be stored nowhere", |(_, lost)| lost);
+
     let journal = journal.clone();
     let _ = meter
         .u64_observable_gauge("interview.mailbox.messages")

@@ -11,11 +11,12 @@ use crate::actors::TaskGuard;
 use crate::actors::control_channel::hang_up;
 use crate::actors::journal::Journal;
 use crate::actors::session::{Session, SessionArgs, SessionMsg, TREE_SHARE, TreeEnd};
-use crate::actors::transcript_writer::set_aside;
+use crate::actors::storing::Storing;
 use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::domain::outbox::{Batch, Limits};
+use crate::domain::outbox::Limits;
 use crate::domain::record::Record;
+use crate::domain::refusals::Patience;
 use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
 use crate::error::chain;
@@ -319,7 +320,7 @@ impl Process {
         if matches!(exit, Exit::Interrupted | Exit::Failed) && !planted!(self.journal, PlacesLostAtShutdown) {
             self.journal.close_transcript(self.outside.integrations.clock.now());
         }
-        self.last_flush(deadline.flush).await;
+        self.last_flush(Patience::LAST, deadline.flush).await;
         let _ = tokio::time::timeout_at(deadline.exit, self.leave_calls()).await;
         // A tree that takes up an end which only the journal knows finishes before that is stored:
         // then the interview is not over, and the machine starts us again.
@@ -358,7 +359,8 @@ impl Process {
     /// What the crashed root knew is in the database, and, where that cannot be written now, in
     /// the journal.
     async fn refresh(&self, old: &Claimed) -> Result<Arc<Claimed>, Exit> {
-        self.last_flush(Instant::now() + self.config.session.shutdown_timeout()).await;
+        // A fresh tree goes on with what is refused.
+        self.last_flush(Patience::USUAL, Instant::now() + self.config.session.shutdown_timeout()).await;
         let deadline = Instant::now() + self.config.session.claim_timeout();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         loop {
@@ -378,38 +380,20 @@ impl Process {
         }
     }
 
-    async fn store(&self, batch: &Batch<Record>) -> Result<(), StoreError> {
-        if batch.records.is_empty() {
-            return Ok(());
-        }
-        match (self.rows.append(&batch.records).await, batch.records.as_slice()) {
-            (Err(error), [record]) if error.is_of_the_record() && error.class() == FaultClass::Rejected => {
-                set_aside(&self.rows, record, batch.up_to - 1, &error).await
-            }
-            (stored, _) => stored,
-        }
-    }
-
-    /// Whatever the writer could not store before it stopped; once, until `deadline`. A record that
-    /// the database refuses is set aside, so that those behind it are stored.
-    async fn last_flush(&self, deadline: Instant) {
+    /// Whatever the writer could not store before it stopped; until `deadline`, and as long as there is
+    /// something to win at once.
+    async fn last_flush(&self, patience: Patience, deadline: Instant) {
+        let storing = Storing {
+            journal: self.journal.clone(),
+            rows: self.rows.clone(),
+            trace: self.trace.clone(),
+            most: self.config.outbox.batch_records,
+            patience,
+        };
         let flush = async {
-            let mut at_once = self.config.outbox.batch_records;
-            while let Some(batch) = self.journal.batch(at_once) {
-                let error = match self.store(&batch).await {
-                    Ok(()) => {
-                        self.journal.stored(batch.up_to);
-                        continue;
-                    }
-                    Err(error) if error.is_of_the_record() && batch.records.len() > 1 => {
-                        at_once = batch.records.len() / 2;
-                        continue;
-                    }
-                    Err(error) => error,
-                };
+            if let Err(trouble) = storing.drain().await {
                 let (records, bytes) = self.journal.backlog();
-                tracing::error!(error_code = error.code().as_str(), error = %chain(&error), records, bytes, "the last flush failed; what was not acknowledged stays with the browser");
-                return;
+                tracing::error!(error_code = trouble.code().as_str(), error = %chain(&trouble), records, bytes, "the last flush failed; what was not acknowledged stays with the browser");
             }
         };
         if tokio::time::timeout_at(deadline, flush).await.is_err() {

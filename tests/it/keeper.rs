@@ -392,9 +392,9 @@ async fn past_its_deadline_every_session_ends_with_or_without_its_process() {
         view(&system, &recruiter, &held).await["transcript_entries"].as_u64().unwrap_or(0) >= 2
     })
     .await;
-    // The model is away for all tries of one summary: the next one brings it.
+    // The model is away when it is asked first: the next try brings it.
     let away = Action::Answer { status: 503, headers: vec![], body: "{}".into() };
-    system.sandbox.faults().add(Fault::once("openai", "responses", away).times(4));
+    system.sandbox.faults().add(Fault::once("openai", "responses", away));
     overdue(held.clone()).await;
     lose(&system, &recruiter, &held).await;
     wait_for("the held one is completed", || async { system.phase(&recruiter, &held).await == "completed" }).await;
@@ -412,6 +412,42 @@ async fn past_its_deadline_every_session_ends_with_or_without_its_process() {
     for id in [&living, &unvisited, &held] {
         wait_for("no machine is left", || async { alive(&system, id) == 0 }).await;
     }
+    candidate.vanish().await;
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_summary_that_the_database_refuses_is_set_aside_and_the_session_ends() {
+    let system = System::start_with(&quick(&[("KEEPER__END_WITHIN_MS", "4000")])).await;
+    let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.sign_in("amara@demo.test").await);
+    let admin = admin(&system).await;
+    let refusing = "create function app.refuse() returns trigger language plpgsql as $$ begin
+             raise exception using errcode = '22P05', message = 'refused'; end $$;
+         create trigger refuse before insert on app.summaries for each row when (new.content is not null) execute function app.refuse()";
+    sqlx::raw_sql(refusing).execute(&admin).await.expect("a trigger");
+    let held = new_session(&system, &recruiter).await;
+    let mut candidate = connect(&system, &amara, &held).await;
+    candidate.join().await.expect("joins");
+    candidate.answer(ANSWER).await.expect("answers once");
+    wait_for("question and answer are stored", || async {
+        view(&system, &recruiter, &held).await["transcript_entries"].as_u64().unwrap_or(0) >= 2
+    })
+    .await;
+    sqlx::query("update app.sessions set deadline_at = now() - interval '1 second' where id = $1::uuid")
+        .bind(&held)
+        .execute(&admin)
+        .await
+        .expect("the row changes");
+    lose(&system, &recruiter, &held).await;
+    wait_for("it is completed", || async { system.phase(&recruiter, &held).await == "completed" }).await;
+    let kept: Vec<(String, String)> = sqlx::query_as(
+        "select d.kind, s.failure from app.dead_letters d join app.summaries s using (session_id) where session_id = $1::uuid",
+    )
+    .bind(&held)
+    .fetch_all(&admin)
+    .await
+    .expect("the dead letter and the reason");
+    assert_eq!(kept, [("summary".to_owned(), "transcript_record_set_aside".to_owned())]);
     candidate.vanish().await;
     system.stop().await;
 }

@@ -27,6 +27,8 @@ mod routing;
 mod shutdown;
 mod signaling;
 mod standby;
+mod storing;
+mod summary;
 mod support;
 mod surroundings;
 mod takes;

@@ -3,7 +3,7 @@
 use interview_runtime::actors::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
 use interview_runtime::domain::edge::{EntryKey, Millis, Text};
 use interview_runtime::domain::outbox::Limits;
-use interview_runtime::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Timer};
+use interview_runtime::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Said, Timer};
 use interview_runtime::domain::protocol::{ServerEvent as Told, SummaryState};
 use interview_runtime::domain::record::Record;
 use interview_runtime::domain::transcript::{Status, Transcript, Witness};
@@ -266,7 +266,7 @@ fn no_history_leads_to_a_phase_that_does_not_follow_and_the_last_one_stays() {
         for n in 0..rng.usize(1..150) {
             let event = if n == 0 { Event::Started } else { event(rng) };
             let before = (interview.phase(), interview.end());
-            interview.set_spoken(spoken, spoken);
+            interview.set_said(Said { anything: spoken, by_interviewer: spoken, to_judge: spoken });
             let effects = interview.on(event.clone());
             saved.extend(
                 effects.iter().filter_map(|effect| if let Effect::SavePhase(phase) = effect { Some(*phase) } else { None }),

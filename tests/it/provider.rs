@@ -153,10 +153,9 @@ async fn a_line_that_is_opened_and_never_answered_is_dialled_again() {
 /// An interview of one sentence that its candidate ends.
 async fn ended(world: &World) -> (SessionId, Exit, Vec<Value>) {
     let session = world.new_session().await;
+    world.heard(session, "candidate", "I have led a team of five.").await;
     let runtime = world.run_with(session, &[("INTERVIEW__OPENAI__SUMMARY_TIMEOUT_MS", "1000")]).await;
     let mut browser = Browser::join(&runtime.websocket_url(), &world.ticket(session).await).await;
-    browser.say(1, &["I have led a team of five."]).await;
-    browser.expect("transcript_ack").await;
     let end = json!({"type": "end_session", "recording_url": "https://evil.test/vod/vi1/hls/manifest.m3u8", "reason": "done"});
     for _ in 0..3 {
         browser.send(end.clone()).await;

@@ -40,6 +40,7 @@ async fn words_that_come_when_the_summary_has_begun_are_refused_and_a_repeat_is_
     let world = World::start().await;
     world.faults.add(Fault::once("openai", "responses", Action::Hang).times(100));
     let session = world.new_session().await;
+    world.heard(session, "candidate", "heard").await;
     let mut runtime = world.run(session).await;
     let mut browser = Browser::join(&runtime.websocket_url(), &world.ticket(session).await).await;
     browser.say(1, &["in time"]).await;
@@ -48,10 +49,13 @@ async fn words_that_come_when_the_summary_has_begun_are_refused_and_a_repeat_is_
     assert_eq!(browser.expect("session_ended").await["summary"], "pending");
     browser.say(2, &["too late"]).await;
     let refused = browser.expect("error").await;
-    assert_eq!((&refused["code"], &refused["request_type"]), (&json!("session_over"), &json!("transcript_update")));
+    let told = ["code", "request_type", "seq", "retryable"].map(|field| refused[field].clone());
+    assert_eq!(told, [json!("session_over"), json!("transcript_update"), json!(2), json!(false)]);
+    // The refusal is final: the order is closed over it, and a repeat of what is stored is acknowledged as ever.
+    assert_eq!(browser.expect("transcript_ack").await["seq"], 2);
     browser.say(1, &["in time"]).await;
-    assert_eq!(browser.expect("transcript_ack").await["seq"], 1);
-    assert_eq!(world.rows(session).await.iter().map(|row| row.2.as_str()).collect::<Vec<_>>(), ["in time"]);
+    assert_eq!(browser.expect("transcript_ack").await["seq"], 2);
+    assert_eq!(world.rows(session).await.iter().map(|row| row.2.as_str()).collect::<Vec<_>>(), ["heard", "in time"]);
     runtime.stop();
     assert_eq!(runtime.exit().await, Exit::Interrupted);
     world.stop().await;
@@ -129,7 +133,7 @@ async fn bad_input_gets_a_typed_error_and_loses_nothing() {
         (json!({"type": "transcript_update", "entries": [], "seq": 1.5}).to_string(), "message_invalid"),
         (json!({"type": "transcript_update", "entries": [], "seq": -1}).to_string(), "message_invalid"),
         (json!({"type": "transcript_update", "entries": [], "seq": 9_007_199_254_740_993_u64}).to_string(), "message_invalid"),
-        (json!({"type": "transcript_update", "entries": [{"text": "a\u{0}b", "speaker": "ai", "timestamp": "2026-11-23T10:00:00Z"}]}).to_string(), "message_invalid"),
+        (json!({"type": "transcript_update", "entries": [{"text": "a", "speaker": "ai", "timestamp": "", "item_id": "a\u{0}b"}]}).to_string(), "message_invalid"),
         (json!({"type": "sdp_offer", "sdp": "hello"}).to_string(), "sdp_invalid"),
         (json!({"type": "sdp_offer", "sdp": 7}).to_string(), "message_invalid"),
         (json!({"type": "consent", "kinds": ["ai_evaluation"], "policy_version": "1999"}).to_string(), "consent_policy_outdated"),

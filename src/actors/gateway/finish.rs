@@ -4,15 +4,18 @@
 //! same way, the summary is the Summarizer's own work.
 
 use super::{AT_ONCE, Keepers};
-use crate::actors::summarizer::{SummaryWork, summarize};
+use crate::actors::journal::Journal;
+use crate::actors::storing::{Storing, Trouble};
+use crate::actors::summarizer::{SummaryWork, Tries, summarize};
+use crate::domain::outbox::Limits;
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::record::{Record, SummaryRecord};
-use crate::domain::voice::Speaker;
+use crate::domain::refusals::Patience;
+use crate::domain::transcript::{Transcript, can_be_judged};
 use crate::error::{ErrorCode, Fault, chain};
 use crate::ids::CallId;
 use crate::integrations::store::StoreError;
 use crate::integrations::store::gateway::keeper::Unfinished;
-use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
 use futures_util::StreamExt;
 use std::sync::Arc;
@@ -31,8 +34,8 @@ pub(super) const fn longest(one_answer: Duration) -> Duration {
 /// Failures of a summary that another day may mend. What the model declines stays declined.
 fn passing_reasons() -> Vec<String> {
     use ErrorCode::{
-        OpenAiAnswerInvalid, OpenAiRateLimited, OpenAiSummaryFailed, OpenAiTimedOut, OpenAiUnavailable, SummaryInvalid,
-        TranscriptStoreUnavailable,
+        OpenAiAnswerInvalid, OpenAiRateLimited, OpenAiSummaryFailed, OpenAiTimedOut, OpenAiUnavailable, SummaryFailed,
+        SummaryInvalid, TranscriptStoreUnavailable,
     };
     [
         OpenAiUnavailable,
@@ -40,14 +43,26 @@ fn passing_reasons() -> Vec<String> {
         OpenAiRateLimited,
         OpenAiAnswerInvalid,
         OpenAiSummaryFailed,
+        SummaryFailed,
         SummaryInvalid,
         TranscriptStoreUnavailable,
     ]
     .map(|code| code.as_str().to_owned())
-    .into_iter()
-    // The Summarizer of a session did not stay alive.
-    .chain(["summary_failed".to_owned()])
-    .collect()
+    .into()
+}
+
+/// How a session was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finished {
+    Whole,
+    /// Perhaps another time.
+    WithoutSummary,
+}
+
+impl Finished {
+    fn with(summary: &SummaryRecord) -> Self {
+        if summary.outcome.is_ok() { Self::Whole } else { Self::WithoutSummary }
+    }
 }
 
 impl Keepers {
@@ -80,7 +95,9 @@ impl Keepers {
         let span = trace.adopt(verb);
         let outcome = self.finish(&session, trace).instrument(span.clone()).await;
         let pause = match outcome {
-            Ok(()) => Duration::ZERO,
+            Ok(Finished::Whole) => Duration::ZERO,
+            // Not at once again: others wait.
+            Ok(Finished::WithoutSummary) => self.config.keeper.summary_retry(),
             Err(error) => {
                 span.record("error_code", error.code().as_str());
                 tracing::warn!(parent: &span, error_code = "session_unfinished", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not finished");
@@ -92,7 +109,7 @@ impl Keepers {
         }
     }
 
-    async fn finish(&self, session: &Unfinished, trace: Trace) -> Result<(), StoreError> {
+    async fn finish(&self, session: &Unfinished, trace: Trace) -> Result<Finished, StoreError> {
         if let Some(call) = &session.call {
             self.hang_up(call).await;
         }
@@ -101,7 +118,8 @@ impl Keepers {
             Err(error) if error.class().is_transient() || session.summary_only => return Err(error),
             Err(error) => {
                 tracing::error!(error_code = "session_unreadable", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session cannot be read, so nobody can finish it");
-                return self.store.fail_unreadable(session.id, error.code().as_str()).await;
+                self.store.fail_unreadable(session.id, error.code().as_str()).await?;
+                return Ok(Finished::Whole);
             }
         };
         let work = SummaryWork {
@@ -111,6 +129,7 @@ impl Keepers {
             claimed: Arc::new(claimed),
             session_id: session.id,
             model: self.config.openai.summary_model.clone(),
+            tries: Tries::of_keepers(self.config.keeper.summary_tries),
         };
         if session.summary_only {
             return self.summarize_again(&work).await;
@@ -121,28 +140,32 @@ impl Keepers {
             [Record::Call { call: None, segment: 0 }, Record::Connected(false), Record::Phase { phase, end: Some(end), at }]
         };
         let reason = |code| Record::Summary(SummaryRecord { outcome: Err(code), model: work.model.as_str().into() });
-        let said = spoken(&work.claimed);
+        let said = can_be_judged(&work.claimed.entries);
+        let mut finished = Finished::Whole;
         let records = if end == EndReason::MachineLost {
             let why = said.then(|| reason(ErrorCode::MachineLost.as_str()));
             why.into_iter().chain(closed(Phase::Failed)).collect()
         } else if said {
             let entered = Record::Phase { phase: Phase::Summarizing, end: Some(end), at: self.integrations.clock.now().into() };
             rows.append(&[entered]).await?;
-            let summary = Record::Summary(summarize(&work).await);
-            [summary].into_iter().chain(closed(Phase::Completed)).collect::<Vec<_>>()
+            let summary = summarize(&work).await;
+            finished = Finished::with(&summary);
+            [Record::Summary(summary)].into_iter().chain(closed(Phase::Completed)).collect::<Vec<_>>()
         } else {
             closed(Phase::Completed).into()
         };
         // All of the end or nothing: whoever takes the session next does not find half of it.
-        rows.append(&records).await?;
+        store(&work, records).await?;
         tracing::info!(session.id = %session.id, end_reason = end.as_str(), "the keepers finished a session");
-        Ok(())
+        Ok(finished)
     }
 
-    async fn summarize_again(&self, work: &SummaryWork) -> Result<(), StoreError> {
+    async fn summarize_again(&self, work: &SummaryWork) -> Result<Finished, StoreError> {
         let summary = summarize(work).await;
+        let finished = Finished::with(&summary);
         tracing::info!(session.id = %work.session_id, stored = summary.outcome.is_ok(), "a summary was tried again");
-        work.store.append(&[Record::Summary(summary)]).await
+        store(work, vec![Record::Summary(summary)]).await?;
+        Ok(finished)
     }
 
     /// It may be gone with its process; then this costs one call.
@@ -162,7 +185,17 @@ impl Keepers {
     }
 }
 
-/// Whether anything was said that can be judged.
-fn spoken(claimed: &Claimed) -> bool {
-    claimed.entries.iter().any(|entry| entry.authoritative && entry.speaker == Speaker::Candidate)
+/// All at once; and without a record that the database does not take, which is set aside.
+async fn store(work: &SummaryWork, records: Vec<Record>) -> Result<(), StoreError> {
+    let (most, limits) = (records.len(), Limits { records: usize::MAX, bytes: usize::MAX });
+    let journal = Journal::new(Transcript::default(), 0, limits, 0);
+    for record in records {
+        journal.record(record);
+    }
+    let (rows, trace) = (work.store.clone(), work.trace.clone());
+    let storing = Storing { journal, rows, trace, most, patience: Patience::LAST };
+    storing.drain().await.map_err(|trouble| match trouble {
+        Trouble::Store(error) => error,
+        Trouble::Panic => StoreError::Corrupt(trouble.to_string()),
+    })
 }

@@ -112,7 +112,13 @@ impl SessionState {
 
     /// The machine goes when the last call is over, or cannot be ended.
     pub(super) async fn finish(&mut self, myself: &ActorRef<SessionMsg>) {
-        if self.finishing && self.hanging_up.is_empty() {
+        if !self.finishing {
+            return;
+        }
+        if !self.hanging_up.is_empty() {
+            // Given up while it had calls to end: it is tried once more for them.
+            self.revive_control(myself).await;
+        } else {
             self.end_tree(TreeEnd::Finished(self.interview.phase()), myself).await;
         }
     }

@@ -39,6 +39,7 @@ impl SessionState {
                     claimed: self.claimed.clone(),
                     session_id: self.session,
                     model: self.config.openai.summary_model.clone(),
+                    tries: Tries::of_session(self.config.keeper.summary_tries),
                 };
                 let args = SummarizerArgs { session: myself.clone(), work };
                 Actor::spawn_linked(None, Summarizer, args, myself.get_cell()).await?.0.get_cell()
@@ -54,6 +55,10 @@ impl SessionState {
                     attach: self.call.clone(),
                 };
                 let (control, _) = Actor::spawn_linked(None, ControlChannel, args, myself.get_cell()).await?;
+                // Those that the one before us let fade, or was about to end: nobody else ends them.
+                for call in &self.hanging_up {
+                    control.cast(ControlChannelMsg::HangUpStray(call.clone()))?;
+                }
                 self.control.insert(control).get_cell()
             }
             Child::SignalingSocket => {
@@ -112,9 +117,8 @@ impl SessionState {
             Exhausted::CloseSocket => self.journal.hang_line_up(close::TRY_LATER, "try again later"),
             Exhausted::Degrade => match child {
                 Child::Summarizer => {
-                    let outcome = Err("summary_failed");
-                    self.summarized(SummaryRecord { outcome, model: self.config.openai.summary_model.as_str().into() }, myself)
-                        .await;
+                    let outcome = Err(ErrorCode::SummaryFailed.as_str());
+                    self.summarized(SummaryRecord { outcome, model: self.config.openai.summary_model.as_str().into() });
                 }
                 Child::RecordingTracker => {
                     self.recording = None;

@@ -4,6 +4,7 @@ use crate::domain::edge::{EntryKey, Millis, Text, Timestamp};
 use crate::domain::voice::Speaker;
 use crate::ids::ItemId;
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 
 /// One thing said, as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +46,32 @@ impl Entry {
     pub fn bytes(&self) -> usize {
         self.text.len() + self.key.as_str().len() + 256
     }
+
+    /// What the entry's words weigh where the candidate is judged; none where nobody is judged by them.
+    pub fn weight(&self) -> Option<Weight> {
+        if !self.authoritative || self.speaker != Speaker::Candidate || self.text.trim().is_empty() {
+            return None;
+        }
+        match self.doubt {
+            // Words of a line that carries no speech are the record's where a tenant allows it.
+            None | Some(Doubt::DeafLine) => Some(Weight::Full),
+            Some(Doubt::UnclosedGap) => Some(Weight::Supporting),
+            Some(Doubt::NoItem | Doubt::NoCall | Doubt::Unconfirmed) => None,
+        }
+    }
+}
+
+/// Whether the candidate said anything to be judged by: without it no summary is asked for.
+pub fn can_be_judged(entries: impl IntoIterator<Item = impl Borrow<Entry>>) -> bool {
+    entries.into_iter().any(|entry| entry.borrow().weight().is_some())
+}
+
+/// What words can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    Full,
+    /// A judgement beside others, never one alone.
+    Supporting,
 }
 
 #[cfg(test)]

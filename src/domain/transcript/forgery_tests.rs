@@ -157,7 +157,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn no_word_is_of_the_record_that_the_rule_does_not_allow(steps in proptest::collection::vec(step(), 1..40)) {

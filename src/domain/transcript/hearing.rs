@@ -36,6 +36,9 @@ struct Gap {
     opening: bool,
     /// The first item that was placed after it stands right behind one that we know: no item fell into it.
     empty: bool,
+    /// A process died in it, and with it what it had heard begin and not stored: that may stand before the last item
+    /// that we know.
+    hides: bool,
 }
 
 /// Gaps are numbered from 1. What our line hears first when there were `n` gaps was heard after gap `n`.
@@ -91,7 +94,7 @@ impl Hearing {
     /// The provider's chain shows that no item fell into the last gap.
     pub(super) fn last_gap_is_empty(&mut self) {
         if let Some(gap) = self.gaps.last_mut() {
-            gap.empty = true;
+            gap.empty = !gap.hides;
         }
     }
 
@@ -99,13 +102,13 @@ impl Hearing {
     pub(super) fn call_opened(&mut self, cause: Cause, now: Timestamp) {
         self.deaf = false;
         self.line = Line::Away;
-        self.gaps.push(Gap { cause, since: now, opening: true, empty: false });
+        self.gaps.push(Gap { cause, since: now, opening: true, empty: false, hides: false });
     }
 
     /// A process before us was in the call.
     pub(super) fn taken_over(&mut self) {
         self.line = Line::Away;
-        self.gaps.push(Gap { cause: Cause::Ours, since: Timestamp::UNIX_EPOCH, opening: false, empty: false });
+        self.gaps.push(Gap { cause: Cause::Ours, since: Timestamp::UNIX_EPOCH, opening: false, empty: false, hides: true });
     }
 
     pub(super) fn call_over(&mut self) {
@@ -117,7 +120,7 @@ impl Hearing {
         let was_up = self.is_up();
         if was_up {
             self.line = Line::Away;
-            self.gaps.push(Gap { cause: Cause::Ours, since: now, opening: false, empty: false });
+            self.gaps.push(Gap { cause: Cause::Ours, since: now, opening: false, empty: false, hides: false });
         }
         was_up
     }

@@ -62,6 +62,8 @@ pub(super) struct Slot {
     pub(super) hole: Option<Cause>,
     /// How many gaps there were when our line, or the provider's chain, named it; none: only the browser did.
     pub(super) named: Option<usize>,
+    /// It began in the last of those gaps, or before: what was said behind it may have fallen into that gap as well.
+    pub(super) begun_unheard: bool,
     pub(super) at: Timestamp,
     pub(super) claimed_at: Option<Text>,
 }
@@ -102,6 +104,7 @@ impl Slot {
             awaits: None,
             hole: None,
             named: None,
+            begun_unheard: false,
             at,
             claimed_at: None,
         }

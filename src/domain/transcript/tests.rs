@@ -490,6 +490,7 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
             .collect::<Vec<_>>()
     };
     assert_eq!(doubts(&transcript)[2..4], [("u2".to_owned(), true, None), ("a2".to_owned(), true, None)]);
+    relay(&mut transcript, "a3");
     // Our line was there: what it did not hear was not said.
     relay(&mut transcript, "x");
     relay(&mut transcript, "a3");
@@ -499,6 +500,79 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     let all = doubts(&transcript);
     assert!(all.contains(&("x".to_owned(), false, Some(Doubt::Unconfirmed))), "{all:?}");
     assert!(all.contains(&("u4".to_owned(), true, Some(Doubt::UnclosedGap))), "{all:?}");
+}
+
+#[test]
+fn an_item_that_is_named_by_its_end_after_a_gap_keeps_the_words_that_the_browser_told() {
+    let (mut transcript, now) = heard();
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    transcript.witness(witness("c:a2", Some("a2"), "words of a2"), now);
+    transcript.apply(&VoiceEvent::ItemCut { item: item("a2"), heard_ms: 7 }, now);
+    // Final words that are empty do not make the browser's words ours.
+    transcript.apply(&VoiceEvent::ReplySettled { item: item("a2"), text: String::new() }, now);
+    let entry = transcript.entries().pop().expect("it is there");
+    assert_eq!((entry.text.as_str(), entry.source, entry.status), ("words of a2", Source::Browser, Status::Final));
+}
+
+#[test]
+fn what_an_earlier_process_heard_later_proves_that_it_was_there() {
+    for later in [false, true] {
+        let (mut transcript, now) = heard();
+        transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+        if later {
+            for event in &turn(1, None) {
+                transcript.apply(event, now);
+            }
+        }
+        let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
+        transcript.line_back(now);
+        transcript.close(at());
+        assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), !later);
+    }
+}
+
+#[test]
+fn what_is_told_before_what_was_said_before_it_may_still_have_fallen_on_a_dead_line() {
+    let (mut transcript, now) = heard();
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
+    transcript.witness(witness("c:a1", Some("a1"), "answer 1"), now);
+    transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
+    transcript.line_lost(now);
+    assert_eq!(texts(&transcript).len(), 2);
+}
+
+#[test]
+fn what_was_said_in_a_gap_may_be_told_behind_what_the_line_heard_the_end_of() {
+    for (first, told) in [
+        // Cut in a gap, and known by that alone; by its last words; by the chain.
+        (Some(VoiceEvent::ItemCut { item: item("a2"), heard_ms: 7 }), ["a2", "u2"]),
+        (Some(VoiceEvent::ReplySettled { item: item("a2"), text: "words of a2".into() }), ["a2", "u2"]),
+        (None, ["a2", "u2"]),
+    ] {
+        let (mut transcript, now) = heard();
+        for event in &turn(1, None) {
+            transcript.apply(event, now);
+        }
+        transcript.line_lost(now);
+        transcript.line_back(now);
+        if let Some(event) = first {
+            transcript.apply(&event, now);
+        }
+        for event in &turn(3, Some("a2"))[..4] {
+            transcript.apply(event, now);
+        }
+        for id in told {
+            transcript.witness(witness(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
+        }
+        for event in &turn(3, Some("a2"))[4..] {
+            transcript.apply(event, now);
+        }
+        transcript.witness(witness("c:u3", Some("u3"), "I said 3."), now);
+        transcript.close(at());
+        assert!(transcript.all_entries().iter().all(|entry| entry.authoritative && entry.status == Status::Final));
+        assert_eq!(transcript.len(), 6);
+    }
 }
 
 #[test]

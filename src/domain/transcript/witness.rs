@@ -37,6 +37,8 @@ struct Told {
     last: usize,
     /// Told while our line seemed to be up, and nothing came on it since: the line may be dead.
     unheard: bool,
+    /// Told shortly before the line was lost: perhaps in the gap, perhaps while the line was there to hear.
+    doubtful: bool,
     /// Known items told after it.
     followed_by: usize,
 }
@@ -208,7 +210,15 @@ impl Transcript {
         let neighbours = self.copy.known.iter().filter(|(of, _)| *of == segment).map(|(_, gaps)| *gaps);
         let after = neighbours.min().unwrap_or(self.gaps_before_call);
         let last = self.hearing.gaps();
-        self.copy.run.push_back(Told { item, segment, after, last, unheard: self.hearing.is_up(), followed_by: 0 });
+        self.copy.run.push_back(Told {
+            item,
+            segment,
+            after,
+            last,
+            unheard: self.hearing.is_up(),
+            doubtful: false,
+            followed_by: 0,
+        });
     }
 
     /// Told in a gap of ours that is open, or that has opened since without our noticing: in the record with a doubt
@@ -227,8 +237,10 @@ impl Transcript {
     pub(super) fn believe_unheard(&mut self, now: Timestamp) -> Vec<Entry> {
         let gap = self.hearing.gaps();
         let mut items = Vec::new();
+        // A line on which nothing came for so long was dead.
+        let silent = now - self.last_heard >= LATEST_WORDS;
         for told in self.copy.run.iter_mut().filter(|told| told.unheard) {
-            told.unheard = false;
+            (told.unheard, told.doubtful) = (false, !silent);
             told.last = gap;
             items.push(told.item.clone());
         }
@@ -239,27 +251,33 @@ impl Transcript {
     /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
     fn tell_known(&mut self, index: usize) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
-        self.copy.known.push_back((segment, gaps));
+        // What somebody put into the call by hand is no neighbour of what was said.
+        if self.slots[index].silent {
+            return vec![];
+        }
+        let heard = self.slots[index].source == Source::Sideband && self.slots[index].settled.is_some();
+        let after = gaps.saturating_sub(usize::from(self.slots[index].begun_unheard));
+        self.copy.known.push_back((segment, after));
         if self.copy.known.len() > NEIGHBOURS {
             self.copy.known.pop_front();
         }
         let mut closed = Vec::new();
         for told in &mut self.copy.run {
             if told.segment == segment && self.hearing.ours_between(told.after, told.last.min(gaps)) {
-                closed.push(told.item.clone());
+                closed.push((told.item.clone(), told.doubtful.then_some(Doubt::UnclosedGap)));
             }
             told.followed_by += 1;
-            // Our line heard what was said after it, since the last gap: it would have heard this too.
-            told.unheard &= gaps < self.hearing.gaps();
+            // Our line heard all of what was said after it, since the last gap: it would have heard this too.
+            told.unheard &= !heard || gaps < self.hearing.gaps();
         }
-        self.copy.run.retain(|told| told.followed_by < NEIGHBOURS && !closed.contains(&told.item));
-        let indices: Vec<usize> = closed.iter().filter_map(|item| self.index_of(item)).collect();
-        indices.into_iter().filter_map(|index| self.admit(index, None)).collect()
+        self.copy.run.retain(|told| told.followed_by < NEIGHBOURS && !closed.iter().any(|(item, _)| *item == told.item));
+        let closed = closed.into_iter().filter_map(|(item, doubt)| Some((self.index_of(&item)?, doubt))).collect::<Vec<_>>();
+        closed.into_iter().filter_map(|(index, doubt)| self.admit(index, doubt)).collect()
     }
 
     /// Our line, or the provider's chain, names an item that the browser has told of before.
     fn name(&mut self, index: usize, gaps: usize) -> Vec<Entry> {
-        self.slots[index].named = Some(gaps);
+        (self.slots[index].named, self.slots[index].begun_unheard) = (Some(gaps), true);
         self.admit(index, None);
         if let Some(item) = self.slots[index].item.clone() {
             self.copy.run.retain(|told| told.item != item);
@@ -268,13 +286,14 @@ impl Transcript {
     }
 
     /// Our line names it by an event of its own, after a gap of ours or while it is up and the browser was quicker.
-    pub(super) fn line_names(&mut self, index: usize) {
+    pub(super) fn line_names(&mut self, index: usize, its_begin: bool) {
         let gaps = self.hearing.gaps();
         let slot = &mut self.slots[index];
         if slot.named.is_some() {
             return;
         }
         slot.named = Some(gaps);
+        slot.begun_unheard = !its_begin && gaps > 0;
         if slot.source != Source::Browser {
             return;
         }
@@ -382,13 +401,16 @@ impl Transcript {
 
     /// Items of a process before us of which only the browser told, at the end of what is stored.
     pub(super) fn restore_told(&mut self) {
-        let told = self.slots.iter().rev().take_while(|slot| slot.source == Source::Browser);
+        // What our line heard later proves that it was there to hear.
+        let heard = self.slots.iter().filter(|slot| slot.source == Source::Sideband).filter_map(|slot| slot.seq).max();
+        let told = self.slots.iter().rev().filter(|slot| slot.source == Source::Browser && slot.seq > heard);
         let in_a_gap = |slot: &&Slot| matches!(slot.doubt, Some(Doubt::Unconfirmed | Doubt::UnclosedGap)) && slot.is_unnamed();
         let told = told.filter(in_a_gap);
         let told: Vec<(ItemId, i32)> = told.filter_map(|slot| Some((slot.item.clone()?, slot.segment))).collect();
         let run = told.into_iter().take(LONGEST_RUN).rev();
-        self.copy.run =
-            run.map(|(item, segment)| Told { item, segment, after: 0, last: 0, unheard: true, followed_by: 0 }).collect();
+        self.copy.run = run
+            .map(|(item, segment)| Told { item, segment, after: 0, last: 0, unheard: true, doubtful: false, followed_by: 0 })
+            .collect();
     }
 }
 

@@ -8,13 +8,17 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::session_config::{Effort, Reasoning};
+pub use super::session_config::Effort;
+use super::session_config::Reasoning;
 use super::{OpenAiClient, is_account_code, judge};
+use crate::domain::edge::Text;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::integrations::Redacted;
 use crate::integrations::call_error::{CallError, CallErrorKind};
 
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Of a name that the provider gives to something.
+const MAX_NAME_BYTES: usize = 128;
 
 /// Without `Debug`: the input is what a candidate said.
 #[derive(Clone)]
@@ -28,6 +32,7 @@ pub struct ResponseRequest {
     pub schema: Value,
     /// Includes reasoning tokens.
     pub max_output_tokens: u32,
+    pub effort: Effort,
     pub metadata: Vec<(String, String)>,
     /// See [`safety_identifier`].
     pub safety_identifier: Option<String>,
@@ -40,9 +45,9 @@ pub fn safety_identifier(id: &str) -> String {
 
 #[derive(Debug, Clone)]
 pub struct ResponseOutcome {
-    pub id: String,
+    pub id: Text,
     /// The model that answered, which may be a dated version of the one asked for.
-    pub model: String,
+    pub model: Text,
     pub text: Redacted,
     pub usage: ResponseUsage,
     pub request_id: Option<String>,
@@ -168,8 +173,7 @@ impl<'a> Body<'a> {
             model: &request.model,
             store: false,
             max_output_tokens: request.max_output_tokens,
-            // A summary is reading and sorting; more thought costs time and tokens.
-            reasoning: Reasoning { effort: Effort::Low },
+            reasoning: Reasoning { effort: request.effort },
             instructions: &request.instructions,
             input: [InputMessage { role: "user", content: [InputText { text: &request.input }] }],
             text: TextOptions { format: Format { name: &request.schema_name, strict: true, schema: &request.schema } },
@@ -251,11 +255,16 @@ impl OpenAiClient {
     }
 }
 
+/// As it can be logged.
+fn name(raw: String) -> String {
+    Text::bounded(raw, MAX_NAME_BYTES).into_string()
+}
+
 impl Reply {
     fn into_outcome(self, request: &ResponseRequest, request_id: Option<&str>) -> Result<ResponseOutcome, ResponseError> {
         let status = self.status.unwrap_or_default();
         if status == "failed" || self.error.is_some() {
-            let code = self.error.and_then(|error| error.code).unwrap_or_else(|| "unnamed".to_owned());
+            let code = self.error.and_then(|error| error.code).map_or_else(|| "unnamed".to_owned(), name);
             return Err(ResponseError::Failed { code });
         }
         if status == "incomplete" {
@@ -274,11 +283,11 @@ impl Reply {
             }
         }
         if status != "completed" || text.is_empty() {
-            return Err(ResponseError::Empty { status });
+            return Err(ResponseError::Empty { status: name(status) });
         }
         Ok(ResponseOutcome {
-            id: self.id,
-            model: self.model.unwrap_or_else(|| request.model.clone()),
+            id: Text::bounded(self.id, MAX_NAME_BYTES),
+            model: Text::bounded(self.model.as_ref().unwrap_or(&request.model), MAX_NAME_BYTES),
             text: text.into(),
             usage: self.usage.unwrap_or_default(),
             request_id: request_id.map(str::to_owned),

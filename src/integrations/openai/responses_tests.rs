@@ -13,6 +13,7 @@ fn request() -> ResponseRequest {
         schema_name: "interview_summary".into(),
         schema: json!({"type": "object", "additionalProperties": false, "required": [], "properties": {}}),
         max_output_tokens: 4000,
+        effort: Effort::Low,
         metadata: vec![("session_id".into(), "s1".into())],
         safety_identifier: Some(safety_identifier("candidate-1")),
     }
@@ -95,6 +96,15 @@ async fn failures_by_the_table() {
         let error = result.expect_err("a failure");
         assert_eq!((error.class(), error.code()), (class, code), "{status} {body}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_with_half_a_character_and_a_nul_is_read() {
+    let body = r#"{"id": "r\u0000", "status": "completed", "model": "m\ud83d", "output": [
+        {"type": "message", "content": [{"type": "output_text", "text": "a \ud83d b \u0000"}]}]}"#;
+    let (result, _server) = ask(Reply::json(200, body)).await;
+    let outcome = result.expect("an answer");
+    assert_eq!((&*outcome.id, &*outcome.model, outcome.text.as_str()), ("r\u{fffd}", "m\u{fffd}", "a \u{fffd} b \0"));
 }
 
 #[test]

@@ -40,6 +40,9 @@ impl<R: SessionRows> SessionRows for Bounded<R> {
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
         within(self.deadline, "store a batch", self.rows.append(records)).await
     }
+    async fn rehearse(&self, records: &[Record]) -> Result<(), StoreError> {
+        within(self.deadline, "rehearse a batch", self.rows.rehearse(records)).await
+    }
     async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError> {
         within(self.deadline, "set a record aside", self.rows.set_aside(letter)).await
     }
@@ -51,6 +54,9 @@ impl<R: SessionRows> SessionRows for Bounded<R> {
     }
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError> {
         within(self.deadline, "read the recordings", self.rows.recordings()).await
+    }
+    async fn count_summary_try(&self, most: i32) -> Result<bool, StoreError> {
+        within(self.deadline, "count a try of the summary", self.rows.count_summary_try(most)).await
     }
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         within(self.deadline, "read the transcript", self.rows.entries()).await

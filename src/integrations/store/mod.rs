@@ -5,6 +5,7 @@
 //! security, so we never use it: our login is `interview_runtime` (migrations/0001).
 
 mod bounded;
+mod classes;
 pub mod doctor;
 mod entries;
 pub mod gateway;
@@ -14,12 +15,15 @@ mod standby;
 mod transaction;
 
 use crate::config::Pooler;
+use crate::domain::refusals::Failure;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::{MachineId, SessionId, TenantId};
+use classes::{Stale, meaning_of};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -34,6 +38,7 @@ pub struct Store {
     statement_timeout_ms: u64,
     pooler: Pooler,
     attempt: Option<i32>,
+    stale: Stale,
 }
 
 #[derive(Clone, Debug)]
@@ -104,16 +109,27 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether it is what we brought that is refused: another record may be taken.
-    pub fn is_of_the_record(&self) -> bool {
-        matches!(self, Self::Query { source, .. } if class_of(source) != FaultClass::Transient)
+    /// What it says about what was to be stored.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Query { source, .. } => meaning_of(source).1,
+            Self::Corrupt(_) => Failure::Refused,
+            Self::Fenced { .. } | Self::Superseded { .. } | Self::TimedOut { .. } | Self::ReadOnly | Self::NotFound => {
+                Failure::Unclear
+            }
+        }
+    }
+
+    /// PostgreSQL's code for it.
+    pub fn sql_state(&self) -> Option<Cow<'_, str>> {
+        if let Self::Query { source: sqlx::Error::Database(error), .. } = self { error.code() } else { None }
     }
 }
 
 impl Fault for StoreError {
     fn class(&self) -> FaultClass {
         match self {
-            Self::Query { source, .. } => class_of(source),
+            Self::Query { source, .. } => meaning_of(source).0,
             Self::TimedOut { .. } | Self::ReadOnly => FaultClass::Transient,
             Self::Fenced { .. } | Self::Superseded { .. } | Self::NotFound => FaultClass::Rejected,
             Self::Corrupt(_) => FaultClass::Bug,
@@ -122,33 +138,12 @@ impl Fault for StoreError {
 
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Query { source, .. } if class_of(source) == FaultClass::Transient => ErrorCode::TranscriptStoreUnavailable,
+            Self::Query { source, .. } if meaning_of(source).0 == FaultClass::Transient => ErrorCode::TranscriptStoreUnavailable,
             Self::TimedOut { .. } | Self::ReadOnly => ErrorCode::TranscriptStoreUnavailable,
             Self::Fenced { .. } | Self::Superseded { .. } => ErrorCode::SessionSuperseded,
             Self::NotFound => ErrorCode::SessionNotFound,
             Self::Query { .. } | Self::Corrupt(_) => ErrorCode::TranscriptStoreRefused,
         }
-    }
-}
-
-/// What may work when tried again: the network, a restart, a lock; not: our SQL or our data.
-fn class_of(error: &sqlx::Error) -> FaultClass {
-    match error {
-        sqlx::Error::Database(error) => {
-            match error.code().as_deref().map(|code| code.get(..2).unwrap_or(code).to_owned()).as_deref() {
-                // connection, rollback, resources, operator intervention, system; 25 = read-only after a failover
-                Some("08" | "25" | "40" | "53" | "57" | "58" | "55" | "XX") => FaultClass::Transient,
-                Some("22" | "23") => FaultClass::Rejected,
-                _ => FaultClass::Bug,
-            }
-        }
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => FaultClass::Transient,
-        _ => FaultClass::Bug,
     }
 }
 
@@ -177,7 +172,13 @@ impl Store {
             // A pooler takes no settings for a connection that is not ours; each transaction brings them.
             Pooler::Transaction => connect.statement_cache_capacity(0),
         };
+        let stale = Stale::default();
+        let of_pool = stale.clone();
         let pool = PgPoolOptions::new()
+            .before_acquire(move |_, connection| {
+                let fresh = !of_pool.is(connection.age);
+                Box::pin(async move { Ok(fresh) })
+            })
             .max_connections(options.max_connections)
             .min_connections(0)
             .acquire_timeout(options.connect_timeout)
@@ -197,12 +198,13 @@ impl Store {
             statement_timeout_ms: options.statement_timeout_ms,
             pooler: options.pooler,
             attempt: options.attempt,
+            stale,
         })
     }
 
     /// Start a unit of work as `scope`. One round trip sets role and claims, for this transaction only.
     pub async fn begin(&self, scope: &Scope) -> Result<Transaction, StoreError> {
-        let mut transaction = Transaction::begin(&self.pool, self.pooler == Pooler::None).await?;
+        let mut transaction = Transaction::begin(&self.pool, self.pooler == Pooler::None, self.stale.clone()).await?;
         let taken = sqlx::query!(
             r#"select set_config('role', $1, true) as role, set_config('request.jwt.claims', $2, true) as claims,
                       set_config('statement_timeout', $3, true) as statement_timeout,

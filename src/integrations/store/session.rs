@@ -190,15 +190,12 @@ impl SessionRows for SessionStore {
     }
 
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
-        let mut tx = self.store.begin(&self.scope).await?;
-        let client_seq =
-            records.iter().filter_map(|r| if let Record::ClientSeq(seq) = r { Some(*seq) } else { None }).next_back();
-        self.fence(&mut tx, client_seq).await?;
-        self.upsert_entries(&mut tx, records).await?;
-        for record in records {
-            self.append_one(&mut tx, record).await?;
-        }
-        tx.commit().await.during("commit a batch")
+        self.write(records).await?.commit().await.during("commit a batch")
+    }
+
+    async fn rehearse(&self, records: &[Record]) -> Result<(), StoreError> {
+        // Dropped without a commit.
+        self.write(records).await.map(drop)
     }
 
     async fn set_aside(&self, letter: DeadLetter<'_>) -> Result<(), StoreError> {
@@ -212,9 +209,9 @@ impl SessionRows for SessionStore {
             self.epoch.0,
             letter.ordinal as i64,
             letter.record.kind(),
-            letter.record.content(),
+            serde_json::to_vec(&letter.record.content()).map_err(|error| StoreError::Corrupt(error.to_string()))?,
             letter.code.as_str(),
-            letter.refusal,
+            letter.refusal.as_str(),
         )
         .execute(&mut *tx)
         .await
@@ -284,6 +281,23 @@ impl SessionRows for SessionStore {
         Ok(recordings)
     }
 
+    async fn count_summary_try(&self, most: i32) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        self.fence(&mut tx, None).await?;
+        let counted = sqlx::query!(
+            "update app.sessions set summary_tries = summary_tries + 1, summary_tried_at = now()
+             where tenant_id = $1 and id = $2 and summary_tries < $3",
+            self.tenant.0,
+            self.session.0,
+            most,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("count a try of the summary")?;
+        tx.commit().await.during("count a try of the summary")?;
+        Ok(counted.rows_affected() > 0)
+    }
+
     async fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let entries = read_entries(&mut tx, self.tenant, self.session).await?;
@@ -293,6 +307,18 @@ impl SessionRows for SessionStore {
 }
 
 impl SessionStore {
+    async fn write(&self, records: &[Record]) -> Result<Transaction, StoreError> {
+        let mut tx = self.store.begin(&self.scope).await?;
+        let client_seq =
+            records.iter().filter_map(|r| if let Record::ClientSeq(seq) = r { Some(*seq) } else { None }).next_back();
+        self.fence(&mut tx, client_seq).await?;
+        self.upsert_entries(&mut tx, records).await?;
+        for record in records {
+            self.append_one(&mut tx, record).await?;
+        }
+        Ok(tx)
+    }
+
     async fn fence(&self, tx: &mut Transaction, client_seq: Option<u64>) -> Result<(), StoreError> {
         let held = sqlx::query!(
             "update app.sessions set acked_client_seq = coalesce($4, acked_client_seq) where tenant_id = $1 and id = $2 and epoch = $3",
@@ -449,13 +475,15 @@ impl SessionStore {
             }
             Err(code) => ("failed", None, Some(*code)),
         };
-        // A repeated batch finds its own row. A summary that is there is not written over by a
-        // second one; a reason for none is kept once, and does not keep a summary out.
+        // A repeated batch finds its own row. A summary that is there is not written over; a reason for none
+        // is stored when it is news, and does not keep a summary out.
         sqlx::query!(
             r#"insert into app.summaries (tenant_id, session_id, version, status, model, prompt_version, content, failure)
                select $1, $2, coalesce((select max(version) from app.summaries where tenant_id = $1 and session_id = $2), 0) + 1,
                       $3, $4, $5, $6, $7
-               where not exists (select from app.summaries where tenant_id = $1 and session_id = $2 and status in ('stored', $3))"#,
+               where not exists (select from app.summaries where tenant_id = $1 and session_id = $2 and status = 'stored')
+                 and ($3 = 'stored' or $7 is distinct from (select failure from app.summaries
+                   where tenant_id = $1 and session_id = $2 order by version desc limit 1))"#,
             self.tenant.0,
             self.session.0,
             status,

@@ -6,9 +6,11 @@
 //! behind one (`database.pooler = "transaction"`) no statement gets a name. sqlx offers that only
 //! query by query, and not for its checked macros; hence the wrapper (docs/adr/0010).
 
+use super::classes::Stale;
 use super::{During, StoreError};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Either, Error, Execute, Executor, SqlStr};
@@ -19,9 +21,9 @@ use std::ops::{Deref, DerefMut};
 pub struct Transaction(Statements);
 
 impl Transaction {
-    pub(super) async fn begin(pool: &PgPool, named: bool) -> Result<Self, StoreError> {
+    pub(super) async fn begin(pool: &PgPool, named: bool, stale: Stale) -> Result<Self, StoreError> {
         let inner = pool.begin().await.during("begin a transaction")?;
-        Ok(Self(Statements { inner, named }))
+        Ok(Self(Statements { inner, named, stale }))
     }
 
     pub async fn commit(self) -> Result<(), Error> {
@@ -49,6 +51,7 @@ pub struct Statements {
     inner: sqlx::Transaction<'static, Postgres>,
     /// Whether the server keeps a statement for its next use.
     named: bool,
+    stale: Stale,
 }
 
 impl<'c> Executor<'c> for &'c mut Statements {
@@ -59,7 +62,8 @@ impl<'c> Executor<'c> for &'c mut Statements {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.inner.fetch_many(Named { query, named: self.named })
+        let stale = &self.stale;
+        self.inner.fetch_many(Named { query, named: self.named }).inspect(|row| stale.note(row)).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
@@ -67,7 +71,8 @@ impl<'c> Executor<'c> for &'c mut Statements {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.inner.fetch_optional(Named { query, named: self.named })
+        let stale = &self.stale;
+        self.inner.fetch_optional(Named { query, named: self.named }).inspect(|row| stale.note(row)).boxed()
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, Result<PgStatement, Error>>

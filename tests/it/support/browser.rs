@@ -93,6 +93,20 @@ impl Browser {
         .unwrap_or_else(|_| panic!("{kind} did not come; seen: {:?}", self.seen))
     }
 
+    /// Whether this comes before the connection ends.
+    pub async fn hears(&mut self, kind: &str) -> bool {
+        while let Some(Ok(message)) = self.socket.next().await {
+            if let Message::Text(text) = message {
+                let event: Value = serde_json::from_str(&text).expect("JSON");
+                self.seen.push(event.clone());
+                if event["type"] == kind {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// The code the connection is closed with.
     pub async fn closed(&mut self) -> u16 {
         timeout(PATIENCE, async {

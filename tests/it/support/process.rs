@@ -59,21 +59,23 @@ impl World {
 
     /// A gateway on all addresses of the machine; `address` is one of them.
     pub fn spawn_gateway(&self) -> Process {
+        self.spawn_gateway_with(&[])
+    }
+
+    pub fn spawn_gateway_with(&self, overrides: &[(&str, &str)]) -> Process {
         let nobody = "http://127.0.0.1:9";
         let address = super::free_address();
         let bind = format!("[::]:{}", address.port());
         let mut command = Command::new(binary());
-        command.arg("gateway").envs(self.keys(
-            address,
-            &[
-                ("INTERVIEW__HTTP__BIND", &bind),
-                ("INTERVIEW__FLY__BASE_URL", nobody),
-                ("INTERVIEW__FLY__API_TOKEN", "none"),
-                ("INTERVIEW__FLY__SESSION_APP", "interviews-s"),
-                ("INTERVIEW__FLY__IMAGE", "registry.fly.io/interview-runtime"),
-                ("INTERVIEW__SUPABASE__ISSUER", nobody),
-            ],
-        ));
+        let keys = [
+            ("INTERVIEW__HTTP__BIND", bind.as_str()),
+            ("INTERVIEW__FLY__BASE_URL", nobody),
+            ("INTERVIEW__FLY__API_TOKEN", "none"),
+            ("INTERVIEW__FLY__SESSION_APP", "interviews-s"),
+            ("INTERVIEW__FLY__IMAGE", "registry.fly.io/interview-runtime"),
+            ("INTERVIEW__SUPABASE__ISSUER", nobody),
+        ];
+        command.arg("gateway").envs(self.keys(address, &[&keys, overrides].concat()));
         Self::follow(command, address, SessionId(uuid::Uuid::nil()))
     }
 

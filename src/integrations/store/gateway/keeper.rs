@@ -292,8 +292,9 @@ impl GatewayStore {
     }
 
     /// Take sessions the keepers have to finish: handed over, or over with a summary that failed
-    /// for one of `reasons` less than `max_tries` times, `pause` after the first try, twice that
-    /// after the second, and so on.
+    /// for one of `reasons` and was asked for less than `max_tries` times, `pause` after the first try,
+    /// twice that after the second, and so on. Those that nobody has tried yet come first, then
+    /// those whose last try is oldest: one that always fails keeps no other waiting.
     pub async fn take_unfinished(
         &self,
         reasons: &[String],
@@ -306,13 +307,14 @@ impl GatewayStore {
         let rows = sqlx::query!(
             r#"with taken as (
                  select s.id from app.sessions s
-                 left join lateral (select version, status, failure, created_at from app.summaries m
+                 left join lateral (select status, failure from app.summaries m
                     where m.tenant_id = s.tenant_id and m.session_id = s.id order by version desc limit 1) m on s.phase = 'completed'
                  where s.tenant_id = $1 and (s.kept_until is null or s.kept_until < now())
                    and ((s.handed_over_at is not null and s.phase not in ('completed', 'failed'))
-                     or (m.status = 'failed' and m.failure = any($2) and m.version < $3
-                         and m.created_at < now() - make_interval(secs => $4 * power(2, m.version - 1))))
-                 order by s.deadline_at limit $6 for update of s skip locked)
+                     or (m.status = 'failed' and m.failure = any($2) and s.summary_tries < $3
+                         and coalesce(s.summary_tried_at < now() - make_interval(
+                           secs => $4 * power(2, least(greatest(s.summary_tries, 1) - 1, 20))), true)))
+                 order by s.summary_tried_at nulls first, s.deadline_at limit $6 for update of s skip locked)
                update app.sessions s set kept_until = now() + make_interval(secs => $5)
                from taken where s.tenant_id = $1 and s.id = taken.id
                returning s.id, s.call_id, s.traceparent, s.phase = 'completed' as "summary_only!""#,
