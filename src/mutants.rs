@@ -40,7 +40,41 @@ mutants! {
     DoorLeftOpen,
     RefusalBlocksOrder,
     ClientGapsCount,
+    TextNotCleaned,
+    TimesNotClamped,
+    WordsBeforeCall,
+    NotesCount,
+    TypedItemsCount,
+    TailWithoutDoubt,
+    EmptyFinalWins,
+    ForeignDoingsIgnored,
+    SecondIntrusionIgnored,
+    OldCallLetGoFirst,
+    OldLineNotHeardOn,
+    CopyDroppedAtStop,
+    FadingCallForgotten,
 }
+
+#[cfg(feature = "mutants")]
+thread_local! {
+    /// For what has no journal: the simulation runs all of an interview in one thread.
+    pub static HERE: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this bug is planted in this thread.
+macro_rules! planted_here {
+    ($name:ident) => {{
+        #[cfg(feature = "mutants")]
+        {
+            $crate::mutants::HERE.get() == Some($crate::mutants::Mutant::$name)
+        }
+        #[cfg(not(feature = "mutants"))]
+        {
+            false
+        }
+    }};
+}
+pub(crate) use planted_here;
 
 /// Whether this bug is planted; the journal knows.
 macro_rules! planted {

@@ -60,6 +60,8 @@ pub struct CallBook {
     /// Its process has the provider's answer.
     pub answered: Option<Instant>,
     pub ended: Option<Instant>,
+    /// We began to end it.
+    pub hung_up: Option<Instant>,
     /// Our lines into it, from when they were heard on to the last that came on them.
     pub heard: Vec<Heard>,
     /// When an item took its place in it.
@@ -171,7 +173,8 @@ impl Pages {
     /// A call is opened, and its process has the answer.
     pub fn call_opened(&mut self, call: &str, process: u32) {
         let opened = Instant::now();
-        let book = CallBook { process, opened, answered: None, ended: None, heard: Vec::new(), placed: Vec::new() };
+        let book =
+            CallBook { process, opened, answered: None, ended: None, hung_up: None, heard: Vec::new(), placed: Vec::new() };
         self.calls.insert(call.to_owned(), book);
     }
 

@@ -308,6 +308,7 @@ impl Page {
         }
         if now >= self.resend_at {
             self.check_patience();
+            self.tell_late();
             self.resend_pending().await;
         }
         if let Media::Coming { call, at } = &self.media
@@ -541,6 +542,10 @@ impl Page {
             self.call_since = self.call_since.min(n);
         }
         self.send(json!({"type": "resume", "last_event": self.last_event})).await;
+        if self.around.world.was_struck() {
+            // One may have been lost inside.
+            self.tell_late();
+        }
         self.resend_pending().await;
         match ready["phase"].as_str() {
             Some("completed" | "failed") => return self.left = Some(Left::Ended),
@@ -601,6 +606,11 @@ impl Page {
         if self.resend_at > Instant::now() + ACK_TIMEOUT {
             self.arm_resend();
         }
+    }
+
+    fn tell_late(&self) {
+        let late = self.kept.lock().pending.iter().flat_map(|update| &update.entries).filter_map(note_key).collect::<Vec<_>>();
+        self.around.book.lock().late_notes.extend(late);
     }
 
     async fn resend_pending(&mut self) {

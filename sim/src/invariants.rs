@@ -92,13 +92,36 @@ fn what_the_sideband_settled_is_stored_exactly_once(evidence: &Evidence) -> Resu
     verdict(&wrong)
 }
 
+/// Whether a call after this one had been opened by then.
+fn is_replaced_at(evidence: &Evidence, call: &str, at: Instant) -> bool {
+    let calls = &evidence.book.calls;
+    let opened = calls.get(call).map(|call| call.opened);
+    let later = calls.values().filter(|later| Some(later.opened) > opened);
+    later.filter_map(|later| later.answered).any(|answered| answered <= at)
+}
+
 /// Of a call that was replaced before it took its place there: only what was on its way counts.
 fn is_of_a_replaced_call(evidence: &Evidence, said: &Said) -> bool {
-    let calls = &evidence.book.calls;
-    let Some(call) = calls.get(&said.call) else { return false };
-    let later = calls.values().filter(|later| later.opened > call.opened && later.process == said.placed_by);
-    later.filter_map(|later| later.answered).any(|answered| said.placed_at.is_none_or(|at| at >= answered))
+    is_replaced_at(evidence, &said.call, said.placed_at.unwrap_or(said.spoken_at))
 }
+
+/// Told by a page that was away while another, or the machine, had the call replaced: of which call it tells nobody
+/// can know.
+fn was_told_after_its_call(evidence: &Evidence, said: &Said) -> bool {
+    evidence.book.told.get(&said.item).is_some_and(|told| is_replaced_at(evidence, &said.call, told.first))
+}
+
+/// As long as a hang-up takes to reach the provider. What is said, or cut, in that moment only the page hears.
+const HANGING_UP: Duration = Duration::from_millis(100);
+
+fn was_told_as_the_call_ended(evidence: &Evidence, said: &Said) -> bool {
+    let ended = evidence.book.calls.get(&said.call).and_then(|call| call.hung_up.or(call.ended));
+    let told = evidence.book.told.get(&said.item);
+    ended.zip(told).is_some_and(|(ended, told)| told.first + HANGING_UP >= ended && said.settled_by.is_empty())
+}
+
+/// Our line has heard more of it than a page tells: then it cannot be held against that.
+const MOST_TOLD: usize = 12_000;
 
 /// The last line into the call was dead when it was said, or its words came, and nobody noticed while the call lived: there is nothing to
 /// tell it from a call in which nothing was said.
@@ -119,7 +142,8 @@ fn what_was_acknowledged_is_in_the_transcript(evidence: &Evidence) -> Result<(),
         .acked
         .iter()
         .filter_map(|acked| evidence.book.said.get(&acked.key))
-        .filter(|said| is_stored(said) && !fell_unnoticed(evidence, said))
+        .filter(|said| is_stored(said) && !fell_unnoticed(evidence, said) && !was_told_after_its_call(evidence, said))
+        .filter(|said| !was_told_as_the_call_ended(evidence, said) && said.full.len() <= MOST_TOLD)
         .filter_map(|said| {
             let rows = rows(evidence, &said.item);
             let words_lost = |entry: &&Entry| matches!(entry.status, Status::Missing | Status::Partial);
@@ -160,13 +184,25 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
         let clients = first.is_some_and(|first| first - call.opened <= OF_A_CLIENT) && is_unasked(evidence, call);
         gaps.push(gap(call.opened, first, false, clients));
         for pair in heard.windows(2) {
-            gaps.push(gap(pair[0].last, Some(pair[1].from), pair[0].process != pair[1].process, false));
+            let died = pair[0].process != pair[1].process;
+            let from = if died { last_stored(evidence, call, &pair[0]) } else { pair[0].last };
+            gaps.push(gap(from, Some(pair[1].from), died, false));
         }
-        if let Some(last) = heard.last().filter(|last| last.until < call.ended) {
+        if let Some(last) =
+            heard.last().filter(|last| last.until < call.ended || call.hung_up.is_none_or(|at| last.until < Some(at)))
+        {
             gaps.push(gap(last.last, None, true, false));
         }
     }
     gaps
+}
+
+/// When the last that a dead process had stored was said: what it heard after that nobody knows.
+fn last_stored(evidence: &Evidence, call: &CallBook, heard: &Heard) -> Instant {
+    let stored = |said: &&Said| rows(evidence, &said.item).iter().any(|row| row.source == Source::Sideband);
+    let by_it = evidence.book.said.values().filter(|said| said.settled_by.iter().any(|(by, _)| *by == heard.process));
+    let placed = by_it.filter(stored).filter_map(|said| said.placed_at).filter(|at| *at <= heard.last);
+    placed.max().unwrap_or(call.opened)
 }
 
 /// It was offered while a call before it was heard, and nobody had asked for that.
@@ -223,7 +259,7 @@ fn what_is_said_to_be_heard_was_said(evidence: &Evidence) -> Result<(), String> 
 /// words into the call.
 fn is_empty_hand(evidence: &Evidence, entry: &Entry) -> bool {
     let key = entry.key.as_str();
-    entry.text.is_empty() && (key.starts_with("me_") || evidence.book.put.contains(key))
+    entry.text.is_empty() && (key.starts_with("me_") || key.starts_with("derived:") || evidence.book.put.contains(key))
 }
 
 fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), String> {
@@ -231,8 +267,10 @@ fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), St
         .book
         .said
         .values()
-        .filter(|said| !said.forgiven && !is_of_a_replaced_call(evidence, said))
-        .filter(|said| said.begun_by.iter().any(|(begun, _)| said.settled_by.iter().any(|(settled, _)| begun == settled)))
+        .filter(|said| !said.forgiven)
+        .filter(|said| !said.settled_by.iter().any(|(_, at)| is_replaced_at(evidence, &said.call, *at)))
+        .filter(|said| !said.begun_by.is_empty())
+        .filter(|said| said.settled_by.iter().all(|(settled, _)| said.begun_by.iter().any(|(begun, _)| begun == settled)))
         .filter_map(|said| Some((said, said.only_begun.as_ref()?)))
         .filter(|(said, words)| rows(evidence, &said.item).iter().any(|row| row.text.as_str() != words.as_str()))
         .map(|(said, _)| said.item.clone())
@@ -260,12 +298,7 @@ fn what_was_not_written_down_on_purpose_is_not_told_instead(evidence: &Evidence)
 fn what_somebody_else_did_is_noted(evidence: &Evidence) -> Result<(), String> {
     let noted: BTreeSet<&str> = evidence.tables.integrity.iter().map(|(kind, ..)| kind.as_str()).collect();
     // In a call that was replaced nobody listens for that: only words that were on their way are taken from it.
-    let replaced = |foreign: &Foreign| {
-        let calls = &evidence.book.calls;
-        let opened = calls.get(&foreign.call).map(|call| call.opened);
-        let later = calls.values().filter(|later| Some(later.opened) > opened && later.process == foreign.process);
-        later.filter_map(|later| later.answered).any(|answered| answered <= foreign.at)
-    };
+    let replaced = |foreign: &Foreign| is_replaced_at(evidence, &foreign.call, foreign.at);
     let shown = evidence.book.foreign.iter().filter(|foreign| !foreign.forgiven && !replaced(foreign));
     let wrong: Vec<String> = shown
         .filter(|foreign| !noted.contains(foreign.kind))
@@ -363,7 +396,8 @@ fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
 
 /// The next chapter, and whoever judges, must know what was not heard to its end.
 fn who_was_interrupted_is_told(evidence: &Evidence) -> Result<(), String> {
-    let cut = evidence.book.said.values().filter(|said| !said.cut_by.is_empty() && !said.cut_forgiven);
+    let replaced = |said: &Said| said.cut_by.iter().all(|(_, at)| is_replaced_at(evidence, &said.call, *at));
+    let cut = evidence.book.said.values().filter(|said| !said.cut_by.is_empty() && !said.cut_forgiven && !replaced(said));
     let wrong: Vec<String> = cut
         .filter(|said| rows(evidence, &said.item).iter().any(|entry| !entry.interrupted))
         .map(|said| said.item.clone())
@@ -377,7 +411,7 @@ fn the_transcript_follows_the_conversation(evidence: &Evidence) -> Result<(), St
     let mut wrong = Vec::new();
     for entry in evidence.tables.in_order() {
         let Some(said) = evidence.book.said.get(entry.key.as_str()) else { continue };
-        let Some(line) = said.placed_on else { continue };
+        let Some(line) = said.placed_on.filter(|_| !is_of_a_replaced_call(evidence, said)) else { continue };
         if let Some(before) = last.insert(line, said)
             && before.order > said.order
         {

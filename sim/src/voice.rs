@@ -401,6 +401,11 @@ impl VoiceProvider for VoiceDoor {
     }
 
     async fn hang_up(&self, call: &CallId) -> Result<HungUp, CallError> {
+        if !self.cut.is_cut()
+            && let Some(call) = self.voice.book.lock().calls.get_mut(call.as_str())
+        {
+            call.hung_up.get_or_insert_with(Instant::now);
+        }
         let (delay, hangs, mutant) = {
             let mut inner = self.voice.lock();
             (inner.rng.u64(10..80), std::mem::take(&mut inner.hang_hang_ups), inner.mutant)

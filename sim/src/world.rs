@@ -186,6 +186,11 @@ impl World {
         self.lock().struck_at = Some(Instant::now());
     }
 
+    /// Any child panicked.
+    pub fn was_struck(&self) -> bool {
+        self.lock().struck_at.is_some()
+    }
+
     /// No child panicked for this long.
     pub fn calm_for(&self, long: std::time::Duration) -> bool {
         self.lock().struck_at.is_none_or(|at| at.elapsed() > long)

@@ -25,6 +25,7 @@ use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError,
 use crate::integrations::openai::voice::{CallSetup, END_INTERVIEW, translate};
 use crate::integrations::outside::{self, VoiceProvider};
 use crate::integrations::store::session::Claimed;
+use crate::mutants::planted;
 use crate::telemetry::Trace;
 use opentelemetry::Context;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -244,6 +245,10 @@ impl Actor for ControlChannel {
             ControlChannelMsg::Line { generation, state: line } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
                     state.line_changed(line);
+                } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
+                    // What it did not bring was lost with the line, not left by the browser.
+                    state.args.journal.give_up_earlier_calls(Cause::Ours);
+                    state.end_fade();
                 }
             }
             ControlChannelMsg::Command(command) => state.command(command),
@@ -284,7 +289,10 @@ impl ControlChannelState {
 
     // ---- opening and ending ----
 
-    fn open(&self, sdp: String, cause: &Context, myself: &ActorRef<ControlChannelMsg>) -> TaskGuard {
+    fn open(&mut self, sdp: String, cause: &Context, myself: &ActorRef<ControlChannelMsg>) -> TaskGuard {
+        if planted!(self.args.journal, OldCallLetGoFirst) {
+            self.joined = None;
+        }
         let voice = self.args.integrations.voice.clone();
         let setup = self.setup();
         let (target, trace) = (myself.clone(), self.args.trace.clone());
@@ -318,7 +326,7 @@ impl ControlChannelState {
     /// Words of the call before may still be on their way; when they are here, or late, it is hung up.
     fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
-        let Some(line) = line.filter(|_| awaited) else {
+        let Some(line) = line.filter(|_| awaited && !planted!(self.args.journal, OldLineNotHeardOn)) else {
             self.args.journal.give_up_earlier_calls(Cause::Client);
             return self.hang_up(call);
         };

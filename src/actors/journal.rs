@@ -140,6 +140,8 @@ impl Journal {
 
     #[cfg(feature = "mutants")]
     pub fn with_mutant(self, mutant: Option<crate::mutants::Mutant>) -> Self {
+        self.lock().transcript.mutant = mutant;
+        crate::mutants::HERE.set(mutant);
         Self { mutant, ..self }
     }
 
@@ -178,6 +180,11 @@ impl Journal {
         let mut inner = self.lock();
         let entries = inner.transcript.close(now.into());
         inner.take(entries, &self.waiting)
+    }
+
+    /// Another process may take the interview up: see [`Transcript::interrupt`].
+    pub fn interrupt_transcript(&self, now: OffsetDateTime) {
+        self.with_transcript(|transcript| transcript.interrupt(now.into()));
     }
 
     /// Nothing is added from now on: what is stored when the outbox is empty is what was said.

@@ -385,6 +385,8 @@ impl Actor for Session {
                 // Until it is back nothing is asked of it that would be lost.
                 state.control = None;
                 state.journal.line_lost(state.integrations.clock.now());
+                // The line into one that was replaced is gone with it.
+                state.journal.give_up_earlier_calls(Cause::Ours);
                 state.decide(Event::ControlLost, &myself).await;
             }
             state.follow(child, verdict, &myself).await;

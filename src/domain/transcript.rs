@@ -17,6 +17,7 @@ pub use hearing::Cause;
 use super::edge::{EntryKey, Millis, Text, Timestamp};
 use super::voice::{ItemContent, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
+use crate::mutants::planted;
 use hearing::Hearing;
 use slot::Slot;
 use witness::Copy as BrowsersCopy;
@@ -52,6 +53,8 @@ pub struct Transcript {
     taken_over: bool,
     /// Whether words of a line that carries no speech are in the record, with the doubt.
     judge_deaf_line: bool,
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<crate::mutants::Mutant>,
 }
 
 impl Transcript {
@@ -69,6 +72,11 @@ impl Transcript {
         transcript
     }
 
+    #[cfg(feature = "mutants")]
+    pub fn mutant(&self) -> Option<crate::mutants::Mutant> {
+        self.mutant
+    }
+
     /// The tenant allows that words of a line that carries no speech are judged.
     pub fn judging_a_deaf_line(mut self, allowed: bool) -> Self {
         self.judge_deaf_line = allowed;
@@ -79,8 +87,9 @@ impl Transcript {
     pub fn taken_over(mut self, opened_at: Option<Timestamp>, in_call: bool) -> Self {
         self.taken_over = true;
         self.opened_at = opened_at;
-        let last_heard = self.last_heard;
-        for slot in self.slots.iter_mut().rev().take_while(|slot| last_heard - slot.at <= witness::LATEST_WORDS) {
+        // The latest by its number, for the clock may have been set.
+        let latest = self.slots.iter().max_by_key(|slot| slot.seq).map_or(self.last_heard, |slot| slot.at);
+        for slot in self.slots.iter_mut().rev().take_while(|slot| (latest - slot.at).abs() <= witness::LATEST_WORDS) {
             // A process that stops in order settles what it cannot wait for.
             if in_call && slot.lacks_words() {
                 slot.orphaned = Some(Cause::Ours);
@@ -114,7 +123,12 @@ impl Transcript {
 
     /// The chapters before the one that is open are over: what is not settled in them never will be.
     pub fn give_up_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
-        self.orphan_open_slots(cause, true, self.segment - 1)
+        let mut entries = self.orphan_open_slots(cause, true, self.segment - 1);
+        if cause == Cause::Ours {
+            // The line into it was dead, and what was told since it last brought anything was said in that gap.
+            entries.extend(self.admit_unheard_of_earlier_calls());
+        }
+        entries
     }
 
     /// The call is over.
@@ -211,7 +225,7 @@ impl Transcript {
     /// Take in what happened. Returns the entries that are new or changed.
     pub fn apply(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
         if self.hearing.is_up() {
-            self.copy.line_is_alive();
+            self.copy.line_is_alive(self.segment);
             self.last_heard = now;
         }
         self.carries_speech |= event.is_candidate_speech();
@@ -292,10 +306,23 @@ impl Transcript {
 
     /// Nothing is heard any more: what is not settled now never will be.
     pub fn close(&mut self, now: Timestamp) -> Vec<Entry> {
+        self.settle_open(false, now)
+    }
+
+    /// This process stops; another may take the interview up. It believes what the browser told of what we did not hear
+    /// to its end, so that is not taken from it: it stands beside, acknowledged.
+    pub fn interrupt(&mut self, now: Timestamp) -> Vec<Entry> {
+        self.settle_open(!planted!(self, CopyDroppedAtStop), now)
+    }
+
+    fn settle_open(&mut self, copies_stay: bool, now: Timestamp) -> Vec<Entry> {
         let mut entries = self.take_late();
         entries.extend(self.admit_tails(now));
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_open()).collect();
         for index in open {
+            if copies_stay && self.slots[index].witness.is_some() {
+                continue;
+            }
             if let Some(entry) = self.believe_witness(index) {
                 entries.push(entry);
                 continue;
@@ -310,18 +337,10 @@ impl Transcript {
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
         let just_come = self.hearing.has_just_come(now);
-        // What somebody puts in by hand, perhaps at the front, tells nothing of a gap; that it stands behind an item
-        // that we do not know does, whoever put it there.
-        let by_hand = matches!(content, ItemContent::Typed | ItemContent::Silent);
+        let (typed_counts, carries_speech) = (planted!(self, TypedItemsCount), self.carries_speech);
         let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
-        let hole = self.hole.take_if(|_| !by_hand || behind_unknown);
-        if hole.is_some() && self.continues(item, previous) {
-            self.hearing.last_gap_is_empty();
-        }
-        let carries_speech = self.carries_speech;
         let slot = self.slot(item, now);
         let placed_before = std::mem::replace(&mut slot.placed, true);
-        slot.hole = slot.hole.or(hole);
         match content {
             ItemContent::Committed => {
                 slot.speaker.get_or_insert(Speaker::Candidate);
@@ -335,6 +354,10 @@ impl Transcript {
                 slot.commentary |= commentary;
             }
             ItemContent::Typed if slot.spoken => {}
+            ItemContent::Typed if typed_counts => {
+                slot.speaker.get_or_insert(Speaker::Candidate);
+                slot.spoken = true;
+            }
             ItemContent::Message { .. } | ItemContent::Typed | ItemContent::Silent => {
                 slot.silent = slot.settled.is_none();
                 let of_candidate = matches!(content, ItemContent::Message { speaker: Speaker::Candidate, .. });
@@ -342,6 +365,17 @@ impl Transcript {
             }
         }
         let says = slot.spoken && !slot.silent && slot.speaker.is_some();
+        // What somebody puts in by hand, perhaps at the front, tells nothing of a gap; that it stands behind an item that
+        // we do not know does, whoever put it there.
+        if (says || behind_unknown)
+            && let Some(hole) = self.hole.take()
+        {
+            if self.continues(item, previous) {
+                self.hearing.last_gap_is_empty();
+            }
+            let slot = self.slot(item, now);
+            slot.hole = slot.hole.or(Some(hole));
+        }
         let moved = self.reposition(item, previous, placed_before);
         if says && let Some(index) = self.index_of(item) {
             // Numbers follow the conversation even when the words come late.
@@ -352,9 +386,8 @@ impl Transcript {
 
     /// Whether nothing of this call that we do not know stands before the item.
     fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> bool {
-        let of_call = |slot: &Slot| {
-            slot.segment == self.segment && slot.named.is_some() && !slot.silent && slot.item.as_ref() != Some(item)
-        };
+        let of_call =
+            |slot: &Slot| slot.segment == self.segment && slot.named.is_some() && slot.spoken && slot.item.as_ref() != Some(item);
         match previous {
             Some(previous) => self.index_of(previous).is_some_and(|index| self.slots[index].placed),
             None => !self.slots.iter().any(of_call),
@@ -402,6 +435,7 @@ impl Transcript {
     }
 
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
+        let empty_wins = planted!(self, EmptyFinalWins);
         let slot = self.begun(item, now);
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
@@ -412,6 +446,7 @@ impl Transcript {
         }
         // Final words that are empty, or that nobody can read, take nothing from those that came before.
         let text = match (text.is_empty(), slot.settled) {
+            (true, None) if empty_wins => text,
             (true, None) => slot.words_heard(),
             (true, Some(_)) => slot.text.clone(),
             (false, _) => text,
@@ -423,6 +458,8 @@ impl Transcript {
         if !stronger && (slot.text == text || status == Status::Failed) {
             return vec![];
         }
+        // Nothing was heard of it, and a gap of ours explains that: the browser may know more.
+        let status = if status == Status::Final && text.is_empty() && slot.may_be_filled() { Status::Missing } else { status };
         slot.text = text;
         slot.settled = Some(status);
         slot.source = Source::Sideband;

@@ -15,6 +15,7 @@ use crate::actors::storing::Storing;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::outbox::Limits;
+use crate::domain::phase::Phase;
 use crate::domain::record::Record;
 use crate::domain::refusals::Patience;
 use crate::domain::restart::{History, Intensity};
@@ -188,8 +189,10 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
     let limits = Limits { records: config.outbox.max_records, bytes: config.outbox.max_bytes };
     let transcript = Transcript::restore(claimed.entries.clone()).judging_a_deaf_line(claimed.judge_deaf_line);
     let opened_at = (claimed.segment > 0).then(|| claimed.started_at.unwrap_or_else(|| outside.integrations.clock.now()).into());
+    // After the end of the talk nothing is added to what was said: it may be summarized already.
+    let goes_on = !rows.epoch().is_first() && claimed.phase <= Phase::Ending;
     let journal = Journal::new(
-        if rows.epoch().is_first() { transcript } else { transcript.taken_over(opened_at, claimed.call.is_some()) },
+        if goes_on { transcript.taken_over(opened_at, claimed.call.is_some()) } else { transcript },
         claimed.acked_client_seq,
         limits,
         rows.epoch().events_before(),
@@ -318,7 +321,7 @@ impl Process {
         // Whoever takes up may still learn the words of what is unfinished, if it keeps its place. Here, for
         // there may be no tree left to do it: the root crashed, and we were told to stop before the next.
         if matches!(exit, Exit::Interrupted | Exit::Failed) && !planted!(self.journal, PlacesLostAtShutdown) {
-            self.journal.close_transcript(self.outside.integrations.clock.now());
+            self.journal.interrupt_transcript(self.outside.integrations.clock.now());
         }
         self.last_flush(Patience::LAST, deadline.flush).await;
         let _ = tokio::time::timeout_at(deadline.exit, self.leave_calls()).await;

@@ -543,6 +543,26 @@ fn what_is_told_before_what_was_said_before_it_may_still_have_fallen_on_a_dead_l
 }
 
 #[test]
+fn an_item_that_somebody_put_first_does_not_hide_that_nothing_fell_into_a_gap() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    let root = VoiceEvent::ItemPlaced { item: item("put"), previous: None, content: ItemContent::Typed };
+    transcript.apply(&root, now);
+    for event in &turn(2, Some("a1")) {
+        transcript.apply(event, now);
+    }
+    for told in ["u1", "x", "a2"] {
+        transcript.witness(witness(&format!("c:{told}"), Some(told), "that was outstanding"), now);
+    }
+    transcript.close(at());
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."]);
+}
+
+#[test]
 fn what_was_said_in_a_gap_may_be_told_behind_what_the_line_heard_the_end_of() {
     for (first, told) in [
         // Cut in a gap, and known by that alone; by its last words; by the chain.

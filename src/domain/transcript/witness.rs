@@ -15,6 +15,7 @@ use super::slot::Slot;
 use crate::domain::edge::{EntryKey, Timestamp};
 use crate::domain::voice::Speaker;
 use crate::ids::ItemId;
+use crate::mutants::planted;
 use std::collections::VecDeque;
 use time::Duration;
 
@@ -53,8 +54,8 @@ pub(super) struct Copy {
 
 impl Copy {
     /// Our line hears: what was told before was said while it was up.
-    pub(super) fn line_is_alive(&mut self) {
-        for told in &mut self.run {
+    pub(super) fn line_is_alive(&mut self, segment: i32) {
+        for told in self.run.iter_mut().filter(|told| told.segment == segment) {
             told.unheard = false;
         }
     }
@@ -83,6 +84,7 @@ impl Transcript {
         }
         let doubt = if self.opened_at.is_some() { Doubt::NoItem } else { Doubt::NoCall };
         let index = self.insert_witness(witness, doubt, now);
+        self.slots[index].authoritative |= planted!(self, NotesCount);
         self.slots[index].entry()
     }
 
@@ -185,6 +187,7 @@ impl Transcript {
     fn witness_of_unknown(&mut self, witness: Witness, item: ItemId, now: Timestamp) -> Vec<Entry> {
         if self.opened_at.is_none() {
             let index = self.insert_witness(witness, Doubt::NoCall, now);
+            self.slots[index].authoritative |= planted!(self, WordsBeforeCall);
             return self.slots[index].entry().into_iter().collect();
         }
         let doubt = if self.hearing.deaf { Doubt::DeafLine } else { Doubt::Unconfirmed };
@@ -248,11 +251,19 @@ impl Transcript {
         indices.into_iter().filter_map(|index| self.tail_so_far(index, now)).collect()
     }
 
+    pub(super) fn admit_unheard_of_earlier_calls(&mut self) -> Vec<Entry> {
+        let segment = self.segment;
+        let unheard = self.copy.run.iter().filter(|told| told.unheard && told.segment < segment);
+        let indices: Vec<usize> = unheard.filter_map(|told| self.index_of(&told.item)).collect();
+        self.copy.run.retain(|told| !told.unheard || told.segment >= segment);
+        indices.into_iter().filter_map(|index| self.admit(index, Some(Doubt::UnclosedGap))).collect()
+    }
+
     /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
     fn tell_known(&mut self, index: usize) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
         // What somebody put into the call by hand is no neighbour of what was said.
-        if self.slots[index].silent {
+        if self.slots[index].silent || self.slots[index].unheard {
             return vec![];
         }
         let heard = self.slots[index].source == Source::Sideband && self.slots[index].settled.is_some();
@@ -265,6 +276,10 @@ impl Transcript {
         for told in &mut self.copy.run {
             if told.segment == segment && self.hearing.ours_between(told.after, told.last.min(gaps)) {
                 closed.push((told.item.clone(), told.doubtful.then_some(Doubt::UnclosedGap)));
+            }
+            if told.segment != segment {
+                // Of another call: it says nothing of this one.
+                continue;
             }
             told.followed_by += 1;
             // Our line heard all of what was said after it, since the last gap: it would have heard this too.
@@ -357,6 +372,7 @@ impl Transcript {
 
     /// Into the record. Nothing when it is there like that already.
     fn admit(&mut self, index: usize, doubt: Option<Doubt>) -> Option<Entry> {
+        let doubt = doubt.filter(|_| !planted!(self, TailWithoutDoubt));
         let slot = &mut self.slots[index];
         if slot.source != Source::Browser || slot.authoritative && (slot.doubt.is_none() || slot.doubt == doubt) {
             return None;
@@ -380,7 +396,10 @@ impl Transcript {
         let position = self.position_at(index);
         let key = witness.item_id.as_ref().map_or(witness.key, EntryKey::of_item);
         let segment = awaiting.map_or(self.segment, |index| self.slots[index].segment);
-        let at = Timestamp::of_live_event(witness.claimed, self.opened_at, now);
+        let mut at = Timestamp::of_live_event(witness.claimed, self.opened_at, now);
+        if planted!(self, TimesNotClamped) {
+            at = witness.claimed.unwrap_or(now);
+        }
         let mut slot = Slot::new(key, witness.item_id, segment, position, at);
         slot.claimed_at = (witness.claimed != Some(at)).then_some(witness.claimed_at);
         slot.speaker = Some(witness.speaker);
@@ -402,7 +421,9 @@ impl Transcript {
     /// Items of a process before us of which only the browser told, at the end of what is stored.
     pub(super) fn restore_told(&mut self) {
         // What our line heard later proves that it was there to hear.
-        let heard = self.slots.iter().filter(|slot| slot.source == Source::Sideband).filter_map(|slot| slot.seq).max();
+        let in_full =
+            |slot: &&Slot| slot.source == Source::Sideband && matches!(slot.settled, Some(Status::Final | Status::Failed));
+        let heard = self.slots.iter().filter(in_full).filter_map(|slot| slot.seq).max();
         let told = self.slots.iter().rev().filter(|slot| slot.source == Source::Browser && slot.seq > heard);
         let in_a_gap = |slot: &&Slot| matches!(slot.doubt, Some(Doubt::Unconfirmed | Doubt::UnclosedGap)) && slot.is_unnamed();
         let told = told.filter(in_a_gap);
