@@ -161,19 +161,40 @@ fn the_reliability_page_has_every_row_and_names_tests_that_exist() {
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit()).collect();
     let numbers: Vec<u32> = rows.iter().filter_map(|row| row.split('|').nth(1)?.trim().parse().ok()).collect();
     assert_eq!(numbers, (1..=45).collect::<Vec<_>>());
+    let code = all_code();
+    for row in rows {
+        let tests = row.split('|').nth(3).expect("the column of tests");
+        assert!(tests_exist(tests, &code) > 0 || tests.contains("sim"), "no test: {row}");
+    }
+}
+
+#[test]
+fn the_page_of_hostile_input_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/HOSTILE_INPUT.md")).expect("the page");
+    let code = all_code();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && line.as_bytes()[3] == b'-');
+    for row in rows.filter(|row| !row.contains("(to come)")) {
+        let columns: Vec<&str> = row.split('|').collect();
+        assert!(tests_exist(&columns[3..].join(" "), &code) > 0 || columns[3].contains("web/"), "no test: {row}");
+    }
+}
+
+fn all_code() -> String {
     let mut files = Vec::new();
     for folder in ["tests/it", "src"] {
         sources(&root().join(folder), &mut files);
     }
-    let code: String = files.iter().map(|file| std::fs::read_to_string(file).expect("a source")).collect();
-    for row in rows {
-        let tests = row.split('|').nth(3).expect("the column of tests");
-        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).filter(|name| !name.contains('/')).collect();
-        assert!(!named.is_empty() || tests.contains("sim"), "no test: {row}");
-        for name in named {
-            assert!(code.contains(&format!("fn {name}()")), "no test is called {name}");
-        }
+    files.iter().map(|file| std::fs::read_to_string(file).expect("a source")).collect()
+}
+
+/// How many tests are named here; each of them is there.
+fn tests_exist(text: &str, code: &str) -> usize {
+    let named: Vec<&str> = text.split('`').skip(1).step_by(2).filter(|name| !name.contains('/')).collect();
+    for name in &named {
+        // A property's arguments stand behind its name.
+        assert!(code.contains(&format!("fn {name}(")), "no test is called {name}");
     }
+    named.len()
 }
 
 /// What goes into a record has passed the edge (`domain/edge.rs`): a record has no field that takes a raw string, number

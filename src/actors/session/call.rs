@@ -115,11 +115,11 @@ impl SessionState {
         if !self.finishing {
             return;
         }
-        if !self.hanging_up.is_empty() {
+        if self.hanging_up.is_empty() {
+            self.end_tree(TreeEnd::Finished(self.interview.phase()), myself).await;
+        } else {
             // Given up while it had calls to end: it is tried once more for them.
             self.revive_control(myself).await;
-        } else {
-            self.end_tree(TreeEnd::Finished(self.interview.phase()), myself).await;
         }
     }
 

@@ -420,8 +420,13 @@ fn an_item_that_has_its_place_does_not_draw_what_is_told_later_before_it() {
     // Known after all, and early: what it stood behind is not missing any more.
     place(&mut transcript, "u2", Some("u1"));
     transcript.witness(witness("c:3", None, "three"), now);
+    // Known long before it had a place.
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u3"), start_ms: None }, now);
+    transcript.witness(witness("c:4", None, "four"), now);
+    place(&mut transcript, "u3", Some("lost as well"));
+    transcript.witness(witness("c:5", None, "five"), now);
     let all: Vec<String> = transcript.all_entries().iter().map(|entry| entry.text.to_string()).collect();
-    assert_eq!(all, ["one", "two", "three"]);
+    assert_eq!(all, ["one", "two", "three", "four", "five"]);
 }
 
 /// H-06: half a character, null, or nothing.

@@ -386,9 +386,11 @@ impl Transcript {
     }
 
     /// It stands before the first item whose predecessor is missing, else at the end: browsers tell in the order of the
-    /// conversation.
+    /// conversation. What names no item never stands before what was told like that earlier.
     fn insert_witness(&mut self, witness: Witness, doubt: Doubt, now: Timestamp) -> usize {
-        let awaiting = self.slots.iter().position(|slot| slot.awaits.is_some());
+        let last_note = || self.slots.iter().rposition(|slot| slot.item.is_none());
+        let from = if witness.item_id.is_none() { last_note().map_or(0, |index| index + 1) } else { 0 };
+        let awaiting = (from..self.slots.len()).find(|index| self.slots[*index].awaits.is_some());
         if let Some(index) = awaiting
             && self.slots[index].awaits == witness.item_id
         {
