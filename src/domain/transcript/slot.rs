@@ -52,6 +52,8 @@ pub(super) struct Slot {
     pub(super) ended_ms: Option<Millis>,
     /// What the browser says was said, while the words are not settled.
     pub(super) witness: Option<Text>,
+    /// The browser has told of it: a repeat is no news about its neighbours.
+    pub(super) told: bool,
     /// Begun before we listened, or the line broke before it was settled: the truth may never come.
     pub(super) orphaned: Option<Cause>,
     /// The call ended before it was settled: no gap closed behind it.
@@ -99,6 +101,7 @@ impl Slot {
             started_ms: None,
             ended_ms: None,
             witness: None,
+            told: false,
             orphaned: None,
             cut_by_end: false,
             awaits: None,

@@ -493,7 +493,7 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     relay(&mut transcript, "a3");
     // Our line was there: what it did not hear was not said.
     relay(&mut transcript, "x");
-    relay(&mut transcript, "a3");
+    transcript.apply(&VoiceEvent::PlaybackStarted { reply: reply("r3") }, now);
     transcript.line_lost(now);
     relay(&mut transcript, "u4");
     transcript.close(at());
@@ -593,6 +593,29 @@ fn an_item_that_somebody_put_first_does_not_hide_that_nothing_fell_into_a_gap() 
     }
     transcript.close(at());
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."]);
+}
+
+/// Seed 4435: everything that is not acknowledged is sent again with each new link.
+#[test]
+fn a_repeat_of_what_is_known_says_nothing_of_what_was_told_before_it() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    for _ in 0..3 {
+        transcript.witness(witness("c:u2", Some("u2"), "said on a dead line"), now);
+        transcript.witness(witness("c:a1", Some("a1"), "answer 1."), now);
+    }
+    transcript.line_lost(now);
+    assert!(!texts(&transcript).contains(&"said on a dead line".to_owned()), "our line heard what was told after it");
+    let (mut transcript, now) = heard();
+    transcript.apply(&turn(1, None)[0], now);
+    for _ in 0..3 {
+        transcript.witness(witness("c:u2", Some("a1"), "said on a dead line"), now);
+        transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
+    }
+    transcript.line_lost(now);
+    assert!(texts(&transcript).contains(&"said on a dead line".to_owned()));
 }
 
 #[test]

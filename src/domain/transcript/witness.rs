@@ -274,7 +274,7 @@ impl Transcript {
     fn tell_known(&mut self, index: usize) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
         // What somebody put into the call by hand is no neighbour of what was said.
-        if self.slots[index].silent || self.slots[index].unheard {
+        if self.slots[index].silent || self.slots[index].unheard || std::mem::replace(&mut self.slots[index].told, true) {
             return vec![];
         }
         let heard = self.slots[index].source == Source::Sideband && self.slots[index].settled.is_some();
