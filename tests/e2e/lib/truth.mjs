@@ -51,7 +51,7 @@ export function spokenTurns(calls) {
 /** The calls of one interview: made for this candidate since it began. The provider knows no more of it. */
 export async function callsOf({ since, name }) {
   const { openai } = await sandbox.state();
-  const told = `The candidate is ${name}.`;
+  const told = `The candidate is ${JSON.stringify(name)}.`;
   return openai.calls.filter(
     (call) => Date.parse(call.created_at) >= since && call.session.instructions?.includes(told),
   );
