@@ -22,8 +22,9 @@ use hearing::Hearing;
 use slot::Slot;
 use witness::Copy as BrowsersCopy;
 
-/// Room between neighbours, so that a late item fits in without renumbering.
-const STRIDE: i64 = 1 << 20;
+/// Room between neighbours, so that late items fit in without renumbering: a million in their order, twenty in any.
+const STRIDE: i64 = 1 << 40;
+const STEP: i64 = 1 << 20;
 /// One audio token of the AI is 50 ms of speech (reference: OpenAI Realtime costs).
 const MS_PER_AUDIO_TOKEN: u64 = 50;
 
@@ -85,8 +86,9 @@ impl Transcript {
     pub fn taken_over(mut self, opened_at: Option<Timestamp>, in_call: bool) -> Self {
         self.taken_over = true;
         self.opened_at = opened_at;
-        // The latest by its number, for the clock may have been set.
-        let latest = self.slots.iter().max_by_key(|slot| slot.seq).map_or(self.last_heard, |slot| slot.at);
+        // What stands last, not what has the highest time: the clock may have been set.
+        let last = self.slots.iter().rfind(|slot| slot.source == Source::Sideband);
+        let latest = last.map_or(self.last_heard, |slot| slot.at);
         for slot in self.slots.iter_mut().rev().take_while(|slot| (latest - slot.at).abs() <= witness::LATEST_WORDS) {
             // A process that stops in order settles what it cannot wait for.
             if in_call && slot.lacks_words() {
@@ -396,7 +398,9 @@ impl Transcript {
         let mut to = after.map_or(0, |index| index + 1);
         // What was told without a place of its own stands where it was told, what somebody deleted where it was said:
         // before what comes later.
-        let has_no_place = |slot: &Slot| slot.item.is_none() || slot.deleted || slot.is_unnamed();
+        // So does what is known by its end alone: its place was told when nobody listened.
+        let by_end = |slot: &Slot| slot.begun_unheard && !slot.placed;
+        let has_no_place = |slot: &Slot| slot.item.is_none() || slot.deleted || slot.is_unnamed() || by_end(slot);
         while to < from && has_no_place(&self.slots[to]) {
             to += 1;
         }
@@ -409,9 +413,9 @@ impl Transcript {
             self.slots.insert(to, slot);
             return false;
         }
-        let before = to.checked_sub(1).map_or(0, |index| self.slots[index].position);
-        let next = self.slots.get(to).map_or(before + 2 * STRIDE, |slot| slot.position);
-        self.slots.insert(to, Slot { position: before + (next - before) / 2, ..slot });
+        let before = to.checked_sub(1).map(|index| self.slots[index].position);
+        let next = self.slots.get(to).map(|slot| slot.position);
+        self.slots.insert(to, Slot { position: between(before, next), ..slot });
         true
     }
 
@@ -550,6 +554,14 @@ impl Transcript {
             self.last_seq += 1;
             self.last_seq
         })
+    }
+}
+
+fn between(before: Option<i64>, next: Option<i64>) -> i64 {
+    match (before, next) {
+        (before, None) => before.unwrap_or(0) + STRIDE,
+        (None, Some(next)) => next - STRIDE,
+        (Some(before), Some(next)) => before + ((next - before) / 2).min(STEP),
     }
 }
 

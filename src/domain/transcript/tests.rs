@@ -457,6 +457,22 @@ fn an_item_that_is_named_by_its_end_after_a_gap_keeps_the_words_that_the_browser
 }
 
 #[test]
+fn what_was_open_at_a_stop_is_recent_by_its_place_whatever_the_clock_and_the_numbers_say() {
+    let (mut transcript, now) = heard();
+    let hour = time::Duration::hours(1);
+    // Never settled, and numbered last of all.
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u0"), start_ms: None }, now);
+    for event in &turn(1, Some("u0")) {
+        transcript.apply(event, now + hour);
+    }
+    transcript.apply(&turn(2, Some("a1"))[0], now + time::Duration::minutes(1));
+    transcript.interrupt();
+    let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
+    transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
+    assert!(texts(&transcript).contains(&"I said 2.".to_owned()));
+}
+
+#[test]
 fn what_an_earlier_process_heard_later_proves_that_it_was_there() {
     for later in [false, true] {
         let (mut transcript, now) = heard();
@@ -507,13 +523,36 @@ fn what_was_told_in_a_call_that_is_over_is_not_believed_of_a_gap_in_the_next() {
 fn an_invented_item_does_not_use_up_the_places_of_what_is_said() {
     let (mut transcript, now) = heard();
     transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+    // Nor does one of which the line has heard only the end.
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    transcript.apply(&VoiceEvent::CandidateSettled { item: item("u0"), text: "I said 0.".into() }, now);
     for n in 1..=60 {
         for event in &turn(n, (n > 1).then(|| format!("a{}", n - 1)).as_deref()) {
             transcript.apply(event, now);
         }
     }
     let positions: Vec<i64> = transcript.entries().into_iter().map(|entry| entry.position).collect();
-    assert!(positions.len() == 120 && positions.windows(2).all(|pair| pair[0] < pair[1]), "{positions:?}");
+    assert!(positions.len() == 122 && positions.windows(2).all(|pair| pair[0] < pair[1]), "{positions:?}");
+}
+
+#[test]
+fn however_much_is_told_of_a_gap_has_places_of_its_own() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    for event in &turn(3, Some("x")) {
+        transcript.apply(event, now);
+    }
+    for n in 0..500 {
+        let id = format!("g{n}");
+        transcript.witness(witness(&format!("c:{id}"), Some(&id), "in the gap"), now);
+    }
+    let positions: Vec<i64> = transcript.all_entries().into_iter().map(|entry| entry.position).collect();
+    assert!(positions.len() == 504 && positions.windows(2).all(|pair| pair[0] < pair[1]));
 }
 
 #[test]

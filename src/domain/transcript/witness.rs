@@ -11,7 +11,7 @@
 use super::entry::{Doubt, Entry, Source, Status, Witness};
 use super::hearing::Cause;
 use super::slot::Slot;
-use super::{STRIDE, Transcript};
+use super::{Transcript, between};
 use crate::domain::edge::{EntryKey, Timestamp};
 use crate::ids::ItemId;
 use crate::mutants::planted;
@@ -380,9 +380,7 @@ impl Transcript {
     }
 
     pub(super) fn position_before(&self, index: usize) -> i64 {
-        let next = self.slots[index].position;
-        let before = index.checked_sub(1).map_or(next - 2 * STRIDE, |index| self.slots[index].position);
-        before + (next - before) / 2
+        between(index.checked_sub(1).map(|index| self.slots[index].position), Some(self.slots[index].position))
     }
 
     pub(super) fn index_of(&self, item: &ItemId) -> Option<usize> {
