@@ -233,6 +233,7 @@ async fn direct(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome 
         let evidence = Evidence {
             liar,
             walls: world.walls(),
+            processes: around.fleet.started(),
             tables,
             book: &book,
             orphans: &orphans,
