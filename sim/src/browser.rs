@@ -645,6 +645,9 @@ impl Page {
 
     fn acknowledge(&mut self, seq: u64) {
         let mut kept = self.kept.lock();
+        if kept.pending.iter().any(|update| update.seq <= seq) {
+            self.resent = 0;
+        }
         if seq < kept.acked {
             let what = format!("page {} was told {seq} after {}", self.name, kept.acked);
             self.around.world.violate("acked_seq_never_falls", what);

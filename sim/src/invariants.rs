@@ -26,6 +26,8 @@ pub struct Evidence<'a> {
     /// The page is not honest.
     pub liar: Option<Liar>,
     pub walls: Walls,
+    /// How many processes there were.
+    pub processes: u32,
 }
 
 type Check = fn(&Evidence) -> Result<(), String>;
@@ -109,7 +111,16 @@ fn is_of_a_replaced_call(evidence: &Evidence, said: &Said) -> bool {
 /// Told by a page that was away while another, or the machine, had the call replaced: of which call it tells nobody
 /// can know.
 fn was_told_after_its_call(evidence: &Evidence, said: &Said) -> bool {
-    evidence.book.told.get(&said.item).is_some_and(|told| is_replaced_at(evidence, &said.call, told.first))
+    evidence.book.told.get(&said.item).is_some_and(|told| is_replaced_at(evidence, &said.call, told.last))
+}
+
+/// It fell into the gap between two processes, and was told to a third: where that gap was went with the second.
+fn was_told_two_processes_later(evidence: &Evidence, said: &Said) -> bool {
+    let (Some(call), Some(told)) = (evidence.book.calls.get(&said.call), evidence.book.told.get(&said.item)) else {
+        return false;
+    };
+    let since = call.heard.iter().filter(|heard| heard.from > said.spoken_at && heard.from <= told.last);
+    since.map(|heard| heard.process).collect::<BTreeSet<_>>().len() > 1
 }
 
 /// As long as a hang-up takes to reach the provider. What is said, or cut, in that moment only the page hears.
@@ -144,6 +155,7 @@ fn what_was_acknowledged_is_in_the_transcript(evidence: &Evidence) -> Result<(),
         .iter()
         .filter_map(|acked| evidence.book.said.get(&acked.key))
         .filter(|said| is_stored(said) && !fell_unnoticed(evidence, said) && !was_told_after_its_call(evidence, said))
+        .filter(|said| !was_told_two_processes_later(evidence, said))
         .filter(|said| !was_told_as_the_call_ended(evidence, said) && said.full.len() <= MOST_TOLD)
         .filter_map(|said| {
             let rows = rows(evidence, &said.item);
@@ -172,7 +184,7 @@ struct Gap {
 const OF_A_CLIENT: Duration = Duration::from_millis(3_100);
 
 fn gaps(evidence: &Evidence) -> Vec<Gap> {
-    let mut gaps = Vec::new();
+    let mut gaps = lost_with_processes(evidence);
     for call in evidence.book.calls.values() {
         let mut heard: Vec<Heard> = call.heard.clone();
         heard.sort_by_key(|heard| heard.from);
@@ -196,6 +208,18 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
         }
     }
     gaps
+}
+
+/// A process died: what it knew and had not stored is lost, of each call.
+fn lost_with_processes(evidence: &Evidence) -> Vec<Gap> {
+    let heard = || evidence.book.calls.values().flat_map(|call| call.heard.iter().map(move |heard| (call, heard)));
+    let last = heard().map(|(_, heard)| heard.process).max();
+    let ends: Vec<_> = heard().filter(|(_, heard)| Some(heard.process) < last || evidence.processes > heard.process).collect();
+    let lost = |(call, heard): (&CallBook, &Heard)| {
+        let from = last_stored(evidence, call, heard, heard.until.unwrap_or(heard.last));
+        Gap { from, fell: true, closed: Some(from), clients: false }
+    };
+    ends.into_iter().map(lost).collect()
 }
 
 /// When the last that a dead process had stored was said: what it heard after that nobody knows.

@@ -132,6 +132,10 @@ impl Fleet {
         self.lock().processes.keys().next_back().copied()
     }
 
+    pub fn started(&self) -> u32 {
+        self.lock().started
+    }
+
     pub fn gone(&self, number: u32) {
         self.lock().processes.remove(&number);
     }

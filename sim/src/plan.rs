@@ -346,6 +346,12 @@ impl Plan {
                 self.at.push((seconds(rng, 0.2, talk.as_secs_f64() + 1.0), Action::Odd(oddity)));
             }
         }
+        if rng.u8(0..16) == 0 {
+            // A process stops while its line may be dead and a page knows more.
+            let at = seconds(rng, 3.0, talk.as_secs_f64().max(6.0));
+            self.at.push((at, Action::DropSideband));
+            self.at.push((at + seconds(rng, 1.0, 15.0), Action::Sigterm));
+        }
         if rng.u8(0..8) != 0 || self.limit > Duration::from_hours(1) {
             return;
         }

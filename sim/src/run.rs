@@ -237,6 +237,7 @@ async fn direct(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool)
         let evidence = Evidence {
             liar,
             walls: world.walls(),
+            processes: around.fleet.started(),
             tables,
             book: &book,
             orphans: &orphans,
