@@ -363,8 +363,10 @@ impl Transcript {
             }
         }
         let says = slot.spoken && !slot.silent && slot.speaker.is_some();
-        if self.hole.is_some() && self.continues(item, previous) {
-            self.hearing.last_gap_is_empty();
+        if self.hole.is_some()
+            && let Some(known) = self.continues(item, previous)
+        {
+            self.hearing.gaps_are_empty_since(known);
         }
         // What is put there by hand may stand anywhere: only what is said has the gap before it, or what stands behind
         // an item that we do not know.
@@ -382,13 +384,13 @@ impl Transcript {
         if moved { vec![item.clone()] } else { vec![] }
     }
 
-    /// Whether nothing of this call that we do not know stands before the item.
-    fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> bool {
+    /// Where nothing that we do not know stands before the item: how many gaps there were when the one before it was heard.
+    fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> Option<usize> {
         let of_call =
             |slot: &Slot| slot.segment == self.segment && slot.named.is_some() && slot.spoken && slot.item.as_ref() != Some(item);
         match previous {
-            Some(previous) => self.index_of(previous).is_some_and(|index| self.slots[index].placed),
-            None => !self.slots.iter().any(of_call),
+            Some(previous) => self.index_of(previous).map(|index| &self.slots[index]).filter(|slot| slot.placed)?.named,
+            None => (!self.slots.iter().any(of_call)).then_some(self.gaps_before_call),
         }
     }
 

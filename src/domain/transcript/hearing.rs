@@ -55,6 +55,11 @@ impl Hearing {
         matches!(self.line, Line::Up { .. })
     }
 
+    /// The call is over, or there was none.
+    pub(super) fn has_no_call(&self) -> bool {
+        self.line == Line::NoCall
+    }
+
     pub(super) fn is_away(&self) -> bool {
         self.line == Line::Away
     }
@@ -91,9 +96,10 @@ impl Hearing {
         gaps.clone().any(|gap| gap.cause == Cause::Ours && !gap.empty && kept_out(gap))
     }
 
-    /// The provider's chain shows that no item fell into the last gap.
-    pub(super) fn last_gap_is_empty(&mut self) {
-        if let Some(gap) = self.gaps.last_mut() {
+    /// The provider's chain shows that no item fell into the gaps after the first `known`: what was placed now stands right
+    /// behind what was heard then.
+    pub(super) fn gaps_are_empty_since(&mut self, known: usize) {
+        for gap in self.gaps.iter_mut().skip(known) {
             gap.empty = !gap.hides;
         }
     }

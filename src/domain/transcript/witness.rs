@@ -229,8 +229,15 @@ impl Transcript {
     fn tail_so_far(&mut self, index: usize, now: Timestamp) -> Option<Entry> {
         let item = self.slots[index].item.clone()?;
         let told = self.copy.run.iter().find(|told| told.item == item)?;
-        let open = told.after.max(self.hearing.gaps().saturating_sub(1));
-        if !self.hearing.is_away() || !self.hearing.tail_between(open, told.last, now) {
+        let open = if self.hearing.is_away() {
+            told.after.max(self.hearing.gaps().saturating_sub(1))
+        } else if self.hearing.has_no_call() {
+            // The call is over, and no gap of it closes any more.
+            told.after
+        } else {
+            return None;
+        };
+        if !self.hearing.tail_between(open, told.last, now) {
             return None;
         }
         self.admit(index, Some(Doubt::UnclosedGap))
