@@ -135,7 +135,7 @@ async fn a_data_channel_puts_no_word_into_the_record() {
     let peer = candidate.peer().expect("a peer");
     peer.wait_event_where("we delete it", Duration::from_secs(10), gone).await.expect("it is deleted");
     candidate.transcript_update(json!([told("candidate", "item_forged", text)])).await.expect("tells");
-    candidate.attend(Duration::from_millis(900), Duration::from_mins(1)).await.expect("the interview goes on to its end");
+    candidate.end("enough").await.expect("ends");
     let (_, entries) = stored(&system, &recruiter, &id).await;
     assert!(!json!(entries).to_string().contains("FORGED"), "{entries:#?}");
     let admin = sqlx::PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection");
