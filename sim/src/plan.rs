@@ -208,7 +208,7 @@ impl Plan {
             }
         }
         if !seed.is_multiple_of(10) {
-            plan.add_strangers(&mut Rng::with_seed(seed ^ 0x0dd_0f_a11_50_f75), talk);
+            plan.add_strangers(&mut Rng::with_seed(seed ^ 0x0000_dd0f_a115_0f75), talk);
         }
         if plan.limit > Duration::from_hours(1) {
             // A day of calls of half a minute each would be thousands of chapters, and a day of talk

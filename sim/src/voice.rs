@@ -920,11 +920,9 @@ impl Conversation {
                 let event = json!({"type": "conversation.item.truncated", "item_id": item, "audio_end_ms": 1});
                 self.tell(Wire { foreign, ..Wire::of(&event) });
             }
-            "response.create" => {
-                if self.active.is_none() {
-                    let foreign = (!std::mem::take(&mut self.owed)).then_some("foreign_reply");
-                    self.reply(None, foreign);
-                }
+            "response.create" if self.active.is_none() => {
+                let foreign = (!std::mem::take(&mut self.owed)).then_some("foreign_reply");
+                self.reply(None, foreign);
             }
             "response.cancel" => self.cancel(Some("foreign_reply_cancelled")),
             "output_audio_buffer.clear" => {
@@ -1151,7 +1149,7 @@ impl Conversation {
         let event: Value = serde_json::from_str(&wire.text).unwrap_or_default();
         let text = event["transcript"].as_str().filter(|text| !text.is_empty());
         if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
-            said.text = text.map(|text| text.replace('\0', "\u{fffd}").replace(HALF, "\u{fffd}"));
+            said.text = text.map(|text| text.replace(['\0', HALF], "\u{fffd}"));
             said.only_begun = (text.is_none() && !said.full.is_empty()).then(|| said.full.clone());
         }
         self.tell(wire.clone());
