@@ -30,7 +30,7 @@ pub fn mend_surrogates(json: &str) -> Cow<'_, str> {
     Cow::Owned(mended)
 }
 
-/// The code unit of the escape `\uXXXX` that begins here.
+/// The code unit of the escape that begins here: `\u` and four hexadecimal digits.
 fn escaped(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     if !digits.iter().all(u8::is_ascii_hexdigit) {
