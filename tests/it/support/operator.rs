@@ -249,6 +249,12 @@ impl Operator {
                 json!({"network": app.network, "org": app.org, "secrets": secrets, "addresses": kinds, "policies": policies}),
             );
         }
+        // Fly answers 202 to the removal of an app, and stops its machines after that.
+        let left = || {
+            let gone: Vec<&String> = [&gateway, &session].into_iter().filter(|app| !apps.contains_key(*app)).collect();
+            gone.iter().flat_map(|app| self.sandbox.fly().machines(app)).any(|machine| !machine.state().is_gone())
+        };
+        super::wait_for("the machines of removed apps go", || async { !left() }).await;
         let mut machines: Vec<Value> = [&gateway, &session]
             .into_iter()
             .flat_map(|app| self.sandbox.fly().machines(app))
