@@ -237,7 +237,7 @@ impl Actor for Session {
             }),
             consents: claimed.given_consents.clone(),
             call: claimed.call.clone(),
-            hanging_up: Vec::new(),
+            hanging_up: claimed.ending_calls.clone(),
             finishing: false,
             videos: claimed.recordings.iter().map(|recording| recording.take.video.clone()).collect(),
             awaited: 0,
