@@ -46,7 +46,7 @@ describe('the words of the room', () => {
     const again: RecordingStatus = { kind: 'recording', take: 2, ...bytes };
     expect(recordingNotice(first)).toBeNull();
     expect(recordingNotice(again)).toContain('goes on');
-    expect(recordingNotice({ kind: 'interrupted' })).toContain('begun again');
+    expect(recordingNotice({ kind: 'interrupted', planned: false })).toContain('begun again');
     expect(recordingNotice({ kind: 'failed', reason: 'x' })).toContain('words of your interview are kept');
     expect([first, again].map(recordingWord)).toEqual(['Recording', 'Recording again']);
   });

@@ -13,7 +13,7 @@ import {
 import { account } from './account.svelte';
 
 const MOVED_IS_NEWS_MS = 5_000;
-const SILENCE: Levels = { microphone: 0, remote: 0 };
+const SILENCE: Levels = { microphone: 0, remote: 0, behindMute: 0 };
 
 /** What the room shows, as Svelte state; the work is done by the SDK's `Interview`. */
 export class Room {

@@ -1,78 +1,17 @@
 import 'fake-indexeddb/auto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError, NetworkError } from '../http/errors';
-import type { JoinInfo, RelayedEntry } from '../types';
+import { fakeSockets, relayed as entry } from '../testing/wire';
+import type { JoinInfo } from '../types';
 import { InterviewConnection, type ConnectionState } from './connection';
 import { IndexedDbEntryStore, MemoryEntryStore, type EntryStore } from './entry_store';
 import { MAX_PENDING, Outbox } from './outbox';
 
-class FakeSocket {
-  readyState = 0;
-  sent: Record<string, unknown>[] = [];
-  closedByClient = false;
-  onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: ((event: { code: number; reason: string }) => void) | null = null;
-
-  constructor(
-    readonly url: string,
-    readonly protocols: string[],
-  ) {}
-
-  send(data: string): void {
-    this.sent.push(JSON.parse(data) as Record<string, unknown>);
-  }
-
-  close(): void {
-    this.readyState = 3;
-    this.closedByClient = true;
-  }
-
-  receive(message: object): void {
-    this.onmessage?.({ data: JSON.stringify(message) });
-  }
-
-  ready(overrides: object = {}): void {
-    this.readyState = 1;
-    this.receive({
-      type: 'session_ready',
-      n: 1,
-      session_id: 's1',
-      phase: 'live',
-      segment: 1,
-      acked_seq: 0,
-      heartbeat_interval_ms: 5_000,
-      required_consents: [],
-      given_consents: [],
-      time_left_s: 60,
-      greeted: false,
-      limits: { max_frame_bytes: 65_536, max_entries: 100 },
-      ...overrides,
-    });
-  }
-
-  drop(code: number): void {
-    this.readyState = 3;
-    this.onclose?.({ code, reason: '' });
-  }
-
-  of(type: string): Record<string, unknown>[] {
-    return this.sent.filter((message) => message['type'] === type);
-  }
-}
-
 const problem = (status: number, code: string) =>
   new ApiError({ type: 'about:blank', title: code, status, code, detail: null, request_id: null });
 
-const entry = (text: string): RelayedEntry => ({
-  text,
-  speaker: 'candidate',
-  timestamp: '2026-01-01T00:00:00Z',
-  id: text,
-  item_id: text,
-});
-
 function setUp(options: { store?: EntryStore; join?: () => Promise<JoinInfo> } = {}) {
-  const sockets: FakeSocket[] = [];
+  const { sockets, openSocket, last } = fakeSockets();
   const states: ConnectionState[] = [];
   let tickets = 0;
   const connection = new InterviewConnection({
@@ -84,15 +23,11 @@ function setUp(options: { store?: EntryStore; join?: () => Promise<JoinInfo> } =
         return { websocket_url: 'wss://example.test/ws/s1', websocket_ticket: `t${tickets}` } as JoinInfo;
       }),
     ...(options.store ? { store: options.store } : {}),
-    openSocket: (url, protocols) => {
-      const socket = new FakeSocket(url, protocols);
-      sockets.push(socket);
-      return socket as unknown as WebSocket;
-    },
+    openSocket,
     random: () => 1,
   });
   connection.on('state', (state) => states.push(state));
-  return { connection, sockets, states, last: () => sockets.at(-1) as FakeSocket };
+  return { connection, sockets, states, last };
 }
 
 const flush = () => vi.advanceTimersByTimeAsync(0);

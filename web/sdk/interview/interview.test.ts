@@ -2,34 +2,12 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { CallEvents, CallOptions, Call } from '../call/call';
 import type { VoiceEvent } from '../call/voice_events';
 import { Emitter } from '../emitter';
-import type { Mixer } from '../recorder/mixer';
-import type { Recorder, RecorderEvents } from '../recorder/recorder';
+import type { Mixer, MixerEvents, MixerInput } from '../recorder/mixer';
+import type { Recorder, RecorderEvents, RecorderOptions } from '../recorder/recorder';
 import type { UploadOutcome } from '../recorder/uploader';
+import { fakeSockets } from '../testing/wire';
 import type { ConsentKind, JoinInfo } from '../types';
 import { Interview } from './interview';
-
-class FakeSocket {
-  readyState = 1;
-  sent: Record<string, unknown>[] = [];
-  onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: ((event: { code: number; reason: string }) => void) | null = null;
-  send(data: string): void {
-    this.sent.push(JSON.parse(data) as Record<string, unknown>);
-  }
-  close(): void {
-    this.readyState = 3;
-  }
-  receive(message: object): void {
-    this.onmessage?.({ data: JSON.stringify(message) });
-  }
-  drop(code: number): void {
-    this.readyState = 3;
-    this.onclose?.({ code, reason: '' });
-  }
-  of(type: string) {
-    return this.sent.filter((message) => message['type'] === type);
-  }
-}
 
 class FakeCall extends Emitter<CallEvents> {
   state = 'connecting' as const;
@@ -47,6 +25,9 @@ class FakeCall extends Emitter<CallEvents> {
 }
 
 class FakeRecorder extends Emitter<RecorderEvents> {
+  constructor(readonly options: RecorderOptions) {
+    super();
+  }
   stopped = false;
   outcome: UploadOutcome = { kind: 'stored', parts: 2 };
   start(): void {
@@ -68,9 +49,26 @@ const JOIN = {
   consent_policy_version: '7',
 } as JoinInfo;
 
+class FakeMixer extends Emitter<MixerEvents> {
+  track: MediaStreamTrack | null = {} as MediaStreamTrack;
+  missing = new Set<MixerInput>();
+  measures = true;
+  running = true;
+  behindMute: MediaStreamTrack | null = null;
+  microphones: MediaStreamTrack[] = [];
+  remotes: MediaStream[] = [];
+  resume = () => new Promise<boolean>(() => undefined);
+  close = async () => undefined;
+  setMicrophone = (track: MediaStreamTrack) => void this.microphones.push(track);
+  setRemote = (stream: MediaStream) => void this.remotes.push(stream);
+  setBehindMute = (track: MediaStreamTrack | null) => (this.behindMute = track);
+  levels = () => ({ microphone: 0, remote: 0, behindMute: 0 });
+}
+
 function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
-  const sockets: FakeSocket[] = [];
+  const { sockets, openSocket, last: socket } = fakeSockets();
   const calls: FakeCall[] = [];
+  const mixer = new FakeMixer();
   const recorders: FakeRecorder[] = [];
   const microphone = { enabled: true } as MediaStreamTrack;
   const interview = new Interview({
@@ -78,48 +76,27 @@ function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
     join: async () => JOIN,
     microphone,
     consents,
-    openSocket: () => {
-      const socket = new FakeSocket();
-      sockets.push(socket);
-      return socket as unknown as WebSocket;
-    },
+    openSocket,
     createCall: (options) => {
       const call = new FakeCall(options);
       calls.push(call);
       return call as unknown as Call;
     },
-    createMixer: () =>
-      ({
-        track: {},
-        resume: async () => undefined,
-        close: async () => undefined,
-        setMicrophone: () => undefined,
-        setRemote: () => undefined,
-        levels: () => ({ microphone: 0, remote: 0 }),
-      }) as unknown as Mixer,
-    createRecorder: () => {
-      const recorder = new FakeRecorder();
+    createMixer: () => mixer as unknown as Mixer,
+    createRecorder: (options) => {
+      const recorder = new FakeRecorder(options);
       recorders.push(recorder);
       return recorder as unknown as Recorder;
     },
   });
-  const socket = () => sockets.at(-1) as FakeSocket;
   const call = () => calls.at(-1) as FakeCall;
   const flush = () => vi.advanceTimersByTimeAsync(0);
   const ready = async (overrides: object = {}) => {
-    socket().receive({
-      type: 'session_ready',
-      n: 1,
-      session_id: 's1',
+    socket().ready({
       phase: 'ready',
-      segment: 1,
-      acked_seq: 0,
       heartbeat_interval_ms: 3_600_000,
       required_consents: ['ai_evaluation', 'recording'],
       given_consents: ['ai_evaluation', 'recording'],
-      time_left_s: 60,
-      greeted: false,
-      limits: { max_frame_bytes: 65_536, max_entries: 100 },
       ...overrides,
     });
     await flush();
@@ -136,7 +113,7 @@ function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
     await answer();
     expect(interview.state.kind).toBe('live');
   };
-  return { interview, sockets, calls, recorders, microphone, socket, call, flush, ready, answer, live };
+  return { interview, mixer, sockets, calls, recorders, microphone, socket, call, flush, ready, answer, live };
 }
 
 beforeEach(() => {

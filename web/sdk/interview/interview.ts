@@ -29,6 +29,10 @@ export type InterviewEvents = {
   /** The runtime will never take these words from this page. What it heard itself is not concerned. */
   refused: Refused;
   remote_stream: MediaStream;
+  /** Whether time passes in the recording's mix; a phone call or a locked screen stops it. */
+  mix_running: boolean;
+  /** Whether the interviewer's voice can be part of the recording in this browser. The call does not depend on it. */
+  interviewer_recorded: boolean;
 };
 
 export interface InterviewOptions {
@@ -82,11 +86,15 @@ export class Interview extends Emitter<InterviewEvents> {
   #callSince = 0;
   #captionsQueued = false;
   #quietWaiters: (() => void)[] = [];
+  #camera: MediaStreamTrack | null;
+  #behindMute: MediaStreamTrack | null = null;
+  #interviewerRecorded = true;
 
   constructor(options: InterviewOptions) {
     super();
     this.#options = options;
     this.#microphone = options.microphone;
+    this.#camera = options.camera ?? null;
     this.#connection = new InterviewConnection({
       sessionId: options.sessionId,
       join: async (signal) => options.join(signal, await this.#recording.wish()),
@@ -109,6 +117,8 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#wireConnection();
     this.#wireLine();
     this.#recording.on('status', (status) => this.emit('recording', status));
+    this.#mixer.on('running', (running) => this.emit('mix_running', running));
+    this.#mixer.on('missing', () => this.#onMixChanged());
   }
 
   get state(): InterviewState {
@@ -135,6 +145,20 @@ export class Interview extends Emitter<InterviewEvents> {
     return this.#mixer.levels();
   }
 
+  /** Whether `levels().microphone` says anything: a browser may refuse to measure, which harms nothing else. */
+  get measures(): boolean {
+    return this.#mixer.measures;
+  }
+
+  get mixRunning(): boolean {
+    return this.#mixer.running;
+  }
+
+  /** Sets going again what the system has interrupted. `true` when time passes in the mix. */
+  resumeMix(): Promise<boolean> {
+    return this.#mixer.resume();
+  }
+
   /** Diagnostics of the current call; `null` while there is none. */
   async callStatistics(): Promise<RTCStatsReport | null> {
     return (await this.#line.call?.statistics()) ?? null;
@@ -143,13 +167,15 @@ export class Interview extends Emitter<InterviewEvents> {
   async start(): Promise<void> {
     if (this.#state.kind !== 'idle') return;
     this.#dispatch({ type: 'start' });
-    await this.#mixer.resume();
+    // A browser that refuses sound may never answer this; the call goes without a mix.
+    void this.#mixer.resume();
     this.#mixer.setMicrophone(this.#microphone);
     await this.#connection.open();
   }
 
   setMuted(muted: boolean): void {
     this.#microphone.enabled = !muted;
+    this.#listenBehindMute();
   }
 
   /** Uses another microphone from now on. */
@@ -157,7 +183,16 @@ export class Interview extends Emitter<InterviewEvents> {
     track.enabled = this.#microphone.enabled;
     this.#microphone = track;
     this.#mixer.setMicrophone(track);
+    this.#listenBehindMute();
     await this.#line.replaceMicrophone(track);
+    this.#onMixChanged();
+  }
+
+  /** Records this camera from now on, or none. */
+  useCamera(track: MediaStreamTrack | null): void {
+    if (track === this.#camera) return;
+    this.#camera = track;
+    this.#onMixChanged();
   }
 
   /** Passes a renewed access token on; an interview may last longer than a token. */
@@ -168,6 +203,32 @@ export class Interview extends Emitter<InterviewEvents> {
   /** Advisory notes for the recruiter's record; never part of an assessment. */
   integrityEvent(kind: string): void {
     this.#connection.send({ type: 'integrity_event', kind, at: new Date().toISOString() });
+  }
+
+  /** Who speaks while muted wants to know it. What is heard here is measured, and neither sent nor recorded. */
+  #listenBehindMute(): void {
+    this.#behindMute?.stop();
+    this.#behindMute = this.muted && !this.#endRequested ? cloneOf(this.#microphone) : null;
+    this.#mixer.setBehindMute(this.#behindMute);
+  }
+
+  /** Without a mix the candidate alone is recorded: a recording of one voice is better than none. */
+  get #recorded(): MediaStreamTrack {
+    return this.#mixer.track ?? this.#microphone;
+  }
+
+  #onMixChanged(): void {
+    const track = this.#mixer.track;
+    const whole = track !== null && !this.#mixer.missing.has('remote');
+    if (whole !== this.#interviewerRecorded && this.#recording.status.kind !== 'off') this.#setInterviewerRecorded(whole);
+    void this.#recording.replaceMedia(this.#recorded, this.#camera);
+  }
+
+  #setInterviewerRecorded(recorded: boolean): void {
+    if (recorded === this.#interviewerRecorded) return;
+    this.#interviewerRecorded = recorded;
+    if (!recorded) this.integrityEvent('recording_without_interviewer');
+    this.emit('interviewer_recorded', recorded);
   }
 
   /** Ends the interview on the candidate's wish. */
@@ -200,6 +261,7 @@ export class Interview extends Emitter<InterviewEvents> {
 
   async #shutDown(): Promise<void> {
     clearTimeout(this.#endTimer);
+    this.#behindMute?.stop();
     this.#line.close();
     this.#rejectAnswer(new LinkLost('the interview is over'));
     // The socket stays until the recording is reported, as long as the runtime keeps it open.
@@ -264,8 +326,9 @@ export class Interview extends Emitter<InterviewEvents> {
     });
     line.on('voice', (event) => this.#onVoice(event));
     line.on('remote_stream', (stream) => {
-      this.#mixer.setRemote(stream);
+      // To be heard comes first.
       this.emit('remote_stream', stream);
+      this.#mixer.setRemote(stream);
     });
   }
 
@@ -287,7 +350,11 @@ export class Interview extends Emitter<InterviewEvents> {
         this.#dispatch({ type: 'failed', code: 'consent_refused', message: state.detail ?? '' });
         return;
       default:
-        this.#dispatch({ type: 'failed', code: 'link_refused', message: state.detail ?? state.reason });
+        this.#dispatch({
+          type: 'failed',
+          code: state.reason === 'page_fault' ? 'page_fault' : 'link_refused',
+          message: state.detail ?? state.reason,
+        });
     }
   }
 
@@ -342,7 +409,10 @@ export class Interview extends Emitter<InterviewEvents> {
 
   #record(): void {
     if (this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
-      this.#recording.start(this.join, this.#mixer.track, this.#options.camera ?? null);
+      this.#recording.start(this.join, this.#recorded, this.#camera);
+      if (this.#recording.status.kind !== 'off') {
+        this.#setInterviewerRecorded(this.#mixer.track !== null && !this.#mixer.missing.has('remote'));
+      }
     }
   }
 
@@ -433,5 +503,15 @@ export class Interview extends Emitter<InterviewEvents> {
       this.#captionsQueued = false;
       this.emit('captions', this.#captions.state);
     });
+  }
+}
+
+function cloneOf(track: MediaStreamTrack): MediaStreamTrack | null {
+  try {
+    const clone = track.clone();
+    clone.enabled = true;
+    return clone;
+  } catch {
+    return null;
   }
 }

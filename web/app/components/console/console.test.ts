@@ -1,25 +1,12 @@
 import { render } from 'svelte/server';
 import { describe, expect, it } from 'vitest';
 import type { Entry, Evidence, SummaryView } from '../../../sdk';
+import { entryOf } from '../../../sdk/testing/transcript';
 import { markOf } from '../../lib/doubt';
 import SummaryPanel from './SummaryPanel.svelte';
 import Transcript from './Transcript.svelte';
 
-const entry = (seq: number, overrides: Partial<Entry> = {}): Entry => ({
-  seq,
-  item_id: `i${seq}`,
-  segment: 1,
-  speaker: 'candidate',
-  text: 'I led the team.',
-  source: 'sideband',
-  status: 'final',
-  interrupted: false,
-  heard_ms: null,
-  heard_text: null,
-  commentary: false,
-  at: '2026-01-01T10:00:00Z',
-  ...overrides,
-});
+const entry = (seq: number, overrides: Partial<Entry> = {}) => entryOf({ seq, item_id: `i${seq}`, ...overrides });
 
 const transcript = (entries: Entry[], highlighted: { seq: number; quote: string } | null = null) =>
   render(Transcript, { props: { entries, candidate: 'Mei \u202e', live: false, follow: false, highlighted } }).body;
