@@ -22,7 +22,12 @@ class Account {
   state = $state<AccountState>({ kind: 'loading' });
   config = $state<ClientConfig | null>(null);
   sandbox = $state<SandboxInfo | null>(null);
-  readonly api = new InterviewApi({ accessToken: (refused) => this.#accessToken(refused) });
+  /** Signed out without having wished so: the page stays as it is until someone signs in again. */
+  lapsed = $state(false);
+  readonly api = new InterviewApi({
+    accessToken: (refused) => this.#accessToken(refused),
+    onUnauthorized: () => this.#lapse(),
+  });
   #client: { auth: Auth; tokens: Tokens; network: AuthFetch } | null = null;
   #trying = new AbortController();
   readonly #tokenListeners = new Set<(token: string) => void>();
@@ -69,8 +74,10 @@ class Account {
 
   async signOut(): Promise<void> {
     this.#trying.abort();
-    await this.#client?.network.leave(() => this.#auth.signOut({ scope: 'local' }));
+    // Before the library tells of it: this one was wished for.
     this.state = { kind: 'signed_out' };
+    this.lapsed = false;
+    await this.#client?.network.leave(() => this.#auth.signOut({ scope: 'local' }));
   }
 
   onToken(listener: (token: string) => void): () => void {
@@ -85,8 +92,13 @@ class Account {
 
   async #accessToken(refused?: string): Promise<string | null> {
     const token = (await this.#client?.tokens.current(refused)) ?? null;
-    if (token === null && this.state.kind === 'signed_in') this.state = { kind: 'signed_out' };
+    if (token === null) this.#lapse();
     return token;
+  }
+
+  /** Where somebody was at work, what they see stays; they sign in again over it. */
+  #lapse(): void {
+    if (this.state.kind === 'signed_in') this.lapsed = true;
   }
 
   async #open(): Promise<void> {
@@ -107,7 +119,9 @@ class Account {
       if (event === 'TOKEN_REFRESHED' && session) {
         for (const listener of this.#tokenListeners) listener(session.access_token);
       }
-      if (event === 'SIGNED_OUT') this.state = { kind: 'signed_out' };
+      if (event !== 'SIGNED_OUT') return;
+      if (this.state.kind === 'signed_in') this.#lapse();
+      else this.state = { kind: 'signed_out' };
     });
     this.#client = { auth, tokens: new Tokens(auth), network };
   }
@@ -125,6 +139,7 @@ class Account {
   async #identify(): Promise<void> {
     try {
       this.state = { kind: 'signed_in', me: await this.api.me() };
+      this.lapsed = false;
     } catch (error) {
       if (error instanceof ApiError && error.code === 'signed_out') {
         this.state = { kind: 'signed_out' };

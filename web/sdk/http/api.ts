@@ -30,6 +30,8 @@ export interface InterviewApiOptions {
    * requests go out as they are.
    */
   accessToken?: (refused?: string) => Promise<string | null> | string | null;
+  /** The server has refused a token, also a new one: whoever uses the page has to sign in again. */
+  onUnauthorized?: () => void;
   fetch?: typeof fetch;
   /** Deadline of one call, from sending to the end of the answer. */
   timeoutMs?: number;
@@ -60,12 +62,14 @@ interface CallOptions {
 export class InterviewApi {
   readonly #baseUrl: string;
   readonly #accessToken: InterviewApiOptions['accessToken'];
+  readonly #onUnauthorized: InterviewApiOptions['onUnauthorized'];
   readonly #fetch: typeof fetch;
   readonly #timeoutMs: number;
 
   constructor(options: InterviewApiOptions = {}) {
     this.#baseUrl = (options.baseUrl ?? '').replace(/\/$/, '');
     this.#accessToken = options.accessToken;
+    this.#onUnauthorized = options.onUnauthorized;
     this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
     this.#timeoutMs = options.timeoutMs ?? 20_000;
   }
@@ -201,6 +205,7 @@ export class InterviewApi {
         response = await this.#attempt(path, options, renewed);
       }
     }
+    if (response.status === 401 && token !== null) this.#onUnauthorized?.();
     if (!response.ok) throw await readProblem(response);
     return response;
   }

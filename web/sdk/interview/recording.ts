@@ -68,6 +68,8 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
   /** Videos that were begun, by this page or an earlier one, and cannot be gone on with. */
   readonly #spent = new Set<string>();
   #regains = 0;
+  /** A video that is ready while there is no microphone to record. */
+  #offered: JoinInfo | null = null;
   #vaultWork: Promise<unknown> = Promise.resolve();
   #leftovers: Promise<void> = Promise.resolve();
   #finishing: Promise<void> | null = null;
@@ -114,6 +116,9 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     if (!this.#media || (audio === this.#media.audio && video === this.#media.video)) return;
     this.#media = { audio, video };
     const take = this.#take;
+    const offered = this.#offered;
+    this.#offered = null;
+    if (offered) this.#begin(offered);
     // While the next take is being prepared, it takes what is there when it begins.
     if (!take || this.#finishing) return;
     this.#take = null;
@@ -164,6 +169,10 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
   #begin(join: JoinInfo): void {
     const { video_id: videoId, video_token: token, video_upload_url: uploadUrl } = join;
     if (!this.#media || videoId === null || token === null) return;
+    if (this.#media.audio.readyState === 'ended') {
+      this.#offered = join;
+      return;
+    }
     const create = this.#options.createRecorder ?? ((options) => new Recorder(options));
     try {
       const recorder = create({ ...this.#media, uploadUrl, token, videoId });

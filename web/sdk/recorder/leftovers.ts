@@ -72,6 +72,8 @@ export class Leftovers extends Emitter<{ status: LeftoverStatus }> {
   #running: Promise<void> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = true;
+  /** What this page's own code cannot send; another version of it may. */
+  readonly #givenUp = new Set<string>();
 
   constructor(options: LeftoversOptions) {
     super();
@@ -114,7 +116,7 @@ export class Leftovers extends Emitter<{ status: LeftoverStatus }> {
   async #round(): Promise<void> {
     for (const { videoId, target } of await this.#options.vault.all()) {
       if (this.#options.paused?.()) return;
-      if (target) await this.#free(videoId, () => this.#sendOne(videoId, target));
+      if (target && !this.#givenUp.has(videoId)) await this.#free(videoId, () => this.#sendOne(videoId, target));
     }
   }
 
@@ -126,7 +128,9 @@ export class Leftovers extends Emitter<{ status: LeftoverStatus }> {
       createUploader: this.#options.createUploader,
       onProgress: ({ sentBytes, recordedBytes }) => this.#set({ sending: true, sentBytes, totalBytes: recordedBytes }),
     });
-    if (outcome?.kind === 'failed' && isDone(outcome)) this.#set({ lost: this.#status.lost + 1 });
+    if (outcome?.kind !== 'failed') return;
+    if (outcome.reason === 'page_fault') this.#givenUp.add(videoId);
+    if (isDone(outcome)) this.#set({ lost: this.#status.lost + 1 });
   }
 
   /** Runs `work` unless another page holds the video; that page sends it itself. */
