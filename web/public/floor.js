@@ -8,25 +8,26 @@
     if (!app) return;
     // Nothing is mounted here any more.
     app.id = 'too-old';
-    app.setAttribute('style', 'display:block;max-width:40rem;margin:0 auto;padding:2rem 1rem');
     while (app.firstChild) app.removeChild(app.firstChild);
+    var page = document.createElement('div');
+    page.className = 'page narrow stack';
+    app.appendChild(page);
     var heading = document.createElement('h1');
     heading.appendChild(document.createTextNode(title));
-    app.appendChild(heading);
+    page.appendChild(heading);
     for (var index = 0; index < lines.length; index += 1) {
       var line = document.createElement('p');
-      line.setAttribute('style', 'margin:1rem 0');
       line.appendChild(document.createTextNode(lines[index]));
-      app.appendChild(line);
+      page.appendChild(line);
     }
     if (!reload) return;
     var button = document.createElement('button');
-    button.setAttribute('class', 'button primary');
+    button.className = 'button primary';
     button.appendChild(document.createTextNode('Reload this page'));
     button.onclick = function () {
       location.reload();
     };
-    app.appendChild(button);
+    page.appendChild(button);
   }
 
   var has = [

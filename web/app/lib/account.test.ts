@@ -55,6 +55,15 @@ describe('the account', () => {
     await vi.advanceTimersByTimeAsync(10_000);
     expect(account.state.kind).toBe('signed_in');
 
+    // A token that is refused while somebody is at work: the page stays, and they sign in again over it.
+    answers['/api/positions'] = () => new Response('{}', { status: 401 });
+    await account.api.positions().catch(() => undefined);
+    expect(account.state.kind).toBe('signed_in');
+    expect(account.lapsed).toBe(true);
+    await account.signIn('mei@demo.test', 'secret');
+    expect(account.lapsed).toBe(false);
+    expect(account.state.kind).toBe('signed_in');
+
     await account.signOut();
     expect(tokens).toMatchObject({
       '/auth/v1/token': 'Bearer key',

@@ -41,6 +41,50 @@ afterEach(() => {
 });
 
 describe('InterviewConnection', () => {
+  it('does not come back after a fault of its own code, and says which', async () => {
+    const joins = { count: 0 };
+    const { connection, sockets } = setUp({
+      join: async () => {
+        joins.count += 1;
+        throw new TypeError('AbortSignal.any is not a function');
+      },
+    });
+    await connection.open();
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(connection.state).toEqual({
+      kind: 'closed',
+      reason: 'page_fault',
+      code: null,
+      detail: 'TypeError: AbortSignal.any is not a function',
+    });
+    expect([joins.count, sockets.length]).toEqual([1, 0]);
+  });
+
+  it('connects although the storage never answers', async () => {
+    const silent = { load: () => new Promise(() => undefined) } as unknown as EntryStore;
+    const { connection, sockets } = setUp({ store: silent });
+    let failed: unknown = null;
+    connection.on('store_failure', (error) => (failed = error));
+    const opened = connection.open();
+    await vi.advanceTimersByTimeAsync(3_000);
+    await opened;
+    expect(sockets).toHaveLength(1);
+    expect(failed).toMatchObject({ name: 'DeadlineError' });
+  });
+
+  it('connects where touching the storage throws', async () => {
+    vi.stubGlobal('indexedDB', undefined);
+    try {
+      const { connection, last } = setUp({ store: new IndexedDbEntryStore('forbidden') });
+      await connection.open();
+      last().ready();
+      connection.relay([entry('a')]);
+      expect(last().of('transcript_update')).toHaveLength(1);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   it('sends the ticket as a subprotocol and never in the URL', async () => {
     const { connection, last } = setUp();
     await connection.open();

@@ -57,7 +57,7 @@ class FakeMixer extends Emitter<MixerEvents> {
   behindMute: MediaStreamTrack | null = null;
   microphones: MediaStreamTrack[] = [];
   remotes: MediaStream[] = [];
-  resume = () => new Promise<boolean>(() => undefined);
+  resume = () => Promise.resolve(true);
   close = async () => undefined;
   setMicrophone = (track: MediaStreamTrack) => void this.microphones.push(track);
   setRemote = (stream: MediaStream) => void this.remotes.push(stream);
@@ -65,7 +65,7 @@ class FakeMixer extends Emitter<MixerEvents> {
   levels = () => ({ microphone: 0, remote: 0, behindMute: 0 });
 }
 
-function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
+function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording'], onCall: () => void = () => undefined) {
   const { sockets, openSocket, last: socket } = fakeSockets();
   const calls: FakeCall[] = [];
   const mixer = new FakeMixer();
@@ -80,6 +80,7 @@ function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
     createCall: (options) => {
       const call = new FakeCall(options);
       calls.push(call);
+      onCall();
       return call as unknown as Call;
     },
     createMixer: () => mixer as unknown as Mixer,
@@ -374,6 +375,83 @@ describe('Interview', () => {
     await vi.advanceTimersByTimeAsync(19_000);
     expect(calls).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1_500);
+    expect(calls).toHaveLength(2);
+  });
+
+  it('records the candidate alone, and says so, where nothing can be mixed', async () => {
+    const { mixer, interview, live, recorders, microphone, socket } = setUp();
+    const told: boolean[] = [];
+    interview.on('interviewer_recorded', (recorded) => told.push(recorded));
+    mixer.track = null;
+    await live();
+    expect(recorders[0]?.options.audio).toBe(microphone);
+    expect(told).toEqual([false]);
+    expect(socket().of('integrity_event')).toMatchObject([{ kind: 'recording_without_interviewer' }]);
+  });
+
+  it('lets the interviewer be heard although the mix refuses its voice', async () => {
+    const { mixer, interview, live, call, recorders } = setUp();
+    const heard: MediaStream[] = [];
+    const told: boolean[] = [];
+    interview.on('remote_stream', (stream) => heard.push(stream));
+    interview.on('interviewer_recorded', (recorded) => told.push(recorded));
+    await live();
+    mixer.missing.add('remote');
+    const stream = {} as MediaStream;
+    call().emit('remote_stream', stream);
+    mixer.emit('missing', mixer.missing);
+    expect(heard).toEqual([stream]);
+    expect(mixer.remotes).toEqual([stream]);
+    expect(told).toEqual([false]);
+    expect(recorders, 'the mix goes on with the other voice').toHaveLength(1);
+  });
+
+  it('does not wait for the mix with the call, only with the recording', async () => {
+    const { mixer, interview, ready, answer, recorders, flush } = setUp();
+    let known: (running: boolean) => void = () => undefined;
+    mixer.resume = () => new Promise((resolve) => (known = resolve));
+    await interview.start();
+    await ready();
+    await answer();
+    expect(interview.state.kind).toBe('live');
+    expect(recorders).toHaveLength(0);
+    known(false);
+    await flush();
+    expect(recorders).toHaveLength(1);
+  });
+
+  it('puts another microphone into the call, the mix and what is heard behind mute', async () => {
+    const { mixer, interview, live, call } = setUp();
+    await live();
+    const replaced: MediaStreamTrack[] = [];
+    (call() as unknown as Call).replaceMicrophone = async (track) => void replaced.push(track);
+    interview.setMuted(true);
+    const stops: string[] = [];
+    const clone = { enabled: false, stop: () => stops.push('clone') } as unknown as MediaStreamTrack;
+    const track = { enabled: true, clone: () => clone } as unknown as MediaStreamTrack;
+    await interview.useMicrophone(track);
+    expect(replaced).toEqual([track]);
+    expect(mixer.microphones.at(-1)).toBe(track);
+    expect(track.enabled, 'muted stays muted').toBe(false);
+    expect(mixer.behindMute).toBe(clone);
+    expect(clone.enabled).toBe(true);
+    interview.setMuted(false);
+    expect([mixer.behindMute, stops]).toEqual([null, ['clone']]);
+  });
+
+  it('calls a fault of its own a fault, after two tries', async () => {
+    const { interview, ready, calls } = setUp(undefined, () => {
+      throw new TypeError('RTCPeerConnection is not a constructor');
+    });
+    await interview.start();
+    await ready();
+    expect(interview.state.kind).toBe('calling');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(interview.state).toEqual({
+      kind: 'failed',
+      code: 'page_fault',
+      message: 'TypeError: RTCPeerConnection is not a constructor',
+    });
     expect(calls).toHaveLength(2);
   });
 });

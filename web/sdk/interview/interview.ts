@@ -89,6 +89,7 @@ export class Interview extends Emitter<InterviewEvents> {
   #camera: MediaStreamTrack | null;
   #behindMute: MediaStreamTrack | null = null;
   #interviewerRecorded = true;
+  #mixIsKnown = false;
 
   constructor(options: InterviewOptions) {
     super();
@@ -117,7 +118,10 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#wireConnection();
     this.#wireLine();
     this.#recording.on('status', (status) => this.emit('recording', status));
-    this.#mixer.on('running', (running) => this.emit('mix_running', running));
+    this.#mixer.on('running', (running) => {
+      this.emit('mix_running', running);
+      if (running) this.#onMixChanged();
+    });
     this.#mixer.on('missing', () => this.#onMixChanged());
   }
 
@@ -167,8 +171,11 @@ export class Interview extends Emitter<InterviewEvents> {
   async start(): Promise<void> {
     if (this.#state.kind !== 'idle') return;
     this.#dispatch({ type: 'start' });
-    // A browser that refuses sound may never answer this; the call goes without a mix.
-    void this.#mixer.resume();
+    // The call does not wait for the mix. The recording does, for the moment it takes to know whether there is one.
+    void this.#mixer.resume().then(() => {
+      this.#mixIsKnown = true;
+      this.#record();
+    });
     this.#mixer.setMicrophone(this.#microphone);
     await this.#connection.open();
   }
@@ -408,7 +415,7 @@ export class Interview extends Emitter<InterviewEvents> {
   }
 
   #record(): void {
-    if (this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
+    if (this.#mixIsKnown && this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
       this.#recording.start(this.join, this.#recorded, this.#camera);
       if (this.#recording.status.kind !== 'off') {
         this.#setInterviewerRecorded(this.#mixer.track !== null && !this.#mixer.missing.has('remote'));

@@ -10,9 +10,20 @@ export const LEFTOVER_TIMEOUT_MS = 120_000;
 
 export const lockName = (videoId: string) => `interview-recording:${videoId}`;
 
-/** Whether what is kept of a video is of no use any more: it was sent, or it never can be. */
+/**
+ * Whether what is kept of a video is of no use any more: it was sent, or it never can be. Where only the last answer
+ * is missing, it is sent once more; the provider says when it has it already.
+ */
 export function isDone(outcome: UploadOutcome): boolean {
-  return outcome.kind !== 'failed' || outcome.reason === 'refused' || outcome.reason === 'video_in_use';
+  switch (outcome.kind) {
+    case 'stored':
+    case 'empty':
+      return true;
+    case 'unconfirmed':
+      return false;
+    case 'failed':
+      return outcome.reason === 'refused' || outcome.reason === 'video_in_use';
+  }
 }
 
 interface Sending {
