@@ -56,6 +56,10 @@ scene('a microphone and a voice that fail in every way come back, or say what to
   await candidate.context.addInitScript(interruptible);
   await toTheCheck(candidate, 'jonas@demo.test', 'Jonas Weber');
 
+  // U-06: who has agreed and not begun is not welcomed back.
+  await page.reload();
+  await page.getByRole('heading', { name: 'Check your sound' }).waitFor();
+
   // U-07: the check asks for sound; to go on without is a second, named choice.
   await page.getByTestId('start-unheard').waitFor();
   assert.ok(await page.getByTestId('start-interview').isDisabled(), 'not before something was heard');
@@ -93,6 +97,8 @@ scene('a microphone and a voice that fail in every way come back, or say what to
   await page.getByTestId('room-microphone').waitFor();
   await shoot(candidate, '47-settings', ON_REQUEST);
   await page.getByTestId('room-captions').selectOption('largest');
+  await page.getByTestId('room-camera').selectOption({ index: 1 });
+  await page.getByLabel('Your camera picture').waitFor();
   await page.getByTestId('settings-done').click();
   await page.evaluate(() => {
     window.__noMicrophone = false;
@@ -156,6 +162,7 @@ scene('a microphone and a voice that fail in every way come back, or say what to
   await first.getByTestId('join').click();
 
   // U-08: what was chosen in this interview is kept.
+  await page.getByLabel('Your camera picture').waitFor();
   await comeBack(candidate);
   assert.equal(await page.locator('.captions.largest').count(), 1, 'the size of the captions');
   await shoot(candidate, '53-large-captions');

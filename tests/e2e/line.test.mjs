@@ -64,6 +64,14 @@ scene('a lost voice line is covered calmly and comes back', { timeout: 240_000 }
   const [call] = await callsOf({ since, name: 'Amara Okafor' });
   assert.equal(await sandbox.inject('hang_up_peer', call.call_id), 1);
   await candidate.page.locator('[data-testid="line-lost"][data-shown="lost"]').waitFor({ timeout: 40_000 });
+  // What lies under the cover can be neither seen nor used; the keyboard is on the cover, and the way out within reach.
+  const under = await candidate.page.evaluate(() => ({
+    inert: ['header', 'main', 'footer'].map((name) => document.querySelector(`[data-testid="room"] > ${name}`).inert),
+    onCover: document.querySelector('[data-testid="line-lost"]').contains(document.activeElement),
+  }));
+  assert.deepEqual(under, { inert: [true, true, true], onCover: true });
+  await candidate.page.keyboard.press('Tab');
+  assert.ok(await candidate.page.getByTestId('end-lost').evaluate((button) => button === document.activeElement));
   await shoot(candidate, '15-line-lost', { all: true });
   await candidate.page.locator('[data-testid="line-lost"][data-shown="back"]').waitFor({ timeout: 40_000 });
   await shoot(candidate, '16-line-back');

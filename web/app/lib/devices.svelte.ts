@@ -28,31 +28,34 @@ export class Devices {
   /** `false`: this browser does not let the page measure the microphone. It can be used all the same. */
   measures = $state(true);
   readonly #choices: Choices;
-  readonly #keeper: Microphone;
+  #keeper: Microphone | null = null;
   #meter: Mixer | null = null;
   readonly #onDeviceChange = () => void this.#list();
 
   constructor(choices: Choices) {
     this.#choices = choices;
+  }
+
+  /** The devices are let go of at the end, and may be wanted again: an interview is taken back from another window. */
+  #keep(): Microphone {
+    if (this.#keeper) return this.#keeper;
     navigator.mediaDevices?.addEventListener('devicechange', this.#onDeviceChange);
-    this.#keeper = new Microphone({ open: openMicrophone });
-    this.#keeper.on('status', (status) => {
+    const keeper = new Microphone({ open: openMicrophone });
+    keeper.on('status', (status) => {
       this.microphoneStatus = status;
       if (status.kind === 'lost') this.microphoneError = explainMediaError(status.error, 'microphone');
       if (status.kind === 'working') this.microphoneError = null;
     });
-    this.#keeper.on('track', (track) => {
+    keeper.on('track', (track) => {
       this.microphone = track;
       this.#meter?.setMicrophone(track);
     });
-    this.#keeper.on('replaced', (replacement) => {
+    keeper.on('replaced', (replacement) => {
       this.replacement = replacement;
       void this.#list();
     });
-  }
-
-  get supported(): boolean {
-    return canCall();
+    this.#keeper = keeper;
+    return keeper;
   }
 
   get speakerId(): string {
@@ -70,10 +73,11 @@ export class Devices {
     this.replacement = null;
     if (deviceId) this.#choices.set({ microphoneId: deviceId });
     const chosen = deviceId ?? this.#choices.all.microphoneId;
+    const keeper = this.#keep();
     try {
       // What was chosen before a reload may have been pulled out since.
-      if (deviceId || chosen === null) await this.#keeper.choose(chosen);
-      else await this.#keeper.choose(chosen).catch(() => this.#keeper.choose(null));
+      if (deviceId || chosen === null) await keeper.choose(chosen);
+      else await keeper.choose(chosen).catch(() => keeper.choose(null));
     } catch (error) {
       this.microphoneError = explainMediaError(error, 'microphone');
     }
@@ -110,7 +114,7 @@ export class Devices {
 
   /** The page is looked at again, or the network of devices may have changed without a word. */
   onVisible(): void {
-    this.#keeper.onVisible();
+    this.#keeper?.onVisible();
     void this.#meter?.resume();
   }
 
@@ -154,7 +158,8 @@ export class Devices {
 
   async release(): Promise<void> {
     navigator.mediaDevices?.removeEventListener('devicechange', this.#onDeviceChange);
-    this.#keeper.close();
+    this.#keeper?.close();
+    this.#keeper = null;
     this.microphone = null;
     this.#stopCamera();
     await this.stopMeter();

@@ -2,6 +2,7 @@ import {
   IndexedDbEntryStore,
   IndexedDbRecordingVault,
   Interview,
+  NetworkError,
   describe,
   type CaptionsState,
   type ConnectionState,
@@ -10,6 +11,7 @@ import {
   type JoinInfo,
   type Levels,
   type RecordingStatus,
+  type RecordingWish,
 } from '../../sdk';
 import { account } from './account.svelte';
 import { Hearing, type Note } from './hearing';
@@ -89,7 +91,7 @@ export class Room {
   ): Promise<void> {
     const sdk = new Interview({
       sessionId: join.session_id,
-      join: (signal, recording) => account.api.ticket(join.session_id, signal, recording),
+      join: (signal, recording) => ticket(join.session_id, signal, recording),
       microphone,
       camera,
       consents,
@@ -179,5 +181,14 @@ export class Room {
     if (this.#deadline !== null) {
       this.secondsLeft = Math.max(0, (this.#deadline - performance.now()) / 1000);
     }
+  }
+}
+
+/** Who was signed out in the middle of an interview is waited for: they can sign in again over it. */
+async function ticket(sessionId: string, signal: AbortSignal, recording: RecordingWish): Promise<JoinInfo> {
+  try {
+    return await account.api.ticket(sessionId, signal, recording);
+  } catch (error) {
+    throw account.lapsed ? new NetworkError('unreachable', error) : error;
   }
 }

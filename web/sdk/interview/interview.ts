@@ -5,7 +5,7 @@ import { InterviewConnection, type ConnectionOptions, type ConnectionState } fro
 import type { EntryStore } from '../connection/entry_store';
 import type { Refused } from '../connection/relay';
 import { Emitter } from '../emitter';
-import { Mixer, type Levels } from '../recorder/mixer';
+import type { Levels, Mixer } from '../recorder/mixer';
 import type { Recorder, RecorderOptions } from '../recorder/recorder';
 import { withDeadline } from '../time';
 import type { RecordingVault } from '../recorder/recording_vault';
@@ -13,6 +13,7 @@ import type { ConsentKind, JoinInfo, RecordingWish, RelayedEntry, ServerEvents, 
 import { CallLine, LinkLost, OfferRefused } from './call_line';
 import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './machine';
 import { Recording, type RecordingStatus } from './recording';
+import { Sound } from './sound';
 
 export type InterviewEvents = {
   state: InterviewState;
@@ -74,11 +75,10 @@ export class Interview extends Emitter<InterviewEvents> {
   readonly #line: CallLine;
   readonly #captions = new Captions();
   readonly #recording: Recording;
-  readonly #mixer: Mixer;
+  readonly #sound: Sound;
   readonly #relayed = new Set<string>();
   readonly #degraded = new Set<string>();
   #state: InterviewState = { kind: 'idle' };
-  #microphone: MediaStreamTrack;
   #answer: { resolve: (sdp: string) => void; reject: (error: Error) => void } | null = null;
   #endTimer: ReturnType<typeof setTimeout> | undefined;
   #endRequested = false;
@@ -87,14 +87,12 @@ export class Interview extends Emitter<InterviewEvents> {
   #captionsQueued = false;
   #quietWaiters: (() => void)[] = [];
   #camera: MediaStreamTrack | null;
-  #behindMute: MediaStreamTrack | null = null;
   #interviewerRecorded = true;
-  #mixIsKnown = false;
+
 
   constructor(options: InterviewOptions) {
     super();
     this.#options = options;
-    this.#microphone = options.microphone;
     this.#camera = options.camera ?? null;
     this.#connection = new InterviewConnection({
       sessionId: options.sessionId,
@@ -114,15 +112,12 @@ export class Interview extends Emitter<InterviewEvents> {
       vault: options.vault ?? null,
       ...(options.createRecorder ? { createRecorder: options.createRecorder } : {}),
     });
-    this.#mixer = options.createMixer?.() ?? new Mixer();
+    this.#sound = new Sound(options.microphone, options.createMixer);
     this.#wireConnection();
     this.#wireLine();
     this.#recording.on('status', (status) => this.emit('recording', status));
-    this.#mixer.on('running', (running) => {
-      this.emit('mix_running', running);
-      if (running) this.#onMixChanged();
-    });
-    this.#mixer.on('missing', () => this.#onMixChanged());
+    this.#sound.on('running', (running) => this.emit('mix_running', running));
+    this.#sound.on('changed', () => this.#onSoundChanged());
   }
 
   get state(): InterviewState {
@@ -142,25 +137,25 @@ export class Interview extends Emitter<InterviewEvents> {
   }
 
   get muted(): boolean {
-    return !this.#microphone.enabled;
+    return this.#sound.muted;
   }
 
   levels(): Levels {
-    return this.#mixer.levels();
+    return this.#sound.levels();
   }
 
   /** Whether `levels().microphone` says anything: a browser may refuse to measure, which harms nothing else. */
   get measures(): boolean {
-    return this.#mixer.measures;
+    return this.#sound.measures;
   }
 
   get mixRunning(): boolean {
-    return this.#mixer.running;
+    return this.#sound.running;
   }
 
   /** Sets going again what the system has interrupted. `true` when time passes in the mix. */
   resumeMix(): Promise<boolean> {
-    return this.#mixer.resume();
+    return this.#sound.resume();
   }
 
   /** Diagnostics of the current call; `null` while there is none. */
@@ -172,34 +167,26 @@ export class Interview extends Emitter<InterviewEvents> {
     if (this.#state.kind !== 'idle') return;
     this.#dispatch({ type: 'start' });
     // The call does not wait for the mix. The recording does, for the moment it takes to know whether there is one.
-    void this.#mixer.resume().then(() => {
-      this.#mixIsKnown = true;
-      this.#record();
-    });
-    this.#mixer.setMicrophone(this.#microphone);
+    void this.#sound.begin().then(() => this.#record());
     await this.#connection.open();
   }
 
   setMuted(muted: boolean): void {
-    this.#microphone.enabled = !muted;
-    this.#listenBehindMute();
+    this.#sound.setMuted(muted);
   }
 
   /** Uses another microphone from now on. */
   async useMicrophone(track: MediaStreamTrack): Promise<void> {
-    track.enabled = this.#microphone.enabled;
-    this.#microphone = track;
-    this.#mixer.setMicrophone(track);
-    this.#listenBehindMute();
+    this.#sound.useMicrophone(track);
     await this.#line.replaceMicrophone(track);
-    this.#onMixChanged();
+    this.#onSoundChanged();
   }
 
   /** Records this camera from now on, or none. */
   useCamera(track: MediaStreamTrack | null): void {
     if (track === this.#camera) return;
     this.#camera = track;
-    this.#onMixChanged();
+    this.#onSoundChanged();
   }
 
   /** Passes a renewed access token on; an interview may last longer than a token. */
@@ -212,23 +199,9 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#connection.send({ type: 'integrity_event', kind, at: new Date().toISOString() });
   }
 
-  /** Who speaks while muted wants to know it. What is heard here is measured, and neither sent nor recorded. */
-  #listenBehindMute(): void {
-    this.#behindMute?.stop();
-    this.#behindMute = this.muted && !this.#endRequested ? cloneOf(this.#microphone) : null;
-    this.#mixer.setBehindMute(this.#behindMute);
-  }
-
-  /** Without a mix the candidate alone is recorded: a recording of one voice is better than none. */
-  get #recorded(): MediaStreamTrack {
-    return this.#mixer.track ?? this.#microphone;
-  }
-
-  #onMixChanged(): void {
-    const track = this.#mixer.track;
-    const whole = track !== null && !this.#mixer.missing.has('remote');
-    if (whole !== this.#interviewerRecorded && this.#recording.status.kind !== 'off') this.#setInterviewerRecorded(whole);
-    void this.#recording.replaceMedia(this.#recorded, this.#camera);
+  #onSoundChanged(): void {
+    if (this.#recording.status.kind !== 'off') this.#setInterviewerRecorded(this.#sound.whole);
+    void this.#recording.replaceMedia(this.#sound.recorded, this.#camera);
   }
 
   #setInterviewerRecorded(recorded: boolean): void {
@@ -243,7 +216,7 @@ export class Interview extends Emitter<InterviewEvents> {
     if (isFinal(this.#state) || this.#state.kind === 'idle') return;
     this.#dispatch({ type: 'end_requested' });
     this.#endRequested = true;
-    this.#microphone.enabled = false;
+    this.#sound.silence();
     this.#connection.send({ type: 'end_session', reason });
     void this.#recording.finish(UPLOAD_TIMEOUT_MS);
     clearTimeout(this.#endTimer);
@@ -268,13 +241,12 @@ export class Interview extends Emitter<InterviewEvents> {
 
   async #shutDown(): Promise<void> {
     clearTimeout(this.#endTimer);
-    this.#behindMute?.stop();
     this.#line.close();
     this.#rejectAnswer(new LinkLost('the interview is over'));
     // The socket stays until the recording is reported, as long as the runtime keeps it open.
     await this.#recording.finish(UPLOAD_TIMEOUT_MS);
     this.#connection.close();
-    await this.#mixer.close();
+    await this.#sound.close();
   }
 
   #wireConnection(): void {
@@ -335,7 +307,7 @@ export class Interview extends Emitter<InterviewEvents> {
     line.on('remote_stream', (stream) => {
       // To be heard comes first.
       this.emit('remote_stream', stream);
-      this.#mixer.setRemote(stream);
+      this.#sound.setRemote(stream);
     });
   }
 
@@ -415,11 +387,9 @@ export class Interview extends Emitter<InterviewEvents> {
   }
 
   #record(): void {
-    if (this.#mixIsKnown && this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
-      this.#recording.start(this.join, this.#recorded, this.#camera);
-      if (this.#recording.status.kind !== 'off') {
-        this.#setInterviewerRecorded(this.#mixer.track !== null && !this.#mixer.missing.has('remote'));
-      }
+    if (this.#sound.known && this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
+      this.#recording.start(this.join, this.#sound.recorded, this.#camera);
+      if (this.#recording.status.kind !== 'off') this.#setInterviewerRecorded(this.#sound.whole);
     }
   }
 
@@ -510,15 +480,5 @@ export class Interview extends Emitter<InterviewEvents> {
       this.#captionsQueued = false;
       this.emit('captions', this.#captions.state);
     });
-  }
-}
-
-function cloneOf(track: MediaStreamTrack): MediaStreamTrack | null {
-  try {
-    const clone = track.clone();
-    clone.enabled = true;
-    return clone;
-  } catch {
-    return null;
   }
 }
