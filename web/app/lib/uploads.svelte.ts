@@ -1,4 +1,6 @@
 import { IndexedDbRecordingVault, Leftovers, type LeftoverStatus } from '../../sdk';
+import { account } from './account.svelte';
+import { isOver } from './format';
 import type { Room } from './room.svelte';
 
 export interface Sending {
@@ -22,6 +24,7 @@ class Uploads {
     if (this.#leftovers) return;
     this.#leftovers = new Leftovers({
       vault: new IndexedDbRecordingVault(),
+      isOver: async (sessionId) => isOver((await account.api.session(sessionId)).phase),
       paused: () => this.talking,
     });
     this.#leftovers.on('status', (status) => (this.#left = status));

@@ -16,9 +16,11 @@ function setUp(answer: (videoId: string) => Response | Promise<Response> = () =>
     request: async (name: string, _: unknown, work: (lock: unknown) => Promise<unknown>) => work(held.has(name) ? null : {}),
   } as unknown as Locks;
   let paused = false;
+  const over = { is: true };
   const leftovers = new Leftovers({
     vault,
     locks,
+    isOver: async () => over.is,
     paused: () => paused,
     createUploader: (options) =>
       new PartUploader({
@@ -33,7 +35,7 @@ function setUp(answer: (videoId: string) => Response | Promise<Response> = () =>
   });
   const keep = (session: string, video: string, text: string) =>
     vault.put(session, video, new Blob([text]), { uploadUrl: 'https://upload.test/u', token: `token-${video}` });
-  return { vault, sent, held, leftovers, keep, pause: (now: boolean) => (paused = now) };
+  return { vault, sent, held, over, leftovers, keep, pause: (now: boolean) => (paused = now) };
 }
 
 describe('what earlier pages left on the device', () => {
@@ -76,6 +78,17 @@ describe('what earlier pages left on the device', () => {
     expect(leftovers.status.lost).toBe(1);
   });
 
+  it('is left to the room while the interview goes on: another token may open it', async () => {
+    const { vault, leftovers, keep, over, sent } = setUp(() => new Response('{"title":"token"}', { status: 401 }));
+    over.is = false;
+    await keep('s1', 'v1', 'not yet');
+    await leftovers.send();
+    await leftovers.send();
+    expect(sent, 'this page has no other token').toHaveLength(1);
+    expect(await vault.all()).toHaveLength(1);
+    expect(leftovers.status.lost).toBe(0);
+  });
+
   it('stays when the network is away', async () => {
     const { vault, leftovers, keep, sent } = setUp(() => Promise.reject(new TypeError('Failed to fetch')));
     await keep('s1', 'v1', 'x');
@@ -110,7 +123,11 @@ describe('what earlier pages left on the device', () => {
 
   it('is nothing where a browser forbids storage', async () => {
     const forbidden = { all: () => Promise.reject(new DOMException('no', 'SecurityError')) };
-    const leftovers = new Leftovers({ vault: forbidden as unknown as IndexedDbRecordingVault, locks: null });
+    const leftovers = new Leftovers({
+      vault: forbidden as unknown as IndexedDbRecordingVault,
+      isOver: async () => true,
+      locks: null,
+    });
     await leftovers.send();
     expect(leftovers.status.sending).toBe(false);
   });

@@ -1,4 +1,5 @@
 import { Emitter } from '../emitter';
+import type { Uuid } from '../types';
 import type { RecordingVault, UploadTarget } from './recording_vault';
 import { PartUploader, type UploadOutcome, type UploaderOptions } from './uploader';
 
@@ -34,7 +35,10 @@ interface Sending {
   onProgress?: (bytes: { sentBytes: number; recordedBytes: number }) => void;
 }
 
-/** Sends what an earlier page has recorded and not sent; `null` when nothing is left. Hold the video's lock. */
+/**
+ * Sends what an earlier page has recorded and not sent; `null` when nothing is left. Hold the video's lock. What was
+ * refused is still there: another token may open the video.
+ */
 export async function sendLeftover({ vault, videoId, target, ...options }: Sending): Promise<UploadOutcome | null> {
   const leftover = await vault.leftover(videoId);
   if (!leftover) return null;
@@ -51,7 +55,7 @@ export async function sendLeftover({ vault, videoId, target, ...options }: Sendi
   if (options.onProgress) uploader.on('progress', options.onProgress);
   for (const slice of leftover.slices) uploader.push(slice);
   const outcome = await uploader.finish(LEFTOVER_TIMEOUT_MS);
-  if (isDone(outcome)) await vault.forget(videoId);
+  if (outcome.kind !== 'failed' && isDone(outcome)) await vault.forget(videoId);
   return outcome;
 }
 
@@ -65,6 +69,11 @@ export interface LeftoverStatus {
 
 export interface LeftoversOptions {
   vault: RecordingVault;
+  /**
+   * Whether this interview is over, so that there will be no other token. Until then what was refused is left to the
+   * room, which has a newer one. May reject.
+   */
+  isOver: (sessionId: Uuid) => Promise<boolean>;
   /** Keeps two pages from sending the same. */
   locks?: Locks | null;
   createUploader?: CreateUploader;
@@ -83,7 +92,7 @@ export class Leftovers extends Emitter<{ status: LeftoverStatus }> {
   #running: Promise<void> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #stopped = true;
-  /** What this page's own code cannot send; another version of it may. */
+  /** What this page cannot send: another version of it may, or the room with a newer token. */
   readonly #givenUp = new Set<string>();
 
   constructor(options: LeftoversOptions) {
@@ -125,13 +134,13 @@ export class Leftovers extends Emitter<{ status: LeftoverStatus }> {
   readonly #onOnline = () => void this.send();
 
   async #round(): Promise<void> {
-    for (const { videoId, target } of await this.#options.vault.all()) {
+    for (const { videoId, sessionId, target } of await this.#options.vault.all()) {
       if (this.#options.paused?.()) return;
-      if (target && !this.#givenUp.has(videoId)) await this.#free(videoId, () => this.#sendOne(videoId, target));
+      if (target && !this.#givenUp.has(videoId)) await this.#free(videoId, () => this.#sendOne(videoId, sessionId, target));
     }
   }
 
-  async #sendOne(videoId: string, target: UploadTarget): Promise<void> {
+  async #sendOne(videoId: string, sessionId: Uuid, target: UploadTarget): Promise<void> {
     const outcome = await sendLeftover({
       vault: this.#options.vault,
       videoId,
@@ -139,9 +148,14 @@ export class Leftovers extends Emitter<{ status: LeftoverStatus }> {
       createUploader: this.#options.createUploader,
       onProgress: ({ sentBytes, recordedBytes }) => this.#set({ sending: true, sentBytes, totalBytes: recordedBytes }),
     });
-    if (outcome?.kind !== 'failed') return;
-    if (outcome.reason === 'page_fault') this.#givenUp.add(videoId);
-    if (isDone(outcome)) this.#set({ lost: this.#status.lost + 1 });
+    if (outcome?.kind !== 'failed' || outcome.reason === 'deadline') return;
+    const over = isDone(outcome) && (await this.#options.isOver(sessionId).catch(() => false));
+    if (!over) {
+      this.#givenUp.add(videoId);
+      return;
+    }
+    await this.#options.vault.forget(videoId);
+    this.#set({ lost: this.#status.lost + 1 });
   }
 
   /** Runs `work` unless another page holds the video; that page sends it itself. */
