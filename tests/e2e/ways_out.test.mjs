@@ -121,6 +121,23 @@ scene('nobody but the candidate is asked to agree, and a browser that cannot is 
   await shoot(deaf, '64-no-call', ON_REQUEST);
   await deaf.context.close();
 
+  // An invitation that nobody took in time says so, and what to do.
+  const late = await person(browser, 'late');
+  await late.context.route('**/api/sessions/*/ticket', (route) =>
+    route.fulfill({ status: 410, contentType: 'application/problem+json', body: '{"code":"session_over"}' }),
+  );
+  await late.context.route(`**/api/sessions/${sessionId}`, async (route) => {
+    const answer = await route.fetch();
+    const over = { phase: 'completed', end_reason: 'candidate_absent' };
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), ...over } });
+  });
+  await signIn(late, 'mei@demo.test');
+  await late.page.getByRole('heading', { name: 'Your interviews' }).waitFor();
+  await late.page.goto(roomUrl(sessionId));
+  await late.page.getByRole('heading', { name: 'This invitation has expired' }).waitFor();
+  await shoot(late, '68-expired', ON_REQUEST);
+  await late.context.close();
+
   const old = await person(browser, 'old');
   await old.context.addInitScript(() => delete Array.prototype.findLast);
   await old.page.goto(`${BASE_URL}/`);
