@@ -11,7 +11,8 @@ export interface SandboxInfo {
 
 export type AccountState =
   | { kind: 'loading' }
-  | { kind: 'unavailable'; message: string }
+  /** `retrying`: it may pass, and is waited for. Otherwise the page itself, or what it was told, is at fault. */
+  | { kind: 'unavailable'; message: string; retrying: boolean }
   | { kind: 'signed_out' }
   | { kind: 'signed_in'; me: Me };
 
@@ -47,8 +48,9 @@ class Account {
       } catch (error) {
         if (trying.signal.aborted) return;
         if (isRefusal(error)) return;
-        this.state = { kind: 'unavailable', message: explain(error) };
-        if (!isRetryable(error)) return;
+        const retrying = isRetryable(error);
+        this.state = { kind: 'unavailable', message: explain(error), retrying };
+        if (!retrying) return;
       }
       await sleep(backoff.next(), trying.signal).catch(() => undefined);
     }

@@ -143,8 +143,17 @@ export class Devices {
     await meter?.close();
   }
 
-  /** Plays three soft tones through the chosen speaker. */
-  async testSpeaker(): Promise<void> {
+  /** Plays three soft tones through the chosen speaker. `false`: this browser plays none. */
+  async testSpeaker(): Promise<boolean> {
+    try {
+      await this.#playTones();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #playTones(): Promise<void> {
     const context = new AudioContext();
     const output = context.createMediaStreamDestination();
     const audio = new Audio();
