@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import puppeteer from 'puppeteer-core';
+import { atTheFloor } from './broken_browser.mjs';
 import { BASE_URL } from './browser.mjs';
 import { eventually } from './wait.mjs';
 
@@ -59,6 +60,7 @@ function remember() {
 export async function visitor(browser) {
   const page = await browser.newPage();
   await page.evaluateOnNewDocument(remember);
+  await page.evaluateOnNewDocument(atTheFloor);
   page.setDefaultTimeout(30_000);
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(error.message));

@@ -89,7 +89,6 @@ export class Interview extends Emitter<InterviewEvents> {
   #camera: MediaStreamTrack | null;
   #interviewerRecorded = true;
 
-
   constructor(options: InterviewOptions) {
     super();
     this.#options = options;
