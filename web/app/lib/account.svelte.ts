@@ -133,7 +133,8 @@ class Account {
     try {
       await this.#identify();
     } catch (error) {
-      if (isRefusal(error)) throw error;
+      // Over a page that is open, and may be in a call, everything is for the form: starting anew would close it.
+      if (isRefusal(error) || this.lapsed) throw error;
       await this.start();
     }
   }
@@ -143,11 +144,11 @@ class Account {
       this.state = { kind: 'signed_in', me: await this.api.me() };
       this.lapsed = false;
     } catch (error) {
-      if (error instanceof ApiError && error.code === 'signed_out') {
+      if (error instanceof ApiError && error.code === 'signed_out' && !this.lapsed) {
         this.state = { kind: 'signed_out' };
         return;
       }
-      if (isRefusal(error)) await this.signOut();
+      if (isRefusal(error) && !this.lapsed) await this.signOut();
       throw error;
     }
   }

@@ -60,6 +60,13 @@ describe('the account', () => {
     await account.api.positions().catch(() => undefined);
     expect(account.state.kind).toBe('signed_in');
     expect(account.lapsed).toBe(true);
+    // What goes wrong over an open page is for the form; the page, which may be in a call, stays.
+    for (const status of [503, 403]) {
+      answers['/api/me'] = () => new Response('{}', { status });
+      await expect(account.signIn('mei@demo.test', 'secret')).rejects.toMatchObject({ status });
+      expect([account.state.kind, account.lapsed]).toEqual(['signed_in', true]);
+    }
+    answers['/api/me'] = () => Response.json({ email: 'mei@demo.test', role: 'candidate' });
     await account.signIn('mei@demo.test', 'secret');
     expect(account.lapsed).toBe(false);
     expect(account.state.kind).toBe('signed_in');
