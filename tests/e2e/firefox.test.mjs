@@ -60,8 +60,8 @@ test('an interview in Firefox survives a lost microphone and a reload', { timeou
   await candidate.click('stay');
   await candidate.see('room', '[data-state="live"]');
 
-  // A reload. The recording goes on. (What a page had recorded before is another test's: Firefox hands the first of it
-  // out after ten seconds.)
+  // A reload. The recording goes on. (What a page had recorded before is another test's: of a microphone that has been
+  // silent from the beginning Firefox hands nothing out for ten seconds.)
   await page.reload();
   await enter();
   await candidate.see('recording-indicator', '.on', 60_000);
