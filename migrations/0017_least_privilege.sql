@@ -95,6 +95,10 @@ begin
                   using (%1$s) with check (%1$s and consumed_at is not null)', sessions);
 end $$;
 
+-- A project of Supabase grants what is made in `public` to everyone who signs in. This table says which
+-- migrations have run.
+revoke all on public._sqlx_migrations from public, anon, authenticated;
+
 -- ---- logins ----
 -- A tenant has two: its gateways' and its sessions'. What was made before this is shared by both.
 alter table app.tenant_logins

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const MATRIX: &str = include_str!("role_matrix/matrix.toml");
@@ -110,8 +110,10 @@ impl Scratch {
         let cluster = PrivateCluster::start(ClusterOptions::new(data.path().join("pg"))).await.expect("PostgreSQL starts");
         let admin_url = cluster.create_database("matrix").await.expect("a database");
         let mut connection = PgConnection::connect(&admin_url).await.expect("a connection");
+        // In `public` everything is granted to everyone, as in a project of Supabase.
         let owner = format!(
-            "create role {OWNER} login createrole password '{PASSWORD}'; alter database matrix owner to {OWNER};"
+            "create role {OWNER} login createrole password '{PASSWORD}'; alter database matrix owner to {OWNER};
+             alter default privileges for role {OWNER} in schema public grant all on tables to anon, authenticated"
         );
         run(&mut connection, &owner).await;
         migrate(&cluster.url_for(OWNER, PASSWORD, "matrix").into()).await.expect("the migrations apply");
@@ -222,13 +224,14 @@ impl Scratch {
     /// What each role is granted, from the catalog.
     async fn grants(&mut self) -> BTreeMap<String, Cells> {
         let rows = sqlx::query(
-            "select r.rolname::text, c.relname::text, lower(v) as verb,
+            "select r.rolname::text, case when c.relnamespace <> 'app'::regnamespace then c.relnamespace::regnamespace || '.' else '' end
+                      || c.relname, lower(v) as verb,
                     case when has_table_privilege(r.oid, c.oid, v) then '' else
                       ' (' || (select string_agg(a.attname, ' ' order by a.attnum) from pg_attribute a
                                where a.attrelid = c.oid and a.attnum > 0 and has_column_privilege(r.oid, c.oid, a.attnum, v)) || ')' end
              from pg_roles r, pg_class c, unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) v
-             where c.relnamespace = 'app'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
-               and not r.rolsuper and r.rolname <> $1 and r.rolname !~ '^pg_'
+             where c.relnamespace::regnamespace::text in ('app', 'public', 'interview_operator') and c.relkind in ('r', 'p', 'v', 'm')
+               and not r.rolsuper and not r.rolbypassrls and r.rolname <> $1 and r.rolname !~ '^pg_'
                and (has_table_privilege(r.oid, c.oid, v)
                     or (v in ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') and has_any_column_privilege(r.oid, c.oid, v)))
              order by 1, 2, array_position(array['select', 'insert', 'update', 'delete'], lower(v))",
@@ -389,4 +392,37 @@ async fn a_candidate_is_told_of_the_positions_that_they_are_interviewed_for() {
     assert_eq!(status, 201, "{made}");
     assert_eq!(listed(&candidate).await, [(ENGINEER.to_owned(), 3)]);
     system.stop().await;
+}
+
+/// sqlx locks with this key: the CRC-32 of the database's name, times a constant.
+fn advisory_key(database: &str) -> i64 {
+    let crc = !database.bytes().fold(!0u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 })
+    });
+    0x3d32_ad9e * i64::from(crc)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_login_holds_up_the_migrations_and_several_runs_at_once_do_no_harm() {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let cluster = PrivateCluster::start(ClusterOptions::new(data.path().join("pg"))).await.expect("PostgreSQL starts");
+    let admin_url = cluster.create_database("locked").await.expect("a database");
+    let mut owner = PgConnection::connect(&admin_url).await.expect("the owner");
+    run(&mut owner, "create role somebody").await;
+    cluster.set_login("somebody", PASSWORD).await.expect("a login");
+    let mut somebody = PgConnection::connect(&cluster.url_for("somebody", PASSWORD, "locked")).await.expect("somebody");
+    let hold = format!("select pg_advisory_lock({})", advisory_key("locked"));
+    run(&mut somebody, &hold).await;
+    // It is the lock that sqlx would wait for.
+    let waits = tokio::time::timeout(Duration::from_secs(2), sqlx::migrate!("./migrations").run(&mut owner)).await;
+    assert!(waits.is_err(), "sqlx locks with another key");
+
+    let url = admin_url.into();
+    let begun = Instant::now();
+    let runs = tokio::join!(migrate(&url), migrate(&url), migrate(&url));
+    runs.0.and(runs.1).and(runs.2).expect("the migrations apply");
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    let lock = "lock table interview_operator.migration_lock in access share mode";
+    assert!(sqlx::raw_sql(lock).execute(&mut somebody).await.is_err(), "somebody may lock it");
+    cluster.stop().await;
 }
