@@ -287,6 +287,7 @@ fn claimed() -> Claimed {
         end: None,
         segment: 0,
         call: None,
+        ending_calls: vec![],
         greeted: false,
         acked_client_seq: 0,
         candidate: CandidateId(Uuid::from_u128(2)),

@@ -78,6 +78,8 @@ pub struct Heard {
     pub until: Option<Instant>,
     /// It is half-open, and nobody has noticed.
     pub silent: bool,
+    /// The runtime let it go while it was good.
+    pub given_up: bool,
 }
 
 /// Something that somebody else did in a call, and that our line brought.

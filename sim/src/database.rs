@@ -52,6 +52,7 @@ pub struct Tables {
     pub end: Option<EndReason>,
     pub segment: i32,
     pub call: Option<CallId>,
+    pub ending_calls: Vec<CallId>,
     /// Every call that was ever stored.
     pub calls: Vec<CallId>,
     pub greeted: bool,
@@ -140,6 +141,7 @@ impl Database {
             end: None,
             segment: 0,
             call: None,
+            ending_calls: vec![],
             calls: Vec::new(),
             greeted: false,
             acked_client_seq: 0,
@@ -160,6 +162,7 @@ impl Database {
             end: None,
             segment: 0,
             call: None,
+            ending_calls: vec![],
             greeted: false,
             acked_client_seq: 0,
             candidate: CandidateId(Uuid::from_u128(0xca)),
@@ -602,6 +605,7 @@ impl Inner {
             end: tables.end,
             segment: tables.segment,
             call: tables.call.clone(),
+            ending_calls: tables.ending_calls.clone(),
             greeted: tables.greeted,
             acked_client_seq: tables.acked_client_seq,
             given_consents: tables.consents.clone(),
@@ -626,7 +630,8 @@ impl Tables {
                     self.started_at.get_or_insert(**at);
                 }
             }
-            Record::Call { call, segment } => {
+            Record::Call { call, ending, segment } => {
+                self.ending_calls.clone_from(ending);
                 self.calls.extend(call.clone());
                 self.call.clone_from(call);
                 self.segment = self.segment.max(*segment);

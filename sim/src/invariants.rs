@@ -39,6 +39,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("words_are_as_they_were_said", words_are_as_they_were_said),
     ("what_is_said_to_be_heard_was_said", what_is_said_to_be_heard_was_said),
     ("final_words_that_are_empty_take_nothing", final_words_that_are_empty_take_nothing),
+    ("a_replaced_call_is_heard_out", a_replaced_call_is_heard_out),
     ("notes_are_no_words_of_the_record", notes_are_no_words_of_the_record),
     ("a_browser_is_believed_only_of_our_gaps", a_browser_is_believed_only_of_our_gaps),
     ("what_was_not_written_down_on_purpose_is_not_told_instead", what_was_not_written_down_on_purpose_is_not_told_instead),
@@ -129,7 +130,9 @@ const HANGING_UP: Duration = Duration::from_millis(100);
 fn was_told_as_the_call_ended(evidence: &Evidence, said: &Said) -> bool {
     let ended = evidence.book.calls.get(&said.call).and_then(|call| call.hung_up.or(call.ended));
     let told = evidence.book.told.get(&said.item);
-    ended.zip(told).is_some_and(|(ended, told)| told.first + HANGING_UP >= ended && said.settled_by.is_empty())
+    ended.zip(told).is_some_and(|(ended, told)| {
+        told.first + HANGING_UP >= ended && said.settled_by.iter().all(|(_, at)| *at + HANGING_UP >= ended)
+    })
 }
 
 /// Our line has heard more of it than a page tells: then it cannot be held against that.
@@ -300,10 +303,56 @@ fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), St
         .filter(|said| !said.settled_by.iter().any(|(_, at)| is_replaced_at(evidence, &said.call, *at)))
         .filter(|said| !said.begun_by.is_empty())
         .filter(|said| said.settled_by.iter().all(|(settled, _)| said.begun_by.iter().any(|(begun, _)| begun == settled)))
+        .filter(|said| !has_crashed_over(evidence, said))
         .filter_map(|said| Some((said, said.only_begun.as_ref()?)))
         .filter(|(said, words)| rows(evidence, &said.item).iter().any(|row| row.text.as_str() != words.as_str()))
         .map(|(said, _)| said.item.clone())
         .collect();
+    verdict(&wrong)
+}
+
+/// What waited for the actor that panicked was lost with it.
+fn has_crashed_over(evidence: &Evidence, said: &Said) -> bool {
+    let (first, last) = (said.begun_by.iter().map(|(_, at)| *at).min(), said.settled_by.iter().map(|(_, at)| *at).max());
+    evidence.book.crashes.iter().any(|at| Some(*at) >= first && Some(*at) <= last)
+}
+
+/// The line into a call that is replaced is heard on for words that are on their way.
+const HEARD_ON: Duration = Duration::from_millis(4_900);
+
+fn a_replaced_call_is_heard_out(evidence: &Evidence) -> Result<(), String> {
+    let calls = &evidence.book.calls;
+    let mut wrong = Vec::new();
+    for (name, call) in calls {
+        let Some(answered) = calls
+            .values()
+            .filter(|later| later.opened > call.opened)
+            .filter_map(|later| later.answered)
+            .min()
+            .filter(|at| call.ended.is_none_or(|ended| ended > *at))
+        else {
+            continue;
+        };
+        let (Some(hung_up), Some(line)) = (call.hung_up, call.heard.last()) else { continue };
+        let window = answered - Duration::from_millis(400)..answered + HEARD_ON;
+        let in_time =
+            line.given_up && line.until.is_some_and(|until| window.contains(&until)) && (answered..window.end).contains(&hung_up);
+        let disturbed = evidence.book.crashes.iter().any(|at| window.contains(at))
+            || evidence.processes > line.process
+            || calls.values().any(|other| other.opened > call.opened && other.hung_up.is_some_and(|at| window.contains(&at)))
+            || calls.values().filter(|other| other.answered.is_some_and(|at| window.contains(&at))).count() > 1;
+        if !in_time || disturbed {
+            continue;
+        }
+        let open = |said: &&Said| {
+            said.call == *name
+                && said.placed_on == Some(line.line)
+                && said.placed_at.is_some_and(|at| at + Duration::from_millis(400) < answered)
+                && said.settled_by.is_empty()
+                && !said.unwritten
+        };
+        wrong.extend(evidence.book.said.values().find(open).map(|said| format!("{name} with {} open", said.item)));
+    }
     verdict(&wrong)
 }
 
@@ -434,13 +483,20 @@ fn who_was_interrupted_is_told(evidence: &Evidence) -> Result<(), String> {
     verdict(&wrong)
 }
 
+/// The process whose line took its place from the provider was replaced before it could store that.
+fn was_heard_by_two(said: &Said) -> bool {
+    said.settled_by.iter().any(|(by, _)| *by > said.placed_by)
+}
+
 /// Of those whose place the same line told us.
 fn the_transcript_follows_the_conversation(evidence: &Evidence) -> Result<(), String> {
     let mut last: BTreeMap<u64, &Said> = BTreeMap::new();
     let mut wrong = Vec::new();
     for entry in evidence.tables.in_order() {
         let Some(said) = evidence.book.said.get(entry.key.as_str()) else { continue };
-        let Some(line) = said.placed_on.filter(|_| !is_of_a_replaced_call(evidence, said)) else { continue };
+        let Some(line) = said.placed_on.filter(|_| !is_of_a_replaced_call(evidence, said) && !was_heard_by_two(said)) else {
+            continue;
+        };
         if let Some(before) = last.insert(line, said)
             && before.order > said.order
         {

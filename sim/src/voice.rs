@@ -542,7 +542,15 @@ impl Reader {
         let now = Instant::now();
         if wire.configures && self.ready_at.is_none() {
             self.ready_at = Some(now);
-            let heard = Heard { line: self.line, process: self.process, from: now, last: now, until: None, silent: false };
+            let heard = Heard {
+                line: self.line,
+                process: self.process,
+                from: now,
+                last: now,
+                until: None,
+                silent: false,
+                given_up: false,
+            };
             book.calls.entry(self.call.clone()).and_modify(|call| call.heard.push(heard));
         }
         book.heard_on(&self.call, self.line, |heard| heard.last = now);
@@ -580,6 +588,7 @@ impl Drop for Reader {
         let mut book = self.voice.book.lock();
         book.forgive_cuts(Instant::now());
         book.heard_on(&self.call, self.line, |heard| {
+            heard.given_up = heard.until.is_none();
             heard.until.get_or_insert_with(Instant::now);
         });
     }
@@ -597,10 +606,14 @@ impl LineReader for Reader {
         };
         if !matches!(next, Some(ToLine::Wire(_))) {
             let silent = matches!(next, Some(ToLine::Lost { close: None }));
-            self.voice.book.lock().heard_on(&self.call, self.line, |heard| {
+            let mut book = self.voice.book.lock();
+            let over = book.calls.get(&self.call).is_some_and(|call| call.ended.is_some());
+            book.heard_on(&self.call, self.line, |heard| {
                 heard.until.get_or_insert_with(Instant::now);
-                heard.silent = silent;
+                // Noticed when the call is over, it is noticed too late.
+                heard.silent = silent || heard.silent && over;
             });
+            drop(book);
         }
         if let Some(ToLine::Lost { close: None }) = next {
             self.noticed_at = Some(Instant::now() + SILENCE);
@@ -1097,6 +1110,7 @@ impl Conversation {
         let mut done = done(&id, &item, &text, "completed", words as u64 * 8);
         if begun {
             done.text = done.text.replace(r#""transcript":"#, r#""nothing":"#);
+            done.settles = None;
         }
         self.at(generated + Duration::from_millis(30), Due::ReplyDone { reply: id.clone(), wire: done });
         let heard = Duration::from_millis(words as u64 * 250 + self.rng.u64(0..500));

@@ -247,7 +247,7 @@ impl Actor for ControlChannel {
                     state.line_changed(line);
                 } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
                     // What it did not bring was lost with the line, not left by the browser.
-                    state.args.journal.give_up_earlier_calls(Cause::Ours);
+                    state.args.journal.give_up_earlier_calls(Cause::Ours, state.args.integrations.clock.now());
                     state.end_fade();
                 }
             }
@@ -327,7 +327,7 @@ impl ControlChannelState {
     fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
         let Some(line) = line.filter(|_| awaited && !planted!(self.args.journal, OldLineNotHeardOn)) else {
-            self.args.journal.give_up_earlier_calls(Cause::Client);
+            self.args.journal.give_up_earlier_calls(Cause::Client, self.args.integrations.clock.now());
             return self.hang_up(call);
         };
         let target = myself.clone();
@@ -340,13 +340,14 @@ impl ControlChannelState {
 
     fn end_fade(&mut self) {
         if let Some(fading) = self.fading.take() {
-            self.args.journal.give_up_earlier_calls(Cause::Client);
+            self.args.journal.give_up_earlier_calls(Cause::Client, self.args.integrations.clock.now());
             self.hang_up(fading.call);
         }
     }
 
     /// Of a call that was replaced only the words count that were on their way.
     fn heard_late(&mut self, event: &ServerEvent) {
+        self.args.journal.earlier_line_is_alive();
         for event in translate(event) {
             let settles = match &event {
                 VoiceEvent::CandidateSettled { item, .. }

@@ -269,14 +269,17 @@ impl Journal {
             vec![]
         });
     }
-    pub fn give_up_earlier_calls(&self, cause: Cause) {
-        self.with_transcript(|transcript| transcript.give_up_earlier_calls(cause));
+    pub fn give_up_earlier_calls(&self, cause: Cause, now: OffsetDateTime) {
+        self.with_transcript(|transcript| transcript.give_up_earlier_calls(cause, now.into()));
     }
     pub fn call_over(&self, cause: Cause, now: OffsetDateTime) {
         self.with_transcript(|transcript| transcript.call_over(cause, now.into()));
     }
     pub fn transcription_tampered(&self) {
         self.lock().transcript.transcription_tampered();
+    }
+    pub fn earlier_line_is_alive(&self) {
+        self.lock().transcript.earlier_line_is_alive();
     }
     pub fn knows_item(&self, item: &ItemId) -> bool {
         self.lock().transcript.knows_item(item)

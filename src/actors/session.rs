@@ -237,7 +237,7 @@ impl Actor for Session {
             }),
             consents: claimed.given_consents.clone(),
             call: claimed.call.clone(),
-            hanging_up: Vec::new(),
+            hanging_up: claimed.ending_calls.clone(),
             finishing: false,
             videos: claimed.recordings.iter().map(|recording| recording.take.video.clone()).collect(),
             awaited: 0,
@@ -386,7 +386,7 @@ impl Actor for Session {
                 state.control = None;
                 state.journal.line_lost(state.integrations.clock.now());
                 // The line into one that was replaced is gone with it.
-                state.journal.give_up_earlier_calls(Cause::Ours);
+                state.journal.give_up_earlier_calls(Cause::Ours, state.integrations.clock.now());
                 state.decide(Event::ControlLost, &myself).await;
             }
             state.follow(child, verdict, &myself).await;

@@ -24,6 +24,8 @@ pub enum Record {
     /// The chapter that is open now; none between chapters.
     Call {
         call: Option<CallId>,
+        /// Earlier ones that are not known to be over.
+        ending: Vec<CallId>,
         segment: i32,
     },
     Greeted,
@@ -66,7 +68,10 @@ impl Record {
             }
             Self::ClientSeq(seq) => json!({"seq": seq}),
             Self::Phase { phase, end, at } => json!({"phase": phase, "end": end, "at": at.unix_timestamp()}),
-            Self::Call { call, segment } => json!({"call": call.as_ref().map(CallId::as_str), "segment": segment}),
+            Self::Call { call, ending, segment } => {
+                let ending: Vec<&str> = ending.iter().map(CallId::as_str).collect();
+                json!({"call": call.as_ref().map(CallId::as_str), "ending": ending, "segment": segment})
+            }
             Self::Greeted => json!({}),
             Self::Connected(connected) => json!({"connected": connected}),
             Self::Consent { kind, policy_version } => json!({"kind": kind, "policy_version": policy_version}),

@@ -87,9 +87,11 @@ impl Transcript {
     pub fn taken_over(mut self, opened_at: Option<Timestamp>, in_call: bool) -> Self {
         self.taken_over = true;
         self.opened_at = opened_at;
-        // The latest by its number, for the clock may have been set.
-        let latest = self.slots.iter().max_by_key(|slot| slot.seq).map_or(self.last_heard, |slot| slot.at);
-        for slot in self.slots.iter_mut().rev().take_while(|slot| (latest - slot.at).abs() <= witness::LATEST_WORDS) {
+        // What stands last, not what has the highest time or number: the clock may have been set, words may have come late.
+        let by_our_line = |slot: &&mut Slot| slot.source == Source::Sideband;
+        let latest = self.slots.iter_mut().rfind(by_our_line).map_or(self.last_heard, |slot| slot.at);
+        let is_recent = |slot: &&mut Slot| (latest - slot.at).abs() <= witness::LATEST_WORDS;
+        for slot in self.slots.iter_mut().rev().filter(by_our_line).take_while(is_recent) {
             // A process that stops in order settles what it cannot wait for.
             if in_call && slot.lacks_words() {
                 slot.orphaned = Some(Cause::Ours);
@@ -122,10 +124,9 @@ impl Transcript {
     }
 
     /// The chapters before the one that is open are over: what is not settled in them never will be.
-    pub fn give_up_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
+    pub fn give_up_earlier_calls(&mut self, cause: Cause, now: Timestamp) -> Vec<Entry> {
         let mut entries = self.orphan_open_slots(cause, true, self.segment - 1);
-        // If the line into one was dead, what was told since it last brought anything was said in that gap.
-        entries.extend(self.admit_unheard_of_earlier_calls(cause));
+        entries.extend(self.admit_tails_of_earlier_calls(cause, now));
         entries
     }
 

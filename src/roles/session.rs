@@ -415,8 +415,10 @@ impl Process {
     async fn leave_calls(&self) {
         let unstored = self.journal.batch(usize::MAX).map_or_else(Vec::new, |batch| batch.records);
         for record in unstored {
-            if let Record::Call { call: Some(call), .. } = record {
-                hang_up(&*self.outside.integrations.voice, &call).await;
+            if let Record::Call { call, ending, .. } = record {
+                for call in call.iter().chain(&ending) {
+                    hang_up(&*self.outside.integrations.voice, call).await;
+                }
             }
         }
     }

@@ -110,7 +110,7 @@ impl Keepers {
     }
 
     async fn finish(&self, session: &Unfinished, trace: Trace) -> Result<Finished, StoreError> {
-        if let Some(call) = &session.call {
+        for call in &session.calls {
             self.hang_up(call).await;
         }
         let (rows, claimed) = match self.sessions.claim(self.store.tenant(), session.id).await {
@@ -137,7 +137,11 @@ impl Keepers {
         let end = work.claimed.end.unwrap_or(EndReason::TimeLimit);
         let closed = |phase| {
             let at = self.integrations.clock.now().into();
-            [Record::Call { call: None, segment: 0 }, Record::Connected(false), Record::Phase { phase, end: Some(end), at }]
+            [
+                Record::Call { call: None, ending: vec![], segment: 0 },
+                Record::Connected(false),
+                Record::Phase { phase, end: Some(end), at },
+            ]
         };
         let reason = |code| Record::Summary(SummaryRecord { outcome: Err(code), model: work.model.as_str().into() });
         let said = can_be_judged(&work.claimed.entries);

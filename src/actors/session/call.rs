@@ -60,9 +60,9 @@ impl SessionState {
 
     pub(super) async fn call_opened(&mut self, call: CallId, answer: String, myself: &ActorRef<SessionMsg>) {
         self.segment += 1;
-        self.journal.record(Record::Call { call: Some(call.clone()), segment: self.segment });
         // The control channel hangs the one before up when its last words are here.
         self.hanging_up.extend(self.call.replace(call));
+        self.record_calls();
         if self.interview.awaits_call() {
             self.journal.tell(ServerEvent::SdpAnswer { sdp: answer, segment: self.segment });
         }
@@ -103,9 +103,12 @@ impl SessionState {
     }
 
     pub(super) async fn hung_up(&mut self, call: &CallId, ended: bool, myself: &ActorRef<SessionMsg>) {
+        let known = self.hanging_up.len();
         self.hanging_up.retain(|known| known != call);
         if ended && self.call.is_none() && self.hanging_up.is_empty() {
             self.call_over();
+        } else if ended && self.call.is_some() && self.hanging_up.len() < known {
+            self.record_calls();
         }
         self.finish(myself).await;
     }
@@ -135,7 +138,13 @@ impl SessionState {
 
     pub(super) fn call_over(&mut self) {
         self.call = None;
-        self.journal.record(Record::Call { call: None, segment: self.segment });
+        self.record_calls();
+    }
+
+    /// Whoever takes the interview up must know of every call that may still be open.
+    fn record_calls(&self) {
+        let (call, ending) = (self.call.clone(), self.hanging_up.clone());
+        self.journal.record(Record::Call { call, ending, segment: self.segment });
     }
 
     pub(super) fn command(&self, command: VoiceCommand) {

@@ -119,7 +119,7 @@ impl World {
             Step::Offer if self.up => {
                 self.segment += 1;
                 self.transcript.call_opened(self.segment, Cause::Client, self.now);
-                self.transcript.give_up_earlier_calls(Cause::Client);
+                self.transcript.give_up_earlier_calls(Cause::Client, self.now);
                 self.tell(Some(ItemId::new("offer-item")), Speaker::Ai, "FORGED that was outstanding");
                 self.transcript.line_back(self.now + time::Duration::seconds(1));
                 self.said.clear();

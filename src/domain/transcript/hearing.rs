@@ -91,9 +91,10 @@ impl Hearing {
     /// The same of gaps of which nothing that we heard shows that anything fell into them. One in which our line was only
     /// on its way into the call is none, unless it is kept out for long.
     pub(super) fn tail_between(&self, after: usize, last: usize, now: Timestamp) -> bool {
-        let kept_out = |gap: &Gap| !gap.opening || self.is_away() && now - gap.since > LONGEST_OF_A_CLIENT;
-        let gaps = self.gaps.iter().take(last).skip(after);
-        gaps.clone().any(|gap| gap.cause == Cause::Ours && !gap.empty && kept_out(gap))
+        let open = self.gaps.len().checked_sub(1).filter(|_| self.is_away());
+        let kept_out = |index, gap: &Gap| !gap.opening || open == Some(index) && now - gap.since > LONGEST_OF_A_CLIENT;
+        let mut gaps = self.gaps.iter().enumerate().take(last).skip(after);
+        gaps.any(|(index, gap)| gap.cause == Cause::Ours && !gap.empty && kept_out(index, gap))
     }
 
     /// The provider's chain shows that no item fell into the gaps after the first `known`: what was placed now stands right
@@ -132,13 +133,18 @@ impl Hearing {
     }
 
     pub(super) fn back(&mut self, now: Timestamp) {
+        self.outlasts_client(now);
+        self.deaf = false;
+        self.line = Line::Up { since: now };
+    }
+
+    /// A gap that a client made, and that is open for longer than the client can answer for, is ours.
+    pub(super) fn outlasts_client(&mut self, now: Timestamp) {
         if self.is_away()
             && let Some(gap) = self.gaps.last_mut()
             && now - gap.since > LONGEST_OF_A_CLIENT
         {
             gap.cause = Cause::Ours;
         }
-        self.deaf = false;
-        self.line = Line::Up { since: now };
     }
 }

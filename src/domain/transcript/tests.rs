@@ -376,6 +376,35 @@ fn a_deletion_loses_and_moves_nothing() {
 
 /// What only the browser told stands somewhere, and the conversation goes on before it, for as long as it likes.
 #[test]
+fn a_call_that_the_client_opened_and_that_our_line_never_gets_into_is_a_gap_of_ours() {
+    for (waited, believed) in [(1, false), (5, true)] {
+        let (mut transcript, now) = heard();
+        transcript.call_opened(2, Cause::Client, now);
+        transcript.give_up_earlier_calls(Cause::Client, now);
+        let now = now + time::Duration::seconds(waited);
+        let told = transcript.witness(witness("c:1", Some("x"), "said to nobody of us"), now);
+        let told = told.first().expect("kept");
+        assert_eq!((told.authoritative, told.doubt == Some(Doubt::UnclosedGap)), (believed, believed), "{waited}");
+    }
+}
+
+#[test]
+fn the_tail_of_a_call_that_was_replaced_is_in_the_record_before_anything_can_happen_to_the_process() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost(now);
+    transcript.witness(witness("c:x", Some("x"), "nobody listened"), now);
+    transcript.line_back(now);
+    transcript.call_opened(2, Cause::Ours, now);
+    transcript.line_back(now);
+    transcript.give_up_earlier_calls(Cause::Ours, now);
+    let transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
+    assert!(texts(&transcript).contains(&"nobody listened".to_owned()));
+}
+
+#[test]
 fn an_invented_item_does_not_use_up_the_room_between_two_others() {
     let (mut transcript, now) = heard();
     for event in turn(1, None) {
@@ -450,7 +479,7 @@ fn a_gap_that_the_browser_made_is_not_the_browsers_to_fill() {
             transcript.apply(event, now);
         }
         transcript.call_opened(2, cause, now);
-        transcript.give_up_earlier_calls(Cause::Client);
+        transcript.give_up_earlier_calls(Cause::Client, now);
         let forged = transcript.witness(witness("c:1", Some("x"), "that was outstanding"), now).pop().expect("kept");
         assert!(!forged.authoritative);
         let now = now + time::Duration::seconds(waited);
@@ -516,6 +545,22 @@ fn an_item_that_is_named_by_its_end_after_a_gap_keeps_the_words_that_the_browser
 }
 
 #[test]
+fn what_was_open_at_a_stop_is_recent_by_its_place_whatever_the_clock_and_the_numbers_say() {
+    let (mut transcript, now) = heard();
+    let hour = time::Duration::hours(1);
+    // Never settled, and numbered last of all.
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u0"), start_ms: None }, now);
+    for event in &turn(1, Some("u0")) {
+        transcript.apply(event, now + hour);
+    }
+    transcript.apply(&turn(2, Some("a1"))[0], now + time::Duration::minutes(1));
+    transcript.interrupt(now);
+    let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
+    transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
+    assert!(texts(&transcript).contains(&"I said 2.".to_owned()));
+}
+
+#[test]
 fn what_an_earlier_process_heard_later_proves_that_it_was_there() {
     for later in [false, true] {
         let (mut transcript, now) = heard();
@@ -552,7 +597,7 @@ fn what_was_told_in_a_call_that_is_over_is_not_believed_of_a_gap_in_the_next() {
         transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
         transcript.call_opened(2, Cause::Client, now);
         transcript.line_back(now);
-        transcript.give_up_earlier_calls(cause);
+        transcript.give_up_earlier_calls(cause, now);
         for event in &turn(2, None) {
             transcript.apply(event, now);
         }

@@ -65,6 +65,7 @@ impl Transcript {
     /// Take in the browser's word. Returns the entry to store: the acknowledgement means that
     /// its row is there, so a repetition yields it again.
     pub fn witness(&mut self, witness: Witness, now: Timestamp) -> Vec<Entry> {
+        self.hearing.outlasts_client(now);
         let Some(item) = witness.item_id.clone() else { return self.note(witness, now).into_iter().collect() };
         match self.index_of(&item) {
             Some(index) if self.slots[index].is_unnamed() => self.slots[index].entry().into_iter().collect(),
@@ -258,11 +259,22 @@ impl Transcript {
         indices.into_iter().filter_map(|index| self.tail_so_far(index, now)).collect()
     }
 
-    pub(super) fn admit_unheard_of_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
+    /// The line into a call that was replaced brings something: it was there to hear.
+    pub fn earlier_line_is_alive(&mut self) {
+        let segment = self.segment;
+        for told in self.copy.run.iter_mut().filter(|told| told.segment < segment) {
+            told.unheard = false;
+        }
+    }
+
+    /// The calls before the one that is open are over: no gap of theirs closes any more.
+    pub(super) fn admit_tails_of_earlier_calls(&mut self, cause: Cause, now: Timestamp) -> Vec<Entry> {
         let segment = self.segment;
         let mut items = Vec::new();
         for told in self.copy.run.iter_mut().filter(|told| told.segment < segment) {
-            if std::mem::take(&mut told.unheard) && cause == Cause::Ours {
+            // If the line into it was dead, what was told since it last brought anything was said in that gap.
+            let unheard = std::mem::take(&mut told.unheard) && cause == Cause::Ours;
+            if unheard || self.hearing.tail_between(told.after, told.last, now) {
                 items.push(told.item.clone());
             }
         }
@@ -292,7 +304,8 @@ impl Transcript {
                 // Of another call: it says nothing of this one.
                 continue;
             }
-            told.followed_by += 1;
+            // Of what was heard before that gap nothing follows for what stands behind it.
+            told.followed_by += usize::from(gaps >= told.last);
             // Our line heard all of what was said after it, since the last gap: it would have heard this too.
             told.unheard &= !heard || gaps < self.hearing.gaps();
         }
@@ -356,6 +369,7 @@ impl Transcript {
     /// The call, or the interview, is over: no gap closes any more. What was told of one of ours stays in the record,
     /// with the doubt.
     pub(super) fn admit_tails(&mut self, now: Timestamp) -> Vec<Entry> {
+        self.hearing.outlasts_client(now);
         let run = std::mem::take(&mut self.copy.run);
         let tails = run.into_iter().filter(|told| self.hearing.tail_between(told.after, told.last, now));
         let indices: Vec<usize> = tails.filter_map(|told| self.index_of(&told.item)).collect();

@@ -37,6 +37,8 @@ pub struct Claimed {
     pub end: Option<EndReason>,
     pub segment: i32,
     pub call: Option<CallId>,
+    /// Earlier ones that are not known to be over.
+    pub ending_calls: Vec<CallId>,
     pub greeted: bool,
     pub acked_client_seq: u64,
     pub candidate: CandidateId,
@@ -73,8 +75,9 @@ impl Claimed {
                         self.started_at.get_or_insert(**at);
                     }
                 }
-                Record::Call { call, segment } => {
+                Record::Call { call, ending, segment } => {
                     self.call.clone_from(call);
+                    self.ending_calls.clone_from(ending);
                     self.segment = self.segment.max(*segment);
                 }
                 Record::Greeted => self.greeted = true,
@@ -409,12 +412,14 @@ impl SessionStore {
                 end.map(EndReason::as_str),
                 **at,
             ),
-            Record::Call { call, segment } => sqlx::query!(
-                "update app.sessions set call_id = $3, segment = greatest(segment, $4) where tenant_id = $1 and id = $2",
+            Record::Call { call, ending, segment } => sqlx::query!(
+                "update app.sessions set call_id = $3, segment = greatest(segment, $4), ending_calls = $5
+                 where tenant_id = $1 and id = $2",
                 tenant,
                 session,
                 call.as_ref().map(CallId::as_str),
                 segment,
+                ending.iter().map(|call| call.as_str().to_owned()).collect::<Vec<_>>() as Vec<String>,
             ),
             Record::Greeted => {
                 sqlx::query!("update app.sessions set greeted = true where tenant_id = $1 and id = $2", tenant, session)
@@ -501,7 +506,7 @@ impl SessionStore {
 
 async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Claimed, StoreError> {
     let row = sqlx::query!(
-        r#"select phase, end_reason, segment, call_id, greeted, acked_client_seq, candidate_id, position_id,
+        r#"select phase, end_reason, segment, call_id, ending_calls, greeted, acked_client_seq, candidate_id, position_id,
                   settings, traceparent, started_at, deadline_at
            from app.sessions where tenant_id = $1 and id = $2"#,
         tenant.0,
@@ -551,6 +556,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
         end: row.end_reason.as_deref().map(parse).transpose()?,
         segment: row.segment,
         call: row.call_id.map(CallId::new),
+        ending_calls: row.ending_calls.into_iter().map(CallId::new).collect(),
         greeted: row.greeted,
         acked_client_seq: row.acked_client_seq as u64,
         candidate: CandidateId(row.candidate_id),

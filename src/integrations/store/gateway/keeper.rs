@@ -77,7 +77,8 @@ impl TryFrom<KeptRow> for KeptSession {
 #[derive(Clone, Debug)]
 pub struct Unfinished {
     pub id: SessionId,
-    pub call: Option<CallId>,
+    /// Those that are not known to be over.
+    pub calls: Vec<CallId>,
     pub traceparent: Option<String>,
     /// It is over, only its summary is missing.
     pub summary_only: bool,
@@ -264,7 +265,7 @@ impl GatewayStore {
     pub async fn fail_unreadable(&self, session: SessionId, why: &str) -> Result<(), StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         sqlx::query!(
-            "update app.sessions set phase = 'failed', ended_at = now(), call_id = null, candidate_connected = false
+            "update app.sessions set phase = 'failed', ended_at = now(), call_id = null, ending_calls = '{}', candidate_connected = false
              where tenant_id = $1 and id = $2 and handed_over_at is not null and phase not in ('completed', 'failed')",
             self.tenant.0,
             session.0,
@@ -317,7 +318,7 @@ impl GatewayStore {
                  order by s.summary_tried_at nulls first, s.deadline_at limit $6 for update of s skip locked)
                update app.sessions s set kept_until = now() + make_interval(secs => $5)
                from taken where s.tenant_id = $1 and s.id = taken.id
-               returning s.id, s.call_id, s.traceparent, s.phase = 'completed' as "summary_only!""#,
+               returning s.id, array_append(s.ending_calls, s.call_id) as "calls!: Vec<Option<String>>", s.traceparent, s.phase = 'completed' as "summary_only!""#,
             self.tenant.0,
             reasons,
             max_tries,
@@ -333,7 +334,7 @@ impl GatewayStore {
             .into_iter()
             .map(|row| Unfinished {
                 id: SessionId(row.id),
-                call: row.call_id.map(CallId::new),
+                calls: row.calls.into_iter().flatten().map(CallId::new).collect(),
                 traceparent: row.traceparent,
                 summary_only: row.summary_only,
             })
