@@ -37,7 +37,7 @@ revoke select on app.consents, app.dead_letters from interview_gateway;
 -- It says how its interview goes; whose it is, how long and where was said by the gateway.
 revoke update on app.sessions from interview_session;
 grant update (phase, end_reason, started_at, ended_at, epoch, segment, call_id, greeted, candidate_connected,
-  acked_client_seq, heartbeat_at, summary_tries, summary_tried_at) on app.sessions to interview_session;
+  acked_client_seq, heartbeat_at, summary_tries, summary_tried_at, ending_calls) on app.sessions to interview_session;
 revoke update on app.transcript_entries from interview_session;
 grant update (epoch, position, revision, text, source, authoritative, doubt, status, interrupted, heard_ms, heard_text,
   commentary, started_ms, ended_ms, stored_at) on app.transcript_entries to interview_session;
