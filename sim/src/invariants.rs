@@ -301,7 +301,7 @@ fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), St
         .values()
         .filter(|said| !said.forgiven)
         .filter(|said| !said.settled_by.iter().any(|(_, at)| is_replaced_at(evidence, &said.call, *at)))
-        .filter(|said| !said.begun_by.is_empty())
+        .filter(|said| !said.begun_by.is_empty() && !said.settled_by.is_empty())
         .filter(|said| said.settled_by.iter().all(|(settled, _)| said.begun_by.iter().any(|(begun, _)| begun == settled)))
         .filter(|said| !has_crashed_over(evidence, said))
         .filter_map(|said| Some((said, said.only_begun.as_ref()?)))

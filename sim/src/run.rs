@@ -253,9 +253,11 @@ async fn direct(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool)
         }
         for entry in tables.in_order() {
             let (seq, key, place, segment) = (entry.seq, &entry.key, entry.position, entry.segment);
+            let (revision, source, counts, status) = (entry.revision, entry.source, entry.authoritative, entry.status);
+            let words = entry.text.as_str().chars().take(60).collect::<String>();
             world.note(format_args!(
-                "row {seq} {key} at {place} of {segment} rev {} {:?} {}",
-                entry.revision, entry.source, entry.authoritative
+                "row {seq} {key} at {place} of {segment} rev {revision} {source:?} {counts} {status:?} {:?} {words:?}",
+                entry.doubt
             ));
         }
         world.note(format_args!("end: {} entries, {:?}, {:?}", tables.transcript().len(), tables.phase, tables.end));

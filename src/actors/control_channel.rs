@@ -347,17 +347,10 @@ impl ControlChannelState {
 
     /// Of a call that was replaced only the words count that were on their way.
     fn heard_late(&mut self, event: &ServerEvent) {
-        self.args.journal.earlier_line_is_alive();
+        let now = self.args.integrations.clock.now();
+        self.args.journal.earlier_line_is_alive(now);
         for event in translate(event) {
-            let settles = match &event {
-                VoiceEvent::CandidateSettled { item, .. }
-                | VoiceEvent::CandidateFailed { item }
-                | VoiceEvent::ReplySettled { item, .. } => self.args.journal.knows_item(item),
-                _ => false,
-            };
-            if settles {
-                self.args.journal.hear(&event, self.args.integrations.clock.now());
-            }
+            self.args.journal.hear_late(&event, now);
         }
         if !self.args.journal.awaits_words_of_earlier_calls() {
             self.end_fade();

@@ -162,11 +162,20 @@ impl Journal {
         if planted!(self, WrongOrderKey) && matches!(event, VoiceEvent::ItemPlaced { previous: Some(_), .. }) {
             return 0;
         }
+        self.take_in(|transcript| transcript.apply(event, now.into()))
+    }
+
+    /// The same of a call that was replaced, for words that were on their way.
+    pub fn hear_late(&self, event: &VoiceEvent, now: OffsetDateTime) -> usize {
+        self.take_in(|transcript| transcript.apply_late(event, now.into()))
+    }
+
+    fn take_in(&self, apply: impl FnOnce(&mut Transcript) -> Vec<Entry>) -> usize {
         let mut inner = self.lock();
         if inner.sealed {
             return 0;
         }
-        let mut entries = inner.transcript.apply(event, now.into());
+        let mut entries = apply(&mut inner.transcript);
         if planted!(self, RevisionNotRaised) {
             for entry in &mut entries {
                 entry.revision = 0;
@@ -278,8 +287,8 @@ impl Journal {
     pub fn transcription_tampered(&self) {
         self.lock().transcript.transcription_tampered();
     }
-    pub fn earlier_line_is_alive(&self) {
-        self.lock().transcript.earlier_line_is_alive();
+    pub fn earlier_line_is_alive(&self, now: OffsetDateTime) {
+        self.lock().transcript.earlier_line_is_alive(now.into());
     }
     pub fn knows_item(&self, item: &ItemId) -> bool {
         self.lock().transcript.knows_item(item)

@@ -24,6 +24,8 @@ use witness::Copy as BrowsersCopy;
 
 /// Room between neighbours, so that a late item fits in without renumbering.
 const STRIDE: i64 = 1 << 20;
+/// Items that may begin in a call in the seconds after it was replaced.
+const MOST_LATE: usize = 64;
 /// One audio token of the AI is 50 ms of speech (reference: OpenAI Realtime costs).
 const MS_PER_AUDIO_TOKEN: u64 = 50;
 
@@ -45,6 +47,10 @@ pub struct Transcript {
     hole: Option<Cause>,
     /// When our line last brought anything.
     last_heard: Timestamp,
+    /// The same of the line into the calls before the one that is open.
+    last_heard_earlier: Timestamp,
+    /// Items that began in the call before when it was replaced already.
+    begun_too_late: Vec<ItemId>,
     opened_at: Option<Timestamp>,
     copy: BrowsersCopy,
     /// Changed by something else than what it is about; told with the next entries.
@@ -90,8 +96,12 @@ impl Transcript {
         // What stands last, not what has the highest time or number: the clock may have been set, words may have come late.
         let by_our_line = |slot: &&mut Slot| slot.source == Source::Sideband;
         let latest = self.slots.iter_mut().rfind(by_our_line).map_or(self.last_heard, |slot| slot.at);
-        let is_recent = |slot: &&mut Slot| (latest - slot.at).abs() <= witness::LATEST_WORDS;
-        for slot in self.slots.iter_mut().rev().filter(by_our_line).take_while(is_recent) {
+        let is_recent = |slot: &Slot| (latest - slot.at).abs() <= witness::LATEST_WORDS;
+        for (back, slot) in self.slots.iter_mut().rev().filter(by_our_line).enumerate() {
+            // The last turn and its answer may have been under way, whatever the clock says.
+            if back >= 2 && !is_recent(slot) {
+                break;
+            }
             // A process that stops in order settles what it cannot wait for.
             if in_call && slot.lacks_words() {
                 slot.orphaned = Some(Cause::Ours);
@@ -117,6 +127,8 @@ impl Transcript {
     /// A call was opened, a new chapter: items that arrive from now on belong to it. Our line is not in it yet.
     pub fn call_opened(&mut self, segment: i32, cause: Cause, now: Timestamp) {
         self.segment = self.segment.max(segment);
+        self.last_heard_earlier = self.last_heard;
+        self.begun_too_late.clear();
         self.opened_at.get_or_insert(now);
         self.gaps_before_call = self.hearing.gaps();
         self.carries_speech = false;
@@ -228,6 +240,36 @@ impl Transcript {
             self.last_heard = now;
         }
         self.carries_speech |= event.is_candidate_speech();
+        self.take_in(event, now)
+    }
+
+    /// The same of the line into a call that was replaced: only the words count that were on their way.
+    pub fn apply_late(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
+        self.earlier_line_is_alive(now);
+        match event {
+            VoiceEvent::SpeechStarted { item, .. }
+            | VoiceEvent::ItemPlaced { item, .. }
+            | VoiceEvent::ReplyItem { item, .. }
+            | VoiceEvent::ItemCut { item, .. }
+                if !self.knows_item(item) && self.begun_too_late.len() < MOST_LATE =>
+            {
+                self.begun_too_late.push(item.clone());
+                vec![]
+            }
+            VoiceEvent::CandidateSettled { item, .. } | VoiceEvent::ReplySettled { item, .. }
+                if !self.begun_too_late.contains(item) =>
+            {
+                if !self.knows_item(item) {
+                    self.insert_earlier(item, now);
+                }
+                self.take_in(event, now)
+            }
+            VoiceEvent::CandidateFailed { item } if self.knows_item(item) => self.take_in(event, now),
+            _ => vec![],
+        }
+    }
+
+    fn take_in(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
         let touched = match event {
             VoiceEvent::SpeechStarted { item, start_ms } => {
                 let slot = self.slot(item, now);
@@ -418,7 +460,9 @@ impl Transcript {
         let mut to = after.map_or(0, |index| index + 1);
         // What was told without a place of its own stands where it was told, what somebody deleted where it was said:
         // before what comes later.
-        let has_no_place = |slot: &Slot| slot.item.is_none() || slot.deleted || slot.is_unnamed();
+        // So does what is known by its end alone: its place was told when nobody listened.
+        let by_end = |slot: &Slot| slot.begun_unheard && !slot.placed;
+        let has_no_place = |slot: &Slot| slot.item.is_none() || slot.deleted || slot.is_unnamed() || by_end(slot);
         while to < from && has_no_place(&self.slots[to]) {
             to += 1;
         }
@@ -558,6 +602,16 @@ impl Transcript {
         let slot = Slot::new(EntryKey::of_item(item), Some(item.clone()), segment, position, now);
         self.slots.insert(index, Slot { named: Some(self.hearing.gaps()), ..slot });
         index
+    }
+
+    /// It began in a call that was replaced, when our line did not hear it: it stands at the end of that call.
+    fn insert_earlier(&mut self, item: &ItemId, now: Timestamp) {
+        let index = self.slots.iter().position(|slot| slot.segment >= self.segment).unwrap_or(self.slots.len());
+        let position = self.position_at(index);
+        let slot = Slot::new(EntryKey::of_item(item), Some(item.clone()), self.segment - 1, position, now);
+        let gaps = self.gaps_before_call;
+        let orphaned = self.hearing.cause(gaps);
+        self.slots.insert(index, Slot { named: Some(gaps), begun_unheard: true, heard_begin: false, orphaned, ..slot });
     }
 
     /// A position for what is to stand before the slot at `index`, or at the end.

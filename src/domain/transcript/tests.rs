@@ -561,6 +561,47 @@ fn what_was_open_at_a_stop_is_recent_by_its_place_whatever_the_clock_and_the_num
 }
 
 #[test]
+fn words_that_come_late_of_what_began_in_a_gap_of_a_replaced_call_stand_at_its_end() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    transcript.call_opened(2, Cause::Ours, now);
+    transcript.line_back(now);
+    for event in &turn(3, None) {
+        transcript.apply(event, now);
+    }
+    transcript.apply_late(&VoiceEvent::CandidateSettled { item: item("u2"), text: "I said 2.".into() }, now);
+    // What begins there now, nobody of ours asked for.
+    transcript.apply_late(&turn(4, None)[0], now);
+    transcript.apply_late(&VoiceEvent::CandidateSettled { item: item("u4"), text: "I said 4.".into() }, now);
+    let texts = texts(&transcript);
+    assert_eq!(texts.iter().position(|text| text == "I said 2."), Some(2), "{texts:?}");
+    assert!(!texts.contains(&"I said 4.".to_owned()));
+}
+
+#[test]
+fn what_the_next_call_brings_says_nothing_of_the_line_into_the_one_before() {
+    let (mut transcript, now) = heard();
+    let spoken = turn(1, None);
+    // Its words never come: that line is dead, and nobody knows.
+    for event in spoken.iter().filter(|event| !matches!(event, VoiceEvent::CandidateSettled { .. })) {
+        transcript.apply(event, now);
+    }
+    transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
+    let now = now + time::Duration::minutes(1);
+    transcript.call_opened(2, Cause::Ours, now);
+    transcript.line_back(now);
+    for event in &turn(2, None) {
+        transcript.apply(event, now);
+    }
+    transcript.give_up_earlier_calls(Cause::Ours, now);
+    assert!(texts(&transcript).contains(&"I said 1.".to_owned()));
+}
+
+#[test]
 fn what_an_earlier_process_heard_later_proves_that_it_was_there() {
     for later in [false, true] {
         let (mut transcript, now) = heard();
@@ -611,13 +652,17 @@ fn what_was_told_in_a_call_that_is_over_is_not_believed_of_a_gap_in_the_next() {
 fn an_invented_item_does_not_use_up_the_places_of_what_is_said() {
     let (mut transcript, now) = heard();
     transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+    // Nor does one of which the line has heard only the end.
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    transcript.apply(&VoiceEvent::CandidateSettled { item: item("u0"), text: "I said 0.".into() }, now);
     for n in 1..=60 {
         for event in &turn(n, (n > 1).then(|| format!("a{}", n - 1)).as_deref()) {
             transcript.apply(event, now);
         }
     }
     let positions: Vec<i64> = transcript.entries().into_iter().map(|entry| entry.position).collect();
-    assert!(positions.len() == 120 && positions.windows(2).all(|pair| pair[0] < pair[1]), "{positions:?}");
+    assert!(positions.len() == 122 && positions.windows(2).all(|pair| pair[0] < pair[1]), "{positions:?}");
 }
 
 #[test]

@@ -168,12 +168,13 @@ impl Transcript {
 
     /// The line, or the call, is gone: the words of what is unfinished may never come.
     pub(super) fn orphan_open_slots(&mut self, cause: Cause, by_end: bool, up_to_segment: i32) -> Vec<Entry> {
-        let last_heard = self.last_heard;
+        let (segment, last_heard, last_heard_earlier) = (self.segment, self.last_heard, self.last_heard_earlier);
         let is_meant = |slot: &Slot| slot.is_open() && slot.segment <= up_to_segment;
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| is_meant(&self.slots[*index])).collect();
         for &index in &open {
             let slot = &mut self.slots[index];
             slot.break_off();
+            let last_heard = if slot.segment < segment { last_heard_earlier } else { last_heard };
             let overdue = slot.committed_at.is_some_and(|at| last_heard - at > LATEST_WORDS);
             if slot.orphaned.is_none() && !overdue {
                 slot.orphaned = Some(cause);
@@ -260,7 +261,8 @@ impl Transcript {
     }
 
     /// The line into a call that was replaced brings something: it was there to hear.
-    pub fn earlier_line_is_alive(&mut self) {
+    pub fn earlier_line_is_alive(&mut self, now: Timestamp) {
+        self.last_heard_earlier = now;
         let segment = self.segment;
         for told in self.copy.run.iter_mut().filter(|told| told.segment < segment) {
             told.unheard = false;
