@@ -45,6 +45,21 @@ ensure_chromium() {
   CHROMIUM=$(command -v chromium); export CHROMIUM
 }
 
+# Debian's Firefox for the browser test of the other engine, unless FIREFOX names one. Not an optional tool: what
+# works in Chromium alone does not work.
+ensure_firefox() {
+  if [ -n "${FIREFOX:-}" ] && [ -x "$FIREFOX" ]; then return; fi
+  for name in firefox-esr firefox; do
+    if command -v "$name" >/dev/null 2>&1; then FIREFOX=$(command -v "$name"); export FIREFOX; return; fi
+  done
+  command -v apt-get >/dev/null 2>&1 || die "no Firefox found: install one or set FIREFOX"
+  say "firefox: installing from Debian's packages"
+  local as=""; [ "$(id -u)" = 0 ] || as=sudo
+  $as apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $as apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 firefox-esr >/dev/null
+  FIREFOX=$(command -v firefox-esr); export FIREFOX
+}
+
 # Erlang/OTP, whose supervisor decides whether ours is right (tests/it/otp.rs). Without it that
 # comparison is skipped, and says so.
 ensure_erlang() {

@@ -8,6 +8,8 @@ const backend = process.env['BACKEND_URL'] ?? 'http://localhost:8080';
 export default defineConfig({
   plugins: [svelte()],
   build: {
+    // The floor: docs/BROWSERS.md, package.json (browserslist).
+    target: ['chrome109', 'edge109', 'firefox115', 'safari16.4', 'ios16.4'],
     outDir: 'dist',
     emptyOutDir: true,
     sourcemap: true,

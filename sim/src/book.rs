@@ -66,6 +66,8 @@ pub struct CallBook {
     pub heard: Vec<Heard>,
     /// When an item took its place in it.
     pub placed: Vec<Instant>,
+    /// When somebody began to speak in it, or what was said took its place: what the page told before was said before.
+    pub goes_on: Vec<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -175,8 +177,16 @@ impl Pages {
     /// A call is opened, and its process has the answer.
     pub fn call_opened(&mut self, call: &str, process: u32) {
         let opened = Instant::now();
-        let book =
-            CallBook { process, opened, answered: None, ended: None, hung_up: None, heard: Vec::new(), placed: Vec::new() };
+        let book = CallBook {
+            process,
+            opened,
+            answered: None,
+            ended: None,
+            hung_up: None,
+            heard: Vec::new(),
+            placed: Vec::new(),
+            goes_on: Vec::new(),
+        };
         self.calls.insert(call.to_owned(), book);
     }
 

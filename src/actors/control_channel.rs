@@ -348,7 +348,7 @@ impl ControlChannelState {
     /// Of a call that was replaced only the words count that were on their way.
     fn heard_late(&mut self, event: &ServerEvent) {
         let now = self.args.integrations.clock.now();
-        self.args.journal.earlier_line_is_alive(now);
+        self.args.journal.earlier_line_is_alive();
         for event in translate(event) {
             self.args.journal.hear_late(&event, now);
         }

@@ -12,7 +12,7 @@ use crate::domain::refusals::Refusals;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
-use crate::ids::{ConnectionId, ItemId};
+use crate::ids::ConnectionId;
 use crate::mutants::planted;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,6 +20,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 /// Events kept for a browser that comes back. What it missed must fit into its queue at once.
 const REPLAYED_EVENTS: usize = 256;
@@ -61,6 +62,7 @@ pub enum Receipt {
 #[derive(Clone, Debug)]
 pub struct Journal {
     inner: Arc<Mutex<Inner>>,
+    begun: Instant,
     /// Something waits to be stored.
     waiting: Arc<Notify>,
     /// Something was stored, so there may be room for more.
@@ -129,6 +131,7 @@ impl Journal {
         inner.take(late, &waiting);
         Self {
             inner: Arc::new(Mutex::new(inner)),
+            begun: Instant::now(),
             waiting,
             room: Arc::new(Notify::new()),
             from_browser: Gate::new(FROM_BROWSER),
@@ -152,7 +155,9 @@ impl Journal {
 
     // A panic while the lock is held leaves plain data behind that is still whole.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.transcript.at_steady(self.begun.elapsed().try_into().unwrap_or(time::Duration::MAX));
+        inner
     }
 
     // ---- what was said ----
@@ -287,11 +292,8 @@ impl Journal {
     pub fn transcription_tampered(&self) {
         self.lock().transcript.transcription_tampered();
     }
-    pub fn earlier_line_is_alive(&self, now: OffsetDateTime) {
-        self.lock().transcript.earlier_line_is_alive(now.into());
-    }
-    pub fn knows_item(&self, item: &ItemId) -> bool {
-        self.lock().transcript.knows_item(item)
+    pub fn earlier_line_is_alive(&self) {
+        self.lock().transcript.earlier_line_is_alive();
     }
     pub fn awaits_words_of_earlier_calls(&self) -> bool {
         self.lock().transcript.awaits_words_of_earlier_calls()

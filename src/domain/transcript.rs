@@ -20,6 +20,7 @@ use crate::ids::{ItemId, ReplyId};
 use crate::mutants::planted;
 use hearing::Hearing;
 use slot::Slot;
+use time::Duration;
 use witness::Copy as BrowsersCopy;
 
 /// Room between neighbours, so that a late item fits in without renumbering.
@@ -47,8 +48,11 @@ pub struct Transcript {
     hole: Option<Cause>,
     /// When our line last brought anything.
     last_heard: Timestamp,
-    /// The same of the line into the calls before the one that is open.
-    last_heard_earlier: Timestamp,
+    /// Time that nobody can set, since some moment before the first event: what is late is measured in it.
+    steady: Duration,
+    /// When our line last brought anything, and the line into the call before the one that is open.
+    heard_at: Duration,
+    heard_at_earlier: Duration,
     /// Items that began in the call before when it was replaced already.
     begun_too_late: Vec<ItemId>,
     opened_at: Option<Timestamp>,
@@ -127,7 +131,7 @@ impl Transcript {
     /// A call was opened, a new chapter: items that arrive from now on belong to it. Our line is not in it yet.
     pub fn call_opened(&mut self, segment: i32, cause: Cause, now: Timestamp) {
         self.segment = self.segment.max(segment);
-        self.last_heard_earlier = self.last_heard;
+        self.heard_at_earlier = self.heard_at;
         self.begun_too_late.clear();
         self.opened_at.get_or_insert(now);
         self.gaps_before_call = self.hearing.gaps();
@@ -163,7 +167,7 @@ impl Transcript {
     pub fn line_back(&mut self, now: Timestamp) -> Vec<Entry> {
         self.hearing.back(now);
         self.hole = self.hearing.cause(self.hearing.gaps());
-        self.last_heard = now;
+        (self.last_heard, self.heard_at) = (now, self.steady);
         self.take_late()
     }
 
@@ -229,15 +233,20 @@ impl Transcript {
         self.slots.iter().any(|slot| slot.is_open() && slot.segment < self.segment)
     }
 
-    pub fn knows_item(&self, item: &ItemId) -> bool {
+    fn knows_item(&self, item: &ItemId) -> bool {
         self.index_of(item).is_some()
+    }
+
+    /// So much time has passed; it goes on while the wall clock is set.
+    pub fn at_steady(&mut self, since_begin: Duration) {
+        self.steady = since_begin;
     }
 
     /// Take in what happened. Returns the entries that are new or changed.
     pub fn apply(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
         if self.hearing.is_up() {
             self.copy.line_is_alive(self.segment);
-            self.last_heard = now;
+            (self.last_heard, self.heard_at) = (now, self.steady);
         }
         self.carries_speech |= event.is_candidate_speech();
         self.take_in(event, now)
@@ -245,7 +254,7 @@ impl Transcript {
 
     /// The same of the line into a call that was replaced: only the words count that were on their way.
     pub fn apply_late(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
-        self.earlier_line_is_alive(now);
+        self.earlier_line_is_alive();
         match event {
             VoiceEvent::SpeechStarted { item, .. }
             | VoiceEvent::ItemPlaced { item, .. }
@@ -377,7 +386,7 @@ impl Transcript {
     }
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
-        let just_come = self.hearing.has_just_come(now);
+        let (just_come, steady) = (self.hearing.has_just_come(now), self.steady);
         let (typed_counts, carries_speech) = (planted!(self, TypedItemsCount), self.carries_speech);
         let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
         let slot = self.slot(item, now);
@@ -386,7 +395,7 @@ impl Transcript {
             ItemContent::Committed => {
                 slot.speaker.get_or_insert(Speaker::Candidate);
                 slot.spoken = true;
-                slot.committed_at.get_or_insert(now);
+                slot.committed_at.get_or_insert(steady);
             }
             // Whether its audio was committed our line may not have been there to hear.
             ItemContent::Message { speaker, commentary } if slot.spoken || just_come => {
@@ -429,12 +438,23 @@ impl Transcript {
 
     /// Where nothing that we do not know stands before the item: how many gaps there were when the one before it was heard.
     fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> Option<usize> {
-        let of_call =
-            |slot: &Slot| slot.segment == self.segment && slot.named.is_some() && slot.spoken && slot.item.as_ref() != Some(item);
-        match previous {
-            Some(previous) => self.index_of(previous).map(|index| &self.slots[index]).filter(|slot| slot.placed)?.named,
-            None => (!self.slots.iter().any(of_call)).then_some(self.gaps_before_call),
+        let of_call = |slot: &&Slot| {
+            slot.segment == self.segment && slot.named.is_some() && slot.spoken && slot.item.as_ref() != Some(item)
+        };
+        let (from, heard) = match previous {
+            Some(previous) => {
+                let index = self.index_of(previous)?;
+                (index + 1, Some(&self.slots[index]).filter(|slot| slot.placed)?.named?)
+            }
+            None => (0, self.gaps_before_call),
+        };
+        // What somebody deleted has gone from the chain, and was heard all the same.
+        let mut behind = self.slots[from..].iter().filter(of_call).peekable();
+        let mut heard_last = heard;
+        while let Some(deleted) = behind.next_if(|slot| slot.deleted) {
+            heard_last = heard_last.max(deleted.named.unwrap_or(0));
         }
+        (previous.is_some() || behind.peek().is_none()).then_some(heard_last)
     }
 
     /// Put the item right behind its predecessor. True when it had stood elsewhere.

@@ -1,7 +1,7 @@
 // What a candidate meets when the link, the voice or the agreement is missing.
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
-import { BASE_URL, launch, person, scene, shoot } from './lib/browser.mjs';
+import { BASE_URL, ON_REQUEST, launch, person, scene, shoot } from './lib/browser.mjs';
 import { receivedAudio } from './lib/fake_microphone.mjs';
 import { answer, enter, interviewerHasSpoken, invite, live, roomUrl, settled, signIn } from './lib/steps.mjs';
 import { sandbox } from './lib/sandbox.mjs';
@@ -28,7 +28,13 @@ scene('a lost link is found again while the conversation goes on', { timeout: 24
   const calls = (await receivedAudio(candidate.page)).calls;
   // For a while there is no ticket to be had either, so that the words for it are seen.
   let refused = 0;
-  await candidate.page.route('**/api/sessions/*/ticket', (route) => ((refused += 1) <= 3 ? route.abort() : route.continue()));
+  // Then the sign-in is refused, with the old token and with the renewed one.
+  await candidate.page.route('**/api/sessions/*/ticket', (route) => {
+    refused += 1;
+    if (refused <= 2) return route.abort();
+    if (refused > 4) return route.continue();
+    return route.fulfill({ status: 401, contentType: 'application/problem+json', body: '{"code":"unauthorized"}' });
+  });
   // The page's own close handshake would be final; the server sees the same as when a network goes away.
   await candidate.page.evaluate(() => window.__sockets.at(-1).close(3001, 'test'));
   await candidate.page.getByTestId('link-notice').getByText('your call is not').waitFor();
@@ -37,6 +43,14 @@ scene('a lost link is found again while the conversation goes on', { timeout: 24
   await candidate.page.getByTestId('link-notice').getByText('Nothing was lost').waitFor();
   await shoot(candidate, '14-link-back');
   await candidate.page.getByTestId('line').getByText('Connected').waitFor();
+  // Signed out in the middle of a call: it goes on, nobody is interrupted, and one can sign in again over it.
+  await candidate.page.getByTestId('signed-out').getByText('Your call goes on').waitFor();
+  assert.equal(await candidate.page.getByRole('dialog').count(), 0);
+  await shoot(candidate, '14-signed-out-in-call', ON_REQUEST);
+  await candidate.page.getByRole('button', { name: 'Sign in again' }).click();
+  await candidate.page.getByRole('dialog').getByTestId('sign-in-mei@demo.test').click();
+  await candidate.page.getByTestId('signed-out').waitFor({ state: 'hidden' });
+  await live(candidate);
   assert.equal((await receivedAudio(candidate.page)).calls, calls, 'the voice call was not touched');
   const said = await settled(candidate, 'ai');
   await answer(candidate);
@@ -64,6 +78,14 @@ scene('a lost voice line is covered calmly and comes back', { timeout: 240_000 }
   const [call] = await callsOf({ since, name: 'Amara Okafor' });
   assert.equal(await sandbox.inject('hang_up_peer', call.call_id), 1);
   await candidate.page.locator('[data-testid="line-lost"][data-shown="lost"]').waitFor({ timeout: 40_000 });
+  // What lies under the cover can be neither seen nor used; the keyboard is on the cover, and the way out within reach.
+  const under = await candidate.page.evaluate(() => ({
+    inert: ['header', 'main', 'footer'].map((name) => document.querySelector(`[data-testid="room"] > ${name}`).inert),
+    onCover: document.querySelector('[data-testid="line-lost"]').contains(document.activeElement),
+  }));
+  assert.deepEqual(under, { inert: [true, true, true], onCover: true });
+  await candidate.page.keyboard.press('Tab');
+  assert.ok(await candidate.page.getByTestId('end-lost').evaluate((button) => button === document.activeElement));
   await shoot(candidate, '15-line-lost', { all: true });
   await candidate.page.locator('[data-testid="line-lost"][data-shown="back"]').waitFor({ timeout: 40_000 });
   await shoot(candidate, '16-line-back');

@@ -17,15 +17,24 @@ export {
 } from './connection/entry_store';
 export type { Refused } from './connection/relay';
 export { Emitter, type Unsubscribe } from './emitter';
+export { PageFault, describe, isProgramError, supportCode } from './fault';
+export { Microphone, type MicrophoneOptions, type MicrophoneStatus } from './devices/microphone';
 export { InterviewApi, type InterviewApiOptions, type ObserveHandlers, type SessionEvent } from './http/api';
 export { ApiError, NetworkError, isRetryable, retryAfter, type Problem } from './http/errors';
 export { Interview, type InterviewEvents, type InterviewOptions } from './interview/interview';
 export { isFinal, missingConsents, type CallEnd, type FailureCode, type InterviewState } from './interview/machine';
 export type { RecordingStatus } from './interview/recording';
-export { Mixer, loudness, type Levels } from './recorder/mixer';
+export { Leftovers, type LeftoverStatus } from './recorder/leftovers';
+export { Mixer, loudness, type Levels, type MixerInput } from './recorder/mixer';
 export { chooseMimeType } from './recorder/mime';
 export { Recorder, type RecorderEvents, type RecorderOptions } from './recorder/recorder';
-export { IndexedDbRecordingVault, type Leftover, type RecordingVault } from './recorder/recording_vault';
+export {
+  IndexedDbRecordingVault,
+  type KeptTake,
+  type Leftover,
+  type RecordingVault,
+  type UploadTarget,
+} from './recorder/recording_vault';
 export {
   PartUploader,
   type UploadFailure,
@@ -33,5 +42,6 @@ export {
   type UploaderEvents,
   type UploaderOptions,
 } from './recorder/uploader';
-export { sleep } from './time';
+export { limitedBy, type Limit } from './signals';
+export { DeadlineError, sleep, withDeadline } from './time';
 export type * from './types';

@@ -227,7 +227,14 @@ export type ClientMessage =
   | { type: 'consent'; kinds: ConsentKind[]; policy_version: string }
   | { type: 'resume'; last_event: number }
   | { type: 'media_state'; state: MediaState; stats?: MediaStats }
-  | { type: 'recording_state'; state: RecordingState; video_id: string; part?: number }
+  | {
+      type: 'recording_state';
+      state: RecordingState;
+      video_id: string;
+      part?: number;
+      /** With `recording`: the container this browser writes. */
+      mime_type?: string;
+    }
   | { type: 'integrity_event'; kind: string; at: Timestamp }
   | { type: 'refresh_auth'; token: string }
   | { type: 'heartbeat' };

@@ -5,6 +5,7 @@ use super::hearing::Cause;
 use crate::domain::edge::{EntryKey, Millis, Text, Timestamp};
 use crate::domain::voice::Speaker;
 use crate::ids::{ItemId, ReplyId};
+use time::Duration;
 
 /// Between two pieces of which what lies between was not heard.
 const GAP_MARK: &str = " … ";
@@ -29,7 +30,7 @@ pub(super) struct Slot {
     /// Known to be spoken: audio that was committed on the call, or part of a reply.
     pub(super) spoken: bool,
     /// Since when its audio is committed: its words should come soon.
-    pub(super) committed_at: Option<Timestamp>,
+    pub(super) committed_at: Option<Duration>,
     /// Somebody switched the transcription off while it was open: no word of the browser settles it.
     pub(super) tampered: bool,
     /// What was heard of it, in pieces with gaps between them.
@@ -168,6 +169,11 @@ impl Slot {
     }
 
     pub(super) fn add_words(&mut self, delta: &str) {
+        if self.lacks_words() {
+            // Settled by a process that stopped: the words come now.
+            self.settled = None;
+            self.break_off();
+        }
         if self.settled.is_some() || self.heard.iter().map(String::len).sum::<usize>() >= Text::MAX_BYTES {
             return;
         }

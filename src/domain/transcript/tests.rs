@@ -328,7 +328,8 @@ fn a_turn_whose_transcription_was_switched_off_is_missing() {
             transcript.transcription_tampered();
         } else {
             // Long overdue when the line breaks: not lost with it.
-            transcript.apply(&turn(2, Some("u1"))[4], now + time::Duration::minutes(1));
+            transcript.at_steady(time::Duration::minutes(1));
+            transcript.apply(&turn(2, Some("u1"))[4], now);
         }
         transcript.line_lost(now + time::Duration::minutes(1));
         transcript.close(at());
@@ -583,6 +584,63 @@ fn words_that_come_late_of_what_began_in_a_gap_of_a_replaced_call_stand_at_its_e
 }
 
 #[test]
+fn who_deletes_what_was_said_opens_no_gap_again_in_which_nothing_fell() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    for deleted in ["u1", "a1"] {
+        transcript.apply(&VoiceEvent::ItemDeleted { item: item(deleted) }, now);
+    }
+    transcript.witness(witness("c:a1", Some("a1"), "question 1"), now);
+    for event in &turn(2, None) {
+        transcript.apply(event, now);
+    }
+    transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+    transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
+    transcript.close(now);
+    assert!(!texts(&transcript).contains(&"that was outstanding".to_owned()));
+}
+
+#[test]
+fn words_that_come_after_a_stop_belong_to_what_had_begun_before_it() {
+    let (mut transcript, now) = heard();
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
+    transcript.apply(&VoiceEvent::ItemPlaced { item: item("u1"), previous: None, content: ItemContent::Committed }, now);
+    transcript.interrupt(now);
+    for settles in [false, true] {
+        let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
+        transcript.line_back(now);
+        transcript.apply(&VoiceEvent::CandidateWords { item: item("u1"), delta: "I said".into() }, now);
+        if settles {
+            transcript.apply(&VoiceEvent::CandidateSettled { item: item("u1"), text: String::new() }, now);
+        }
+        transcript.close(now);
+        assert_eq!(texts(&transcript), ["I said"], "{settles}");
+    }
+}
+
+#[test]
+fn a_dead_line_is_not_proved_alive_by_what_it_did_not_bring() {
+    let (mut transcript, now) = heard();
+    for event in turn(1, None)
+        .iter()
+        .chain(&turn(2, Some("a1")))
+        .filter(|event| !matches!(event, VoiceEvent::CandidateSettled { .. } | VoiceEvent::ReplySettled { .. }))
+    {
+        transcript.apply(event, now);
+    }
+    for (key, id) in [("c:x", "x"), ("c:u1", "u1"), ("c:u2", "u2")] {
+        transcript.witness(witness(key, Some(id), "nobody of us heard it"), now);
+    }
+    transcript.line_lost(now);
+    let told = transcript.all_entries().into_iter().find(|entry| entry.key.as_str() == "x").expect("kept");
+    assert_eq!((told.authoritative, told.doubt), (true, Some(Doubt::UnclosedGap)));
+}
+
+#[test]
 fn what_the_next_call_brings_says_nothing_of_the_line_into_the_one_before() {
     let (mut transcript, now) = heard();
     let spoken = turn(1, None);
@@ -591,7 +649,7 @@ fn what_the_next_call_brings_says_nothing_of_the_line_into_the_one_before() {
         transcript.apply(event, now);
     }
     transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
-    let now = now + time::Duration::minutes(1);
+    transcript.at_steady(time::Duration::minutes(1));
     transcript.call_opened(2, Cause::Ours, now);
     transcript.line_back(now);
     for event in &turn(2, None) {

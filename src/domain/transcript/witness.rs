@@ -168,14 +168,14 @@ impl Transcript {
 
     /// The line, or the call, is gone: the words of what is unfinished may never come.
     pub(super) fn orphan_open_slots(&mut self, cause: Cause, by_end: bool, up_to_segment: i32) -> Vec<Entry> {
-        let (segment, last_heard, last_heard_earlier) = (self.segment, self.last_heard, self.last_heard_earlier);
+        let (segment, heard_at, heard_at_earlier) = (self.segment, self.heard_at, self.heard_at_earlier);
         let is_meant = |slot: &Slot| slot.is_open() && slot.segment <= up_to_segment;
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| is_meant(&self.slots[*index])).collect();
         for &index in &open {
             let slot = &mut self.slots[index];
             slot.break_off();
-            let last_heard = if slot.segment < segment { last_heard_earlier } else { last_heard };
-            let overdue = slot.committed_at.is_some_and(|at| last_heard - at > LATEST_WORDS);
+            let heard_at = if slot.segment < segment { heard_at_earlier } else { heard_at };
+            let overdue = slot.committed_at.is_some_and(|at| heard_at - at > LATEST_WORDS);
             if slot.orphaned.is_none() && !overdue {
                 slot.orphaned = Some(cause);
                 slot.cut_by_end = by_end;
@@ -250,7 +250,7 @@ impl Transcript {
         let (gap, segment) = (self.hearing.gaps(), self.segment);
         let mut items = Vec::new();
         // A line on which nothing came for so long was dead.
-        let silent = now - self.last_heard >= LATEST_WORDS;
+        let silent = self.steady - self.heard_at >= LATEST_WORDS;
         for told in self.copy.run.iter_mut().filter(|told| told.unheard && told.segment == segment) {
             (told.unheard, told.doubtful) = (false, !silent);
             told.last = gap;
@@ -261,8 +261,8 @@ impl Transcript {
     }
 
     /// The line into a call that was replaced brings something: it was there to hear.
-    pub fn earlier_line_is_alive(&mut self, now: Timestamp) {
-        self.last_heard_earlier = now;
+    pub fn earlier_line_is_alive(&mut self) {
+        self.heard_at_earlier = self.steady;
         let segment = self.segment;
         for told in self.copy.run.iter_mut().filter(|told| told.segment < segment) {
             told.unheard = false;
@@ -307,7 +307,8 @@ impl Transcript {
                 continue;
             }
             // Of what was heard before that gap nothing follows for what stands behind it.
-            told.followed_by += usize::from(gaps >= told.last);
+            // Nor while the line may be dead, for one whose words it did not bring.
+            told.followed_by += usize::from(gaps >= told.last && (heard || !told.unheard));
             // Our line heard all of what was said after it, since the last gap: it would have heard this too.
             told.unheard &= !heard || gaps < self.hearing.gaps();
         }

@@ -28,6 +28,9 @@ const FLAGS = [
 export const WIDE = { width: 1440, height: 900 };
 export const NARROW = { width: 390, height: 844 };
 
+/** For pictures that are looked at when a page was changed; taking them in every run would only take time. */
+export const ON_REQUEST = { all: process.env.SCREENSHOTS === 'all' };
+
 /** With `through`, everything this browser asks of the sandbox goes through that local port. */
 export function launch({ through } = {}) {
   const { host } = new URL(BASE_URL);

@@ -25,6 +25,27 @@ export async function api(path) {
   return answer.json();
 }
 
+/** An interview for this person, without a recruiter's window. Returns its id. */
+export async function createByApi(candidateName) {
+  const [people, positions] = await Promise.all([api('/candidates'), api('/positions')]);
+  const body = {
+    candidate_id: people.items.find((each) => each.name === candidateName).id,
+    position_id: positions.items[0].id,
+    settings: { max_duration_s: 600 },
+  };
+  const answer = await fetch(`${BASE_URL}/api/sessions`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${await recruiter()}`,
+      'content-type': 'application/json',
+      'idempotency-key': crypto.randomUUID(),
+    },
+    body: JSON.stringify(body),
+  });
+  assert.equal(answer.status, 201, `${answer.status}`);
+  return (await answer.json()).session_id;
+}
+
 const squeeze = (text) => text.replace(/\s+/g, ' ').trim();
 
 /** The turns that were spoken in these calls, in order; what a later call is told of an earlier one is not spoken. */

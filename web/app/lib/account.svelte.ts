@@ -11,7 +11,8 @@ export interface SandboxInfo {
 
 export type AccountState =
   | { kind: 'loading' }
-  | { kind: 'unavailable'; message: string }
+  /** `retrying`: it may pass, and is waited for. Otherwise the page itself, or what it was told, is at fault. */
+  | { kind: 'unavailable'; message: string; retrying: boolean }
   | { kind: 'signed_out' }
   | { kind: 'signed_in'; me: Me };
 
@@ -22,7 +23,12 @@ class Account {
   state = $state<AccountState>({ kind: 'loading' });
   config = $state<ClientConfig | null>(null);
   sandbox = $state<SandboxInfo | null>(null);
-  readonly api = new InterviewApi({ accessToken: (refused) => this.#accessToken(refused) });
+  /** Signed out without having wished so: the page stays as it is until someone signs in again. */
+  lapsed = $state(false);
+  readonly api = new InterviewApi({
+    accessToken: (refused) => this.#accessToken(refused),
+    onUnauthorized: () => this.#lapse(),
+  });
   #client: { auth: Auth; tokens: Tokens; network: AuthFetch } | null = null;
   #trying = new AbortController();
   readonly #tokenListeners = new Set<(token: string) => void>();
@@ -42,8 +48,9 @@ class Account {
       } catch (error) {
         if (trying.signal.aborted) return;
         if (isRefusal(error)) return;
-        this.state = { kind: 'unavailable', message: explain(error) };
-        if (!isRetryable(error)) return;
+        const retrying = isRetryable(error);
+        this.state = { kind: 'unavailable', message: explain(error), retrying };
+        if (!retrying) return;
       }
       await sleep(backoff.next(), trying.signal).catch(() => undefined);
     }
@@ -69,8 +76,10 @@ class Account {
 
   async signOut(): Promise<void> {
     this.#trying.abort();
-    await this.#client?.network.leave(() => this.#auth.signOut({ scope: 'local' }));
+    // Before the library tells of it: this one was wished for.
     this.state = { kind: 'signed_out' };
+    this.lapsed = false;
+    await this.#client?.network.leave(() => this.#auth.signOut({ scope: 'local' }));
   }
 
   onToken(listener: (token: string) => void): () => void {
@@ -85,8 +94,13 @@ class Account {
 
   async #accessToken(refused?: string): Promise<string | null> {
     const token = (await this.#client?.tokens.current(refused)) ?? null;
-    if (token === null && this.state.kind === 'signed_in') this.state = { kind: 'signed_out' };
+    if (token === null) this.#lapse();
     return token;
+  }
+
+  /** Where somebody was at work, what they see stays; they sign in again over it. */
+  #lapse(): void {
+    if (this.state.kind === 'signed_in') this.lapsed = true;
   }
 
   async #open(): Promise<void> {
@@ -107,7 +121,9 @@ class Account {
       if (event === 'TOKEN_REFRESHED' && session) {
         for (const listener of this.#tokenListeners) listener(session.access_token);
       }
-      if (event === 'SIGNED_OUT') this.state = { kind: 'signed_out' };
+      if (event !== 'SIGNED_OUT') return;
+      if (this.state.kind === 'signed_in') this.#lapse();
+      else this.state = { kind: 'signed_out' };
     });
     this.#client = { auth, tokens: new Tokens(auth), network };
   }
@@ -117,7 +133,8 @@ class Account {
     try {
       await this.#identify();
     } catch (error) {
-      if (isRefusal(error)) throw error;
+      // Over a page that is open, and may be in a call, everything is for the form: starting anew would close it.
+      if (isRefusal(error) || this.lapsed) throw error;
       await this.start();
     }
   }
@@ -125,12 +142,13 @@ class Account {
   async #identify(): Promise<void> {
     try {
       this.state = { kind: 'signed_in', me: await this.api.me() };
+      this.lapsed = false;
     } catch (error) {
-      if (error instanceof ApiError && error.code === 'signed_out') {
+      if (error instanceof ApiError && error.code === 'signed_out' && !this.lapsed) {
         this.state = { kind: 'signed_out' };
         return;
       }
-      if (isRefusal(error)) await this.signOut();
+      if (isRefusal(error) && !this.lapsed) await this.signOut();
       throw error;
     }
   }

@@ -55,6 +55,22 @@ describe('the account', () => {
     await vi.advanceTimersByTimeAsync(10_000);
     expect(account.state.kind).toBe('signed_in');
 
+    // A token that is refused while somebody is at work: the page stays, and they sign in again over it.
+    answers['/api/positions'] = () => new Response('{}', { status: 401 });
+    await account.api.positions().catch(() => undefined);
+    expect(account.state.kind).toBe('signed_in');
+    expect(account.lapsed).toBe(true);
+    // What goes wrong over an open page is for the form; the page, which may be in a call, stays.
+    for (const status of [503, 403]) {
+      answers['/api/me'] = () => new Response('{}', { status });
+      await expect(account.signIn('mei@demo.test', 'secret')).rejects.toMatchObject({ status });
+      expect([account.state.kind, account.lapsed]).toEqual(['signed_in', true]);
+    }
+    answers['/api/me'] = () => Response.json({ email: 'mei@demo.test', role: 'candidate' });
+    await account.signIn('mei@demo.test', 'secret');
+    expect(account.lapsed).toBe(false);
+    expect(account.state.kind).toBe('signed_in');
+
     await account.signOut();
     expect(tokens).toMatchObject({
       '/auth/v1/token': 'Bearer key',

@@ -1,4 +1,4 @@
-import { Backoff, retryAfter, sleep } from '../../sdk';
+import { Backoff, limitedBy, retryAfter, sleep } from '../../sdk';
 
 const DEADLINE_MS = 10_000;
 /** A server that asks for more patience than this is asked all the same. */
@@ -46,7 +46,7 @@ export class AuthFetch {
   async #renew(input: RequestInfo | URL, init: RequestInit | undefined): Promise<Response> {
     const backoff = new Backoff({ baseMs: 500, capMs: 8_000, random: this.#random });
     for (;;) {
-      if (this.#leaving) return Response.json({ error_code: 'refresh_token_not_found' }, { status: 400 });
+      if (this.#leaving) return new Response('{"error_code":"refresh_token_not_found"}', { status: 400 });
       const wake = this.#wake.signal;
       let pause = backoff.next();
       try {
@@ -62,17 +62,15 @@ export class AuthFetch {
 
   /** One try, within a deadline from sending to the last byte. */
   async #once(input: RequestInfo | URL, init: RequestInit | undefined, wake?: AbortSignal): Promise<Response> {
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(new DOMException('no answer', 'TimeoutError')), DEADLINE_MS);
-    const signals = [deadline.signal, wake, init?.signal].filter((signal) => signal != null);
+    const limit = limitedBy([wake, init?.signal], DEADLINE_MS);
     try {
-      const response = await this.#fetch(input, { ...init, signal: AbortSignal.any(signals) });
+      const response = await this.#fetch(input, { ...init, signal: limit.signal });
       // A body of nothing is no body: some statuses may not have one.
       const body = (await response.text()) || null;
       const { status, statusText, headers } = response;
       return new Response(body, { status, statusText, headers });
     } finally {
-      clearTimeout(timer);
+      limit.release();
     }
   }
 

@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import type { ConnectionState, InterviewState, RecordingStatus } from '../../sdk';
-import { PATIENCE_MS, linkNotice, recordingNotice, recordingWord, refusedNotice, whenBack, whileSilent } from './calm';
+import {
+  PATIENCE_MS,
+  linkNotice,
+  microphoneNotice,
+  recordingNotice,
+  recordingWord,
+  refusedNotice,
+  unheardNotice,
+  whenBack,
+  whileSilent,
+} from './calm';
 
 const lost: InterviewState = { kind: 'reconnecting', since: 0, why: 'lost' };
 const rollover: InterviewState = { kind: 'reconnecting', since: 0, why: 'rollover' };
@@ -46,8 +56,26 @@ describe('the words of the room', () => {
     const again: RecordingStatus = { kind: 'recording', take: 2, ...bytes };
     expect(recordingNotice(first)).toBeNull();
     expect(recordingNotice(again)).toContain('goes on');
-    expect(recordingNotice({ kind: 'interrupted' })).toContain('begun again');
+    expect(recordingNotice({ kind: 'interrupted', planned: false })).toContain('begun again');
     expect(recordingNotice({ kind: 'failed', reason: 'x' })).toContain('words of your interview are kept');
     expect([first, again].map(recordingWord)).toEqual(['Recording', 'Recording again']);
+  });
+
+  it('say at once that nobody is heard, and how to choose another microphone', () => {
+    expect(microphoneNotice({ kind: 'working' })).toBeNull();
+    expect(microphoneNotice({ kind: 'none' })).toBeNull();
+    expect(microphoneNotice({ kind: 'muted' })).toMatchObject({ choose: true, serious: false });
+    expect(microphoneNotice({ kind: 'replacing' })).toMatchObject({ choose: false });
+    const lost = microphoneNotice({ kind: 'lost', error: new DOMException('', 'NotFoundError') });
+    expect(lost).toMatchObject({ choose: true, serious: true });
+    expect(lost?.text).toContain('No microphone was found');
+    expect(unheardNotice('muted')).toContain('You are muted');
+    expect(unheardNotice('silent')).toContain('We cannot hear you');
+    expect(unheardNotice(null)).toBeNull();
+  });
+
+  it('do not speak of an interruption when another camera was chosen', () => {
+    expect(recordingNotice({ kind: 'interrupted', planned: true })).toBeNull();
+    expect(recordingWord({ kind: 'interrupted', planned: true })).toBe('Recording');
   });
 });

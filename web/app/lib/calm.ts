@@ -1,4 +1,6 @@
-import type { ConnectionState, InterviewState, RecordingStatus } from '../../sdk';
+import type { ConnectionState, InterviewState, MicrophoneStatus, RecordingStatus } from '../../sdk';
+import { explainMediaError } from './explain';
+import type { Note } from './hearing';
 
 /** What the room says when something is not as it should be: what happens, what is safe, what to do. */
 export interface Words {
@@ -28,7 +30,7 @@ export function whileSilent(interview: InterviewState, link: ConnectionState, si
     text:
       silentMs < PATIENCE_MS
         ? 'We are getting it back; there is nothing you need to do. What you said is kept, and your interview waits a while for you.'
-        : 'Please check your internet connection. We keep trying; your interview waits a while for you, and what you said is kept. You may also reload this page.',
+        : 'Please check your internet connection. We keep trying; your interview waits a while for you, and what you said is kept. Reloading the page may help as well; the interview goes on where it stopped.',
   };
 }
 
@@ -61,7 +63,7 @@ export function refusedNotice(code: string): string {
 export function recordingNotice(recording: RecordingStatus): string | null {
   switch (recording.kind) {
     case 'interrupted':
-      return 'The recording was interrupted and is being begun again. Please go on.';
+      return recording.planned ? null : 'The recording was interrupted and is being begun again. Please go on.';
     case 'recording':
       return recording.take > 1 ? 'The recording goes on. What was recorded before is kept.' : null;
     case 'failed':
@@ -76,10 +78,55 @@ export function recordingWord(recording: RecordingStatus): string {
     case 'recording':
       return recording.take > 1 ? 'Recording again' : 'Recording';
     case 'interrupted':
-      return 'Getting the recording back';
+      return recording.planned ? 'Recording' : 'Getting the recording back';
     case 'failed':
       return 'Not recording';
     default:
       return 'Recording stopped';
+  }
+}
+
+export interface DeviceNotice {
+  text: string;
+  /** Nothing is heard until the candidate does something. */
+  serious: boolean;
+  /** Whether choosing another microphone may help. */
+  choose: boolean;
+}
+
+/** Said at once: nobody should speak into a microphone that is gone. */
+export function microphoneNotice(status: MicrophoneStatus): DeviceNotice | null {
+  switch (status.kind) {
+    case 'muted':
+      return {
+        text: 'You cannot be heard: your system, or a switch on the device, has muted your microphone. Turn it on there, or choose another one.',
+        serious: false,
+        choose: true,
+      };
+    case 'replacing':
+      return {
+        text: 'Your microphone is gone. We are taking another one; you cannot be heard until then.',
+        serious: false,
+        choose: false,
+      };
+    case 'lost':
+      return {
+        text: `You cannot be heard: your microphone is gone. ${explainMediaError(status.error, 'microphone')} The interview waits.`,
+        serious: true,
+        choose: true,
+      };
+    default:
+      return null;
+  }
+}
+
+export function unheardNotice(note: Note): string | null {
+  switch (note) {
+    case 'muted':
+      return 'You are muted: the interviewer does not hear you.';
+    case 'silent':
+      return 'We cannot hear you. If you are speaking, your microphone gives no sound. If you are thinking, take your time.';
+    default:
+      return null;
   }
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ApiError, NetworkError, type Entry, type SessionView } from '../../sdk';
+import { ApiError, NetworkError, type Entry, type RecordingView, type SessionView, type SummaryView } from '../../sdk';
 import { account } from './account.svelte';
 import { DetailModel } from './detail.svelte';
 
@@ -46,5 +46,52 @@ describe('one interview in the console', () => {
     left.stop();
     await vi.advanceTimersByTimeAsync(60_000);
     expect(read).toHaveBeenCalledTimes(2);
+  });
+
+  it('reads each part by itself: one that fails says so, and is tried again, but seldom', async () => {
+    vi.stubGlobal('document', { hidden: false, addEventListener: () => undefined, removeEventListener: () => undefined });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] });
+    const over = { ...session, summary: { status: 'stored' }, recording: { state: 'playable' } } as SessionView;
+    vi.spyOn(account.api, 'session').mockResolvedValue(over);
+    vi.spyOn(account.api, 'transcript').mockResolvedValue({ entries: [entry] });
+    const summary = { status: 'stored' } as SummaryView;
+    vi.spyOn(account.api, 'summary').mockResolvedValue(summary);
+    const recording = vi.spyOn(account.api, 'recording').mockRejectedValue(new NetworkError('unreachable'));
+    const model = new DetailModel('s1');
+    void model.start();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([model.problem, model.summary.value, model.summary.problem]).toEqual([null, summary, null]);
+    expect(model.recording.problem).toContain('could not be reached');
+    expect(model.recording.value).toBeNull();
+    expect(recording.mock.calls.length).toBeGreaterThan(3);
+    expect(recording.mock.calls.length).toBeLessThan(7);
+    const view = { state: 'playable', segments: [], parts: 1, playback_url: 'u' } as unknown as RecordingView;
+    recording.mockResolvedValue(view);
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect([model.recording.value, model.recording.problem, model.settled]).toEqual([view, null, true]);
+    const calls = recording.mock.calls.length;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(recording.mock.calls.length, 'nothing more to ask').toBe(calls);
+    model.stop();
+  });
+
+  it('asks nothing while nobody is signed in', async () => {
+    vi.stubGlobal('document', { hidden: false, addEventListener: () => undefined, removeEventListener: () => undefined });
+    const live = { ...session, phase: 'live' } as SessionView;
+    const read = vi.spyOn(account.api, 'session').mockResolvedValue(live);
+    vi.spyOn(account.api, 'transcript').mockResolvedValue({ entries: [entry] });
+    vi.spyOn(account.api, 'observe').mockResolvedValue(undefined);
+    const model = new DetailModel('s1');
+    void model.start();
+    await vi.advanceTimersByTimeAsync(5_000);
+    account.lapsed = true;
+    const before = read.mock.calls.length;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(read.mock.calls.length).toBe(before);
+    expect(model.session, 'what was read stays').toEqual(live);
+    account.lapsed = false;
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(read.mock.calls.length).toBeGreaterThan(before);
+    model.stop();
   });
 });

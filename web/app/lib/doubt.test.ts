@@ -1,22 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Entry } from '../../sdk';
+import { entryOf as entry } from '../../sdk/testing/transcript';
 import { doubtNote, markOf } from './doubt';
-
-const entry = (overrides: Partial<Entry> = {}): Entry => ({
-  seq: 1,
-  item_id: 'i1',
-  segment: 1,
-  speaker: 'candidate',
-  text: 'I led the team.',
-  source: 'sideband',
-  status: 'final',
-  interrupted: false,
-  heard_ms: null,
-  heard_text: null,
-  commentary: false,
-  at: '2026-01-01T10:00:00Z',
-  ...overrides,
-});
 
 describe('the mark of an entry', () => {
   it('is absent for what was heard, also from a runtime that says nothing about doubt', () => {

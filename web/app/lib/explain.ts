@@ -1,5 +1,5 @@
 import { isAuthRetryableFetchError } from '@supabase/supabase-js';
-import { ApiError, NetworkError } from '../../sdk';
+import { ApiError, NetworkError, PageFault, isProgramError } from '../../sdk';
 
 /** An error in words a person can act on. */
 export function explain(error: unknown): string {
@@ -16,7 +16,16 @@ export function explain(error: unknown): string {
     const reference = error.requestId ? ` (reference ${error.requestId})` : '';
     return `${sentence(error.message)}${reference}`;
   }
+  if (isProgramError(error)) {
+    const { code } = error instanceof PageFault ? error : new PageFault(error);
+    return faultWords(code);
+  }
   return error instanceof Error ? sentence(error.message) : 'Something went wrong.';
+}
+
+/** Neither the network nor the person is at fault, and waiting would not help. */
+export function faultWords(code: string): string {
+  return `Something in this page does not work in this browser. Update the browser or open the page in another one; if it stays, write to the person who invited you and name this code: ${code}.`;
 }
 
 function sentence(text: string): string {

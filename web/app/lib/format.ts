@@ -23,7 +23,7 @@ export function formatSeconds(seconds: number): string {
 
 export function formatBytes(bytes: number): string {
   return bytes < 1024 * 1024
-    ? `${Math.max(1, Math.round(bytes / 1024))} KB`
+    ? `${Math.ceil(bytes / 1024)} KB`
     : `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
 
@@ -86,6 +86,30 @@ export const SUMMARY_LABELS: Record<SessionView['summary']['status'], string> = 
 
 export function isOver(phase: Phase): boolean {
   return phase === 'completed' || phase === 'failed';
+}
+
+/** How an interview stands for whoever looks after it: nobody came is an expired invitation, not a completed interview. */
+export function outcome(session: Pick<SessionView, 'phase' | 'end_reason'>): { label: string; tone: Tone } {
+  const expired = isOver(session.phase) && session.end_reason === 'candidate_absent';
+  return expired ? { label: 'Expired', tone: 'caution' } : PHASES[session.phase];
+}
+
+/** The one that is going on comes first; otherwise the order stays. */
+export function resumeFirst(sessions: SessionView[]): SessionView[] {
+  const rank = ({ phase }: SessionView) => (phase === 'live' ? 0 : 1);
+  return [...sessions].sort((a, b) => rank(a) - rank(b));
+}
+
+/**
+ * The recording in one word. After the end nothing is being recorded any more: what has not arrived by then is still
+ * on the candidate's device, or lost.
+ */
+export function recordingWords(session: Pick<SessionView, 'phase' | 'recording'>): string {
+  const { state } = session.recording;
+  if (!isOver(session.phase)) return recordingLabel(state);
+  if (state === 'recording') return 'Incomplete: a part has not arrived';
+  if (state === 'waiting') return 'Nothing has arrived';
+  return recordingLabel(state);
 }
 
 /** May the candidate still come in? */

@@ -10,12 +10,19 @@ export function parseRoute(hash: string): Route {
   const parts = hash.replace(/^#\/?/, '').split('?')[0]?.split('/').filter(Boolean) ?? [];
   const [first, second, third] = parts;
   if (first === undefined) return { page: 'home' };
-  if (first === 'room' && second && !third) return { page: 'room', sessionId: decodeURIComponent(second) };
+  if (first === 'room' && second && !third) return { page: 'room', sessionId: decode(second) };
   if (first === 'console' && !second) return { page: 'console' };
-  if (first === 'console' && second === 'sessions' && third) {
-    return { page: 'detail', sessionId: decodeURIComponent(third) };
-  }
+  if (first === 'console' && second === 'sessions' && third) return { page: 'detail', sessionId: decode(third) };
   return { page: 'unknown' };
+}
+
+/** A broken escape is an address like any other: it leads nowhere. */
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 export const roomPath = (sessionId: string) => `#/room/${encodeURIComponent(sessionId)}`;
@@ -26,18 +33,66 @@ export function joinLink(sessionId: string): string {
   return `${location.origin}/${roomPath(sessionId)}`;
 }
 
+/** Asks whether to leave; `go` leaves. */
+export type AskToLeave = (go: () => void) => void;
+
+interface Guard {
+  hash: string;
+  ask: AskToLeave;
+}
+
+/** Marks the entry of the history that a step back from a guarded page falls on. */
+const HELD = 'held';
+
 class Router {
   route = $state<Route>(parseRoute(location.hash));
+  #guard: Guard | null = null;
 
   constructor() {
+    addEventListener('popstate', () => this.#onStep());
     addEventListener('hashchange', () => {
-      this.route = parseRoute(location.hash);
-      scrollTo(0, 0);
+      // Already answered as a step through the history; a link or a typed address is not.
+      if (this.#guard && location.hash === this.#guard.hash) return;
+      this.#onStep();
     });
   }
 
   go(path: string): void {
     location.hash = path;
+  }
+
+  /**
+   * Keeps this page until `ask` lets go of it: a step back, a gesture, another address. Staying is what happens
+   * when nobody answers. Returns how to stop it.
+   */
+  hold(ask: AskToLeave): () => void {
+    const guard = { hash: location.hash, ask };
+    this.#guard = guard;
+    // A step back then stays within the document also when the page was opened by its link.
+    history.pushState(HELD, '', location.href);
+    return () => {
+      if (this.#guard !== guard) return;
+      this.#guard = null;
+      if (history.state === HELD) history.back();
+    };
+  }
+
+  #onStep(): void {
+    const guard = this.#guard;
+    if (!guard) {
+      const route = parseRoute(location.hash);
+      if (JSON.stringify(route) !== JSON.stringify(this.route)) {
+        this.route = route;
+        scrollTo(0, 0);
+      }
+      return;
+    }
+    const target = location.hash === guard.hash ? '#/' : location.hash || '#/';
+    history.pushState(HELD, '', guard.hash || '#/');
+    guard.ask(() => {
+      this.#guard = null;
+      this.go(target);
+    });
   }
 }
 

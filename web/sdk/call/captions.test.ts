@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { entryOf } from '../testing/transcript';
 import type { Entry } from '../types';
 import { Captions } from './captions';
 import { parseVoiceEvent, type VoiceEvent } from './voice_events';
@@ -25,21 +26,7 @@ const heard = (item_id: string, transcript: string): VoiceEvent => ({
   item_id,
   transcript,
 });
-const entry = (overrides: Partial<Entry>): Entry => ({
-  seq: 1,
-  item_id: null,
-  segment: 1,
-  speaker: 'ai',
-  text: 'x',
-  source: 'sideband',
-  status: 'final',
-  interrupted: false,
-  heard_ms: null,
-  heard_text: null,
-  commentary: false,
-  at: '2026-01-01T00:00:00Z',
-  ...overrides,
-});
+const entry = (overrides: Partial<Entry>) => entryOf({ item_id: null, speaker: 'ai', text: 'x', ...overrides });
 
 describe('Captions', () => {
   let captions: Captions;

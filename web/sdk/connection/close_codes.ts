@@ -17,7 +17,9 @@ export type StopReason =
   | 'ticket_refused'
   | 'consent_refused'
   | 'session_over'
-  | 'refused';
+  | 'refused'
+  /** This page's own code failed; coming back would not help. */
+  | 'page_fault';
 
 /** The table of docs/PROTOCOL.md. */
 const TABLE: Readonly<Record<number, Exclude<CloseAction, 'stop'> | StopReason>> = {

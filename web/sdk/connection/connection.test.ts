@@ -1,78 +1,17 @@
 import 'fake-indexeddb/auto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ApiError, NetworkError } from '../http/errors';
-import type { JoinInfo, RelayedEntry } from '../types';
+import { fakeSockets, relayed as entry } from '../testing/wire';
+import type { JoinInfo } from '../types';
 import { InterviewConnection, type ConnectionState } from './connection';
 import { IndexedDbEntryStore, MemoryEntryStore, type EntryStore } from './entry_store';
 import { MAX_PENDING, Outbox } from './outbox';
 
-class FakeSocket {
-  readyState = 0;
-  sent: Record<string, unknown>[] = [];
-  closedByClient = false;
-  onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: ((event: { code: number; reason: string }) => void) | null = null;
-
-  constructor(
-    readonly url: string,
-    readonly protocols: string[],
-  ) {}
-
-  send(data: string): void {
-    this.sent.push(JSON.parse(data) as Record<string, unknown>);
-  }
-
-  close(): void {
-    this.readyState = 3;
-    this.closedByClient = true;
-  }
-
-  receive(message: object): void {
-    this.onmessage?.({ data: JSON.stringify(message) });
-  }
-
-  ready(overrides: object = {}): void {
-    this.readyState = 1;
-    this.receive({
-      type: 'session_ready',
-      n: 1,
-      session_id: 's1',
-      phase: 'live',
-      segment: 1,
-      acked_seq: 0,
-      heartbeat_interval_ms: 5_000,
-      required_consents: [],
-      given_consents: [],
-      time_left_s: 60,
-      greeted: false,
-      limits: { max_frame_bytes: 65_536, max_entries: 100 },
-      ...overrides,
-    });
-  }
-
-  drop(code: number): void {
-    this.readyState = 3;
-    this.onclose?.({ code, reason: '' });
-  }
-
-  of(type: string): Record<string, unknown>[] {
-    return this.sent.filter((message) => message['type'] === type);
-  }
-}
-
 const problem = (status: number, code: string) =>
   new ApiError({ type: 'about:blank', title: code, status, code, detail: null, request_id: null });
 
-const entry = (text: string): RelayedEntry => ({
-  text,
-  speaker: 'candidate',
-  timestamp: '2026-01-01T00:00:00Z',
-  id: text,
-  item_id: text,
-});
-
 function setUp(options: { store?: EntryStore; join?: () => Promise<JoinInfo> } = {}) {
-  const sockets: FakeSocket[] = [];
+  const { sockets, openSocket, last } = fakeSockets();
   const states: ConnectionState[] = [];
   let tickets = 0;
   const connection = new InterviewConnection({
@@ -84,15 +23,11 @@ function setUp(options: { store?: EntryStore; join?: () => Promise<JoinInfo> } =
         return { websocket_url: 'wss://example.test/ws/s1', websocket_ticket: `t${tickets}` } as JoinInfo;
       }),
     ...(options.store ? { store: options.store } : {}),
-    openSocket: (url, protocols) => {
-      const socket = new FakeSocket(url, protocols);
-      sockets.push(socket);
-      return socket as unknown as WebSocket;
-    },
+    openSocket,
     random: () => 1,
   });
   connection.on('state', (state) => states.push(state));
-  return { connection, sockets, states, last: () => sockets.at(-1) as FakeSocket };
+  return { connection, sockets, states, last };
 }
 
 const flush = () => vi.advanceTimersByTimeAsync(0);
@@ -106,6 +41,50 @@ afterEach(() => {
 });
 
 describe('InterviewConnection', () => {
+  it('does not come back after a fault of its own code, and says which', async () => {
+    const joins = { count: 0 };
+    const { connection, sockets } = setUp({
+      join: async () => {
+        joins.count += 1;
+        throw new TypeError('AbortSignal.any is not a function');
+      },
+    });
+    await connection.open();
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(connection.state).toEqual({
+      kind: 'closed',
+      reason: 'page_fault',
+      code: null,
+      detail: 'TypeError: AbortSignal.any is not a function',
+    });
+    expect([joins.count, sockets.length]).toEqual([1, 0]);
+  });
+
+  it('connects although the storage never answers', async () => {
+    const silent = { load: () => new Promise(() => undefined) } as unknown as EntryStore;
+    const { connection, sockets } = setUp({ store: silent });
+    let failed: unknown = null;
+    connection.on('store_failure', (error) => (failed = error));
+    const opened = connection.open();
+    await vi.advanceTimersByTimeAsync(3_000);
+    await opened;
+    expect(sockets).toHaveLength(1);
+    expect(failed).toMatchObject({ name: 'DeadlineError' });
+  });
+
+  it('connects where touching the storage throws', async () => {
+    vi.stubGlobal('indexedDB', undefined);
+    try {
+      const { connection, last } = setUp({ store: new IndexedDbEntryStore('forbidden') });
+      await connection.open();
+      last().ready();
+      connection.relay([entry('a')]);
+      expect(last().of('transcript_update')).toHaveLength(1);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
   it('sends the ticket as a subprotocol and never in the URL', async () => {
     const { connection, last } = setUp();
     await connection.open();

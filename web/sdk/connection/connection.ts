@@ -1,5 +1,6 @@
 import { Backoff } from '../backoff';
 import { Emitter } from '../emitter';
+import { describe } from '../fault';
 import { ApiError, isRetryable } from '../http/errors';
 import type {
   ClientMessage,
@@ -151,6 +152,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     this.#setState({ kind: 'connecting', attempt: 1 });
     await this.#outbox.load();
     globalThis.addEventListener?.('online', this.#onOnline);
+    if (this.#abort.signal.aborted) return;
     await this.#connect();
   }
 
@@ -200,13 +202,17 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       return;
     }
     if (this.#abort.signal.aborted) return;
-    this.#openSocket(this.#joinInfo);
+    try {
+      this.#openSocket(this.#joinInfo);
+    } catch (error) {
+      this.#finish('page_fault', null, describe(error));
+    }
   }
 
   #refused(error: unknown): void {
     const over = error instanceof ApiError && (error.status === 410 || error.code === 'session_over');
-    const detail = error instanceof Error ? error.message : String(error);
-    this.#finish(over ? 'session_over' : 'refused', null, detail);
+    if (!(error instanceof ApiError)) this.#finish('page_fault', null, describe(error));
+    else this.#finish(over ? 'session_over' : 'refused', null, error.message);
   }
 
   #openSocket(join: JoinInfo): void {

@@ -60,11 +60,7 @@ export class IndexedDbEntryStore implements EntryStore {
   readonly #database: Promise<IDBPDatabase<Schema>>;
 
   constructor(name = 'interview-client') {
-    this.#database = openDB<Schema>(name, 1, {
-      upgrade: (database) => {
-        database.createObjectStore('pending_updates', { keyPath: ['sessionId', 'seq'] });
-      },
-    });
+    this.#database = open(name);
     // Each call below awaits this promise and reports its failure; without a handler of its own a browser
     // that forbids IndexedDB would also log an unhandled rejection.
     this.#database.catch(() => undefined);
@@ -93,6 +89,15 @@ export class IndexedDbEntryStore implements EntryStore {
     for (const update of updates) await transaction.store.put({ sessionId, ...update });
     await transaction.done;
   }
+}
+
+/** Asynchronous to the caller in every case: where storage is blocked, touching `indexedDB` throws at once. */
+async function open(name: string): Promise<IDBPDatabase<Schema>> {
+  return openDB<Schema>(name, 1, {
+    upgrade: (database) => {
+      database.createObjectStore('pending_updates', { keyPath: ['sessionId', 'seq'] });
+    },
+  });
 }
 
 function rangeUpTo(sessionId: Uuid, seq: number): IDBKeyRange {

@@ -1,3 +1,4 @@
+import { withDeadline } from '../time';
 import type { RelayedEntry, Uuid } from '../types';
 import { cleanEntry } from './clean';
 import { MemoryEntryStore, type EntryStore, type PendingUpdate } from './entry_store';
@@ -6,6 +7,9 @@ import { MemoryEntryStore, type EntryStore, type PendingUpdate } from './entry_s
 export const MAX_PENDING = 2_000;
 /** As much as a browser keeps without asking the user. */
 export const MAX_PENDING_BYTES = 4 * 1024 * 1024;
+
+/** A browser's storage may not answer at all; the interview does not wait for it. */
+const LOAD_MS = 3_000;
 
 export interface OutboxOptions {
   sessionId: Uuid;
@@ -53,7 +57,7 @@ export class Outbox {
   /** Reads what an earlier page left behind. Call once, before the first connection. */
   async load(): Promise<void> {
     try {
-      const left = await this.#store.load(this.#sessionId);
+      const left = await withDeadline(this.#store.load(this.#sessionId), LOAD_MS, 'what an earlier page left');
       // An older version of this page may have left what is refused today.
       this.#pending = left.map(({ seq, entries }) => ({ seq, entries: entries.map(cleanEntry) }));
     } catch (error) {

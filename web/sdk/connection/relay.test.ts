@@ -1,6 +1,7 @@
 import 'fake-indexeddb/auto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { RelayedEntry, ServerEvents } from '../types';
+import { relayed as entry } from '../testing/wire';
+import type { ServerEvents } from '../types';
 import { IndexedDbEntryStore, MemoryEntryStore, type EntryStore, type PendingUpdate } from './entry_store';
 import { Outbox } from './outbox';
 import { Relay, isAboutUpdates, type Refused } from './relay';
@@ -13,14 +14,6 @@ const refusal = (overrides: Partial<Refusal>): Refusal => ({
   retryable: false,
   request_type: 'transcript_update',
   ...overrides,
-});
-
-const entry = (text: string): RelayedEntry => ({
-  text,
-  speaker: 'candidate',
-  timestamp: '2026-01-01T00:00:00Z',
-  id: text,
-  item_id: text,
 });
 
 /** As the runtime is, or as it was: without a number in its refusals, and without closing the gap they leave. */

@@ -1,4 +1,6 @@
 import { Backoff } from '../backoff';
+import { PageFault, isProgramError } from '../fault';
+import { limitedBy } from '../signals';
 import { DeadlineError, sleep, withDeadline } from '../time';
 import type {
   Candidate,
@@ -28,6 +30,8 @@ export interface InterviewApiOptions {
    * requests go out as they are.
    */
   accessToken?: (refused?: string) => Promise<string | null> | string | null;
+  /** The server has refused a token, also a new one: whoever uses the page has to sign in again. */
+  onUnauthorized?: () => void;
   fetch?: typeof fetch;
   /** Deadline of one call, from sending to the end of the answer. */
   timeoutMs?: number;
@@ -50,18 +54,22 @@ interface CallOptions {
   signal?: AbortSignal | undefined;
   /** Needs no token. */
   open?: boolean;
+  /** The answer goes on for as long as it likes, so `signal` must reach into it. */
+  stream?: boolean;
 }
 
 /** The HTTP side of the interview service. Every failure is an `ApiError` or a `NetworkError`. */
 export class InterviewApi {
   readonly #baseUrl: string;
   readonly #accessToken: InterviewApiOptions['accessToken'];
+  readonly #onUnauthorized: InterviewApiOptions['onUnauthorized'];
   readonly #fetch: typeof fetch;
   readonly #timeoutMs: number;
 
   constructor(options: InterviewApiOptions = {}) {
     this.#baseUrl = (options.baseUrl ?? '').replace(/\/$/, '');
     this.#accessToken = options.accessToken;
+    this.#onUnauthorized = options.onUnauthorized;
     this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
     this.#timeoutMs = options.timeoutMs ?? 20_000;
   }
@@ -107,8 +115,8 @@ export class InterviewApi {
     const query = new URLSearchParams();
     if (page.limit !== undefined) query.set('limit', String(page.limit));
     if (page.cursor) query.set('cursor', page.cursor);
-    const suffix = query.size > 0 ? `?${query}` : '';
-    return this.#json(`/api/sessions${suffix}`);
+    const suffix = query.toString();
+    return this.#json(`/api/sessions${suffix && `?${suffix}`}`);
   }
 
   session(sessionId: Uuid): Promise<SessionView> {
@@ -144,6 +152,7 @@ export class InterviewApi {
     const response = await this.#send(`${sessionPath(sessionId)}/events`, {
       headers: { accept: 'text/event-stream' },
       signal,
+      stream: true,
     });
     if (!response.body) return;
     for await (const message of readSse(response.body)) {
@@ -154,7 +163,7 @@ export class InterviewApi {
 
   /**
    * Follows an interview until `signal` is aborted: opens the event stream again whenever it breaks, with
-   * backoff. Rejects when the server refuses for good (for example 401 or 404).
+   * backoff. Rejects when the server refuses for good (for example 401 or 404), and when a handler throws.
    */
   async observe(sessionId: Uuid, handlers: ObserveHandlers, signal: AbortSignal): Promise<void> {
     const backoff = new Backoff({ baseMs: 1_000, capMs: 15_000 });
@@ -165,12 +174,11 @@ export class InterviewApi {
           // Only a stream that held for a while counts as good: one that opens and breaks at once, over
           // and over, must not be reopened without a pause.
           if (Date.now() - openedAt > 10_000) backoff.reset();
-          handlers.onConnected?.(true);
-          handlers.onEvent(event);
+          tell(handlers, event);
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof ApiError && !error.retryable) throw error;
+        if ((error instanceof ApiError && !error.retryable) || error instanceof PageFault) throw error;
       }
       if (signal.aborted) return;
       handlers.onConnected?.(false);
@@ -197,6 +205,7 @@ export class InterviewApi {
         response = await this.#attempt(path, options, renewed);
       }
     }
+    if (response.status === 401 && token !== null) this.#onUnauthorized?.();
     if (!response.ok) throw await readProblem(response);
     return response;
   }
@@ -208,6 +217,7 @@ export class InterviewApi {
     try {
       token = await withDeadline(Promise.resolve(this.#accessToken(refused)), this.#timeoutMs, 'a token');
     } catch (error) {
+      if (isProgramError(error)) throw new PageFault(error);
       throw error instanceof ApiError ? error : asNetworkError(error, undefined);
     }
     if (!token) throw signedOut();
@@ -222,20 +232,28 @@ export class InterviewApi {
       headers.set('content-type', 'application/json');
       init.body = JSON.stringify(options.body);
     }
-    // The deadline ends when the headers are here: an event stream goes on for as long as it likes.
-    const deadline = new AbortController();
-    const timer = setTimeout(
-      () => deadline.abort(new DOMException('no answer', 'TimeoutError')),
-      this.#timeoutMs,
-    );
-    init.signal = options.signal ? AbortSignal.any([options.signal, deadline.signal]) : deadline.signal;
+    // The deadline ends when the headers are here.
+    const deadline = limitedBy([], this.#timeoutMs);
+    const limit = limitedBy([options.signal, deadline.signal]);
+    init.signal = limit.signal;
     try {
       return await this.#fetch(this.#baseUrl + path, init);
     } catch (error) {
       throw asNetworkError(error, options.signal);
     } finally {
-      clearTimeout(timer);
+      deadline.release();
+      if (!options.stream) limit.release();
     }
+  }
+}
+
+/** What a listener does wrong must not look like a stream that broke. */
+function tell(handlers: ObserveHandlers, event: SessionEvent): void {
+  try {
+    handlers.onConnected?.(true);
+    handlers.onEvent(event);
+  } catch (error) {
+    throw new PageFault(error);
   }
 }
 

@@ -2,6 +2,7 @@ import { Backoff } from '../backoff';
 import { Call, type CallOptions } from '../call/call';
 import type { VoiceEvent } from '../call/voice_events';
 import { Emitter } from '../emitter';
+import { describe, isProgramError } from '../fault';
 import { sleep, withDeadline } from '../time';
 import type { MediaState, MediaStats } from '../types';
 import type { CallEnd } from './machine';
@@ -43,6 +44,9 @@ export interface CallLineOptions {
   connectTimeoutMs?: number;
   backoff?: Backoff;
 }
+
+/** A browser may be out of peer connections for a moment, which some report as an error of the program. */
+const MAX_FAULTS = 2;
 
 /** The runtime may be about to say why it hung up (the interview ended, a new call is wanted). */
 const HUNG_UP_GRACE_MS = 1_500;
@@ -119,13 +123,11 @@ export class CallLine extends Emitter<CallLineEvents> {
 
   /** `true` when the call is up; throws when nothing more should be tried for now. */
   async #attempt(): Promise<boolean> {
-    const call = this.#options.createCall({
-      microphone: this.#microphone,
-      exchange: this.#options.exchange,
-    });
-    this.#call = call;
-    this.emit('new_call', null);
+    let call: Call | null = null;
     try {
+      call = this.#options.createCall({ microphone: this.#microphone, exchange: this.#options.exchange });
+      this.#call = call;
+      this.emit('new_call', null);
       const connected = this.#watch(call);
       // It may fail before anyone waits for it; `withDeadline` below still sees the failure.
       connected.catch(() => undefined);
@@ -133,14 +135,17 @@ export class CallLine extends Emitter<CallLineEvents> {
       await withDeadline(connected, this.#options.connectTimeoutMs, 'the voice connection');
       return true;
     } catch (error) {
-      call.close();
+      call?.close();
       if (this.#call === call) this.#call = null;
       if (error instanceof LinkLost) throw error;
       const refused = error instanceof OfferRefused ? error : null;
-      const exhausted = this.#options.backoff.attempt + 1 >= this.#options.maxAttempts;
+      // Code that does not work here will not work a little later.
+      const fault = isProgramError(error);
+      const attempts = fault ? MAX_FAULTS : this.#options.maxAttempts;
+      const exhausted = this.#options.backoff.attempt + 1 >= attempts;
       if (exhausted || refused?.retryable === false) {
-        const message = error instanceof Error ? error.message : String(error);
-        this.emit('failed', { code: refused?.code ?? 'call_failed', message });
+        const message = error instanceof Error && !fault ? error.message : describe(error);
+        this.emit('failed', { code: refused?.code ?? (fault ? 'page_fault' : 'call_failed'), message });
         throw error;
       }
       return false;

@@ -2,34 +2,12 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { CallEvents, CallOptions, Call } from '../call/call';
 import type { VoiceEvent } from '../call/voice_events';
 import { Emitter } from '../emitter';
-import type { Mixer } from '../recorder/mixer';
-import type { Recorder, RecorderEvents } from '../recorder/recorder';
+import type { Mixer, MixerEvents, MixerInput } from '../recorder/mixer';
+import type { Recorder, RecorderEvents, RecorderOptions } from '../recorder/recorder';
 import type { UploadOutcome } from '../recorder/uploader';
+import { fakeSockets } from '../testing/wire';
 import type { ConsentKind, JoinInfo } from '../types';
 import { Interview } from './interview';
-
-class FakeSocket {
-  readyState = 1;
-  sent: Record<string, unknown>[] = [];
-  onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: ((event: { code: number; reason: string }) => void) | null = null;
-  send(data: string): void {
-    this.sent.push(JSON.parse(data) as Record<string, unknown>);
-  }
-  close(): void {
-    this.readyState = 3;
-  }
-  receive(message: object): void {
-    this.onmessage?.({ data: JSON.stringify(message) });
-  }
-  drop(code: number): void {
-    this.readyState = 3;
-    this.onclose?.({ code, reason: '' });
-  }
-  of(type: string) {
-    return this.sent.filter((message) => message['type'] === type);
-  }
-}
 
 class FakeCall extends Emitter<CallEvents> {
   state = 'connecting' as const;
@@ -47,6 +25,9 @@ class FakeCall extends Emitter<CallEvents> {
 }
 
 class FakeRecorder extends Emitter<RecorderEvents> {
+  constructor(readonly options: RecorderOptions) {
+    super();
+  }
   stopped = false;
   outcome: UploadOutcome = { kind: 'stored', parts: 2 };
   start(): void {
@@ -68,9 +49,26 @@ const JOIN = {
   consent_policy_version: '7',
 } as JoinInfo;
 
-function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
-  const sockets: FakeSocket[] = [];
+class FakeMixer extends Emitter<MixerEvents> {
+  track: MediaStreamTrack | null = {} as MediaStreamTrack;
+  missing = new Set<MixerInput>();
+  measures = true;
+  running = true;
+  behindMute: MediaStreamTrack | null = null;
+  microphones: MediaStreamTrack[] = [];
+  remotes: MediaStream[] = [];
+  resume = () => Promise.resolve(true);
+  close = async () => undefined;
+  setMicrophone = (track: MediaStreamTrack) => void this.microphones.push(track);
+  setRemote = (stream: MediaStream) => void this.remotes.push(stream);
+  setBehindMute = (track: MediaStreamTrack | null) => (this.behindMute = track);
+  levels = () => ({ microphone: 0, remote: 0, behindMute: 0 });
+}
+
+function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording'], onCall: () => void = () => undefined) {
+  const { sockets, openSocket, last: socket } = fakeSockets();
   const calls: FakeCall[] = [];
+  const mixer = new FakeMixer();
   const recorders: FakeRecorder[] = [];
   const microphone = { enabled: true } as MediaStreamTrack;
   const interview = new Interview({
@@ -78,48 +76,28 @@ function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
     join: async () => JOIN,
     microphone,
     consents,
-    openSocket: () => {
-      const socket = new FakeSocket();
-      sockets.push(socket);
-      return socket as unknown as WebSocket;
-    },
+    openSocket,
     createCall: (options) => {
       const call = new FakeCall(options);
       calls.push(call);
+      onCall();
       return call as unknown as Call;
     },
-    createMixer: () =>
-      ({
-        track: {},
-        resume: async () => undefined,
-        close: async () => undefined,
-        setMicrophone: () => undefined,
-        setRemote: () => undefined,
-        levels: () => ({ microphone: 0, remote: 0 }),
-      }) as unknown as Mixer,
-    createRecorder: () => {
-      const recorder = new FakeRecorder();
+    createMixer: () => mixer as unknown as Mixer,
+    createRecorder: (options) => {
+      const recorder = new FakeRecorder(options);
       recorders.push(recorder);
       return recorder as unknown as Recorder;
     },
   });
-  const socket = () => sockets.at(-1) as FakeSocket;
   const call = () => calls.at(-1) as FakeCall;
   const flush = () => vi.advanceTimersByTimeAsync(0);
   const ready = async (overrides: object = {}) => {
-    socket().receive({
-      type: 'session_ready',
-      n: 1,
-      session_id: 's1',
+    socket().ready({
       phase: 'ready',
-      segment: 1,
-      acked_seq: 0,
       heartbeat_interval_ms: 3_600_000,
       required_consents: ['ai_evaluation', 'recording'],
       given_consents: ['ai_evaluation', 'recording'],
-      time_left_s: 60,
-      greeted: false,
-      limits: { max_frame_bytes: 65_536, max_entries: 100 },
       ...overrides,
     });
     await flush();
@@ -136,7 +114,7 @@ function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording']) {
     await answer();
     expect(interview.state.kind).toBe('live');
   };
-  return { interview, sockets, calls, recorders, microphone, socket, call, flush, ready, answer, live };
+  return { interview, mixer, sockets, calls, recorders, microphone, socket, call, flush, ready, answer, live };
 }
 
 beforeEach(() => {
@@ -397,6 +375,83 @@ describe('Interview', () => {
     await vi.advanceTimersByTimeAsync(19_000);
     expect(calls).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1_500);
+    expect(calls).toHaveLength(2);
+  });
+
+  it('records the candidate alone, and says so, where nothing can be mixed', async () => {
+    const { mixer, interview, live, recorders, microphone, socket } = setUp();
+    const told: boolean[] = [];
+    interview.on('interviewer_recorded', (recorded) => told.push(recorded));
+    mixer.track = null;
+    await live();
+    expect(recorders[0]?.options.audio).toBe(microphone);
+    expect(told).toEqual([false]);
+    expect(socket().of('integrity_event')).toMatchObject([{ kind: 'recording_without_interviewer' }]);
+  });
+
+  it('lets the interviewer be heard although the mix refuses its voice', async () => {
+    const { mixer, interview, live, call, recorders } = setUp();
+    const heard: MediaStream[] = [];
+    const told: boolean[] = [];
+    interview.on('remote_stream', (stream) => heard.push(stream));
+    interview.on('interviewer_recorded', (recorded) => told.push(recorded));
+    await live();
+    mixer.missing.add('remote');
+    const stream = {} as MediaStream;
+    call().emit('remote_stream', stream);
+    mixer.emit('missing', mixer.missing);
+    expect(heard).toEqual([stream]);
+    expect(mixer.remotes).toEqual([stream]);
+    expect(told).toEqual([false]);
+    expect(recorders, 'the mix goes on with the other voice').toHaveLength(1);
+  });
+
+  it('does not wait for the mix with the call, only with the recording', async () => {
+    const { mixer, interview, ready, answer, recorders, flush } = setUp();
+    let known: (running: boolean) => void = () => undefined;
+    mixer.resume = () => new Promise((resolve) => (known = resolve));
+    await interview.start();
+    await ready();
+    await answer();
+    expect(interview.state.kind).toBe('live');
+    expect(recorders).toHaveLength(0);
+    known(false);
+    await flush();
+    expect(recorders).toHaveLength(1);
+  });
+
+  it('puts another microphone into the call, the mix and what is heard behind mute', async () => {
+    const { mixer, interview, live, call } = setUp();
+    await live();
+    const replaced: MediaStreamTrack[] = [];
+    (call() as unknown as Call).replaceMicrophone = async (track) => void replaced.push(track);
+    interview.setMuted(true);
+    const stops: string[] = [];
+    const clone = { enabled: false, stop: () => stops.push('clone') } as unknown as MediaStreamTrack;
+    const track = { enabled: true, clone: () => clone } as unknown as MediaStreamTrack;
+    await interview.useMicrophone(track);
+    expect(replaced).toEqual([track]);
+    expect(mixer.microphones.at(-1)).toBe(track);
+    expect(track.enabled, 'muted stays muted').toBe(false);
+    expect(mixer.behindMute).toBe(clone);
+    expect(clone.enabled).toBe(true);
+    interview.setMuted(false);
+    expect([mixer.behindMute, stops]).toEqual([null, ['clone']]);
+  });
+
+  it('calls a fault of its own a fault, after two tries', async () => {
+    const { interview, ready, calls } = setUp(undefined, () => {
+      throw new TypeError('RTCPeerConnection is not a constructor');
+    });
+    await interview.start();
+    await ready();
+    expect(interview.state.kind).toBe('calling');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(interview.state).toEqual({
+      kind: 'failed',
+      code: 'page_fault',
+      message: 'TypeError: RTCPeerConnection is not a constructor',
+    });
     expect(calls).toHaveLength(2);
   });
 });

@@ -5,7 +5,7 @@ import { InterviewConnection, type ConnectionOptions, type ConnectionState } fro
 import type { EntryStore } from '../connection/entry_store';
 import type { Refused } from '../connection/relay';
 import { Emitter } from '../emitter';
-import { Mixer, type Levels } from '../recorder/mixer';
+import type { Levels, Mixer } from '../recorder/mixer';
 import type { Recorder, RecorderOptions } from '../recorder/recorder';
 import { withDeadline } from '../time';
 import type { RecordingVault } from '../recorder/recording_vault';
@@ -13,6 +13,7 @@ import type { ConsentKind, JoinInfo, RecordingWish, RelayedEntry, ServerEvents, 
 import { CallLine, LinkLost, OfferRefused } from './call_line';
 import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './machine';
 import { Recording, type RecordingStatus } from './recording';
+import { Sound } from './sound';
 
 export type InterviewEvents = {
   state: InterviewState;
@@ -29,6 +30,10 @@ export type InterviewEvents = {
   /** The runtime will never take these words from this page. What it heard itself is not concerned. */
   refused: Refused;
   remote_stream: MediaStream;
+  /** Whether time passes in the recording's mix; a phone call or a locked screen stops it. */
+  mix_running: boolean;
+  /** Whether the interviewer's voice can be part of the recording in this browser. The call does not depend on it. */
+  interviewer_recorded: boolean;
 };
 
 export interface InterviewOptions {
@@ -70,11 +75,10 @@ export class Interview extends Emitter<InterviewEvents> {
   readonly #line: CallLine;
   readonly #captions = new Captions();
   readonly #recording: Recording;
-  readonly #mixer: Mixer;
+  readonly #sound: Sound;
   readonly #relayed = new Set<string>();
   readonly #degraded = new Set<string>();
   #state: InterviewState = { kind: 'idle' };
-  #microphone: MediaStreamTrack;
   #answer: { resolve: (sdp: string) => void; reject: (error: Error) => void } | null = null;
   #endTimer: ReturnType<typeof setTimeout> | undefined;
   #endRequested = false;
@@ -82,11 +86,13 @@ export class Interview extends Emitter<InterviewEvents> {
   #callSince = 0;
   #captionsQueued = false;
   #quietWaiters: (() => void)[] = [];
+  #camera: MediaStreamTrack | null;
+  #interviewerRecorded = true;
 
   constructor(options: InterviewOptions) {
     super();
     this.#options = options;
-    this.#microphone = options.microphone;
+    this.#camera = options.camera ?? null;
     this.#connection = new InterviewConnection({
       sessionId: options.sessionId,
       join: async (signal) => options.join(signal, await this.#recording.wish()),
@@ -105,10 +111,12 @@ export class Interview extends Emitter<InterviewEvents> {
       vault: options.vault ?? null,
       ...(options.createRecorder ? { createRecorder: options.createRecorder } : {}),
     });
-    this.#mixer = options.createMixer?.() ?? new Mixer();
+    this.#sound = new Sound(options.microphone, options.createMixer);
     this.#wireConnection();
     this.#wireLine();
     this.#recording.on('status', (status) => this.emit('recording', status));
+    this.#sound.on('running', (running) => this.emit('mix_running', running));
+    this.#sound.on('changed', () => this.#onSoundChanged());
   }
 
   get state(): InterviewState {
@@ -128,11 +136,25 @@ export class Interview extends Emitter<InterviewEvents> {
   }
 
   get muted(): boolean {
-    return !this.#microphone.enabled;
+    return this.#sound.muted;
   }
 
   levels(): Levels {
-    return this.#mixer.levels();
+    return this.#sound.levels();
+  }
+
+  /** Whether `levels().microphone` says anything: a browser may refuse to measure, which harms nothing else. */
+  get measures(): boolean {
+    return this.#sound.measures;
+  }
+
+  get mixRunning(): boolean {
+    return this.#sound.running;
+  }
+
+  /** Sets going again what the system has interrupted. `true` when time passes in the mix. */
+  resumeMix(): Promise<boolean> {
+    return this.#sound.resume();
   }
 
   /** Diagnostics of the current call; `null` while there is none. */
@@ -143,21 +165,27 @@ export class Interview extends Emitter<InterviewEvents> {
   async start(): Promise<void> {
     if (this.#state.kind !== 'idle') return;
     this.#dispatch({ type: 'start' });
-    await this.#mixer.resume();
-    this.#mixer.setMicrophone(this.#microphone);
+    // The call does not wait for the mix. The recording does, for the moment it takes to know whether there is one.
+    void this.#sound.begin().then(() => this.#record());
     await this.#connection.open();
   }
 
   setMuted(muted: boolean): void {
-    this.#microphone.enabled = !muted;
+    this.#sound.setMuted(muted);
   }
 
   /** Uses another microphone from now on. */
   async useMicrophone(track: MediaStreamTrack): Promise<void> {
-    track.enabled = this.#microphone.enabled;
-    this.#microphone = track;
-    this.#mixer.setMicrophone(track);
+    this.#sound.useMicrophone(track);
     await this.#line.replaceMicrophone(track);
+    this.#onSoundChanged();
+  }
+
+  /** Records this camera from now on, or none. */
+  useCamera(track: MediaStreamTrack | null): void {
+    if (track === this.#camera) return;
+    this.#camera = track;
+    this.#onSoundChanged();
   }
 
   /** Passes a renewed access token on; an interview may last longer than a token. */
@@ -170,12 +198,24 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#connection.send({ type: 'integrity_event', kind, at: new Date().toISOString() });
   }
 
+  #onSoundChanged(): void {
+    if (this.#recording.status.kind !== 'off') this.#setInterviewerRecorded(this.#sound.whole);
+    void this.#recording.replaceMedia(this.#sound.recorded, this.#camera);
+  }
+
+  #setInterviewerRecorded(recorded: boolean): void {
+    if (recorded === this.#interviewerRecorded) return;
+    this.#interviewerRecorded = recorded;
+    if (!recorded) this.integrityEvent('recording_without_interviewer');
+    this.emit('interviewer_recorded', recorded);
+  }
+
   /** Ends the interview on the candidate's wish. */
   end(reason = 'candidate_ended'): void {
     if (isFinal(this.#state) || this.#state.kind === 'idle') return;
     this.#dispatch({ type: 'end_requested' });
     this.#endRequested = true;
-    this.#microphone.enabled = false;
+    this.#sound.silence();
     this.#connection.send({ type: 'end_session', reason });
     void this.#recording.finish(UPLOAD_TIMEOUT_MS);
     clearTimeout(this.#endTimer);
@@ -205,7 +245,7 @@ export class Interview extends Emitter<InterviewEvents> {
     // The socket stays until the recording is reported, as long as the runtime keeps it open.
     await this.#recording.finish(UPLOAD_TIMEOUT_MS);
     this.#connection.close();
-    await this.#mixer.close();
+    await this.#sound.close();
   }
 
   #wireConnection(): void {
@@ -264,8 +304,9 @@ export class Interview extends Emitter<InterviewEvents> {
     });
     line.on('voice', (event) => this.#onVoice(event));
     line.on('remote_stream', (stream) => {
-      this.#mixer.setRemote(stream);
+      // To be heard comes first.
       this.emit('remote_stream', stream);
+      this.#sound.setRemote(stream);
     });
   }
 
@@ -287,7 +328,11 @@ export class Interview extends Emitter<InterviewEvents> {
         this.#dispatch({ type: 'failed', code: 'consent_refused', message: state.detail ?? '' });
         return;
       default:
-        this.#dispatch({ type: 'failed', code: 'link_refused', message: state.detail ?? state.reason });
+        this.#dispatch({
+          type: 'failed',
+          code: state.reason === 'page_fault' ? 'page_fault' : 'link_refused',
+          message: state.detail ?? state.reason,
+        });
     }
   }
 
@@ -341,8 +386,9 @@ export class Interview extends Emitter<InterviewEvents> {
   }
 
   #record(): void {
-    if (this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
-      this.#recording.start(this.join, this.#mixer.track, this.#options.camera ?? null);
+    if (this.#sound.known && this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
+      this.#recording.start(this.join, this.#sound.recorded, this.#camera);
+      if (this.#recording.status.kind !== 'off') this.#setInterviewerRecorded(this.#sound.whole);
     }
   }
 

@@ -5,6 +5,8 @@ export type FailureCode =
   | 'call_failed'
   | 'link_refused'
   | 'end_unconfirmed'
+  /** This page's own code failed. */
+  | 'page_fault'
   | (string & {});
 
 /** Why a call is replaced: it broke, or it reached the provider's limit and the next one takes over as planned. */

@@ -211,4 +211,64 @@ describe('Recording', () => {
     recording.onLinkReady();
     expect(reports).toMatchObject([{ state: 'recording' }, { state: 'finished', part: 1 }]);
   });
+
+  it('records another microphone or camera in the next take, and finishes the one there was', async () => {
+    const { page, vault } = browser();
+    const { recording, recorders, reports, start } = page();
+    const statuses: string[] = [];
+    recording.on('status', (status) => statuses.push(status.kind === 'interrupted' ? `planned ${status.planned}` : status.kind));
+    await start();
+    recorders[0]?.emit('slice', new Blob(['first']));
+    const [audio, video] = [{ id: 'a' } as MediaStreamTrack, { id: 'v' } as MediaStreamTrack];
+    await recording.replaceMedia(audio, video);
+    expect(recorders).toHaveLength(2);
+    expect(recorders[1]?.options).toMatchObject({ audio, video, videoId: 'v2' });
+    expect(reports).toContainEqual({ type: 'recording_state', state: 'finished', video_id: 'v1', part: 1 });
+    expect(reports).not.toContainEqual(expect.objectContaining({ state: 'failed' }));
+    await recording.replaceMedia(audio, video);
+    expect(recorders, 'the same again changes nothing').toHaveLength(2);
+    await recording.finish(1_000);
+    expect(statuses).toEqual(['recording', 'planned true', 'recording', 'uploading', 'stored']);
+    expect(await vault().unfinished('s1')).toEqual([]);
+  });
+
+  it('waits with the next take for a microphone when the one it recorded has ended', async () => {
+    const { page } = browser();
+    const { recording, recorders, start } = page();
+    const ended = { readyState: 'ended' } as MediaStreamTrack;
+    await start();
+    await recording.replaceMedia(ended, null);
+    expect(recorders, 'nothing could be recorded').toHaveLength(1);
+    const audio = { readyState: 'live' } as MediaStreamTrack;
+    await recording.replaceMedia(audio, null);
+    expect(recorders).toHaveLength(2);
+    expect(recorders[1]?.options.audio).toBe(audio);
+    await recording.finish(1_000);
+    expect(recording.status).toEqual({ kind: 'stored' });
+  });
+
+  it('keeps where each take can be sent, and tells the container it was given', async () => {
+    const { page, vault } = browser();
+    const { recorders, reports, start } = page();
+    await start();
+    recorders[0]?.emit('slice', new Blob(['x']));
+    await until(async () => (await vault().all()).length === 1);
+    expect(await vault().all()).toEqual([
+      { videoId: 'v1', sessionId: 's1', target: { uploadUrl: 'https://upload.test', token: 'token-1' } },
+    ]);
+    expect(reports[0]).toEqual({ type: 'recording_state', state: 'recording', video_id: 'v1', mime_type: 'video/webm' });
+  });
+
+  it('asks for a video all the same when the storage never answers', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const { page } = browser();
+      const silent = { unfinished: () => new Promise(() => undefined) } as unknown as IndexedDbRecordingVault;
+      const wish = page(silent).recording.wish();
+      await vi.advanceTimersByTimeAsync(3_000);
+      expect(await wish).toEqual({});
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 });

@@ -1,8 +1,9 @@
 import { Backoff } from '../backoff';
 import { Emitter } from '../emitter';
 import { Recorder, type RecorderOptions } from '../recorder/recorder';
-import type { RecordingVault } from '../recorder/recording_vault';
-import { PartUploader, type UploadOutcome, type UploaderOptions } from '../recorder/uploader';
+import { LEFTOVER_TIMEOUT_MS, isDone, lockName, sendLeftover, type CreateUploader, type Locks } from '../recorder/leftovers';
+import type { RecordingVault, UploadTarget } from '../recorder/recording_vault';
+import type { UploadOutcome } from '../recorder/uploader';
 import { sleep, withDeadline } from '../time';
 import type { ClientMessage, JoinInfo, RecordingWish, Uuid } from '../types';
 
@@ -16,8 +17,8 @@ export type RecordingStatus =
   | { kind: 'off' }
   /** `take` counts from 1; a reload or a failure in the middle begins the next one. */
   | ({ kind: 'recording'; take: number } & Bytes)
-  /** It broke; the next take is being prepared. */
-  | { kind: 'interrupted' }
+  /** The next take is being prepared: it broke, or (`planned`) another camera or microphone was chosen. */
+  | { kind: 'interrupted'; planned: boolean }
   /** Stopped; the last part is on its way. */
   | ({ kind: 'uploading' } & Bytes)
   | { kind: 'stored' }
@@ -34,9 +35,9 @@ export interface RecordingOptions {
   /** Where recorded sound and picture survive a reload. */
   vault?: RecordingVault | null;
   createRecorder?: (options: RecorderOptions) => Recorder;
-  createUploader?: (options: UploaderOptions) => PartUploader;
+  createUploader?: CreateUploader;
   /** Keeps two pages from sending the same leftover at the same time. */
-  locks?: Pick<LockManager, 'request'> | null;
+  locks?: Locks | null;
 }
 
 /** One MediaRecorder and the one video it fills. */
@@ -48,8 +49,8 @@ interface Take {
 
 /** How often a broken recording is begun again. */
 const MAX_REGAINS = 3;
-/** How long a page that comes back may take to send what an earlier one has left. */
-const LEFTOVER_TIMEOUT_MS = 120_000;
+/** A browser's storage may not answer at all; nobody waits for it. */
+const VAULT_MS = 3_000;
 
 /**
  * The recording of one interview. A video takes one stream of one MediaRecorder, so a recording that was
@@ -59,7 +60,7 @@ const LEFTOVER_TIMEOUT_MS = 120_000;
 export class Recording extends Emitter<{ status: RecordingStatus }> {
   readonly #options: RecordingOptions;
   readonly #vault: RecordingVault | null;
-  readonly #locks: Pick<LockManager, 'request'> | null;
+  readonly #locks: Locks | null;
   readonly #backoff = new Backoff({ baseMs: 1_000, capMs: 15_000 });
   readonly #abort = new AbortController();
   #media: { audio: MediaStreamTrack; video: MediaStreamTrack | null } | null = null;
@@ -67,6 +68,8 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
   /** Videos that were begun, by this page or an earlier one, and cannot be gone on with. */
   readonly #spent = new Set<string>();
   #regains = 0;
+  /** A video that is ready while there is no microphone to record. */
+  #offered: JoinInfo | null = null;
   #vaultWork: Promise<unknown> = Promise.resolve();
   #leftovers: Promise<void> = Promise.resolve();
   #finishing: Promise<void> | null = null;
@@ -89,7 +92,8 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
   /** What a request for a ticket must say, so that the answer names the right video. */
   async wish(): Promise<RecordingWish> {
     if (this.#take) return { continues: this.#take.videoId };
-    const kept = await this.#keep((vault) => vault.unfinished(this.#options.sessionId));
+    const unfinished = this.#keep((vault) => vault.unfinished(this.#options.sessionId));
+    const kept = await withDeadline(unfinished, VAULT_MS, 'the vault').catch(() => undefined);
     for (const videoId of kept ?? []) this.#spent.add(videoId);
     const left = [...this.#spent];
     return left.length > 0 ? { left } : {};
@@ -102,6 +106,30 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     this.#media = { audio, video };
     this.#begin(join);
     this.#sendLeftovers(join);
+  }
+
+  /**
+   * Records something else from now on. A MediaRecorder cannot change its tracks, so another take begins; the one
+   * there is is finished and sent.
+   */
+  async replaceMedia(audio: MediaStreamTrack, video: MediaStreamTrack | null): Promise<void> {
+    if (!this.#media || (audio === this.#media.audio && video === this.#media.video)) return;
+    this.#media = { audio, video };
+    const take = this.#take;
+    const offered = this.#offered;
+    this.#offered = null;
+    if (offered) this.#begin(offered);
+    // While the next take is being prepared, it takes what is there when it begins.
+    if (!take || this.#finishing) return;
+    this.#take = null;
+    this.#spent.add(take.videoId);
+    this.#setStatus({ kind: 'interrupted', planned: true });
+    const sent = take.recorder
+      .stop(LEFTOVER_TIMEOUT_MS)
+      .then((outcome) => this.#settle(take.videoId, outcome))
+      .then(() => take.release());
+    this.#leftovers = Promise.all([this.#leftovers, sent]).then(() => undefined);
+    await this.#beginNext('no_other_video');
   }
 
   /** Finishes the recording; never rejects and settles within the deadline. */
@@ -133,19 +161,25 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
       return;
     }
     await leftovers;
-    if (this.#status.kind === 'interrupted') this.#fail('interrupted');
+    if (this.#status.kind !== 'interrupted') return;
+    if (this.#status.planned) this.#setStatus({ kind: 'stored' });
+    else this.#fail('interrupted');
   }
 
   #begin(join: JoinInfo): void {
     const { video_id: videoId, video_token: token, video_upload_url: uploadUrl } = join;
     if (!this.#media || videoId === null || token === null) return;
+    if (this.#media.audio.readyState === 'ended') {
+      this.#offered = join;
+      return;
+    }
     const create = this.#options.createRecorder ?? ((options) => new Recorder(options));
     try {
       const recorder = create({ ...this.#media, uploadUrl, token, videoId });
       const take = { videoId, recorder, release: this.#hold(videoId) };
       this.#take = take;
       this.#bytes = { sentBytes: 0, recordedBytes: 0 };
-      this.#wire(take, join.video_segment ?? 1);
+      this.#wire(take, join.video_segment ?? 1, { uploadUrl, token });
       recorder.start();
     } catch (error) {
       // This browser cannot record; asking for another video would not change that.
@@ -153,14 +187,14 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     }
   }
 
-  #wire(take: Take, number: number): void {
+  #wire(take: Take, number: number, target: UploadTarget): void {
     const { recorder, videoId } = take;
-    recorder.on('started', () => {
-      this.#report({ type: 'recording_state', state: 'recording', video_id: videoId });
+    recorder.on('started', ({ mimeType }) => {
+      this.#report({ type: 'recording_state', state: 'recording', video_id: videoId, mime_type: mimeType });
       this.#setStatus({ kind: 'recording', take: number, ...this.#bytes });
     });
     recorder.on('slice', (slice) => {
-      void this.#keep((vault) => vault.put(this.#options.sessionId, videoId, slice));
+      void this.#keep((vault) => vault.put(this.#options.sessionId, videoId, slice, target));
     });
     recorder.on('part_stored', ({ part, slices }) => {
       void this.#keep((vault) => vault.partStored(videoId, part, slices));
@@ -183,9 +217,8 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     } else {
       this.#report({ type: 'recording_state', state: 'failed', video_id: videoId });
     }
-    // What ran out of time may still be sent by a page that comes back.
-    const again = outcome.kind === 'failed' && outcome.reason === 'deadline';
-    if (!again) await this.#keep((vault) => vault.forget(videoId));
+    // What ran out of time is sent by whichever page of ours is opened next.
+    if (isDone(outcome)) await this.#keep((vault) => vault.forget(videoId));
   }
 
   async #onBroken(take: Take, reason: string): Promise<void> {
@@ -197,13 +230,16 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     void take.recorder.stop(0);
     if (this.#regains >= MAX_REGAINS) return this.#fail(reason);
     this.#regains += 1;
-    this.#setStatus({ kind: 'interrupted' });
+    this.#setStatus({ kind: 'interrupted', planned: false });
+    return this.#beginNext(reason);
+  }
+
+  async #beginNext(reason: string): Promise<void> {
     const join = await this.#nextVideo();
-    if (this.#abort.signal.aborted) return undefined;
+    if (this.#abort.signal.aborted) return;
     if (!join) return this.#fail(reason);
     this.#begin(join);
     this.#sendLeftovers(join);
-    return undefined;
   }
 
   /** Asks for another video until there is one; `null` when there will be none. */
@@ -232,23 +268,15 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
 
   /** With this page's own token: it opens every video of the project, the earlier one may be gone. */
   async #sendLeftover(videoId: string, join: JoinInfo): Promise<void> {
+    const { video_token: token, video_upload_url: uploadUrl } = join;
+    const { createUploader } = this.#options;
+    const vault = this.#vault;
+    if (token === null || !vault) return;
+    // The lock is had when the page that recorded it is gone for certain: it may have sent everything itself.
     const send = async () => {
-      // Read when the page that recorded it is gone for certain: it may have sent everything itself.
-      const leftover = await this.#keep((vault) => vault.leftover(videoId));
-      if (!leftover || join.video_token === null) return;
-      const create = this.#options.createUploader ?? ((options) => new PartUploader(options));
-      const uploader = create({
-        uploadUrl: join.video_upload_url,
-        token: join.video_token,
-        videoId,
-        storedParts: leftover.storedParts,
-        resumed: true,
-      });
-      uploader.on('part_stored', ({ part, slices }) => {
-        void this.#keep((vault) => vault.partStored(videoId, part, slices));
-      });
-      for (const slice of leftover.slices) uploader.push(slice);
-      await this.#settle(videoId, await uploader.finish(LEFTOVER_TIMEOUT_MS));
+      await this.#vaultWork;
+      const outcome = await sendLeftover({ vault, videoId, target: { uploadUrl, token }, createUploader });
+      if (outcome) await this.#settle(videoId, outcome);
     };
     await (this.#locks ? this.#locks.request(lockName(videoId), send) : send());
   }
@@ -257,7 +285,10 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
   #hold(videoId: string): () => void {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
-    this.#locks?.request(lockName(videoId), () => held).catch(() => undefined);
+    // Where storage is blocked, locks are refused as well; there is nothing then that two pages could both send.
+    void Promise.resolve()
+      .then(() => this.#locks?.request(lockName(videoId), () => held))
+      .catch(() => undefined);
     return release;
   }
 
@@ -286,5 +317,3 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     this.emit('status', status);
   }
 }
-
-const lockName = (videoId: string) => `interview-recording:${videoId}`;

@@ -57,7 +57,11 @@ export class Recorder extends Emitter<RecorderEvents> {
     };
     this.#media.onerror = () => this.emit('failed', 'recorder_error');
     this.#stopped = new Promise((resolve) => {
-      this.#media.onstop = () => resolve();
+      this.#media.onstop = () => {
+        resolve();
+        // The browser stops by itself when the tracks have ended.
+        if (!this.#finishing) this.emit('failed', 'tracks_ended');
+      };
     });
   }
 

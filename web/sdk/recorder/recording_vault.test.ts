@@ -28,13 +28,20 @@ describe('IndexedDbRecordingVault', () => {
     expect(await after.leftover('v1')).toBeNull();
   });
 
-  it('keeps sessions and videos apart, and purges one session', async () => {
+  it('keeps sessions and videos apart, and knows where each can be sent', async () => {
     const vault = new IndexedDbRecordingVault('vault-apart');
     await vault.put('s1', 'v1', blob('one'));
-    await vault.put('s1', 'v2', blob('two'));
+    const target = { uploadUrl: 'https://upload.test', token: 't' };
+    await vault.put('s1', 'v2', blob('two'), target);
     await vault.put('s2', 'v3', blob('three'));
-    await vault.purge('s1');
-    expect(await vault.unfinished('s1')).toEqual([]);
+    expect(await vault.all()).toEqual([
+      { videoId: 'v1', sessionId: 's1', target: null },
+      { videoId: 'v2', sessionId: 's1', target },
+      { videoId: 'v3', sessionId: 's2', target: null },
+    ]);
+    expect(await vault.unfinished('s1')).toEqual(['v1', 'v2']);
+    await vault.forget('v1');
+    expect(await vault.unfinished('s1')).toEqual(['v2']);
     expect(await texts(vault, 'v3')).toEqual({ stored: 0, slices: ['three'] });
   });
 

@@ -10,22 +10,35 @@ export interface Leftover {
   slices: Blob[];
 }
 
+/** Where a recording can be sent. The token opens it for an hour after the interview's end at the latest. */
+export interface UploadTarget {
+  uploadUrl: string;
+  token: string;
+}
+
+export interface KeptTake {
+  videoId: string;
+  sessionId: Uuid;
+  /** `null`: kept by an older version of this page, which only the room can send. */
+  target: UploadTarget | null;
+}
+
 /**
  * Keeps what was recorded until the provider has it, across a reload or a crash of the page. The provider
  * takes parts of 5 MiB and more: of a recording without a picture, that is ten minutes that a reload
  * would otherwise lose.
  */
 export interface RecordingVault {
-  put(sessionId: Uuid, videoId: string, slice: Blob): Promise<void>;
+  put(sessionId: Uuid, videoId: string, slice: Blob, target?: UploadTarget): Promise<void>;
   /** A part made of the oldest `slices` slices is stored: they are not needed any more. */
   partStored(videoId: string, part: number, slices: number): Promise<void>;
   /** Everything about this video has been said. */
   forget(videoId: string): Promise<void>;
   /** The videos of this session that something is left of, oldest first. */
   unfinished(sessionId: Uuid): Promise<string[]>;
+  /** What is left of any session, oldest first. */
+  all(): Promise<KeptTake[]>;
   leftover(videoId: string): Promise<Leftover | null>;
-  /** Forgets a whole session: it is over, nothing can be sent any more. */
-  purge(sessionId: Uuid): Promise<void>;
 }
 
 interface Take {
@@ -35,6 +48,7 @@ interface Take {
   firstSlice: number;
   nextSlice: number;
   startedAt: number;
+  target?: UploadTarget;
 }
 
 interface Schema extends DBSchema {
@@ -49,18 +63,13 @@ export class IndexedDbRecordingVault implements RecordingVault {
   readonly #database: Promise<IDBPDatabase<Schema>>;
 
   constructor(name = 'interview-recording') {
-    this.#database = openDB<Schema>(name, 1, {
-      upgrade: (database) => {
-        database.createObjectStore('takes', { keyPath: 'videoId' });
-        database.createObjectStore('slices', { keyPath: ['videoId', 'n'] });
-      },
-    });
+    this.#database = open(name);
     // Each call awaits this promise and reports its failure; without a handler of its own a browser that
     // forbids IndexedDB would also log an unhandled rejection.
     this.#database.catch(() => undefined);
   }
 
-  async put(sessionId: Uuid, videoId: string, blob: Blob): Promise<void> {
+  async put(sessionId: Uuid, videoId: string, blob: Blob, target?: UploadTarget): Promise<void> {
     const transaction = (await this.#database).transaction(['takes', 'slices'], 'readwrite');
     const takes = transaction.objectStore('takes');
     const take = (await takes.get(videoId)) ?? {
@@ -72,7 +81,7 @@ export class IndexedDbRecordingVault implements RecordingVault {
       startedAt: Date.now(),
     };
     await transaction.objectStore('slices').put({ videoId, n: take.nextSlice, blob });
-    await takes.put({ ...take, nextSlice: take.nextSlice + 1 });
+    await takes.put({ ...take, nextSlice: take.nextSlice + 1, ...(target ? { target } : {}) });
     await transaction.done;
   }
 
@@ -97,8 +106,15 @@ export class IndexedDbRecordingVault implements RecordingVault {
   }
 
   async unfinished(sessionId: Uuid): Promise<string[]> {
+    return (await this.all()).filter((take) => take.sessionId === sessionId).map((take) => take.videoId);
+  }
+
+  async all(): Promise<KeptTake[]> {
     await this.#forgetOld();
-    return (await this.#takesOf(sessionId)).map((take) => take.videoId);
+    const takes = await (await this.#database).getAll('takes');
+    return takes
+      .sort((a, b) => a.startedAt - b.startedAt)
+      .map(({ videoId, sessionId, target }) => ({ videoId, sessionId, target: target ?? null }));
   }
 
   async leftover(videoId: string): Promise<Leftover | null> {
@@ -109,18 +125,19 @@ export class IndexedDbRecordingVault implements RecordingVault {
     return { videoId, storedParts: take.storedParts, slices: slices.map(({ blob }) => blob) };
   }
 
-  async purge(sessionId: Uuid): Promise<void> {
-    for (const take of await this.#takesOf(sessionId)) await this.forget(take.videoId);
-  }
-
-  async #takesOf(sessionId: Uuid): Promise<Take[]> {
-    const all = await (await this.#database).getAll('takes');
-    return all.filter((take) => take.sessionId === sessionId).sort((a, b) => a.startedAt - b.startedAt);
-  }
-
   async #forgetOld(): Promise<void> {
     for (const take of await (await this.#database).getAll('takes')) {
       if (Date.now() - take.startedAt > MAX_AGE_MS) await this.forget(take.videoId);
     }
   }
+}
+
+/** Asynchronous to the caller in every case: where storage is blocked, touching `indexedDB` throws at once. */
+async function open(name: string): Promise<IDBPDatabase<Schema>> {
+  return openDB<Schema>(name, 1, {
+    upgrade: (database) => {
+      database.createObjectStore('takes', { keyPath: 'videoId' });
+      database.createObjectStore('slices', { keyPath: ['videoId', 'n'] });
+    },
+  });
 }

@@ -66,6 +66,20 @@ afterEach(() => {
 });
 
 describe('PartUploader', () => {
+  it('says that it does not work here, and does not try it again', async () => {
+    const { uploader, sent, failures } = setUp();
+    vi.stubGlobal('FormData', undefined);
+    try {
+      uploader.push(slice(150));
+      uploader.push(slice(10));
+      await settle(60_000);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(await uploader.finish(1_000)).toEqual({ kind: 'failed', reason: 'page_fault', parts: 0 });
+    expect([failures, sent]).toEqual([['page_fault'], []]);
+  });
+
   it('joins slices into parts and numbers them, the last with its total', async () => {
     const { uploader, sent } = setUp();
     for (const bytes of [60, 60, 60, 60, 30]) uploader.push(slice(bytes));

@@ -1,6 +1,7 @@
 import { Backoff } from '../backoff';
 import { Emitter } from '../emitter';
-import { sleep } from '../time';
+import { limitedBy } from '../signals';
+import { sleep, withDeadline } from '../time';
 
 export type UploadOutcome =
   /** The provider has every part. */
@@ -17,7 +18,9 @@ export type UploadFailure =
   | 'video_in_use'
   /** More was recorded than could be sent, up to the limit of what is kept in memory. */
   | 'buffer_full'
-  | 'deadline';
+  | 'deadline'
+  /** Our own code does not work in this browser: nothing was tried twice. */
+  | 'page_fault';
 
 export type UploaderEvents = {
   /** `slices`: how many of the slices that were pushed this part is made of. */
@@ -121,8 +124,7 @@ export class PartUploader extends Emitter<UploaderEvents> {
   async finish(deadlineMs: number): Promise<UploadOutcome> {
     if (!this.#failure && this.#sliceBytes > 0) this.#enqueue(true);
     const parts = this.#nextPart - 1;
-    const deadline = AbortSignal.timeout(Math.ceil(deadlineMs));
-    await Promise.race([this.#pump ?? Promise.resolve(), aborted(deadline)]);
+    await withDeadline(this.#pump ?? Promise.resolve(), deadlineMs, 'the upload').catch(() => undefined);
     const outcome = this.#outcome(parts);
     this.#abort.abort();
     return outcome;
@@ -165,7 +167,8 @@ export class PartUploader extends Emitter<UploaderEvents> {
   async #sendUntilStored(part: Part): Promise<void> {
     this.#backoff.reset();
     while (!this.#abort.signal.aborted) {
-      const verdict = await this.#sendOnce(part);
+      // What the network may do to us is judged in there; anything that is thrown is a fault of ours.
+      const verdict = await this.#sendOnce(part).catch(() => 'page_fault' as const);
       if (verdict === 'stored') return;
       if (verdict !== 'again') {
         this.#fail(verdict);
@@ -184,19 +187,22 @@ export class PartUploader extends Emitter<UploaderEvents> {
     form.append('file', part.blob, 'file');
     const url = `${this.#options.uploadUrl}?token=${encodeURIComponent(this.#options.token)}`;
     const total = part.last ? String(part.number) : '*';
-    const timeout = AbortSignal.timeout(this.#options.attemptTimeoutMs(part.blob.size));
+    const limit = limitedBy([this.#abort.signal], this.#options.attemptTimeoutMs(part.blob.size));
+    const request: RequestInit = {
+      method: 'POST',
+      headers: { 'content-range': `part ${part.number}/${total}` },
+      body: form,
+      signal: limit.signal,
+    };
     let response: Response;
     let body: string;
     try {
-      response = await this.#options.fetch(url, {
-        method: 'POST',
-        headers: { 'content-range': `part ${part.number}/${total}` },
-        body: form,
-        signal: AbortSignal.any([timeout, this.#abort.signal]),
-      });
+      response = await this.#options.fetch(url, request);
       body = await response.text();
     } catch {
       return 'again';
+    } finally {
+      limit.release();
     }
     return judge(response.status, body, repeated);
   }
@@ -226,11 +232,4 @@ function judge(status: number, body: string, repeated: boolean): 'stored' | 'aga
   if (status === 400 && body.includes(ALREADY_SENT)) return repeated ? 'stored' : 'video_in_use';
   if (status >= 500 || status === 408 || status === 425 || status === 429) return 'again';
   return 'refused';
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

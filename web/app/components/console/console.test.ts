@@ -1,25 +1,13 @@
 import { render } from 'svelte/server';
 import { describe, expect, it } from 'vitest';
-import type { Entry, Evidence, SummaryView } from '../../../sdk';
+import type { Entry, Evidence, RecordingView, SummaryView } from '../../../sdk';
+import { entryOf } from '../../../sdk/testing/transcript';
 import { markOf } from '../../lib/doubt';
+import RecordingPanel from './RecordingPanel.svelte';
 import SummaryPanel from './SummaryPanel.svelte';
 import Transcript from './Transcript.svelte';
 
-const entry = (seq: number, overrides: Partial<Entry> = {}): Entry => ({
-  seq,
-  item_id: `i${seq}`,
-  segment: 1,
-  speaker: 'candidate',
-  text: 'I led the team.',
-  source: 'sideband',
-  status: 'final',
-  interrupted: false,
-  heard_ms: null,
-  heard_text: null,
-  commentary: false,
-  at: '2026-01-01T10:00:00Z',
-  ...overrides,
-});
+const entry = (seq: number, overrides: Partial<Entry> = {}) => entryOf({ seq, item_id: `i${seq}`, ...overrides });
 
 const transcript = (entries: Entry[], highlighted: { seq: number; quote: string } | null = null) =>
   render(Transcript, { props: { entries, candidate: 'Mei \u202e', live: false, follow: false, highlighted } }).body;
@@ -106,5 +94,49 @@ describe('the evidence of a summary', () => {
     expect(read(doubtful)).toContain('In doubt.');
     expect(read(doubtful)).toContain('No judgement rests on them alone.');
     expect(unknown).not.toContain('data-testid="doubt"');
+  });
+});
+
+describe('the recording', () => {
+  const view = (state: string, takes: string[]): RecordingView => ({
+    state,
+    provider: 'api.video',
+    video_id: 'v1',
+    parts: 1,
+    playback_url: null,
+    segments: takes.map((each, index) => ({ segment: index + 1, state: each, video_id: `v${index}`, parts: 1, playback_url: null })),
+  });
+  const panel = (overrides: object) => {
+    const props = { recording: null, state: 'playable', over: true, problem: null, onRetry: () => undefined, ...overrides };
+    return read(render(RecordingPanel, { props }).body);
+  };
+
+  it('is not said to be missing because it could not be read', () => {
+    expect(panel({ problem: 'The server could not be reached.' })).toContain('The recording could not be loaded. The server could not be reached.');
+    expect(panel({ problem: 'x' })).not.toContain('There is no recording');
+    expect(panel({})).toContain('is being loaded');
+    expect(panel({ state: 'none' })).toContain('There is no recording');
+  });
+
+  it('lacks a part when the interview is over and one of its takes is not', () => {
+    expect(panel({ recording: view('recording', ['playable', 'recording']) })).toContain('A part of the recording has not arrived');
+    expect(panel({ recording: view('recording', ['recording']), over: false })).not.toContain('has not arrived');
+    expect(panel({ recording: view('playable', ['playable']) })).not.toContain('has not arrived');
+  });
+
+  it('counts its parts as people do', () => {
+    expect(panel({ recording: view('uploaded', ['uploaded']) })).toContain('1 part stored');
+    expect(panel({ recording: { ...view('uploaded', ['uploaded']), parts: 3 } })).toContain('3 parts stored');
+  });
+});
+
+describe('the summary', () => {
+  it('is not said to be missing because it could not be read', () => {
+    const base = { summary: null, highlighted: null, markFor: () => null, onEvidence: () => undefined };
+    const panel = (overrides: object) =>
+      read(render(SummaryPanel, { props: { ...base, status: 'stored' as const, ...overrides } }).body);
+    expect(panel({ problem: 'The server took too long to answer.' })).toContain('The summary could not be loaded');
+    expect(panel({})).toContain('is being loaded');
+    expect(panel({ status: 'none' })).toContain('There is no summary of this interview');
   });
 });

@@ -1,0 +1,79 @@
+// An interview in Firefox: joining, a microphone that goes away, a reload, the recording. What an engine does not
+// decide is left to the tests in Chromium.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { launchFirefox, visitor } from './lib/firefox.mjs';
+import { api, createByApi, isWhole } from './lib/truth.mjs';
+import { eventually } from './lib/wait.mjs';
+
+let browser;
+before(async () => {
+  browser = await launchFirefox();
+});
+after(async () => {
+  await browser?.close();
+});
+
+test('an interview in Firefox survives a lost microphone and a reload', { timeout: 180_000 }, async (t) => {
+  const since = Date.now() - 1_000;
+  const sessionId = await createByApi('Amara Okafor');
+  const candidate = await visitor(browser);
+  const { page } = candidate;
+  await candidate.goto('/');
+  await candidate.click('sign-in-amara@demo.test');
+  await candidate.see('interview');
+  await candidate.goto(`/#/room/${sessionId}`);
+  for (const id of ['consent-ai_evaluation', 'consent-recording', 'consent-continue']) await candidate.click(id);
+
+  // Joining. Where nothing can be measured, that is said and keeps nobody out.
+  const enter = async () => {
+    await candidate.see('start-interview', ':not([disabled])');
+    await candidate.shoot('1-check');
+    await candidate.click('start-interview');
+    await candidate.see('room', '[data-state="live"]', 60_000);
+  };
+  await enter();
+  t.diagnostic(await browser.version());
+  await eventually('the interviewer is heard', async () => (await candidate.heard()) > 0.005);
+  await candidate.shoot('2-live');
+
+  // A microphone that goes away. (Firefox gives a made-up event of a track to nobody; the list of devices tells.)
+  await page.evaluate(() => {
+    const track = window.__microphones.at(-1);
+    track.stop();
+    track.dispatchEvent(new Event('ended'));
+    navigator.mediaDevices.dispatchEvent(new Event('devicechange'));
+  });
+  await candidate.see('replaced-notice');
+  await candidate.shoot('3-replaced');
+  const sent = await page.evaluate(() => {
+    const [sender] = window.__peers.at(-1).getSenders();
+    return sender.track === window.__microphones.at(-1) && sender.track.readyState;
+  });
+  assert.equal(sent, 'live', 'the call has the new one');
+
+  // The interviewer's voice is stopped, as for a phone call; and a step back asks first.
+  const audio = '[data-testid="ai-audio"]';
+  await page.$eval(audio, (element) => element.pause());
+  await eventually('it plays again', () => page.$eval(audio, (element) => !element.paused));
+  await page.evaluate(() => history.back());
+  await candidate.click('stay');
+  await candidate.see('room', '[data-state="live"]');
+
+  // A reload. The recording goes on. (What a page had recorded before is another test's: of a microphone that has been
+  // silent from the beginning Firefox hands nothing out for ten seconds.)
+  await page.reload();
+  await enter();
+  await candidate.see('recording-indicator', '.on', 60_000);
+  await candidate.yourTurn(0);
+  await candidate.say(1_600);
+  await eventually('the answer is heard', async () => (await candidate.count('caption-candidate', '[data-settled="true"]')) > 0);
+  await candidate.click('end');
+  await candidate.click('confirm-end');
+  await candidate.see('upload', '[data-recording="stored"]', 60_000);
+  await candidate.shoot('4-finished');
+  assert.deepEqual(candidate.complaints, []);
+  const takes = (await api(`/sessions/${sessionId}/recording`)).segments.length;
+  await isWhole(t, { sessionId, since, name: 'Amara Okafor' }, { takes });
+  assert.ok(takes >= 1, 'the recording has arrived');
+});
