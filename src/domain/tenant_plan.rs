@@ -18,8 +18,11 @@ pub struct Names {
     pub gateway_app: String,
     pub session_app: String,
     pub network: String,
-    /// What its processes sign in to PostgreSQL as.
-    pub login: String,
+    /// What its gateways sign in to PostgreSQL as, and what its sessions' machines do.
+    pub gateway_login: String,
+    pub session_login: String,
+    /// What both did before each had its own. Nothing makes it any more.
+    pub shared_login: String,
 }
 
 impl Names {
@@ -37,8 +40,17 @@ impl Names {
             gateway_app: format!("interviews-{slug}"),
             session_app: format!("interviews-{slug}-s"),
             network: format!("tenant-{slug}"),
-            login: format!("interview_tenant_{}", slug.replace('-', "_")),
+            gateway_login: format!("interview_gateway_{}", slug.replace('-', "_")),
+            session_login: format!("interview_session_{}", slug.replace('-', "_")),
+            shared_login: format!("interview_tenant_{}", slug.replace('-', "_")),
         })
+    }
+
+    pub fn login(&self, which: Which) -> &str {
+        match which {
+            Which::Gateway => &self.gateway_login,
+            Which::Session => &self.session_login,
+        }
     }
 }
 
@@ -67,6 +79,8 @@ pub struct GatewaySeen {
     pub release: u32,
     /// Started, and not on a lost host.
     pub runs: bool,
+    /// Fly's number of the session app's secrets when it was made; unknown of one from before that was noted.
+    pub secrets: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +123,10 @@ pub enum PolicySeen {
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub record: Option<Record>,
-    pub login: bool,
+    /// Those of its logins that are there and bound to it.
+    pub logins: BTreeSet<String>,
+    /// Interviews that are not over.
+    pub interviews: u32,
     pub gateway_app: AppSeen,
     pub session_app: AppSeen,
     /// Names of secrets.
@@ -146,7 +163,7 @@ pub const TOKEN_SECRET: &str = "INTERVIEW__FLY__API_TOKEN";
 pub enum Step {
     Record { operation: Option<Operation>, release: u32 },
     ClaimApp { which: Which, app: String, network: String },
-    PrepareLogin { login: String },
+    PrepareLogin { which: Which, login: String },
     SetSecrets { which: Which, app: String, count: usize },
     IssueToken { app: String, holder: String },
     ReleaseAddress { app: String, ip: String },
@@ -171,7 +188,7 @@ impl fmt::Display for Step {
             }
             Self::Record { operation: None, release } => write!(f, "note release {release} in the database"),
             Self::ClaimApp { app, network, .. } => write!(f, "create the app {app} on the private network {network}"),
-            Self::PrepareLogin { login } => write!(f, "prepare the database login {login}, bound to this tenant"),
+            Self::PrepareLogin { login, .. } => write!(f, "prepare the database login {login}, bound to this tenant"),
             Self::SetSecrets { app, count, .. } => write!(f, "set {count} secrets of {app}"),
             Self::IssueToken { app, holder } => {
                 write!(f, "issue a deploy token of {app}, with an expiry, into the secrets of {holder}")
@@ -198,7 +215,7 @@ impl fmt::Display for Step {
 
 /// What is to be done, in order.
 pub fn plan(wanted: &Wanted, seen: &Seen) -> Result<Vec<Step>, Refusal> {
-    let Names { gateway_app, session_app, network, login, .. } = &wanted.names;
+    let Names { gateway_app, session_app, network, .. } = &wanted.names;
     let claims = [(Which::Gateway, gateway_app, &seen.gateway_app), (Which::Session, session_app, &seen.session_app)];
     for (_, app, there) in &claims {
         belongs(app, there, wanted)?;
@@ -212,8 +229,11 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Result<Vec<Step>, Refusal> {
             steps.push(Step::ClaimApp { which, app: app.clone(), network: network.clone() });
         }
     }
-    if !seen.login {
-        steps.push(Step::PrepareLogin { login: login.clone() });
+    for which in [Which::Gateway, Which::Session] {
+        let login = wanted.names.login(which);
+        if !seen.logins.contains(login) {
+            steps.push(Step::PrepareLogin { which, login: login.to_owned() });
+        }
     }
     for (which, app, there, settings, written) in [
         (Which::Session, session_app, &seen.session_secrets, &wanted.session_settings, &wanted.record.session_secrets),
@@ -236,7 +256,34 @@ pub fn plan(wanted: &Wanted, seen: &Seen) -> Result<Vec<Step>, Refusal> {
     if wanted.record.operation.is_some() {
         steps.push(Step::Settle);
     }
+    if steps.is_empty() && shared_login(wanted, seen) == SharedLogin::Unused {
+        steps.push(Step::DropLogin { login: wanted.names.shared_login.clone() });
+    }
     Ok(steps)
+}
+
+/// The login that gateways and sessions shared before each had its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharedLogin {
+    Gone,
+    /// The apps' secrets still name it, or an interview may have begun with it.
+    InUse,
+    Unused,
+}
+
+/// A machine keeps the secrets it was made with. So it is unused when the secrets name another, every gateway
+/// was made since, and no interview is left that may be older: one that begins now does not have it.
+pub fn shared_login(wanted: &Wanted, seen: &Seen) -> SharedLogin {
+    let Wanted { record, gateway_settings, session_settings, names, .. } = wanted;
+    let written = record.gateway_secrets.fingerprint == gateway_settings.fingerprint
+        && record.session_secrets.fingerprint == session_settings.fingerprint;
+    // An upgrade that went back has left gateways of before.
+    let replaced = seen.gateways.iter().all(|gateway| gateway.secrets >= Some(record.session_secrets.version));
+    match seen.logins.contains(&names.shared_login) {
+        false => SharedLogin::Gone,
+        true if written && replaced && record.operation.is_none() && seen.interviews == 0 => SharedLogin::Unused,
+        true => SharedLogin::InUse,
+    }
 }
 
 /// An app of ours has our organisation and our network; a name alone proves nothing.
@@ -295,8 +342,8 @@ fn gateway_steps(wanted: &Wanted, seen: &Seen) -> Vec<Step> {
 }
 
 /// How a tenant is taken down: the door first, so that nothing new begins.
-pub fn plan_destroy(wanted: &Wanted, seen: &Seen, interviews: u32) -> Result<Vec<Step>, Refusal> {
-    let Names { gateway_app, session_app, login, .. } = &wanted.names;
+pub fn plan_destroy(wanted: &Wanted, seen: &Seen) -> Result<Vec<Step>, Refusal> {
+    let Names { gateway_app, session_app, gateway_login, session_login, shared_login, .. } = &wanted.names;
     let mut steps = Vec::new();
     if seen.record.as_ref() != Some(&wanted.record) {
         steps.push(Step::Record { operation: wanted.record.operation, release: wanted.record.release });
@@ -306,14 +353,14 @@ pub fn plan_destroy(wanted: &Wanted, seen: &Seen, interviews: u32) -> Result<Vec
     if seen.gateway_app != AppSeen::Absent {
         steps.push(Step::DeleteApp { app: gateway_app.clone() });
     }
-    if interviews > 0 {
-        steps.push(Step::EndInterviews { interviews });
+    if seen.interviews > 0 {
+        steps.push(Step::EndInterviews { interviews: seen.interviews });
     }
     if seen.session_app != AppSeen::Absent {
         steps.push(Step::DeleteApp { app: session_app.clone() });
     }
     steps.push(Step::CloseInterviews);
-    if seen.login {
+    for login in [gateway_login, session_login, shared_login].into_iter().filter(|login| seen.logins.contains(*login)) {
         steps.push(Step::DropLogin { login: login.clone() });
     }
     steps.push(Step::Forget);

@@ -16,7 +16,8 @@ fn apply(seen: &mut Seen, wanted: &mut Wanted, step: &Step) {
         Step::Record { .. } => seen.record = Some(wanted.record.clone()),
         Step::ClaimApp { which: Which::Gateway, .. } => seen.gateway_app = present,
         Step::ClaimApp { which: Which::Session, .. } => seen.session_app = present,
-        Step::PrepareLogin { .. } => seen.login = true,
+        Step::PrepareLogin { login, .. } => assert!(seen.logins.insert(login.clone()), "it is there"),
+        Step::DropLogin { login } => assert!(seen.logins.remove(login), "it is not there"),
         Step::SetSecrets { which, .. } => {
             let (there, written, settings) = match which {
                 Which::Gateway => (&mut seen.gateway_secrets, &mut wanted.record.gateway_secrets, &wanted.gateway_settings),
@@ -50,13 +51,14 @@ fn apply(seen: &mut Seen, wanted: &mut Wanted, step: &Step) {
 }
 
 fn gateway(slot: u8, release: u32) -> GatewaySeen {
-    GatewaySeen { id: MachineId::new(format!("m{slot}-{release}")), slot, release, runs: true }
+    GatewaySeen { id: MachineId::new(format!("m{slot}-{release}")), slot, release, runs: true, secrets: None }
 }
 
 fn nothing() -> Seen {
     Seen {
         record: None,
-        login: false,
+        logins: BTreeSet::new(),
+        interviews: 0,
         gateway_app: AppSeen::Absent,
         session_app: AppSeen::Absent,
         gateway_secrets: BTreeSet::new(),
@@ -181,6 +183,37 @@ fn an_upgrade_never_removes_a_gateway_before_its_successor_is_healthy_and_can_go
 }
 
 #[test]
+fn a_shared_login_goes_when_no_gateway_and_no_interview_of_before_is_left() {
+    let mut seen = nothing();
+    run(&mut seen, &create(), usize::MAX);
+    let shared = Names::of("acme").expect("usable").shared_login;
+    assert!(seen.logins.insert(shared.clone()), "nothing makes it");
+    let settled = wanted(seen.record.clone().expect("a record"));
+    let drop = Step::DropLogin { login: shared };
+    seen.gateways.iter_mut().for_each(|gateway| gateway.secrets = Some(settled.record.session_secrets.version));
+    assert_eq!(plan(&settled, &seen).expect("no refusal"), std::slice::from_ref(&drop));
+    let kept = |wanted: &Wanted, seen: &Seen| {
+        assert_eq!(shared_login(wanted, seen), SharedLogin::InUse);
+        assert!(!plan(wanted, seen).expect("no refusal").contains(&drop));
+    };
+    kept(&settled, &Seen { interviews: 1, ..seen.clone() });
+    // Of a release that did not note it, or of one that an upgrade went back to.
+    for secrets in [None, Some(settled.record.session_secrets.version - 1)] {
+        let mut gateways = seen.gateways.clone();
+        gateways[1].secrets = secrets;
+        kept(&settled, &Seen { gateways, ..seen.clone() });
+    }
+    let elsewhere = Settings { fingerprint: "another".into(), ..settled.session_settings.clone() };
+    kept(&Wanted { session_settings: elsewhere, ..settled.clone() }, &seen);
+    let under_way = Record { operation: Some(Operation::Rotate), ..settled.record.clone() };
+    kept(&Wanted { record: under_way, ..settled.clone() }, &seen);
+    // Whatever is left of it is destroyed.
+    let destroyed = plan_destroy(&settled, &Seen { interviews: 1, ..seen.clone() }).expect("no refusal");
+    let dropped = destroyed.iter().filter(|step| matches!(step, Step::DropLogin { .. })).count();
+    assert_eq!(dropped, 3);
+}
+
+#[test]
 fn what_belongs_to_somebody_else_is_not_touched() {
     for (app, why) in [
         (AppSeen::OutOfReach, "another organisation"),
@@ -190,7 +223,7 @@ fn what_belongs_to_somebody_else_is_not_touched() {
         let seen = Seen { session_app: app, ..nothing() };
         let record = begin(&create(), "acme", None, 0).expect("no refusal");
         let wanted = wanted(record);
-        for refused in [plan(&wanted, &seen), plan_destroy(&wanted, &seen, 0)] {
+        for refused in [plan(&wanted, &seen), plan_destroy(&wanted, &seen)] {
             let text = refused.expect_err("refused").to_string();
             assert!(text.contains(why) && text.contains("interviews-acme-s"), "{text}");
         }

@@ -23,6 +23,7 @@ mod outage;
 mod pooler;
 mod properties;
 mod provider;
+mod role_matrix;
 mod routing;
 mod shutdown;
 mod signaling;

@@ -293,6 +293,55 @@ async fn secrets_are_rotated_under_an_interview_that_goes_on_and_the_old_ones_ar
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_of_one_shared_login_gets_one_for_each_app_under_an_interview_that_goes_on() {
+    const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
+    const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
+    const OWN: [&str; 2] = ["interview_gateway_demo", "interview_session_demo"];
+    let operator = Operator::start().await;
+    operator.succeed(&["tenant", "create", "demo"]).await;
+    operator.share_one_login("demo", "interview_tenant_demo").await;
+    let logins = async || -> Vec<String> {
+        let sql = "select l.login from app.tenant_logins l join pg_roles r on r.rolname = l.login order by 1";
+        sqlx::query_scalar(sql).fetch_all(&operator.admin).await.expect("the logins")
+    };
+    assert_eq!(logins().await, ["interview_tenant_demo"]);
+    // Gateways that sign in as before; a run that mends something makes the new logins and changes no secret.
+    let mended = operator.succeed(&["tenant", "create", "demo"]).await;
+    assert!(mended.out.contains("interview_tenant_demo, from before gateways and sessions had their own, stays"), "{}", mended.out);
+    let recruiter = operator.sign_in("recruiter@demo.test");
+    let session = operator.interview("demo", &recruiter, AMARA, ENGINEER).await;
+    let mut browser = operator.join("demo", &recruiter, &session).await;
+    browser.say(1, &["before"]).await;
+    browser.expect("transcript_ack").await;
+
+    let moved = operator.succeed(&["tenant", "rotate-secrets", "demo"]).await;
+    assert!(moved.out.contains("stays"), "its interview still needs it: {}", moved.out);
+    assert_eq!(logins().await, [OWN[0], OWN[1], "interview_tenant_demo"]);
+    for (app, login) in [("interviews-demo", OWN[0]), ("interviews-demo-s", OWN[1])] {
+        let secrets = operator.sandbox.fly().app(app).expect("the app").secrets;
+        assert!(secrets["INTERVIEW__DATABASE__URL"].contains(&format!("//{login}:")), "{app}");
+    }
+    browser.say(2, &["during"]).await;
+    browser.expect("transcript_ack").await;
+    let mut again = operator.join("demo", &recruiter, &session).await;
+    again.say(3, &["after"]).await;
+    again.expect("transcript_ack").await;
+
+    let path = format!("/api/sessions/{session}");
+    assert_eq!(operator.ask("demo", &recruiter, "POST", &format!("{path}/end"), None).await.0, 202);
+    wait_for("the interview is over", || async {
+        let phase = operator.ask("demo", &recruiter, "GET", &path, None).await.1["phase"].clone();
+        phase == "completed" || phase == "failed"
+    })
+    .await;
+    let retired = operator.succeed(&["tenant", "rotate-secrets", "demo", "--retire"]).await;
+    assert!(retired.out.contains("drop the database login interview_tenant_demo"), "{}", retired.out);
+    assert_eq!(logins().await, OWN);
+    operator.interview("demo", &recruiter, AMARA, ENGINEER).await;
+    operator.stop("tenant_logins").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_doctor_finds_a_tenant_well_and_names_each_thing_that_is_wrong() {
     let mut operator = Operator::start().await;
     operator.succeed(&["tenant", "create", "demo"]).await;

@@ -8,7 +8,7 @@ use interview_runtime::http::replay_state;
 use interview_runtime::ids::SessionId;
 use interview_sandbox::fly::Fly;
 use serde_json::json;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,7 +33,7 @@ struct Neighbours {
 impl Neighbours {
     async fn start() -> Self {
         let operator = Operator::start().await;
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        sqlx::raw_sql(AssertSqlSafe(format!(
             "insert into app.candidates (tenant_id, id, name, email) values ('{RIVAL}', '{RIVALS_CANDIDATE}', 'Nobody Known', 'n@rival.test');
              insert into app.positions (tenant_id, id, title) values ('{RIVAL}', '{RIVALS_POSITION}', 'Rival Engineer')"
         )))
@@ -230,14 +230,22 @@ async fn upgrade(to: SocketAddr, session: &str, state: &str) -> u16 {
     String::from_utf8_lossy(&head[9..]).parse().expect("a status")
 }
 
-/// Rows of `whose` that a login sees when it claims to be them, by table and role.
-async fn seen(url: &str, whose: &str, session: &str, tables: &[(String, String)]) -> Vec<String> {
-    let mut connection = PgConnection::connect(url).await.expect("it signs in");
+/// The addresses that a tenant's two apps sign in with.
+struct Logins {
+    gateway: String,
+    session: String,
+}
+
+/// Rows of `whose` that a tenant's two logins see when they claim to be them, by table and role.
+async fn seen(logins: &Logins, whose: &str, session: &str, tables: &[(String, String)]) -> Vec<String> {
+    let mut gateway = PgConnection::connect(&logins.gateway).await.expect("it signs in");
+    let mut process = PgConnection::connect(&logins.session).await.expect("it signs in");
     let person = json!({"sub": uuid("7a000000-0000-4000-8000-000000000001"), "role": "authenticated",
         "app_metadata": {"tenant_id": whose, "tenant_role": "owner"}});
-    let process = json!({"app_metadata": {"tenant_id": whose}, "interview_session_id": session});
+    let claimed = json!({"app_metadata": {"tenant_id": whose}, "interview_session_id": session});
     let mut leaks = Vec::new();
-    for (role, claims) in [("interview_gateway", &process), ("interview_session", &process), ("authenticated", &person)] {
+    for (role, claims) in [("interview_gateway", &claimed), ("interview_session", &claimed), ("authenticated", &person)] {
+        let connection = if role == "interview_session" { &mut process } else { &mut gateway };
         for (table, column) in tables {
             let mut transaction = connection.begin().await.expect("a transaction");
             sqlx::query("select set_config('role', $1, true), set_config('request.jwt.claims', $2, true)")
@@ -248,7 +256,7 @@ async fn seen(url: &str, whose: &str, session: &str, tables: &[(String, String)]
                 .expect("the role is taken");
             let count = format!("select count(*) from app.{table} where {column} = '{whose}'");
             // A table that the role may not read at all is no leak.
-            let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut *transaction).await.unwrap_or(0);
+            let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *transaction).await.unwrap_or(0);
             if count > 0 {
                 leaks.push(format!("{role}: {table}"));
             }
@@ -271,44 +279,58 @@ async fn no_database_login_of_one_tenant_sees_a_row_of_the_other_whatever_it_cla
     .expect("the tables");
     tables.push(("tenants".into(), "id".into()));
     assert!(tables.len() >= 14, "{tables:?}");
-    let rivals_login = both.secret("interviews-rival-s", "DATABASE__URL");
-    let demos_login = both.secret("interviews-demo-s", "DATABASE__URL");
+    let logins = |slug: &str| Logins {
+        gateway: both.secret(&format!("interviews-{slug}"), "DATABASE__URL"),
+        session: both.secret(&format!("interviews-{slug}-s"), "DATABASE__URL"),
+    };
+    let (rivals_logins, demos_logins) = (logins("rival"), logins("demo"));
     let (session, rivals_session) = (both.demos_session.as_str(), both.rivals_session.as_str());
 
-    assert_eq!(seen(&rivals_login, DEMO, session, &tables).await, Vec::<String>::new());
-    assert_eq!(seen(&demos_login, RIVAL, rivals_session, &tables).await, Vec::<String>::new());
-    let own = seen(&demos_login, DEMO, session, &tables).await;
+    assert_eq!(seen(&rivals_logins, DEMO, session, &tables).await, Vec::<String>::new());
+    assert_eq!(seen(&demos_logins, RIVAL, rivals_session, &tables).await, Vec::<String>::new());
+    let own = seen(&demos_logins, DEMO, session, &tables).await;
     for table in ["interview_gateway: sessions", "interview_session: sessions", "authenticated: transcript_entries"] {
         assert!(own.iter().any(|seen| seen == table), "its own: {own:?}");
     }
     // It is nobody's role to become, and the operator's notes are not for it.
-    let mut connection = PgConnection::connect(&rivals_login).await.expect("it signs in");
-    for statement in [
-        "set role interview_tenant_demo",
-        "set role postgres",
-        "select * from app.tenant_deployments",
-        "insert into app.tenant_logins values ('interview_tenant_rival', '0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001')",
-        "set role interview_gateway; select * from app.tenant_logins",
-        "alter role interview_tenant_rival bypassrls",
-    ] {
-        assert!(sqlx::raw_sql(statement).execute(&mut connection).await.is_err(), "{statement}");
-        let _ = sqlx::raw_sql("rollback; reset role").execute(&mut connection).await;
+    for (login, role, others) in
+        [(&rivals_logins.gateway, "gateway", "session"), (&rivals_logins.session, "session", "gateway")]
+    {
+        let mut connection = PgConnection::connect(login).await.expect("it signs in");
+        let own = format!("set role interview_{role}");
+        sqlx::raw_sql(AssertSqlSafe(own.clone())).execute(&mut connection).await.expect("its role");
+        for statement in [
+            format!("reset role; set role interview_{role}_demo"),
+            format!("reset role; set role interview_{others}"),
+            format!("reset role; set role interview_{others}_rival"),
+            "reset role; set role postgres".to_owned(),
+            format!("{own}; select * from app.tenant_deployments"),
+            format!("{own}; insert into app.tenant_logins values ('interview_{role}_rival', '{DEMO}')"),
+            format!("{own}; select * from app.tenant_logins"),
+            format!("{own}; select * from app.operator_locks for update"),
+            format!("alter role interview_{role}_rival bypassrls"),
+        ] {
+            assert!(sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(&mut connection).await.is_err(), "{statement}");
+            let _ = sqlx::raw_sql("rollback; reset role").execute(&mut connection).await;
+        }
     }
+    let mut connection = PgConnection::connect(&rivals_logins.session).await.expect("it signs in");
+    assert!(sqlx::raw_sql("set role authenticated").execute(&mut connection).await.is_err(), "a session speaks for nobody");
 
     // The check can fail: without the binding claims are believed, without a policy they are not even asked for.
     let run = async |sql: &str| {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(admin).await.expect("it runs");
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(admin).await.expect("it runs");
     };
-    run("delete from app.tenant_logins where login = 'interview_tenant_rival'").await;
-    let unbound = seen(&rivals_login, DEMO, session, &tables).await;
+    run("delete from app.tenant_logins where login = 'interview_gateway_rival'").await;
+    let unbound = seen(&rivals_logins, DEMO, session, &tables).await;
     assert!(unbound.iter().any(|leak| leak == "interview_gateway: sessions"), "{unbound:?}");
-    run(&format!("insert into app.tenant_logins values ('interview_tenant_rival', '{RIVAL}')")).await;
-    assert_eq!(seen(&rivals_login, DEMO, session, &tables).await, Vec::<String>::new());
+    run(&format!("insert into app.tenant_logins values ('interview_gateway_rival', '{RIVAL}', 'gateway')")).await;
+    assert_eq!(seen(&rivals_logins, DEMO, session, &tables).await, Vec::<String>::new());
     run(
         "drop policy own_tenant on app.sessions; create policy open on app.sessions for select to interview_gateway using (true)",
     )
     .await;
-    assert_eq!(seen(&rivals_login, DEMO, session, &tables).await, ["interview_gateway: sessions"]);
+    assert_eq!(seen(&rivals_logins, DEMO, session, &tables).await, ["interview_gateway: sessions"]);
     let Neighbours { operator, .. } = both;
     operator.stop("tenants_apart_database").await;
 }

@@ -2,7 +2,7 @@
 //!
 //! Every unit of work is one transaction that first takes a role and the claims row level
 //! security reads; without them it sees nothing. Supabase's own login may bypass row level
-//! security, so we never use it: our login is `interview_runtime` (migrations/0001).
+//! security, so we never use it: our logins are `interview_runtime` (migrations/0001) and two for each tenant (`operator.rs`).
 
 mod bounded;
 mod classes;
@@ -241,13 +241,35 @@ impl Store {
 /// Apply the migrations as the owner. Safe to run again, and by several at once.
 pub async fn migrate(admin_url: &SecretString) -> Result<(), MigrateError> {
     let pool = PgPoolOptions::new()
-        .max_connections(1)
+        .max_connections(2)
         .acquire_timeout(Duration::from_secs(10))
         .connect(admin_url.expose_secret())
         .await?;
-    sqlx::migrate!("./migrations").run(&pool).await?;
+    let lock = lock_migrations(&pool).await?;
+    let mut migrations = sqlx::migrate!("./migrations");
+    migrations.set_locking(false).run(&pool).await?;
+    lock.commit().await?;
     pool.close().await;
     Ok(())
+}
+
+/// In place of sqlx's own lock, which is advisory: every login may take it, and keep it. A schema of its
+/// own, because a project of Supabase grants what is made in `public` to everyone.
+async fn lock_migrations(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    let make = "create schema if not exists interview_operator; create table if not exists interview_operator.migration_lock ()";
+    if let Err(error) = sqlx::raw_sql(make).execute(pool).await {
+        // Of several that make it at once all but one are told that it is there, and then it is.
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        if !matches!(code.as_deref(), Some("23505" | "42P06" | "42P07")) {
+            return Err(error);
+        }
+        sqlx::raw_sql(make).execute(pool).await?;
+    }
+    let mut lock = pool.begin().await?;
+    let take = "set local idle_in_transaction_session_timeout = 0; set local lock_timeout = '10min';
+                lock table interview_operator.migration_lock in access exclusive mode";
+    sqlx::raw_sql(take).execute(&mut *lock).await?;
+    Ok(lock)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,12 @@
 //! The rows of all tenants, as their operator sees them; signed in as the database's owner.
 
 use super::{During as _, MigrateError, StoreError};
-use crate::domain::tenant_plan::{Operation, Record, Release, Written};
+use crate::domain::tenant_plan::{Operation, Record, Release, Which, Written};
 use crate::ids::TenantId;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
 /// What a tenant is, besides its deployment.
@@ -21,25 +22,43 @@ pub struct TenantRow {
     pub interviews: u32,
 }
 
-/// One connection: it also holds the lock that keeps two runs for one tenant apart, and loses it
-/// when this process dies.
 #[derive(Debug)]
 pub struct OperatorStore {
+    admin_url: SecretString,
     connection: PgConnection,
+    /// A connection whose transaction holds the row that keeps two runs for one tenant apart. It
+    /// ends with this process. Not an advisory lock: every login may take one, and see its key.
+    lock: Option<PgConnection>,
 }
 
 impl OperatorStore {
     pub async fn connect(admin_url: &SecretString) -> Result<Self, MigrateError> {
-        Ok(Self { connection: PgConnection::connect(admin_url.expose_secret()).await? })
+        let connection = PgConnection::connect(admin_url.expose_secret()).await?;
+        Ok(Self { admin_url: admin_url.clone(), connection, lock: None })
     }
 
     /// False: another run for this tenant is at work.
     pub async fn lock(&mut self, slug: &str) -> Result<bool, StoreError> {
-        let taken = sqlx::query_scalar!(
-            r#"select pg_try_advisory_lock(hashtextextended('interview-runtime tenant ' || $1, 0)) as "taken!""#,
-            slug
-        );
-        taken.fetch_one(&mut self.connection).await.during("take the tenant's lock")
+        sqlx::query!("insert into app.operator_locks (slug) values ($1) on conflict do nothing", slug)
+            .execute(&mut self.connection)
+            .await
+            .during("make the tenant's lock")?;
+        let mut holder = PgConnection::connect(self.admin_url.expose_secret()).await.during("connect for the tenant's lock")?;
+        // It idles while Fly works, and that may take long.
+        let begin = "begin; set local idle_in_transaction_session_timeout = 0; set local lock_timeout = 0";
+        sqlx::raw_sql(begin).execute(&mut holder).await.during("begin the tenant's lock")?;
+        let taken = sqlx::query!("select slug from app.operator_locks where slug = $1 for update skip locked", slug)
+            .fetch_optional(&mut holder)
+            .await
+            .during("take the tenant's lock")?;
+        self.lock = taken.map(|_| holder);
+        Ok(self.lock.is_some())
+    }
+
+    /// Before each change: a run that has lost its lock must not go on beside another.
+    pub async fn hold(&mut self) -> Result<(), StoreError> {
+        let Some(holder) = &mut self.lock else { return Err(StoreError::NotFound) };
+        holder.ping().await.during("hold the tenant's lock")
     }
 
     pub async fn tenants(&mut self) -> Result<Vec<TenantRow>, StoreError> {
@@ -164,20 +183,29 @@ impl OperatorStore {
         Ok(())
     }
 
-    /// Whether the tenant's login is there and bound to it.
-    pub async fn has_login(&mut self, tenant: TenantId, login: &str) -> Result<bool, StoreError> {
+    /// The tenant's logins that are there and bound to it.
+    pub async fn logins(&mut self, tenant: TenantId) -> Result<BTreeSet<String>, StoreError> {
         let there = sqlx::query_scalar!(
-            r#"select exists (select from app.tenant_logins l join pg_roles r on r.rolname = l.login
-                              where l.tenant_id = $1 and l.login = $2 and r.rolcanlogin) as "there!""#,
-            tenant.0,
-            login
+            "select l.login from app.tenant_logins l join pg_roles r on r.rolname = l.login where l.tenant_id = $1 and r.rolcanlogin",
+            tenant.0
         );
-        there.fetch_one(&mut self.connection).await.during("look for the login")
+        let there = there.fetch_all(&mut self.connection).await.during("look for the logins")?;
+        Ok(there.into_iter().collect())
     }
 
     /// Make the login, or make it again. `verifier` is what PostgreSQL keeps of a password: the
     /// password itself never travels, and stands in no log of statements.
-    pub async fn prepare_login(&mut self, tenant: TenantId, login: &str, verifier: &SecretString) -> Result<(), StoreError> {
+    pub async fn prepare_login(
+        &mut self,
+        tenant: TenantId,
+        login: &str,
+        which: Which,
+        verifier: &SecretString,
+    ) -> Result<(), StoreError> {
+        let (role, may_take) = match which {
+            Which::Gateway => ("gateway", "interview_gateway, authenticated"),
+            Which::Session => ("session", "interview_session"),
+        };
         let mut transaction = self.connection.begin().await.during("begin a transaction")?;
         let there = sqlx::query_scalar!(r#"select exists (select from pg_roles where rolname = $1) as "there!""#, login)
             .fetch_one(&mut *transaction)
@@ -186,15 +214,17 @@ impl OperatorStore {
         let create = if there { "" } else { "create role %1$I; " };
         // Bound before it may sign in.
         sqlx::query!(
-            "insert into app.tenant_logins (login, tenant_id) values ($1, $2) on conflict (login) do update set tenant_id = excluded.tenant_id",
+            "insert into app.tenant_logins (login, tenant_id, role) values ($1, $2, $3)
+             on conflict (login) do update set tenant_id = excluded.tenant_id, role = excluded.role",
             login,
-            tenant.0
+            tenant.0,
+            role
         )
         .execute(&mut *transaction)
         .await
         .during("bind the login")?;
         let template = format!(
-            "{create}alter role %1$I login noinherit nobypassrls password %2$L; grant interview_gateway, interview_session, authenticated to %1$I"
+            "{create}alter role %1$I login noinherit nobypassrls password %2$L; grant {may_take} to %1$I"
         );
         let statement = sqlx::query_scalar!(
             r#"select format($1::text, $2::text, $3::text) as "statement!""#,

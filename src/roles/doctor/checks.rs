@@ -10,7 +10,7 @@ use crate::integrations::clients;
 use crate::integrations::fly::apps::AppAnswer;
 use crate::integrations::fly::{FlyClient, FlyOptions};
 use crate::integrations::http_client::{Answer, CallLimits, HttpClient, Vendor, endpoint};
-use crate::integrations::store::doctor::{DatabaseFacts, newest_migration};
+use crate::integrations::store::doctor::{DatabaseFacts, LoginOf, newest_migration};
 use http::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -18,6 +18,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use url::Url;
 
+/// PostgreSQL's code for what a login may not do.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 const CALL_DEADLINE: Duration = Duration::from_secs(8);
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Tokens of people are accepted this much beyond their times (integrations/supabase.rs).
@@ -217,10 +219,15 @@ pub(super) async fn database(config: &Config, subject: Subject) -> Vec<Finding> 
         Ok(store) => store,
         Err(error) => return vec![Finding::failure("database", chain(&error), advice)],
     };
-    let facts = store.facts(config.tenant.id).await;
+    let whose = if subject == Subject::Session { LoginOf::Session } else { LoginOf::Gateway };
+    let facts = store.facts(config.tenant.id, whose).await;
     store.close().await;
     match facts {
         Ok(facts) => judge_database(config, subject, &facts),
+        Err(error) if error.sql_state().as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
+            let advice = "Run interview-runtime migrate; then take the address that `tenant create` gave this app: gateways and sessions have a login each.";
+            vec![Finding::failure("database login", format!("it may not take the role of this process: {}", chain(&error)), advice)]
+        }
         Err(error) => vec![Finding::failure("database", chain(&error), advice)],
     }
 }
@@ -233,10 +240,11 @@ fn judge_database(config: &Config, subject: Subject, facts: &DatabaseFacts) -> V
         let why = if facts.bypasses { "is exempt from row level security" } else { "owns the tables" };
         let advice = "Sign in as interview_runtime, or with the login that `tenant create` prepares; never as the owner.";
         findings.push(Finding::failure("database login", format!("{login} {why}"), advice));
-    } else if facts.may_serve {
-        findings.push(judge_binding(login, facts.bound_to, config.tenant.id, subject));
+    } else if facts.may_more && facts.bound_to.is_some() {
+        let advice = "interview-runtime tenant rotate-secrets gives this tenant's gateways and sessions a login each.";
+        findings.push(Finding::warning("database login", format!("{login} may be a gateway and a session"), advice));
     } else {
-        findings.push(Finding::failure("database login", format!("{login} may not take the runtime's roles"), migrate));
+        findings.push(judge_binding(login, facts.bound_to, config.tenant.id, subject));
     }
     let known = newest_migration();
     findings.push(match facts.schema_version {

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::operator::Settings;
 use crate::domain::tenant_plan::{
-    self, AddressKind, AppSeen, Names, Operation, Record, Refusal, Step, TOKEN_SECRET, Wanted, Which, Written,
+    self, AddressKind, AppSeen, Names, Operation, Record, Refusal, SharedLogin, Step, TOKEN_SECRET, Wanted, Which, Written,
 };
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::{MachineId, TenantId};
@@ -149,6 +149,12 @@ fn pause(backoff: &mut Backoff, asked: Option<Duration>) -> Duration {
     asked.unwrap_or_else(|| backoff.next_delay()).min(LONGEST_PAUSE * 2)
 }
 
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// A login from before gateways and sessions had their own, which stays for now.
+    pub(super) shared_login: Option<String>,
+}
+
 /// One tenant's deployment, as one run changes it.
 pub(super) struct Deployment {
     pub(super) config: Config,
@@ -202,7 +208,7 @@ impl Deployment {
     }
 
     /// What is missing now.
-    pub(super) async fn plan(&mut self) -> Result<Vec<Step>, Problem> {
+    pub(super) async fn plan(&mut self) -> Result<Plan, Problem> {
         let seen = self.observe().await?;
         let sources = self.sources();
         let wanted = Wanted {
@@ -214,11 +220,13 @@ impl Deployment {
             session_settings: sources.wanted(Which::Session, &self.record),
             record: self.record.clone(),
         };
-        if self.record.operation == Some(Operation::Destroy) {
-            let interviews = self.store.interviews(self.tenant.id).await?;
-            return Ok(tenant_plan::plan_destroy(&wanted, &seen, interviews)?);
-        }
-        Ok(tenant_plan::plan(&wanted, &seen)?)
+        let steps = if self.record.operation == Some(Operation::Destroy) {
+            tenant_plan::plan_destroy(&wanted, &seen)?
+        } else {
+            tenant_plan::plan(&wanted, &seen)?
+        };
+        let shared = tenant_plan::shared_login(&wanted, &seen) == SharedLogin::InUse;
+        Ok(Plan { steps, shared_login: shared.then(|| self.names.shared_login.clone()) })
     }
 
     pub(super) async fn perform(&mut self, step: &Step) -> Result<(), Problem> {
@@ -237,11 +245,13 @@ impl Deployment {
     }
 
     async fn once(&mut self, step: &Step) -> Result<(), Problem> {
+        self.store.hold().await?;
         match step {
             Step::Record { .. } => self.write_record().await,
             Step::ClaimApp { app, network, .. } => self.claim_app(app, network).await,
-            Step::PrepareLogin { login } => {
-                Ok(self.store.prepare_login(self.tenant.id, login, &self.keys.database_verifier()).await?)
+            Step::PrepareLogin { which, login } => {
+                let verifier = self.keys.database_verifier(*which);
+                Ok(self.store.prepare_login(self.tenant.id, login, *which, &verifier).await?)
             }
             Step::SetSecrets { which, app, .. } => self.set_secrets(*which, app).await,
             Step::IssueToken { app, holder } => self.issue_token(app, holder).await,

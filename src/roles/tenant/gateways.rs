@@ -17,6 +17,7 @@ use tokio::time::Instant;
 pub(super) const ROLE: &str = "gateway";
 pub(super) const RELEASE: &str = "release";
 pub(super) const SLOT: &str = "slot";
+pub(super) const SECRETS: &str = "session_secrets";
 pub(super) const PORT: u16 = 8080;
 /// A gateway serves many watchers at once (config/default.toml).
 const CONNECTIONS: &str = "10";
@@ -65,6 +66,7 @@ impl Deployment {
                     ("role", ROLE.to_owned()),
                     (RELEASE, release.to_string()),
                     (SLOT, slot.to_string()),
+                    (SECRETS, record.session_secrets.version.to_string()),
                 ]),
                 services: vec![Service {
                     autostart: true,

@@ -1,6 +1,7 @@
 //! Secrets that are derived instead of kept: a run that was cut off and runs again writes the
 //! same values, and nobody has to store them anywhere but at Fly.
 
+use crate::domain::tenant_plan::Which;
 use crate::ids::TenantId;
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use data_encoding::{BASE64, HEXLOWER};
@@ -34,14 +35,20 @@ impl Keys {
         self.secret(&format!("routing.{generation}"))
     }
 
-    pub(super) fn database_password(&self) -> SecretString {
-        self.secret("database")
+    pub(super) fn database_password(&self, which: Which) -> SecretString {
+        self.secret(match which {
+            Which::Gateway => "database.gateway",
+            Which::Session => "database.session",
+        })
     }
 
     /// What PostgreSQL keeps of the password: it can check it with this, and nobody can sign in with it.
-    pub(super) fn database_verifier(&self) -> SecretString {
-        let salt = self.derive("database-salt");
-        scram_verifier(&self.database_password(), &salt.as_ref()[..SALT_BYTES]).into()
+    pub(super) fn database_verifier(&self, which: Which) -> SecretString {
+        let salt = self.derive(match which {
+            Which::Gateway => "database-salt.gateway",
+            Which::Session => "database-salt.session",
+        });
+        scram_verifier(&self.database_password(which), &salt.as_ref()[..SALT_BYTES]).into()
     }
 
     /// Tells two sets of secrets apart without telling what is in them.
@@ -84,7 +91,14 @@ mod tests {
 
     #[test]
     fn derived_secrets_are_the_same_each_time_and_another_for_each_tenant_and_generation() {
-        let all = [keys(1).routing(1), keys(1).routing(2), keys(2).routing(1), keys(1).database_password()];
+        let all = [
+            keys(1).routing(1),
+            keys(1).routing(2),
+            keys(2).routing(1),
+            keys(1).database_password(Which::Gateway),
+            keys(1).database_password(Which::Session),
+            keys(2).database_password(Which::Session),
+        ];
         for (index, secret) in all.iter().enumerate() {
             assert_eq!(secret.expose_secret().len(), 64);
             assert!(all[..index].iter().all(|other| other.expose_secret() != secret.expose_secret()));

@@ -9,7 +9,7 @@ mod keys;
 mod observe;
 mod settings;
 
-use self::execute::{Deployment, Problem};
+use self::execute::{Deployment, Plan, Problem};
 use super::Exit;
 use crate::config::Config;
 use crate::config::operator::Settings;
@@ -23,6 +23,8 @@ use clap::Subcommand;
 use std::io::{BufRead, IsTerminal, Write};
 use uuid::Uuid;
 
+const SHARED_LOGIN_ENDS: &str =
+    "the next upgrade or rotate-secrets moves the apps to their own; the first command after the interviews of before are over drops it";
 /// A plan's end is looked at again: Fly's lists lag.
 const ROUNDS: u32 = 4;
 
@@ -180,7 +182,7 @@ async fn dispatch(config: Config, shared: Settings, command: Command) -> Result<
     let fly = fly_client(&config)?;
     let mut deployment = Deployment::new(config, shared, fly, store, names, row, record)?;
     if command.dry_run() {
-        let steps = deployment.plan().await?;
+        let Plan { steps, .. } = deployment.plan().await?;
         print_plan(&deployment, &steps);
         return Ok(());
     }
@@ -251,12 +253,15 @@ fn print_plan(deployment: &Deployment, steps: &[Step]) {
 /// Plan, execute, look again, until nothing is left.
 async fn converge(deployment: &mut Deployment) -> Result<(), Problem> {
     for round in 0..ROUNDS {
-        let steps = deployment.plan().await?;
+        let Plan { steps, shared_login } = deployment.plan().await?;
         if round == 0 || !steps.is_empty() {
             print_plan(deployment, &steps);
         }
         if steps.is_empty() {
             say(&format!("{} is complete: {}", deployment.slug(), deployment.door()));
+            if let Some(login) = shared_login {
+                say(&format!("the database login {login}, from before gateways and sessions had their own, stays: {SHARED_LOGIN_ENDS}"));
+            }
             return Ok(());
         }
         let destroyed = steps.last() == Some(&Step::Forget);

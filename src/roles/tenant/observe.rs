@@ -1,7 +1,7 @@
 //! What there is of a tenant, at Fly and in the database.
 
 use super::execute::{Deployment, Problem, settled};
-use super::gateways::{RELEASE, ROLE, SLOT};
+use super::gateways::{RELEASE, ROLE, SECRETS, SLOT};
 use crate::domain::tenant_plan::{Address, AddressKind, AppSeen, GatewaySeen, PolicySeen, Seen};
 use crate::integrations::fly::apps::{AppAnswer, AssignedAddress, NetworkPolicy, PortRule, Rule, Selector};
 use crate::integrations::fly::{Machine, StateGroup};
@@ -16,13 +16,15 @@ const POLICY: &str = "session-machines";
 impl Deployment {
     pub(super) async fn observe(&mut self) -> Result<Seen, Problem> {
         let row = self.store.tenants().await?.into_iter().find(|tenant| tenant.slug == self.names.slug);
+        let interviews = row.as_ref().map_or(0, |row| row.interviews);
         let record = row.and_then(|row| row.record);
-        let login = self.store.has_login(self.tenant.id, &self.names.login).await?;
+        let logins = self.store.logins(self.tenant.id).await?;
         let gateway_app = self.app(&self.names.gateway_app).await?;
         let session_app = self.app(&self.names.session_app).await?;
         let mut seen = Seen {
             record,
-            login,
+            logins,
+            interviews,
             gateway_app,
             session_app,
             gateway_secrets: BTreeSet::new(),
@@ -106,13 +108,15 @@ fn gateway(machine: &Machine) -> Option<GatewaySeen> {
     if machine.state.group() == StateGroup::Gone {
         return None;
     }
-    let number = |key: &str| machine.metadata().and_then(|all| all.get(key)).and_then(|value| value.parse().ok());
+    let number = |key: &str| machine.metadata().and_then(|all| all.get(key)).and_then(|value| value.parse::<u64>().ok());
+    let small = |key: &str| number(key).and_then(|value| u32::try_from(value).ok());
     // A lost host takes the configuration with it; the name says the same.
     let named = machine.name.as_deref().and_then(super::gateways::numbers_of);
     Some(GatewaySeen {
         id: machine.id.clone(),
-        slot: number(SLOT).and_then(|slot: u32| u8::try_from(slot).ok()).or(named.map(|(slot, _)| slot)).unwrap_or_default(),
-        release: number(RELEASE).or(named.map(|(_, release)| release)).unwrap_or_default(),
+        slot: small(SLOT).and_then(|slot| u8::try_from(slot).ok()).or(named.map(|(slot, _)| slot)).unwrap_or_default(),
+        release: small(RELEASE).or(named.map(|(_, release)| release)).unwrap_or_default(),
+        secrets: number(SECRETS),
         runs: machine.state.group() == StateGroup::Running && machine.host_status.as_deref() != Some("unreachable"),
     })
 }

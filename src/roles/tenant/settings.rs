@@ -27,7 +27,7 @@ impl Sources<'_> {
         set("tenant.slug", self.names.slug.as_str().into());
         set("http.public_url", door.as_str().into());
         set("http.allowed_origins", door.into());
-        set("database.url", self.database_url());
+        set("database.url", self.database_url(which));
         set("routing.secret", self.keys.routing(record.routing_generation));
         // Always written: an empty one takes the place of one that is retired.
         let previous = record.previous_generation.map_or_else(|| SecretString::from(""), |number| self.keys.routing(number));
@@ -38,17 +38,17 @@ impl Sources<'_> {
         settings
     }
 
-    /// The operator's address with the tenant's own login. A pooler's suffix of the user's name
+    /// The operator's address with a login of the tenant's own. A pooler's suffix of the user's name
     /// (`login.project`) stays.
-    fn database_url(&self) -> SecretString {
+    fn database_url(&self, which: Which) -> SecretString {
         let address = self.config.database.url.expose_secret();
         let Ok(mut url) = Url::parse(address) else { return address.into() };
         let login = match url.username().split_once('.') {
-            Some((_, project)) => format!("{}.{project}", self.names.login),
-            None => self.names.login.clone(),
+            Some((_, project)) => format!("{}.{project}", self.names.login(which)),
+            None => self.names.login(which).to_owned(),
         };
         let _ = url.set_username(&login);
-        let _ = url.set_password(Some(self.keys.database_password().expose_secret()));
+        let _ = url.set_password(Some(self.keys.database_password(which).expose_secret()));
         url.as_str().into()
     }
 

@@ -171,6 +171,47 @@ impl Operator {
         browser
     }
 
+    /// A tenant as releases left it that gave gateways and sessions one login: its secrets name that one, and
+    /// no gateway runs.
+    pub async fn share_one_login(&self, slug: &str, login: &str) {
+        let apps = [format!("interviews-{slug}"), format!("interviews-{slug}-s")];
+        let fly = &self.sandbox.urls().fly;
+        let client = reqwest::Client::new();
+        for machine in self.sandbox.fly().machines(&apps[0]) {
+            let url = format!("{fly}/apps/{}/machines/{}?force=true", apps[0], machine.id);
+            let request = client.delete(url).header("authorization", format!("Bearer {}", self.sandbox.fly_token()));
+            assert!(request.send().await.expect("an answer").status().is_success());
+        }
+        super::wait_for("no gateway is left", || async {
+            self.sandbox.fly().machines(&apps[0]).iter().all(|machine| machine.state().is_gone())
+        })
+        .await;
+        for app in &apps {
+            let secrets = self.sandbox.fly().app(app).expect("the app").secrets;
+            let mut address: url::Url = secrets["INTERVIEW__DATABASE__URL"].parse().expect("an address");
+            address.set_username(login).expect("a name");
+            address.set_password(Some(SHARED_PASSWORD)).expect("a password");
+            let request = client
+                .post(format!("{fly}/apps/{app}/secrets"))
+                .header("authorization", format!("Bearer {}", self.sandbox.fly_token()))
+                .json(&json!({"values": {"INTERVIEW__DATABASE__URL": address.as_str()}}));
+            assert!(request.send().await.expect("an answer").status().is_success());
+        }
+        let own = [format!("interview_gateway_{slug}"), format!("interview_session_{slug}")].join(", ");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "create role {login} login noinherit nobypassrls password '{SHARED_PASSWORD}';
+             grant interview_gateway, interview_session, authenticated to {login};
+             insert into app.tenant_logins (login, tenant_id) select '{login}', id from app.tenants where slug = '{slug}';
+             delete from app.tenant_logins where login <> '{login}';
+             update app.tenant_deployments d set gateway_fingerprint = 'before', session_fingerprint = 'before'
+               from app.tenants t where t.id = d.tenant_id and t.slug = '{slug}';
+             drop role {own}"
+        )))
+        .execute(&self.admin)
+        .await
+        .expect("the login of before");
+    }
+
     /// Nothing that is a secret is ever printed.
     fn assert_no_secret(&self, ended: &Ended) {
         let secret = ["URL", "KEY", "TOKEN", "SECRET"];
@@ -262,6 +303,7 @@ impl Operator {
             .map(|machine| {
                 let mut config = machine.status().raw_config;
                 config["env"]["INTERVIEW__FLY__MIN_SECRETS_VERSION"] = Value::Null;
+                config["metadata"]["session_secrets"] = Value::Null;
                 json!({"name": machine.name, "app": machine.app, "region": machine.region, "state": machine.state().as_str(), "config": config})
             })
             .collect();
@@ -269,8 +311,10 @@ impl Operator {
         let row = sqlx::query(
             "select t.id::text, t.slug, t.name, (select to_jsonb(d) - 'updated_at' - 'token_expires_at' - 'gateway_version' - 'session_version'
                 from app.tenant_deployments d where d.tenant_id = t.id) as deployment,
-               (select l.login from app.tenant_logins l join pg_roles r on r.rolname = l.login and r.rolcanlogin and not r.rolbypassrls
-                where l.tenant_id = t.id) as login
+               (select jsonb_object_agg(l.login, (select jsonb_agg(g.rolname order by g.rolname) from pg_auth_members m
+                  join pg_roles g on g.oid = m.roleid where m.member = r.oid))
+                from app.tenant_logins l join pg_roles r on r.rolname = l.login and r.rolcanlogin and not r.rolbypassrls
+                where l.tenant_id = t.id) as logins
              from app.tenants t where t.slug = $1",
         )
         .bind(slug)
@@ -279,7 +323,7 @@ impl Operator {
         .expect("the row");
         let row = row.map(|row| {
             json!({"id": row.get::<String, _>(0), "slug": row.get::<String, _>(1), "name": row.get::<String, _>(2),
-                   "deployment": row.get::<Option<Value>, _>(3), "login": row.get::<Option<String>, _>(4)})
+                   "deployment": row.get::<Option<Value>, _>(3), "logins": row.get::<Option<Value>, _>(4)})
         });
         json!({"apps": apps, "machines": machines, "row": row})
     }

@@ -370,7 +370,8 @@ impl GatewayStore {
                from app.sessions s
                join app.candidates c on c.tenant_id = s.tenant_id and c.id = s.candidate_id
                join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
-               left join lateral (select * from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
+               left join lateral (select r.state, r.provider, r.parts, r.segment, r.video_id
+                                  from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
                                   order by r.parts = 0 and r.state in ('waiting', 'failed'), r.segment desc limit 1) r on true
                where s.tenant_id = $1
                  and ($2::uuid is null or s.id = $2)
