@@ -66,8 +66,8 @@ pub struct CallBook {
     pub heard: Vec<Heard>,
     /// When an item took its place in it.
     pub placed: Vec<Instant>,
-    /// When somebody began to speak in it, or what was said took its place: what the page told before was said before.
-    pub goes_on: Vec<Instant>,
+    /// When what was said took its place in it, or at least began: what the page told before was said before.
+    pub goes_on: BTreeMap<String, Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +185,7 @@ impl Pages {
             hung_up: None,
             heard: Vec::new(),
             placed: Vec::new(),
-            goes_on: Vec::new(),
+            goes_on: BTreeMap::new(),
         };
         self.calls.insert(call.to_owned(), book);
     }

@@ -194,7 +194,7 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
         let first = heard.first().map(|heard| heard.from);
         let gap = |from: Instant, to: Option<Instant>, hides: bool, clients: bool| {
             let fell = call.placed.iter().any(|at| *at > from && to.is_none_or(|to| *at < to));
-            let closed = to.and_then(|to| call.goes_on.iter().find(|at| **at >= to)).copied();
+            let closed = to.and_then(|to| call.goes_on.values().filter(|at| **at >= to).min()).copied();
             Gap { from, fell: fell || hides, closed, clients }
         };
         let clients = first.is_some_and(|first| first - call.opened <= OF_A_CLIENT) && is_unasked(evidence, call);

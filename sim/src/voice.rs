@@ -637,7 +637,10 @@ impl LineReader for Reader {
                 }
                 if let Some(said) = wire.settles.as_ref().and_then(|item| book.said.get_mut(item)) {
                     said.settled_by.push((self.process, Instant::now()));
-                    book.calls.entry(self.call.clone()).and_modify(|call| call.goes_on.push(Instant::now()));
+                    if said.placed_on.is_none() {
+                        let item = said.item.clone();
+                        book.calls.entry(self.call.clone()).and_modify(|call| drop(call.goes_on.insert(item, Instant::now())));
+                    }
                 }
                 if let Some(said) = wire.cuts.as_ref().and_then(|item| book.said.get_mut(item)) {
                     said.cut_by.push((self.process, Instant::now()));
@@ -1066,7 +1069,7 @@ impl Conversation {
         }
         if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
             call.placed.push(Instant::now());
-            call.goes_on.push(Instant::now());
+            call.goes_on.insert(key(&id), Instant::now());
         }
         let previous = self.items.last().cloned();
         self.items.push(id.clone());
@@ -1182,7 +1185,8 @@ impl Conversation {
         let item = self.item_name("me");
         self.spoken_over = true;
         let start = self.odd_ms(1);
-        self.voice.book.lock().calls.entry(self.id.clone()).and_modify(|call| call.goes_on.push(Instant::now()));
+        let begun = (key(&item), Instant::now());
+        self.voice.book.lock().calls.entry(self.id.clone()).and_modify(|call| call.goes_on.extend([begun]));
         self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": start}));
         if let Some((reply, cut)) = self.playing.take() {
             if let Some(active) = self.active.take() {

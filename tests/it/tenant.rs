@@ -307,7 +307,11 @@ async fn a_tenant_of_one_shared_login_gets_one_for_each_app_under_an_interview_t
     assert_eq!(logins().await, ["interview_tenant_demo"]);
     // Gateways that sign in as before; a run that mends something makes the new logins and changes no secret.
     let mended = operator.succeed(&["tenant", "create", "demo"]).await;
-    assert!(mended.out.contains("interview_tenant_demo, from before gateways and sessions had their own, stays"), "{}", mended.out);
+    assert!(
+        mended.out.contains("interview_tenant_demo, from before gateways and sessions had their own, stays"),
+        "{}",
+        mended.out
+    );
     let recruiter = operator.sign_in("recruiter@demo.test");
     let session = operator.interview("demo", &recruiter, AMARA, ENGINEER).await;
     let mut browser = operator.join("demo", &recruiter, &session).await;

@@ -293,8 +293,7 @@ async fn no_database_login_of_one_tenant_sees_a_row_of_the_other_whatever_it_cla
         assert!(own.iter().any(|seen| seen == table), "its own: {own:?}");
     }
     // It is nobody's role to become, and the operator's notes are not for it.
-    for (login, role, others) in
-        [(&rivals_logins.gateway, "gateway", "session"), (&rivals_logins.session, "session", "gateway")]
+    for (login, role, others) in [(&rivals_logins.gateway, "gateway", "session"), (&rivals_logins.session, "session", "gateway")]
     {
         let mut connection = PgConnection::connect(login).await.expect("it signs in");
         let own = format!("set role interview_{role}");

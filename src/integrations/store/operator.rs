@@ -223,9 +223,7 @@ impl OperatorStore {
         .execute(&mut *transaction)
         .await
         .during("bind the login")?;
-        let template = format!(
-            "{create}alter role %1$I login noinherit nobypassrls password %2$L; grant {may_take} to %1$I"
-        );
+        let template = format!("{create}alter role %1$I login noinherit nobypassrls password %2$L; grant {may_take} to %1$I");
         let statement = sqlx::query_scalar!(
             r#"select format($1::text, $2::text, $3::text) as "statement!""#,
             template,

@@ -226,7 +226,11 @@ pub(super) async fn database(config: &Config, subject: Subject) -> Vec<Finding> 
         Ok(facts) => judge_database(config, subject, &facts),
         Err(error) if error.sql_state().as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
             let advice = "Run interview-runtime migrate; then take the address that `tenant create` gave this app: gateways and sessions have a login each.";
-            vec![Finding::failure("database login", format!("it may not take the role of this process: {}", chain(&error)), advice)]
+            vec![Finding::failure(
+                "database login",
+                format!("it may not take the role of this process: {}", chain(&error)),
+                advice,
+            )]
         }
         Err(error) => vec![Finding::failure("database", chain(&error), advice)],
     }

@@ -23,8 +23,7 @@ use clap::Subcommand;
 use std::io::{BufRead, IsTerminal, Write};
 use uuid::Uuid;
 
-const SHARED_LOGIN_ENDS: &str =
-    "the next upgrade or rotate-secrets moves the apps to their own; the first command after the interviews of before are over drops it";
+const SHARED_LOGIN_ENDS: &str = "the next upgrade or rotate-secrets moves the apps to their own; the first command after the interviews of before are over drops it";
 /// A plan's end is looked at again: Fly's lists lag.
 const ROUNDS: u32 = 4;
 
@@ -260,7 +259,9 @@ async fn converge(deployment: &mut Deployment) -> Result<(), Problem> {
         if steps.is_empty() {
             say(&format!("{} is complete: {}", deployment.slug(), deployment.door()));
             if let Some(login) = shared_login {
-                say(&format!("the database login {login}, from before gateways and sessions had their own, stays: {SHARED_LOGIN_ENDS}"));
+                say(&format!(
+                    "the database login {login}, from before gateways and sessions had their own, stays: {SHARED_LOGIN_ENDS}"
+                ));
             }
             return Ok(());
         }
