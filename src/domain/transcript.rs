@@ -438,9 +438,9 @@ impl Transcript {
 
     /// Where nothing that we do not know stands before the item: how many gaps there were when the one before it was heard.
     fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> Option<usize> {
-        let of_call = |slot: &&Slot| {
-            slot.segment == self.segment && slot.named.is_some() && slot.spoken && slot.item.as_ref() != Some(item)
-        };
+        // What has only begun is not in the chain yet.
+        let is_in_chain = |slot: &Slot| slot.named.is_some() && slot.spoken && (slot.placed || slot.begun_unheard);
+        let of_call = |slot: &&Slot| slot.segment == self.segment && is_in_chain(slot) && slot.item.as_ref() != Some(item);
         let (from, heard) = match previous {
             Some(previous) => {
                 let index = self.index_of(previous)?;

@@ -641,6 +641,21 @@ fn a_dead_line_is_not_proved_alive_by_what_it_did_not_bring() {
 }
 
 #[test]
+fn who_begins_to_speak_before_the_first_item_hides_no_empty_gap() {
+    let (mut transcript, now) = heard();
+    transcript.line_lost(now);
+    transcript.line_back(now);
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
+    transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+    for event in &turn(2, None)[3..] {
+        transcript.apply(event, now);
+    }
+    transcript.witness(witness("c:a2", Some("a2"), "question 2"), now);
+    transcript.close(now);
+    assert!(!texts(&transcript).contains(&"that was outstanding".to_owned()));
+}
+
+#[test]
 fn what_the_next_call_brings_says_nothing_of_the_line_into_the_one_before() {
     let (mut transcript, now) = heard();
     let spoken = turn(1, None);
