@@ -16,9 +16,10 @@ use interview_runtime::domain::outbox::Limits;
 use interview_runtime::domain::phase::Phase;
 use interview_runtime::domain::protocol::{ClientMessage, ServerEvent};
 use interview_runtime::domain::record::Record;
+use interview_runtime::domain::seat::Seat;
 use interview_runtime::domain::transcript::{Entry, Transcript, Witness};
 use interview_runtime::domain::voice::Speaker;
-use interview_runtime::ids::{CandidateId, Epoch, PositionId, SessionId, TenantId, UserId};
+use interview_runtime::ids::{CandidateId, Epoch, PositionId, SessionId, TenantId, TicketHash, UserId};
 use interview_runtime::integrations::clients::Integrations;
 use interview_runtime::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
 use interview_runtime::integrations::store::StoreError;
@@ -197,7 +198,8 @@ impl Bench {
             ended: sender,
         };
         let (root, _) = Actor::spawn(None, Session, args).await?;
-        let attached = ractor::call!(root, |reply| SessionMsg::Attach { reply })?;
+        let seat = Seat { user: UserId(Uuid::nil()), ticket: TicketHash::of("a ticket") };
+        let attached = ractor::call!(root, |reply| SessionMsg::Attach { seat, reply })?;
         Ok(Tree { root, journal, attached, _ended: ended })
     }
 
@@ -356,7 +358,7 @@ impl SessionRows for Memory {
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
         Ok(Pulse { end_requested: None })
     }
-    async fn consume_ticket(&self, _: &str, _: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
+    async fn consume_ticket(&self, _: &str, _: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError> {
         Ok(Err(TicketRefusal::Unknown))
     }
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError> {

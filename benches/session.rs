@@ -15,6 +15,7 @@ use interview_runtime::actors::session::{Session, SessionArgs};
 use interview_runtime::config::{Config, Role};
 use interview_runtime::domain::outbox::Limits;
 use interview_runtime::domain::transcript::Transcript;
+use interview_runtime::http::limits::SessionLimits;
 use interview_runtime::http::session::{SessionHttp, router};
 use interview_runtime::ids::SessionId;
 use interview_runtime::integrations::clients::{Integrations, store};
@@ -89,6 +90,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         let (announce, root) = watch::channel(root);
         kept.push((announce, end));
         let http = SessionHttp {
+            limits: SessionLimits::new(&config.limits),
             config: config.clone(),
             session_id: session,
             store: rows,
@@ -124,6 +126,7 @@ fn config(database: &str, vendor: &str) -> Result<Config, Box<dyn Error>> {
         ("INTERVIEW__API_VIDEO__API_KEY", "bench"),
         ("INTERVIEW__SOCKET__FRAMES_PER_S", "1000000"),
         ("INTERVIEW__SOCKET__FRAMES_BURST", "1000000"),
+        ("INTERVIEW__LIMITS__SHOWN_TICKETS_BURST", "1000000"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();

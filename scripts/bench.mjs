@@ -47,7 +47,7 @@ try {
   const pid = spawnSync('pgrep', ['-f', `${BINARY} session`], { encoding: 'utf8' }).stdout.trim().split('\n')[0];
   const env = Object.fromEntries(readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean).map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
   const run = (port) => {
-    const child = spawn(BINARY, ['session'], { env: { ...env, INTERVIEW__HTTP__BIND: `127.0.0.1:${port}`, INTERVIEW__SOCKET__FRAMES_PER_S: '1000000', INTERVIEW__SOCKET__FRAMES_BURST: '1000000' }, stdio: 'ignore' });
+    const child = spawn(BINARY, ['session'], { env: { ...env, INTERVIEW__HTTP__BIND: `127.0.0.1:${port}`, INTERVIEW__SOCKET__FRAMES_PER_S: '1000000', INTERVIEW__SOCKET__FRAMES_BURST: '1000000', INTERVIEW__LIMITS__SHOWN_TICKETS_BURST: '1000000' }, stdio: 'ignore' });
     started.push(child);
     return child;
   };

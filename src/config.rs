@@ -9,6 +9,7 @@ use config::{Config as Sources, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
@@ -28,6 +29,7 @@ pub struct Config {
     pub keeper: Keeper,
     pub standby: Standby,
     pub routing: Routing,
+    pub limits: Limits,
     pub interview: Interview,
     pub socket: Socket,
     pub outbox: OutboxLimits,
@@ -197,6 +199,36 @@ pub enum RoutingMode {
     FlyReplay,
     #[serde(rename = "proxy_6pn")]
     Proxy6pn,
+}
+
+/// docs/LIMITS.md says what each is counted by.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub gateway_connections: usize,
+    pub session_connections: usize,
+    head_timeout_ms: u64,
+    body_timeout_ms: u64,
+    pub address_requests_per_s: NonZeroU32,
+    pub address_requests_burst: NonZeroU32,
+    pub unseen_sessions_per_s: NonZeroU32,
+    pub unseen_sessions_burst: NonZeroU32,
+    pub person_requests_per_s: NonZeroU32,
+    pub person_requests_burst: NonZeroU32,
+    pub tickets_per_s: NonZeroU32,
+    pub tickets_burst: NonZeroU32,
+    pub streams_per_person: usize,
+    pub streams: usize,
+    pub candidate_open_sessions: u32,
+    pub candidate_sessions_per_day: u32,
+    pub recruiter_sessions_per_day: u32,
+    pub tenant_open_sessions: u32,
+    pub ticketless_per_address: usize,
+    pub ticketless: usize,
+    pub shown_tickets_per_s: NonZeroU32,
+    pub shown_tickets_burst: NonZeroU32,
+    pub calls: u32,
+    pub takes: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -653,6 +685,14 @@ impl Routing {
             return not_allowed("routing.private_resolver", &self.private_resolver, allowed);
         }
         Ok(())
+    }
+}
+impl Limits {
+    pub fn head_timeout(&self) -> Duration {
+        ms(self.head_timeout_ms)
+    }
+    pub fn body_timeout(&self) -> Duration {
+        ms(self.body_timeout_ms)
     }
 }
 impl Session {

@@ -265,6 +265,8 @@ error_codes! {
     SdpRateExceeded = "sdp_rate_exceeded",
     /// A message of the browser is not valid JSON of a known shape, or breaks a limit. Compare client and runtime versions.
     MessageInvalid = "message_invalid",
+    /// An interview had as many calls as one may have. It goes on in the call it has, or ends.
+    CallsExhausted = "calls_exhausted",
     /// A frame is larger than the limit.
     FrameOversized = "frame_oversized",
     /// A frame has a type that this protocol version does not know.
@@ -281,6 +283,20 @@ error_codes! {
     RequestOversized = "request_oversized",
     /// Requests arrive faster than the limit.
     RequestRateExceeded = "request_rate_exceeded",
+    /// A request's body did not arrive in time.
+    RequestTimedOut = "request_timed_out",
+    /// A person has as many live streams open as one may have. Close one; the browser tries again by itself.
+    StreamsExhausted = "streams_exhausted",
+    /// Tickets are asked for, or shown, faster than any page needs. The client waits; look for an attack if it repeats.
+    TicketRateExceeded = "ticket_rate_exceeded",
+    /// The candidate has an interview for this position open already. It is the one to join.
+    SessionAlreadyOpen = "session_already_open",
+    /// A person has asked for as many interviews as one may have open, or ask for in a day. See limits in config/default.toml.
+    SessionQuotaExhausted = "session_quota_exhausted",
+    /// The tenant has as many interviews open as it may have. See limits.tenant_open_sessions.
+    TenantSessionsExhausted = "tenant_sessions_exhausted",
+    /// Somebody else than the candidate asked to sit in an interview. Recruiters watch by the event stream.
+    SeatRefused = "seat_refused",
     /// The Idempotency-Key was used before with another request.
     IdempotencyConflicted = "idempotency_conflicted",
     /// There is nothing at this address.

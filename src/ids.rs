@@ -120,6 +120,29 @@ text_id! {
     MachineId,
 }
 
+/// What is kept of a ticket: its SHA-256. Who knows it cannot join with it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TicketHash(pub [u8; 32]);
+
+impl TicketHash {
+    pub fn of(ticket: &str) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, ticket.as_bytes()).as_ref());
+        Self(hash)
+    }
+}
+
+impl fmt::Display for TicketHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+impl fmt::Debug for TicketHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// Which of a session's browser connections: the newest wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);

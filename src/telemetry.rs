@@ -218,12 +218,16 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// A span for a request, continuing the caller's trace if it names one.
+/// A span for a request: the root of a trace of ours. The caller's is a link, and what it says of sampling
+/// is nobody's word: a stranger may neither switch our traces off nor choose where they belong.
 pub fn request_span(name: &'static str, headers: &HeaderMap, tenant: TenantId) -> Span {
     let span = tracing::info_span!(target: "interview_runtime", "http.request", otel.name = name, otel.kind = "server", tenant.id = %tenant,
         session.id = tracing::field::Empty, http.response.status_code = tracing::field::Empty, error.type = tracing::field::Empty);
-    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
-    let _ = span.set_parent(parent);
+    let callers = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
+    let callers = callers.span().span_context().clone();
+    if callers.is_valid() {
+        span.add_link(callers);
+    }
     span
 }
 

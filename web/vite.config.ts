@@ -12,7 +12,8 @@ export default defineConfig({
     target: ['chrome109', 'edge109', 'firefox115', 'safari16.4', 'ios16.4'],
     outDir: 'dist',
     emptyOutDir: true,
-    sourcemap: true,
+    // What is built is public; a map of its sources stays with whoever builds.
+    sourcemap: false,
     // Nothing is inlined as a data: URL, so the page runs under a strict Content-Security-Policy.
     assetsInlineLimit: 0,
     // The licences of everything that is bundled travel with the bundle.

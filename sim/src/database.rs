@@ -14,9 +14,12 @@ use interview_runtime::domain::phase::{EndReason, Phase};
 use interview_runtime::domain::protocol::ConsentKind;
 use interview_runtime::domain::record::{Record, RecordingState, SummaryRecord};
 use interview_runtime::domain::recording::KnownTake;
+use interview_runtime::domain::seat::Seat;
 use interview_runtime::domain::summary::Competency;
 use interview_runtime::domain::transcript::{Entry, Transcript};
-use interview_runtime::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, UserId, VideoId};
+use interview_runtime::ids::{
+    CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId,
+};
 use interview_runtime::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
 use interview_runtime::integrations::store::StoreError;
 use interview_runtime::integrations::store::session::{Claimed, Pulse, Recording, Settings, TicketRefusal};
@@ -547,18 +550,17 @@ impl SessionRows for ModelRows {
             .await
     }
 
-    async fn consume_ticket(&self, ticket: &str, _: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
+    async fn consume_ticket(&self, ticket: &str, _: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError> {
         self.door
             .transact("consume a ticket", true, |inner| {
+                match inner.tables.tickets.get(ticket) {
+                    None => return Ok(Err(TicketRefusal::Unknown)),
+                    Some(true) => return Ok(Err(TicketRefusal::Consumed)),
+                    Some(false) => {}
+                }
                 self.fence(inner)?;
-                Ok(match inner.tables.tickets.get_mut(ticket) {
-                    None => Err(TicketRefusal::Unknown),
-                    Some(true) => Err(TicketRefusal::Consumed),
-                    Some(consumed) => {
-                        *consumed = true;
-                        Ok(UserId(Uuid::from_u128(1)))
-                    }
-                })
+                inner.tables.tickets.insert(ticket.to_owned(), true);
+                Ok(Ok(Seat { user: UserId(Uuid::from_u128(1)), ticket: TicketHash::of(ticket) }))
             })
             .await
     }

@@ -11,6 +11,7 @@ use interview_runtime::integrations::clients::Integrations;
 use interview_runtime::roles::Exit;
 use interview_runtime::roles::session::{Outside, run_with};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +19,8 @@ use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 pub const SESSION: SessionId = SessionId(Uuid::from_u128(0x51));
+/// Whom every connection comes from.
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// The process's listener.
@@ -25,17 +28,17 @@ struct Door(mpsc::UnboundedReceiver<DuplexStream>);
 
 impl Listener for Door {
     type Io = DuplexStream;
-    type Addr = u32;
+    type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (DuplexStream, u32) {
+    async fn accept(&mut self) -> (DuplexStream, SocketAddr) {
         match self.0.recv().await {
-            Some(stream) => (stream, 0),
+            Some(stream) => (stream, PEER),
             None => std::future::pending().await,
         }
     }
 
-    fn local_addr(&self) -> std::io::Result<u32> {
-        Ok(0)
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Ok(PEER)
     }
 }
 

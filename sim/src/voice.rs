@@ -639,7 +639,7 @@ impl LineReader for Reader {
                     said.settled_by.push((self.process, Instant::now()));
                     if said.placed_on.is_none() {
                         let item = said.item.clone();
-                        book.calls.entry(self.call.clone()).and_modify(|call| drop(call.goes_on.insert(item, Instant::now())));
+                        book.calls.entry(self.call.clone()).and_modify(|call| call.goes_on.extend([(item, Instant::now())]));
                     }
                 }
                 if let Some(said) = wire.cuts.as_ref().and_then(|item| book.said.get_mut(item)) {

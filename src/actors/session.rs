@@ -19,6 +19,7 @@ use crate::domain::protocol::{
 };
 use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::restart::Ended;
+use crate::domain::seat::Seat;
 use crate::domain::transcript::Cause;
 use crate::domain::voice::{Speaker, VoiceCommand};
 use crate::error::ErrorCode;
@@ -81,6 +82,7 @@ pub struct Attached {
 pub enum SessionMsg {
     // the browser's connection
     Attach {
+        seat: Seat,
         reply: RpcReplyPort<Attached>,
     },
     Detached {
@@ -179,6 +181,14 @@ pub struct SessionArgs {
     pub ended: oneshot::Sender<TreeEnd>,
 }
 
+/// The current connection.
+struct Socket {
+    connection: ConnectionId,
+    seat: Seat,
+    /// Where its listener is announced.
+    listener: watch::Sender<Option<ActorRef<SignalingSocketMsg>>>,
+}
+
 pub struct SessionState {
     session: SessionId,
     claimed: Arc<Claimed>,
@@ -193,8 +203,7 @@ pub struct SessionState {
     control: Option<ActorRef<ControlChannelMsg>>,
     recording: Option<ActorRef<RecordingTrackerMsg>>,
     writer: Option<ActorRef<TranscriptWriterMsg>>,
-    /// The current connection and where its listener is announced.
-    socket: Option<(ConnectionId, watch::Sender<Option<ActorRef<SignalingSocketMsg>>>)>,
+    socket: Option<Socket>,
     consents: Vec<ConsentKind>,
     offer: Option<(String, Context)>,
     /// How many offers the browser may still bring, and since when it gains no more.
@@ -283,7 +292,7 @@ impl Actor for Session {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SessionMsg::Attach { reply } => state.attach(reply, &myself).await,
+            SessionMsg::Attach { seat, reply } => state.attach(seat, reply, &myself).await,
             SessionMsg::Detached { connection } => state.detach(connection, &myself).await,
             SessionMsg::Offered { sdp, cause } => state.offered(sdp, cause, &myself).await,
             SessionMsg::ConsentsStored(kinds) => {

@@ -15,6 +15,7 @@ use crate::domain::protocol::{
     Refusal, ServerEvent, Unreadable, check_offer,
 };
 use crate::domain::record::Record;
+use crate::domain::seat::Seat;
 use crate::ids::{ConnectionId, VideoId};
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -34,6 +35,7 @@ pub enum SignalingSocketMsg {
 #[derive(Clone)]
 pub struct SignalingSocketArgs {
     pub connection: ConnectionId,
+    pub seat: Seat,
     pub journal: Journal,
     pub session: ActorRef<SessionMsg>,
     pub trace: Trace,
@@ -44,6 +46,8 @@ pub struct SignalingSocketArgs {
 pub struct SignalingSocketState {
     args: SignalingSocketArgs,
     quality: QualityLevel,
+    /// What was stated over this connection; stating it again stores nothing.
+    stated: Vec<ConsentKind>,
     /// It breaks with the next message (sandbox only).
     breaking: bool,
     /// The update at which we panicked last.
@@ -56,7 +60,7 @@ impl Actor for SignalingSocket {
     type Arguments = SignalingSocketArgs;
 
     async fn pre_start(&self, _: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
-        Ok(SignalingSocketState { args, quality: QualityLevel::Good, breaking: false, broke_at: None })
+        Ok(SignalingSocketState { args, quality: QualityLevel::Good, stated: Vec::new(), breaking: false, broke_at: None })
     }
 
     async fn handle(
@@ -209,13 +213,17 @@ impl SignalingSocketState {
         self.args.journal.note_integrity(kind, claimed, self.args.clock.now());
     }
 
-    fn consent(&self, kinds: Vec<ConsentKind>, policy_version: &str) -> Result<(), Refusal> {
+    fn consent(&mut self, kinds: Vec<ConsentKind>, policy_version: &str) -> Result<(), Refusal> {
         if *policy_version != *self.args.consent_policy_version {
             let message = format!("the policy in force is {}", self.args.consent_policy_version.as_str());
             return Err(Refusal { code: "consent_policy_outdated", message, retryable: false });
         }
-        for kind in &kinds {
-            self.args.journal.record(Record::Consent { kind: *kind, policy_version: policy_version.into() });
+        for kind in kinds.iter().copied() {
+            if !self.stated.contains(&kind) {
+                self.stated.push(kind);
+                let given_by = self.args.seat;
+                self.args.journal.record(Record::Consent { kind, policy_version: policy_version.into(), given_by });
+            }
         }
         self.args.journal.when_stored(Receipt::Consents(kinds));
         Ok(())
@@ -269,7 +277,7 @@ mod tests {
     use crate::actors::journal::{OUTGOING_QUEUE, Outgoing};
     use crate::domain::outbox::Limits;
     use crate::domain::transcript::Transcript;
-    use crate::ids::{SessionId, TenantId};
+    use crate::ids::{SessionId, TenantId, TicketHash, UserId};
     use std::sync::atomic::{AtomicBool, Ordering};
     use time::OffsetDateTime;
     use tokio::sync::mpsc;
@@ -304,13 +312,15 @@ mod tests {
         });
         let args = SignalingSocketArgs {
             connection: journal.connect(outgoing),
+            seat: Seat { user: UserId(uuid::Uuid::nil()), ticket: TicketHash::of("a ticket") },
             journal: journal.clone(),
             session: Actor::spawn(None, Nobody, ()).await.expect("it starts").0,
             trace: Trace::join(None, SessionId(uuid::Uuid::nil()), TenantId(uuid::Uuid::nil())),
             clock,
             consent_policy_version: Text::default(),
         };
-        let mut state = SignalingSocketState { args, quality: QualityLevel::Good, breaking: false, broke_at: None };
+        let mut state =
+            SignalingSocketState { args, quality: QualityLevel::Good, stated: Vec::new(), breaking: false, broke_at: None };
         for retryable in [true, false] {
             BREAKS.store(true, Ordering::Relaxed);
             let refusal = state.receive_whole(Ok(update(1)), Some(1)).expect_err("it panics");

@@ -6,7 +6,7 @@
 //! the order of the conversation. Everything that must be stored waits in the [`outbox`]
 //! until the database has it; [`refusals`] decides about what it does not take. [`summary`] turns
 //! the stored transcript into a judged summary in which every quote can be found. [`recording`]
-//! follows what the browser records beside it, take by take. [`protocol`] is what the browser and
+//! follows what the browser records beside it, take by take. [`seat`] is who sits at the browser's end. [`protocol`] is what the browser and
 //! we say to each other.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values.
@@ -23,6 +23,7 @@ pub mod record;
 pub mod recording;
 pub mod refusals;
 pub mod restart;
+pub mod seat;
 pub mod standby;
 pub mod summary;
 pub mod tenant_plan;

@@ -3,6 +3,7 @@
 use super::edge::{Label, Text, Timestamp};
 use super::phase::{EndReason, Phase};
 use super::protocol::ConsentKind;
+use super::seat::Seat;
 use super::summary::Summary;
 use super::transcript::Entry;
 use crate::error::ErrorCode;
@@ -33,6 +34,8 @@ pub enum Record {
     Consent {
         kind: ConsentKind,
         policy_version: Text,
+        /// Who gave it, and the ticket they came with.
+        given_by: Seat,
     },
     Recording(RecordingRecord),
     Summary(SummaryRecord),
@@ -74,7 +77,10 @@ impl Record {
             }
             Self::Greeted => json!({}),
             Self::Connected(connected) => json!({"connected": connected}),
-            Self::Consent { kind, policy_version } => json!({"kind": kind, "policy_version": policy_version}),
+            Self::Consent { kind, policy_version, given_by } => {
+                let (user, ticket) = (given_by.user, given_by.ticket.to_string());
+                json!({"kind": kind, "policy_version": policy_version, "given_by": user, "ticket_sha256": ticket})
+            }
             Self::Recording(recording) => {
                 json!({"video": recording.video.as_str(), "state": recording.state.as_str(), "parts": recording.parts, "failure": recording.failure})
             }

@@ -1,5 +1,6 @@
 //! Who asks: the bearer of a Supabase access token of this tenant.
 
+use super::limits::GatewayLimits;
 use super::problem::ApiError;
 use crate::error::ErrorCode;
 use crate::ids::{TenantId, UserId};
@@ -91,6 +92,7 @@ impl<S> FromRequestParts<S> for Person
 where
     S: Send + Sync,
     Authority: FromRef<S>,
+    GatewayLimits: FromRef<S>,
 {
     type Rejection = ApiError;
 
@@ -103,7 +105,9 @@ where
         }
         let authority = Authority::from_ref(state);
         let claims = authority.verifier.verify(token.trim()).await?;
-        Self::new(claims, authority.tenant)
+        let person = Self::new(claims, authority.tenant)?;
+        GatewayLimits::from_ref(state).request_of_person(person.user)?;
+        Ok(person)
     }
 }
 

@@ -2,9 +2,12 @@
 
 pub mod auth;
 pub mod gateway;
+pub mod headers;
 pub mod health;
+pub mod limits;
 pub mod linger;
 pub mod problem;
 pub mod replay_state;
+pub mod server;
 pub mod session;
 pub mod standby;

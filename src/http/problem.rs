@@ -1,12 +1,13 @@
 //! How a refused request is answered: `application/problem+json` (RFC 9457) with a stable code.
 
+use super::server::timed_out;
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::integrations::call_error::CallError;
 use crate::integrations::store::StoreError;
 use crate::integrations::supabase::JwtError;
 use axum::Json;
 use axum::extract::Request;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -121,7 +122,8 @@ impl ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
         if let Some(wait) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            // Whole seconds, never too early.
+            headers.insert(header::RETRY_AFTER, HeaderValue::from((wait.as_secs_f64().ceil() as u64).max(1)));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -203,11 +205,26 @@ impl From<JwtError> for ApiError {
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::RequestOversized, "the request body is too large")
-        } else {
-            Self::new(rejection.status(), ErrorCode::RequestInvalid, rejection.body_text())
+        Self::of_body(rejection.status(), rejection.body_text(), &rejection)
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::of_body(rejection.status(), rejection.body_text(), &rejection)
+    }
+}
+
+impl ApiError {
+    fn of_body(status: StatusCode, detail: String, rejection: &(dyn std::error::Error + 'static)) -> Self {
+        if timed_out(rejection) {
+            let (status, code) = (StatusCode::REQUEST_TIMEOUT, ErrorCode::RequestTimedOut);
+            return Self { retryable: true, ..Self::new(status, code, "the request's body did not arrive in time") };
         }
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::new(status, ErrorCode::RequestOversized, "the request body is too large");
+        }
+        Self::new(status, ErrorCode::RequestInvalid, detail)
     }
 }
 

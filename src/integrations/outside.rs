@@ -15,9 +15,10 @@ use super::store::StoreError;
 use super::store::session::{Claimed, Pulse, Recording, TicketRefusal};
 use crate::domain::edge::Text;
 use crate::domain::record::Record;
+use crate::domain::seat::Seat;
 use crate::domain::transcript::Entry;
 use crate::error::ErrorCode;
-use crate::ids::{CallId, Epoch, SessionId, TenantId, UserId, VideoId};
+use crate::ids::{CallId, Epoch, SessionId, TenantId, VideoId};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::fmt::Debug;
@@ -46,7 +47,7 @@ pub trait SessionRows: Debug + Send + Sync {
     /// Alive, and still ours? Also learns whether someone asked for the end.
     async fn heartbeat(&self) -> Result<Pulse, StoreError>;
     /// Take a ticket once. `origin` is None for clients that are no browser.
-    async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError>;
+    async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError>;
     /// The takes of the recording; the gateway makes them.
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError>;
     /// Count a question to the summary's model before it is asked. False: it was asked `most` times already.

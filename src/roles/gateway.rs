@@ -12,6 +12,7 @@ use crate::http::auth::Authority;
 use crate::http::gateway::carry::Carrier;
 use crate::http::gateway::{AppState, router};
 use crate::http::linger::Lingering;
+use crate::http::server::{self, Bounds};
 use crate::integrations::assign::AssignClient;
 use crate::integrations::clients::{Integrations, api_video, http_client, private_network, store};
 use crate::integrations::fly::{FlyClient, FlyOptions};
@@ -37,6 +38,7 @@ pub async fn run(config: Config, meter: Meter, stop: impl Future<Output = ()> + 
     match started.await {
         Ok((state, keepers, listener)) => {
             gauges::observe_carried(&meter, &state.carrier);
+            gauges::observe_refused(&meter, state.limits.refused());
             let keepers = TaskGuard::spawn(keepers.run(closed));
             serve(&config, state, keepers, listener, closing, stop).await
         }
@@ -105,10 +107,12 @@ async fn serve(
     let (store, verifier, carrier) = (state.store.clone(), state.authority.verifier.clone(), state.carrier.clone());
     let ready = Arc::new(AtomicBool::new(true));
     let mut closed = closing.subscribe();
-    let served = axum::serve(Lingering(listener), router(state, ready.clone())).with_graceful_shutdown(async move {
+    let limits = &config.limits;
+    let bounds = Bounds { connections: limits.gateway_connections, head: limits.head_timeout(), body: limits.body_timeout() };
+    let served = server::serve(Lingering(listener), router(state, ready.clone()), bounds, async move {
         let _ = closed.wait_for(|closed| *closed).await;
     });
-    let mut server = tokio::spawn(served.into_future());
+    let mut server = tokio::spawn(served);
     // The first person to sign in should not wait for the keys; without them the next one asks again.
     let warm_up = tokio::spawn(async move {
         if let Err(error) = verifier.warm_up().await {

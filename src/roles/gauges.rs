@@ -2,6 +2,7 @@
 
 use crate::actors::journal::Journal;
 use crate::http::gateway::carry::Carrier;
+use crate::http::limits::Refused;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 
@@ -43,6 +44,21 @@ pub fn observe(meter: &Meter, journal: &Journal) {
         .with_callback(move |observer| {
             for (actor, gate) in [("signaling_socket", &journal.from_browser), ("control_channel", &journal.from_voice)] {
                 observer.observe(gate.waiting() as u64, &[KeyValue::new("actor", actor)]);
+            }
+        })
+        .build();
+}
+
+/// How often each bound of docs/LIMITS.md has refused somebody.
+pub fn observe_refused(meter: &Meter, refused: &Refused) {
+    let refused = refused.clone();
+    let _ = meter
+        .u64_observable_counter("interview.refused")
+        .with_unit("{request}")
+        .with_description("Requests and connections refused because of a bound")
+        .with_callback(move |observer| {
+            for (bound, times) in refused.all().filter(|(_, times)| *times > 0) {
+                observer.observe(times, &[KeyValue::new("bound", bound.as_str())]);
             }
         })
         .build();

@@ -4,7 +4,7 @@
 //! the listener), runs the tree, starts a fresh tree when one crashes, and exits when the
 //! interview is over. It holds nothing that cannot be rebuilt from PostgreSQL.
 
-use super::gauges::observe;
+use super::gauges::{observe, observe_refused};
 use super::standby::{Assigned, Stop};
 use super::{Exit, LINGER, stop_signal};
 use crate::actors::TaskGuard;
@@ -22,7 +22,9 @@ use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
 use crate::error::chain;
 use crate::error::{Fault, FaultClass};
+use crate::http::limits::SessionLimits;
 use crate::http::linger::Lingering;
+use crate::http::server::{self, Bounds};
 use crate::http::session::{SessionHttp, router};
 use crate::ids::SessionId;
 use crate::integrations::clients::{BuildError, Integrations, store};
@@ -34,6 +36,7 @@ use crate::telemetry::Trace;
 use axum::serve::Listener;
 use opentelemetry::metrics::Meter;
 use ractor::{Actor, ActorRef};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -121,8 +124,8 @@ pub async fn run_with<L>(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Exit
 where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
+    L: Listener<Addr = SocketAddr>,
+    L::Io: Unpin,
 {
     tokio::pin!(stop);
     let booted = tokio::select! {
@@ -232,8 +235,8 @@ async fn claim(sessions: &dyn Sessions, config: &Config, session: SessionId) -> 
 impl Process {
     async fn run<L>(self, listener: L, mut stop: Pin<&mut impl Future<Output = ()>>) -> Exit
     where
-        L: Listener,
-        L::Addr: std::fmt::Debug,
+        L: Listener<Addr = SocketAddr>,
+        L::Io: Unpin,
     {
         let ready = Arc::new(AtomicBool::new(true));
         let mut claimed = self.claimed.clone();
@@ -242,7 +245,12 @@ impl Process {
             Err(exit) => return exit,
         };
         let (announce, current) = watch::channel(root.0.clone());
+        let limits = SessionLimits::new(&self.config.limits);
+        if let Some(meter) = &self.outside.meter {
+            observe_refused(meter, limits.refused());
+        }
         let http = SessionHttp {
+            limits,
             config: self.config.clone(),
             session_id: self.session,
             store: self.rows.clone(),
@@ -251,8 +259,12 @@ impl Process {
             trace: self.trace.clone(),
             ready: ready.clone(),
         };
-        let (closing, closed) = watch::channel(false);
-        let mut server = TaskGuard::spawn(serve(listener, router(http), closed));
+        let (closing, mut closed) = watch::channel(false);
+        let limits = &self.config.limits;
+        let bounds = Bounds { connections: limits.session_connections, head: limits.head_timeout(), body: limits.body_timeout() };
+        let mut server = TaskGuard::spawn(server::serve(listener, router(http), bounds, async move {
+            let _ = closed.wait_for(|closed| *closed).await;
+        }));
         tracing::info!(address = %self.config.http.bind, "session process ready");
         let heart = TaskGuard::spawn(beat(self.rows.clone(), self.config.session.heartbeat_interval(), current));
 
@@ -421,19 +433,6 @@ impl Process {
                 }
             }
         }
-    }
-}
-
-async fn serve<L>(listener: L, router: axum::Router, mut closed: watch::Receiver<bool>)
-where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
-{
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move {
-        let _ = closed.wait_for(|closed| *closed).await;
-    });
-    if let Err(error) = served.await {
-        tracing::error!(error_code = "http_server_failed", %error, "the listener failed");
     }
 }
 

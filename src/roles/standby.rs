@@ -9,6 +9,8 @@ use crate::actors::TaskGuard;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::error::{Fault, FaultClass, chain};
+use crate::http::headers::{NO_PAGE, with_security_headers};
+use crate::http::server::{self, Bounds};
 use crate::http::standby::{Waiting, router};
 use crate::ids::{MachineId, SessionId};
 use crate::integrations::clients::store;
@@ -93,14 +95,12 @@ async fn serve(config: &Config, machine: MachineId, listener: BoundListener, sto
         }
     };
     let (closing, mut closed) = watch::channel(false);
-    let served = axum::serve(ours, router(waiting)).with_graceful_shutdown(async move {
+    let limits = &config.limits;
+    let bounds = Bounds { connections: limits.session_connections, head: limits.head_timeout(), body: limits.body_timeout() };
+    let router = with_security_headers(router(waiting), config, NO_PAGE);
+    let mut server = TaskGuard::spawn(server::serve(ours, router, bounds, async move {
         let _ = closed.wait_for(|closed| *closed).await;
-    });
-    let mut server = TaskGuard::spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!(error_code = "http_server_failed", %error, "the listener failed");
-        }
-    });
+    }));
     tracing::info!(address = %config.http.bind, "waiting for a session");
     let session = tokio::select! {
         assigned = assigned => assigned.map_err(|_| Exit::Failed),

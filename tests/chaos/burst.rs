@@ -60,6 +60,10 @@ async fn burst(sessions: usize, standby: usize) -> Burst {
         ("DATABASE__CONNECT_TIMEOUT_MS", "30000"),
         ("DATABASE__TRANSACTION_TIMEOUT_MS", "60000"),
         ("WATCHDOG__STALL_AFTER_MS", "60000"),
+        // One person asks for all of them.
+        ("LIMITS__PERSON_REQUESTS_BURST", "1000000"),
+        ("LIMITS__RECRUITER_SESSIONS_PER_DAY", "1000000"),
+        ("LIMITS__ADDRESS_REQUESTS_BURST", "1000000"),
     ];
     let system = System::start_changed(&keys, |options| {
         options.rate_limits = true;

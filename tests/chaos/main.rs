@@ -8,6 +8,7 @@ mod support;
 mod burst;
 mod cost;
 mod database;
+mod door;
 mod fly;
 mod live;
 mod signals;
@@ -27,6 +28,7 @@ modes:
   burst      so many sessions asked for at once, without and with machines that wait (docs/STANDBY.md)
   live       as sigkill, in interviews with real WebRTC media and our own line into the call
   cost       nothing breaks: what an interview with real media costs is measured
+  door       what ten times a bound gets an attacker, and what a neighbour notices (docs/LIMITS.md)
   fly        interviews asked for on a Fly with every fault on (--times 1000)
   smoke      a few of each";
 
@@ -62,6 +64,7 @@ fn main() {
             "burst" => burst::compare(options.times as usize).await,
             "live" => run(&mode, &options, live::kills).await,
             "cost" => run(&mode, &options, cost::measure).await,
+            "door" => door::profiles(&options).await,
             "fly" => fly::campaign(&options).await,
             "smoke" => {
                 run("sigkill", &few(10), signals::sigkill).await;

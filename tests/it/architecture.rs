@@ -179,6 +179,43 @@ fn the_page_of_hostile_input_names_tests_that_exist() {
     }
 }
 
+#[test]
+fn the_page_of_access_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/ACCESS.md")).expect("the page");
+    let code = all_code();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| A-")).collect();
+    assert!(rows.len() >= 12, "{rows:?}");
+    for row in rows {
+        assert!(tests_exist(row.split('|').nth(3).expect("a column"), &code) > 0, "no test: {row}");
+    }
+}
+
+/// Each key of the section has its row, and each bound that refuses by itself its error code.
+#[test]
+fn the_page_of_limits_names_every_key() {
+    let page = std::fs::read_to_string(root().join("docs/LIMITS.md")).expect("the page");
+    let defaults = std::fs::read_to_string(root().join("config/default.toml")).expect("the defaults");
+    let section = defaults.split("\n[limits]\n").nth(1).and_then(|rest| rest.split("\n[").next()).expect("the section");
+    let keys: Vec<&str> = section
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, _)| key)
+        .collect();
+    assert!(keys.len() > 20, "{keys:?}");
+    let named = |key: &str| {
+        let whole = page.contains(&format!("`{key}`"));
+        let group = key.match_indices('_').any(|(at, _)| page.contains(&format!("`{}_*`", &key[..at])));
+        whole || group
+    };
+    let missing: Vec<_> = keys.into_iter().filter(|key| !named(key)).collect();
+    assert!(missing.is_empty(), "docs/LIMITS.md does not name {missing:?}");
+    for bound in interview_runtime::http::limits::Bound::ALL {
+        let code = bound.refusal(std::time::Duration::from_secs(1)).code();
+        assert!(page.contains(&format!("`{code}`")), "docs/LIMITS.md does not name {code}");
+    }
+}
+
 fn all_code() -> String {
     let mut files = Vec::new();
     for folder in ["tests/it", "src"] {

@@ -126,6 +126,8 @@ async fn a_machine_hears_of_a_request_only_what_it_needs_and_the_gateways_own_wo
     let proof = seen.remove("fly-replay-src").expect("the gateway's proof");
     let expected = [
         ("connection", "Upgrade"),
+        // The proxy's word on Fly, passed on; here nobody stands between.
+        ("fly-client-ip", "6.6.6.6"),
         ("host", "door.test"),
         ("origin", "https://door.test"),
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),

@@ -111,6 +111,7 @@ impl<'a> Fire<'a> {
             ("INTERVIEW__OPENAI__BASE_URL", stub.url.as_str()),
             ("INTERVIEW__SOCKET__FRAMES_PER_S", "1000000"),
             ("INTERVIEW__SOCKET__FRAMES_BURST", "1000000"),
+            ("INTERVIEW__LIMITS__SHOWN_TICKETS_BURST", "1000000"),
             ("INTERVIEW__INTERVIEW__AWAITED_WORDS_S", "1"),
             ("INTERVIEW__TELEMETRY__LOG", "error"),
         ];

@@ -2,8 +2,12 @@
 
 use crate::support::system::System;
 use crate::support::wait_for;
+use interview_sandbox::SESSION_APP;
 use interview_sandbox::faults::{Action, Fault};
+use interview_sandbox::fly::Machine;
 use serde_json::json;
+use sqlx::PgPool;
+use std::sync::Arc;
 
 const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
 const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
@@ -17,7 +21,8 @@ async fn a_session_is_made_once_routed_to_its_machine_and_ended_by_the_recruiter
     let (status, made) = system.post_with(&recruiter, "/api/sessions", &order, &[("idempotency-key", "one")]).await;
     assert_eq!(status, 201, "{made}");
     assert_eq!(made["interview_context"]["position"]["title"], "Senior Software Engineer");
-    assert!(made["video_token"].is_string() && made["websocket_ticket"].is_string(), "{made}");
+    let (video, ticket) = (&made["video_id"], &made["websocket_ticket"]);
+    assert!(video.is_string() && ticket.is_null() && made["video_token"].is_null(), "a recruiter does not sit in it: {made}");
     assert_eq!(made["warnings"].as_array().map(Vec::len), Some(1), "temperature is told of: {made}");
     let (status, again) = system.post_with(&recruiter, "/api/sessions", &order, &[("idempotency-key", "one")]).await;
     assert_eq!((status, &again["session_id"]), (200, &made["session_id"]), "{again}");
@@ -25,7 +30,7 @@ async fn a_session_is_made_once_routed_to_its_machine_and_ended_by_the_recruiter
     let id = made["session_id"].as_str().expect("an id").to_owned();
     wait_for("the session's process is ready", || async { system.phase(&recruiter, &id).await == "ready" }).await;
     // The browser's socket, through the gateway's fly-replay, reaches that process.
-    let mut browser = system.join(&recruiter, &id).await;
+    let mut browser = system.join(&system.amara().await, &id).await;
     browser.say(1, &["hello"]).await;
     browser.expect("transcript_ack").await;
 
@@ -82,6 +87,10 @@ async fn bad_requests_and_bad_tokens_get_problems_and_make_nothing() {
     system.stop().await;
 }
 
+fn containers(system: &System) -> usize {
+    system.sandbox.api_video().snapshot()["videos"].as_array().map_or(0, Vec::len)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_recording_the_interview_is_held_and_without_a_machine_it_is_refused() {
     let system = System::start().await;
@@ -91,7 +100,7 @@ async fn without_a_recording_the_interview_is_held_and_without_a_machine_it_is_r
     system.sandbox.faults().add(Fault::once("api.video", "videos.create", broken()).times(3));
     let (status, made) = system.post(&recruiter, "/api/sessions", &order).await;
     assert_eq!(status, 201, "{made}");
-    assert!(made["video_token"].is_null() && made["warnings"].to_string().contains("recording"), "{made}");
+    assert!(made["video_id"].is_null() && made["warnings"].to_string().contains("recording"), "{made}");
     system.sandbox.faults().clear();
 
     system.sandbox.faults().add(
@@ -106,7 +115,29 @@ async fn without_a_recording_the_interview_is_held_and_without_a_machine_it_is_r
         )
         .times(9),
     );
+    let before = containers(&system);
     let (status, problem) = system.post(&recruiter, "/api/sessions", &order).await;
     assert_eq!((status, problem["code"].as_str()), (503, Some("machine_unavailable")), "{problem}");
+    wait_for("its video is gone as well", || async { containers(&system) == before }).await;
+    system.sandbox.faults().clear();
+
+    // The database refuses the row's machine: machine and video are there already, and go.
+    let admin = PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection");
+    let refuse = "create function app.refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end';
+                  create trigger refuse before update of machine_id on app.sessions for each row execute function app.refuse()";
+    sqlx::raw_sql(refuse).execute(&admin).await.expect("it refuses from now on");
+    let machines = || system.sandbox.fly().machines(SESSION_APP);
+    let (before, running) = (containers(&system), |machine: &Arc<Machine>| !machine.state().is_gone());
+    let known = machines().len();
+    let (status, problem) = system.post(&recruiter, "/api/sessions", &order).await;
+    assert_eq!((status, problem["code"].as_str()), (500, Some("database_refused")), "{problem}");
+    assert_eq!(machines().len(), known + 1, "a machine was made");
+    wait_for("and is gone", || async { machines().iter().filter(|machine| running(machine)).count() == 1 }).await;
+    wait_for("with its video", || async { containers(&system) == before }).await;
+    let failed: i64 = sqlx::query_scalar("select count(*) from app.sessions where end_reason = 'setup_failed'")
+        .fetch_one(&admin)
+        .await
+        .expect("a count");
+    assert_eq!(failed, 2);
     system.stop().await;
 }

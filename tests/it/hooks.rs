@@ -55,21 +55,22 @@ async fn a_forged_hook_changes_nothing_and_a_true_one_makes_one_transition_howev
     let (status, made) = system.post(&recruiter, "/api/sessions", &order).await;
     assert_eq!(status, 201, "{made}");
     let video = made["video_id"].as_str().expect("a video").to_owned();
+    let admin = PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection");
+    let token: String = sqlx::query_scalar("select upload_token from app.recordings where video_id = $1")
+        .bind(&video)
+        .fetch_one(&admin)
+        .await
+        .expect("a token");
     let form = reqwest::multipart::Form::new()
         .text("videoId", video.clone())
         .part("file", reqwest::multipart::Part::bytes(b"webm".as_slice()).file_name("file"));
-    let url = format!(
-        "{}?token={}",
-        made["video_upload_url"].as_str().expect("an address"),
-        made["video_token"].as_str().expect("a token")
-    );
+    let url = format!("{}?token={token}", made["video_upload_url"].as_str().expect("an address"));
     let sent =
         reqwest::Client::new().post(url).header("content-range", "part 1/1").multipart(form).send().await.expect("an answer");
     assert_eq!(sent.status(), 201);
     wait_for("the provider has encoded it", || async { encoded(&system, &video) }).await;
 
     // Uploaded, and by itself the keeper looks tomorrow.
-    let admin = PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection");
     sqlx::query("update app.recordings set state = 'uploaded', next_check_at = now() + interval '1 day' where video_id = $1")
         .bind(&video)
         .execute(&admin)

@@ -381,7 +381,7 @@ async fn a_crash_starts_again_on_its_machine_until_the_tries_are_used_up_and_a_c
         })
         .await;
         // It rebuilds from the database and takes a browser.
-        let mut browser = system.join(&recruiter, &crashing).await;
+        let mut browser = system.join(&system.amara().await, &crashing).await;
         browser.say(u64::from(restart), &["still here"]).await;
         browser.expect("transcript_ack").await;
     }
@@ -397,7 +397,7 @@ async fn a_machine_that_is_told_to_stop_in_the_middle_says_so_and_another_one_go
     let system = System::start_with(&quick).await;
     let recruiter = system.sign_in("recruiter@demo.test").await;
     let id = order(&system, &recruiter).await;
-    let mut browser = system.join(&recruiter, &id).await;
+    let mut browser = system.join(&system.amara().await, &id).await;
     browser.say(1, &["before"]).await;
     browser.expect("transcript_ack").await;
     let (first, attempt) = machine(&system, &recruiter, &id).await;
@@ -419,7 +419,7 @@ async fn a_machine_that_is_told_to_stop_in_the_middle_says_so_and_another_one_go
         !now.is_empty() && now != first && number == attempt + 1 && system.machine_state(&now).await == "started"
     })
     .await;
-    let mut browser = system.join(&recruiter, &id).await;
+    let mut browser = system.join(&system.amara().await, &id).await;
     browser.say(2, &["after"]).await;
     browser.expect("transcript_ack").await;
     system.stop().await;

@@ -5,6 +5,7 @@ mod autobahn;
 mod boot;
 mod bounds;
 mod carry;
+mod door;
 mod faults;
 mod fencing;
 mod forgery;

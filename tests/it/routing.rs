@@ -72,7 +72,7 @@ async fn by_path_and_by_host_and_after_the_gateway_was_replaced(mode: &str) {
     let system = System::start_with(&[("ROUTING__MODE", mode)]).await;
     let recruiter = system.sign_in("recruiter@demo.test").await;
     let id = ready(&system, &recruiter).await;
-    let mut browser = system.join(&recruiter, &id).await;
+    let mut browser = system.join(&system.amara().await, &id).await;
     browser.say(1, &["by path"]).await;
     browser.expect("transcript_ack").await;
     if mode == "proxy_6pn" {
@@ -83,7 +83,8 @@ async fn by_path_and_by_host_and_after_the_gateway_was_replaced(mode: &str) {
     let front = system.sandbox.urls().front.clone();
     let port = front.rsplit_once(':').expect("a port").1;
     let (url, host) = (format!("ws://127.0.0.1:{port}/ws"), format!("interview-{id}.localhost:{port}"));
-    let ticket = async || system.join_info(&recruiter, &id).await["websocket_ticket"].as_str().expect("a ticket").to_owned();
+    let ticket =
+        async || system.join_info(&system.amara().await, &id).await["websocket_ticket"].as_str().expect("a ticket").to_owned();
     let forged = [("host", host.as_str()), ("fly-replay-src", "instance=x;state=99999999999-00")];
     let used = ticket().await;
     let mut newer = Browser::connect_with(&url, &used, &front, &forged).await.expect("the socket opens by host name");
@@ -123,7 +124,7 @@ async fn by_path_and_by_host_and_after_the_gateway_was_replaced(mode: &str) {
         gateway.status().pid.is_some_and(|new| new != pid) && healthy.is_ok_and(|answer| answer.status().is_success())
     })
     .await;
-    let info = system.join_info(&recruiter, &id).await;
+    let info = system.join_info(&system.amara().await, &id).await;
     let url = info["websocket_url"].as_str().expect("an address");
     let ticket = info["websocket_ticket"].as_str().expect("a ticket");
     let mut back = Browser::connect_from(url, ticket, &front).await.expect("the socket opens");
@@ -160,7 +161,7 @@ async fn a_machine_that_is_starting_gone_or_done_with_is_told_apart(mode: &str) 
 
     // It starts while the browser is on its way: the browser waits and is let in.
     let id = order(&system, &recruiter).await;
-    let mut early = system.join(&recruiter, &id).await;
+    let mut early = system.join(&system.amara().await, &id).await;
     early.say(1, &["early"]).await;
     early.expect("transcript_ack").await;
 
@@ -184,7 +185,7 @@ async fn a_machine_that_is_starting_gone_or_done_with_is_told_apart(mode: &str) 
         let (status, problem) = system.get(&recruiter, &path).await;
         assert_eq!((status, problem["code"].as_str()), (426, Some("request_invalid")), "{problem}");
     }
-    let mut again = system.join(&recruiter, &id).await;
+    let mut again = system.join(&system.amara().await, &id).await;
     again.say(2, &["again"]).await;
     again.expect("transcript_ack").await;
 
@@ -240,7 +241,7 @@ async fn a_proxy_that_hears_late_of_a_machine_gives_its_browsers_back_until_it_k
     .await;
     // The browser asks again, and is let in once the proxy knows.
     wait_for("the proxy knows", || async { refusal(&system, &path, &[("origin", "https://evil.test")]).await.0 == 403 }).await;
-    let mut browser = system.join(&recruiter, &id).await;
+    let mut browser = system.join(&system.amara().await, &id).await;
     browser.say(1, &["at last"]).await;
     browser.expect("transcript_ack").await;
     system.stop().await;

@@ -8,8 +8,9 @@ use interview_runtime::domain::edge::{Label, Timestamp};
 use interview_runtime::domain::outbox::Limits;
 use interview_runtime::domain::record::{Record, RecordingRecord, RecordingState};
 use interview_runtime::domain::refusals::Patience;
+use interview_runtime::domain::seat::Seat;
 use interview_runtime::domain::transcript::{Entry, Transcript};
-use interview_runtime::ids::{Epoch, SessionId, TenantId, UserId};
+use interview_runtime::ids::{Epoch, SessionId, TenantId};
 use interview_runtime::integrations::outside::{DeadLetter, SessionRows};
 use interview_runtime::integrations::store::StoreError;
 use interview_runtime::integrations::store::session::{Claimed, Pulse, Recording, TicketRefusal};
@@ -211,7 +212,7 @@ impl SessionRows for FakeRows {
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
         Ok(Pulse { end_requested: None })
     }
-    async fn consume_ticket(&self, _: &str, _: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
+    async fn consume_ticket(&self, _: &str, _: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError> {
         Ok(Err(TicketRefusal::Unknown))
     }
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError> {

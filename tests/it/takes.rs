@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
 const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
 
-async fn invited(system: &System) -> (String, Value) {
+/// The recruiter, the candidate, and what the recruiter was answered.
+async fn invited(system: &System) -> (String, String, Value) {
     let recruiter = system.sign_in("recruiter@demo.test").await;
     let order = json!({"candidate_id": AMARA, "position_id": ENGINEER, "settings": {}});
     let (status, made) = system.post(&recruiter, "/api/sessions", &order).await;
     assert_eq!(status, 201, "{made}");
     let id = made["session_id"].as_str().expect("an id").to_owned();
     wait_for("the session's process is ready", || async { system.phase(&recruiter, &id).await == "ready" }).await;
-    (recruiter, made)
+    (recruiter, system.amara().await, made)
 }
 
 async fn ticket(system: &System, token: &str, session: &str, wish: Value) -> Value {
@@ -49,25 +50,27 @@ async fn recording_of(system: &System, token: &str, session: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves_no_pile() {
     let system = System::start().await;
-    let (token, made) = invited(&system).await;
+    let (token, amara, made) = invited(&system).await;
     let (id, first) = (made["session_id"].as_str().expect("an id"), made["video_id"].clone());
     assert_eq!(made["video_segment"], 1, "{made}");
     for _ in 0..5 {
-        assert_eq!(ticket(&system, &token, id, json!({})).await["video_id"], first, "nothing was recorded yet");
+        assert_eq!(ticket(&system, &amara, id, json!({})).await["video_id"], first, "nothing was recorded yet");
     }
 
     // A page records: one part is stored. Its own reconnects keep the container.
-    let mut page = system.join(&token, id).await;
+    let mut page = system.join(&amara, id).await;
+    assert!(ticket(&system, &amara, id, json!({})).await["video_token"].is_null(), "nobody has consented yet");
     page.consent().await;
+    let made = ticket(&system, &amara, id, json!({})).await;
     page.send(json!({"type": "recording_state", "state": "recording", "video_id": first})).await;
     let path = format!("/api/sessions/{id}");
     wait_for("the recording is known", || async { system.get(&token, &path).await.1["recording"]["state"] == "recording" }).await;
-    assert_eq!(ticket(&system, &token, id, json!({})).await["video_id"], first, "begun, but nothing has arrived");
+    assert_eq!(ticket(&system, &amara, id, json!({})).await["video_id"], first, "begun, but nothing has arrived");
     assert_eq!(upload(&made, first.as_str().expect("an id"), "1/*").await, 201);
-    assert_eq!(ticket(&system, &token, id, json!({"continues": first})).await["video_id"], first);
+    assert_eq!(ticket(&system, &amara, id, json!({"continues": first})).await["video_id"], first);
 
     // It is reloaded, many times at once: one more container, however many ask.
-    let storm = (0..6).map(|_| ticket(&system, &token, id, json!({})));
+    let storm = (0..6).map(|_| ticket(&system, &amara, id, json!({})));
     let answers = futures_util::future::join_all(storm).await;
     let second = answers[0]["video_id"].clone();
     assert_ne!(second, first);
@@ -75,10 +78,10 @@ async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves
     wait_for("the losers of the race have cleaned up", || async { containers(&system) == 2 }).await;
 
     // The next page has something left of the second, although none of it was sent.
-    let info = ticket(&system, &token, id, json!({"left": [second]})).await;
+    let info = ticket(&system, &amara, id, json!({"left": [second]})).await;
     let third = info["video_id"].clone();
     assert_eq!((&info["video_segment"], third != second), (&json!(3), true), "{info}");
-    let mut page = system.join(&token, id).await;
+    let mut page = system.join(&amara, id).await;
     page.send(json!({"type": "recording_state", "state": "recording", "video_id": third})).await;
     assert_eq!(upload(&info, first.as_str().expect("an id"), "2/2").await, 201, "a token opens every container");
     assert_eq!(upload(&info, third.as_str().expect("an id"), "1/1").await, 201);
@@ -95,6 +98,10 @@ async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves
     assert_eq!(told, [(&json!(1), &first, &json!(2)), (&json!(3), &third, &json!(1))], "{recording}");
     assert!(takes.iter().all(|take| take["playback_url"].is_string()), "{recording}");
     assert_eq!(recording["video_id"], first, "who knows no takes sees the first");
+    // The candidate sees how far it is; who may play it is the company's to decide.
+    let (status, seen) = system.get(&amara, &format!("{path}/recording")).await;
+    assert_eq!((status, seen["state"].as_str()), (200, Some("playable")), "{seen}");
+    assert!(!seen.to_string().contains("http"), "{seen}");
     assert_eq!(system.sandbox.ledger().violations().len(), 0, "{:?}", system.sandbox.ledger().violations());
     system.stop().await;
 }
@@ -102,15 +109,16 @@ async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_arrived_from_a_page_that_never_came_back_can_be_watched() {
     let system = System::start().await;
-    let (token, made) = invited(&system).await;
+    let (token, amara, made) = invited(&system).await;
     let (id, video) = (made["session_id"].as_str().expect("an id"), made["video_id"].as_str().expect("a video"));
-    let mut page = system.join(&token, id).await;
+    let mut page = system.join(&amara, id).await;
     page.consent().await;
+    let info = ticket(&system, &amara, id, json!({})).await;
     page.send(json!({"type": "recording_state", "state": "recording", "video_id": video})).await;
     let path = format!("/api/sessions/{id}");
     wait_for("the recording is known", || async { system.get(&token, &path).await.1["recording"]["state"] == "recording" }).await;
     for part in ["1/*", "2/*"] {
-        assert_eq!(upload(&made, video, part).await, 201);
+        assert_eq!(upload(&info, video, part).await, 201);
     }
     drop(page);
     wait_for("the page is gone", || async { system.get(&token, &path).await.1["candidate_connected"] == false }).await;
@@ -124,14 +132,14 @@ async fn what_arrived_from_a_page_that_never_came_back_can_be_watched() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ticket_does_not_wait_long_for_a_container_that_cannot_be_had() {
     let system = System::start().await;
-    let (token, made) = invited(&system).await;
+    let (_, amara, made) = invited(&system).await;
     let (id, first) = (made["session_id"].as_str().expect("an id"), made["video_id"].clone());
     let broken = interview_sandbox::faults::Action::Answer { status: 500, headers: vec![], body: "{}".into() };
     system.sandbox.faults().add(interview_sandbox::faults::Fault::once("api.video", "videos.create", broken));
-    let info = ticket(&system, &token, id, json!({"left": [first]})).await;
+    let info = ticket(&system, &amara, id, json!({"left": [first]})).await;
     assert!(info["video_id"].is_null() && info["warnings"].to_string().contains("recording_unavailable"), "{info}");
     assert!(info["websocket_ticket"].is_string(), "the interview goes on all the same: {info}");
-    let info = ticket(&system, &token, id, json!({"left": [first]})).await;
+    let info = ticket(&system, &amara, id, json!({"left": [first]})).await;
     assert_eq!(info["video_segment"], 2, "and the next ticket has one: {info}");
     system.stop().await;
 }

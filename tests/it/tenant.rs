@@ -242,8 +242,9 @@ async fn secrets_are_rotated_under_an_interview_that_goes_on_and_the_old_ones_ar
     let mut operator = Operator::start().await;
     operator.succeed(&["tenant", "create", "demo"]).await;
     let recruiter = operator.sign_in("recruiter@demo.test");
+    let (amara, jonas) = (operator.sign_in("amara@demo.test"), operator.sign_in("jonas@demo.test"));
     let old = operator.interview("demo", &recruiter, AMARA, ENGINEER).await;
-    let mut browser = operator.join("demo", &recruiter, &old).await;
+    let mut browser = operator.join("demo", &amara, &old).await;
     browser.say(1, &["before"]).await;
     browser.expect("transcript_ack").await;
     let secrets = |operator: &Operator| operator.sandbox.fly().app("interviews-demo").expect("the app").secrets;
@@ -260,19 +261,19 @@ async fn secrets_are_rotated_under_an_interview_that_goes_on_and_the_old_ones_ar
     // The line that was open stays; a new one through the new gateways reaches the old machine.
     browser.say(2, &["during"]).await;
     browser.expect("transcript_ack").await;
-    let mut again = operator.join("demo", &recruiter, &old).await;
+    let mut again = operator.join("demo", &amara, &old).await;
     again.say(3, &["after"]).await;
     again.expect("transcript_ack").await;
     // A new interview boots with the new secrets, made with the new token.
     let new = operator.interview("demo", &recruiter, JONAS, ENGINEER).await;
-    operator.join("demo", &recruiter, &new).await;
+    operator.join("demo", &jonas, &new).await;
     // Those that run would be cut off, so they are waited for; forced, they are.
     let ended = operator.run(&["tenant", "rotate-secrets", "demo", "--retire"]).await;
     assert!(ended.code == Some(70) && ended.err.contains("2 interviews are not over"), "{}", ended.err);
     operator.succeed(&["tenant", "rotate-secrets", "demo", "--retire", "--force"]).await;
     assert_eq!(secrets(&operator)["INTERVIEW__ROUTING__PREVIOUS_SECRET"], "");
-    operator.join("demo", &recruiter, &new).await;
-    let info = operator.ticket("demo", &recruiter, &old).await;
+    operator.join("demo", &jonas, &new).await;
+    let info = operator.ticket("demo", &amara, &old).await;
     let (_, host) = operator.door("demo");
     let refused =
         operator.connect("demo", &old, info["websocket_ticket"].as_str().expect("a ticket"), &format!("http://{host}")).await;

@@ -43,9 +43,9 @@ impl Neighbours {
         for slug in ["demo", "rival"] {
             operator.succeed(&["tenant", "create", slug]).await;
         }
-        let demo = operator.sign_in("recruiter@demo.test");
+        let (recruiter, demo) = (operator.sign_in("recruiter@demo.test"), operator.sign_in("amara@demo.test"));
         let rival = operator.sign_in("other@rival.test");
-        let demos_session = operator.interview("demo", &demo, AMARA, ENGINEER).await;
+        let demos_session = operator.interview("demo", &recruiter, AMARA, ENGINEER).await;
         let rivals_session = operator.interview("rival", &rival, RIVALS_CANDIDATE, RIVALS_POSITION).await;
         let mut browser = operator.join("demo", &demo, &demos_session).await;
         browser.say(1, &["for nobody else"]).await;

@@ -75,6 +75,7 @@ export interface JoinInfo {
   websocket_url: string;
   websocket_ticket: string;
   expires_at: Timestamp;
+  /** `null` until the candidate has consented to a recording: the next ticket has it. */
   video_token: string | null;
   video_id: string | null;
   /** Which take of the recording the video is for, from 1. */
@@ -89,6 +90,12 @@ export interface JoinInfo {
   };
   warnings: string[];
 }
+
+/** Who creates an interview and is not its candidate gets no ticket: the seat is the candidate's. */
+export type CreatedSession = Omit<JoinInfo, 'websocket_ticket' | 'expires_at'> & {
+  websocket_ticket: string | null;
+  expires_at: Timestamp | null;
+};
 
 /**
  * What a page knows of the recording when it asks for a ticket. A video that was begun cannot be continued

@@ -3,14 +3,14 @@
 use super::*;
 
 impl SessionState {
-    pub(super) async fn attach(&mut self, reply: RpcReplyPort<Attached>, myself: &ActorRef<SessionMsg>) {
+    pub(super) async fn attach(&mut self, seat: Seat, reply: RpcReplyPort<Attached>, myself: &ActorRef<SessionMsg>) {
         let (sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
         let connection = self.journal.connect(sender);
         if let Some(older) = self.supervision.forget(Child::SignalingSocket) {
             older.stop(Some("superseded".to_owned()));
         }
-        let (announce, socket) = watch::channel(None);
-        self.socket = Some((connection, announce));
+        let (listener, socket) = watch::channel(None);
+        self.socket = Some(Socket { connection, seat, listener });
         if let Err(error) = self.spawn(Child::SignalingSocket, myself).await {
             tracing::error!(error_code = "actor_start_failed", actor = "signaling_socket", %error, "child did not start");
         }
@@ -28,7 +28,7 @@ impl SessionState {
 
     pub(super) async fn detach(&mut self, connection: ConnectionId, myself: &ActorRef<SessionMsg>) {
         self.journal.disconnect(connection);
-        if self.socket.as_ref().is_some_and(|(current, _)| *current == connection) {
+        if self.socket.as_ref().is_some_and(|socket| socket.connection == connection) {
             self.socket = None;
             if let Some(cell) = self.supervision.forget(Child::SignalingSocket) {
                 cell.stop(Some("disconnected".to_owned()));

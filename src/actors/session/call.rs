@@ -14,6 +14,16 @@ impl SessionState {
             });
             return;
         }
+        if i64::from(self.segment) >= i64::from(self.config.limits.calls) {
+            self.journal.tell(ServerEvent::Error {
+                code: ErrorCode::CallsExhausted.as_str(),
+                message: format!("this interview had {} calls", self.segment),
+                retryable: false,
+                request_type: Some("sdp_offer"),
+                seq: None,
+            });
+            return;
+        }
         if !self.offers.take() {
             self.journal.tell(ServerEvent::Error {
                 code: ErrorCode::OfferRateExceeded.as_str(),

@@ -62,9 +62,10 @@ impl SessionState {
                 self.control.insert(control).get_cell()
             }
             Child::SignalingSocket => {
-                let Some((connection, announce)) = &self.socket else { return Ok(()) };
+                let Some(Socket { connection, seat, listener }) = &self.socket else { return Ok(()) };
                 let args = SignalingSocketArgs {
                     connection: *connection,
+                    seat: *seat,
                     journal: self.journal.clone(),
                     session: myself.clone(),
                     trace: self.trace.clone(),
@@ -73,7 +74,7 @@ impl SessionState {
                 };
                 let (socket, _) = Actor::spawn_linked(None, SignalingSocket, args, myself.get_cell()).await?;
                 let cell = socket.get_cell();
-                announce.send_replace(Some(socket));
+                listener.send_replace(Some(socket));
                 cell
             }
         };
@@ -162,10 +163,10 @@ impl SessionState {
             Child::RecordingTracker => drop(self.recording.as_ref().map(|it| it.cast(RecordingTrackerMsg::Injected(fault)))),
             Child::ControlChannel => self.to_control(ControlChannelMsg::Injected(fault)),
             Child::SignalingSocket => {
-                if let Some((_, announce)) = &self.socket
-                    && let Some(socket) = announce.borrow().as_ref()
+                if let Some(socket) = &self.socket
+                    && let Some(listener) = socket.listener.borrow().as_ref()
                 {
-                    let _ = socket.cast(SignalingSocketMsg::Injected(fault));
+                    let _ = listener.cast(SignalingSocketMsg::Injected(fault));
                 }
             }
             Child::Summarizer => {

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::domain::frame_edge::{FrameEdge, close_frame};
 use crate::domain::protocol::close;
 use crate::error::{ErrorCode, Fault, chain};
+use crate::http::limits::{Address, FLY_CLIENT_IP};
 use crate::http::problem::ApiError;
 use crate::ids::{MachineId, SessionId};
 use crate::integrations::private_network::{AddressError, PrivateNetwork};
@@ -30,7 +31,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Of the browser's request; the rest is nobody's word on the private side.
-const PASSED: [HeaderName; 8] = [
+const PASSED: [HeaderName; 7] = [
     header::HOST,
     header::ORIGIN,
     header::USER_AGENT,
@@ -38,7 +39,6 @@ const PASSED: [HeaderName; 8] = [
     header::SEC_WEBSOCKET_VERSION,
     header::SEC_WEBSOCKET_PROTOCOL,
     header::SEC_WEBSOCKET_EXTENSIONS,
-    HeaderName::from_static("traceparent"),
 ];
 /// Of the machine's acceptance.
 const ANSWERED: [HeaderName; 3] =
@@ -62,8 +62,6 @@ const HEAD_BYTES: usize = 16 * 1024;
 /// Why a WebSocket is not carried.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CarryError {
-    #[error("no WebSocket is asked for")]
-    NoUpgrade,
     #[error("as many are carried as may be")]
     Full,
     #[error("the machine's address is not known")]
@@ -79,7 +77,6 @@ pub(super) enum CarryError {
 impl CarryError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::NoUpgrade => ErrorCode::RequestInvalid,
             Self::Full => ErrorCode::CarriedSocketsExhausted,
             Self::Address(error) => error.code(),
             Self::Connect(_) | Self::TimedOut | Self::Answer(_) => ErrorCode::MachineUnreachable,
@@ -91,9 +88,6 @@ impl From<CarryError> for ApiError {
     fn from(error: CarryError) -> Self {
         let cause = format!("{}: {}", error.code().as_str(), chain(&error));
         match error {
-            CarryError::NoUpgrade => {
-                Self::new(StatusCode::UPGRADE_REQUIRED, error.code(), "this address takes WebSockets over HTTP/1.1 only")
-            }
             CarryError::Full => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), "too many interviews at this moment")
                 .retry_after(Duration::from_secs(5)),
             _ => super::routing::not_ready("the session's machine cannot be reached yet"),
@@ -138,15 +132,13 @@ impl Carrier {
         &self,
         mut request: Request,
         session: SessionId,
+        client: Address,
         machine: &MachineId,
         proof: &str,
     ) -> Result<Response, CarryError> {
-        if !asks_for_websocket(&request) {
-            return Err(CarryError::NoUpgrade);
-        }
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| CarryError::Full)?;
         let browser = hyper::upgrade::on(&mut request);
-        let outgoing = outgoing(request.headers(), session, proof);
+        let outgoing = outgoing(request.headers(), session, client, proof);
         let stream = self.reach(machine).await?;
         let answer = timeout(self.config.routing.upgrade_timeout(), exchange(stream, outgoing));
         match answer.await.map_err(|_| CarryError::TimedOut)?? {
@@ -194,7 +186,7 @@ impl Carrier {
 }
 
 /// RFC 6455, 4.2.1: HTTP/1.1, GET, `Upgrade: websocket`, `Connection: Upgrade`.
-fn asks_for_websocket(request: &Request) -> bool {
+pub(super) fn asks_for_websocket(request: &Request) -> bool {
     let names = |header: HeaderName, wanted: &str| {
         let values = request.headers().get_all(header).into_iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(wanted))
@@ -205,8 +197,13 @@ fn asks_for_websocket(request: &Request) -> bool {
         && names(header::UPGRADE, "websocket")
 }
 
+pub(super) fn no_websocket() -> ApiError {
+    let detail = "this address takes WebSockets over HTTP/1.1 only";
+    ApiError::new(StatusCode::UPGRADE_REQUIRED, ErrorCode::RequestInvalid, detail)
+}
+
 /// The request as the machine gets it.
-fn outgoing(asked: &HeaderMap, session: SessionId, proof: &str) -> hyper::Request<Body> {
+fn outgoing(asked: &HeaderMap, session: SessionId, client: Address, proof: &str) -> hyper::Request<Body> {
     let mut request = hyper::Request::new(Body::empty());
     *request.uri_mut() = format!("/ws/{session}").parse().unwrap_or_default();
     let headers = request.headers_mut();
@@ -217,6 +214,10 @@ fn outgoing(asked: &HeaderMap, session: SessionId, proof: &str) -> hyper::Reques
     }
     headers.insert(header::CONNECTION, UPGRADE);
     headers.insert(header::UPGRADE, WEBSOCKET);
+    // As Fly's proxy says it with a replay: the machine counts by it.
+    if let Ok(value) = HeaderValue::try_from(client.0.to_string()) {
+        headers.insert(FLY_CLIENT_IP, value);
+    }
     if let Ok(value) = HeaderValue::try_from(format!("state={proof}")) {
         headers.insert(REPLAY_SOURCE, value);
     }

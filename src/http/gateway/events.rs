@@ -10,20 +10,20 @@ use crate::domain::transcript::Entry;
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::http::auth::Person;
+use crate::http::limits::Held;
 use crate::http::problem::ApiError;
-use crate::ids::SessionId;
+use crate::ids::{SessionId, UserId};
 use crate::integrations::store::StoreError;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::Sse;
+use axum::http::header;
 use axum::response::sse::{Event, KeepAlive};
-use futures_util::{Stream, stream};
+use axum::response::{IntoResponse, Response, Sse};
+use futures_util::stream;
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 use time::OffsetDateTime;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,27 +34,20 @@ const OVERLAP: time::Duration = time::Duration::seconds(60);
 const MAX_FAILURES: u32 = 30;
 
 /// `GET /api/sessions/{id}/events`
-pub(super) async fn watch(
-    State(state): State<AppState>,
-    person: Person,
-    Path(id): Path<String>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+pub(super) async fn watch(State(state): State<AppState>, person: Person, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = session_id(&id)?;
-    let saturated = || {
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            ErrorCode::ServiceSaturated,
-            "too many people are watching; try again later",
-        )
-        .retry_after(Duration::from_secs(10))
-    };
-    let permit = state.watchers.clone().try_acquire_owned().map_err(|_| saturated())?;
-    let mut watcher = Watcher::new(state, person, id, permit);
-    // The first look decides whether there is anything to watch.
+    state.visible(&person, id).await?;
+    person.require_recruiter()?;
+    let place = state.limits.stream(person.user)?;
+    // Before the first word: no entry leaves without a line.
+    state.store.audit(person.user, "session_watched", id).await?;
+    let mut watcher = Watcher::new(state, person, id, place);
     if !watcher.look().await? {
         return Err(ApiError::session_not_found());
     }
-    Ok(Sse::new(stream::unfold(watcher, Watcher::next)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")))
+    let events = Sse::new(stream::unfold(watcher, Watcher::next));
+    let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive"));
+    Ok(([(header::CACHE_CONTROL, "no-store")], events).into_response())
 }
 
 struct Watcher {
@@ -69,11 +62,11 @@ struct Watcher {
     since: OffsetDateTime,
     failures: u32,
     over: bool,
-    _permit: OwnedSemaphorePermit,
+    _place: Held<UserId>,
 }
 
 impl Watcher {
-    fn new(state: AppState, person: Person, id: SessionId, permit: OwnedSemaphorePermit) -> Self {
+    fn new(state: AppState, person: Person, id: SessionId, place: Held<UserId>) -> Self {
         let mut ticks = interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // An interval's first tick comes at once; the first look is not the interval's.
@@ -89,7 +82,7 @@ impl Watcher {
             since: OffsetDateTime::UNIX_EPOCH,
             failures: 0,
             over: false,
-            _permit: permit,
+            _place: place,
         }
     }
 

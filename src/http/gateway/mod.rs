@@ -21,7 +21,9 @@ use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
 use crate::error::ErrorCode;
 use crate::http::auth::{Authority, Person};
+use crate::http::headers::with_security_headers;
 use crate::http::health;
+use crate::http::limits::{Address, GatewayLimits};
 use crate::http::problem::{ApiError, RequestId, with_request_id};
 use crate::ids::{SessionId, TenantId};
 use crate::integrations::api_video::ApiVideoClient;
@@ -29,18 +31,16 @@ use crate::integrations::store::gateway::{GatewayStore, SessionRow};
 use crate::telemetry::request_span;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tracing::{Instrument, Span};
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Each asks the database once a second.
-const MAX_WATCHERS: usize = 200;
 
 #[derive(Clone)]
 pub struct AppState {
@@ -53,7 +53,7 @@ pub struct AppState {
     pub carrier: Carrier,
     /// Told to the keeper of the recordings.
     recording_news: Arc<Notify>,
-    watchers: Arc<Semaphore>,
+    pub limits: GatewayLimits,
     /// True once the process is told to stop: streams end.
     stopping: watch::Receiver<bool>,
 }
@@ -70,15 +70,21 @@ impl AppState {
         carrier: Carrier,
         recording_news: Arc<Notify>,
     ) -> Self {
-        let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
+        let limits = GatewayLimits::new(&config.limits);
         // Streams of events and carried WebSockets end at the same word.
         let stopping = carrier.stopping();
-        Self { config, store, machines, standby, api_video, authority, carrier, recording_news, watchers, stopping }
+        Self { config, store, machines, standby, api_video, authority, carrier, recording_news, limits, stopping }
     }
 
     /// The session as this person sees it; 404 for everyone else's.
     async fn visible(&self, person: &Person, id: SessionId) -> Result<SessionRow, ApiError> {
         self.store.session(&person.scope(), id).await?.ok_or_else(ApiError::session_not_found)
+    }
+}
+
+impl FromRef<AppState> for GatewayLimits {
+    fn from_ref(state: &AppState) -> Self {
+        state.limits.clone()
     }
 }
 
@@ -90,7 +96,7 @@ impl FromRef<AppState> for Authority {
 
 /// Everything the gateway answers.
 pub fn router(state: AppState, ready: Arc<AtomicBool>) -> Router {
-    let headers = static_files::SecurityHeaders::new(&state.config);
+    let (config, limits) = (state.config.clone(), state.limits.clone());
     let web_dir = state.config.http.web_dir();
     let router = Router::new()
         .merge(api(state.config.tenant.id))
@@ -98,10 +104,12 @@ pub fn router(state: AppState, ready: Arc<AtomicBool>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
     let router = static_files::serve(router, web_dir.as_deref());
-    router
-        .layer(middleware::from_fn_with_state(headers, static_files::with_security_headers))
+    // Fly's own look at our health is nobody's request.
+    let router = router
+        .layer(middleware::from_fn_with_state(limits, bounded_by_address))
         .layer(middleware::from_fn(with_request_id))
-        .merge(health::router(ready))
+        .merge(health::router(ready));
+    with_security_headers(router, &config, &static_files::content_policy(&config))
 }
 
 fn api(tenant: TenantId) -> Router<AppState> {
@@ -123,8 +131,7 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/sessions/{id}/recording", traced("http.read_recording", get(reads::recording)))
         .route("/sessions/{id}/events", traced("http.watch_session", get(events::watch)))
         .route("/", any(unknown_route))
-        .route("/{*rest}", any(unknown_route))
-        .layer(middleware::map_response(never_cached));
+        .route("/{*rest}", any(unknown_route));
     Router::new()
         .nest("/api", api)
         .route("/hooks/api-video", traced("http.api_video_hook", post(hooks::api_video)))
@@ -133,10 +140,11 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/ws", traced("http.route_websocket", get(routing::by_host)))
 }
 
-/// Answers depend on who asks.
-async fn never_cached(mut response: Response) -> Response {
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
+async fn bounded_by_address(State(limits): State<GatewayLimits>, request: Request, next: Next) -> Response {
+    match limits.request_of_address(Address::of(request.headers(), request.extensions())) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 async fn unknown_route() -> ApiError {

@@ -131,7 +131,7 @@ pub(super) struct TakeBody {
     playback_url: Option<Redacted>,
 }
 
-/// `GET /api/sessions/{id}/recording`
+/// `GET /api/sessions/{id}/recording`. A candidate sees how far it is; who may play it is the company's to decide.
 pub(super) async fn recording(
     State(state): State<AppState>,
     person: Person,
@@ -150,14 +150,15 @@ pub(super) async fn recording(
     // A container that nothing was recorded into is no take of the recording.
     let held: Vec<SeenTake> = takes.iter().filter(|take| take.holds_something()).cloned().collect();
     let shown = if held.is_empty() { takes.split_off(takes.len() - 1) } else { held };
-    if shown.iter().any(|take| take.state == RecordingState::Playable) {
+    let playable = person.is_recruiter() && shown.iter().any(|take| take.state == RecordingState::Playable);
+    if playable {
         // Audited first: no address leaves without a line.
         state.store.audit(person.user, "recording_viewed", id).await?;
     }
     let whole = state_of_all(&shown);
     let mut segments = Vec::with_capacity(shown.len());
     for take in shown {
-        segments.push(take.into_body(&state).await?);
+        segments.push(take.into_body(playable.then_some(&state)).await?);
     }
     let first = segments.iter().find(|take| take.playback_url.is_some()).or(segments.first()).cloned();
     Ok(Json(RecordingBody {
@@ -183,10 +184,11 @@ impl SeenTake {
         self.parts > 0 || matches!(self.state, RecordingState::Recording | RecordingState::Uploaded | RecordingState::Playable)
     }
 
-    async fn into_body(self, state: &AppState) -> Result<TakeBody, ApiError> {
+    /// With an address to play it from, where there is a state to ask for one.
+    async fn into_body(self, state: Option<&AppState>) -> Result<TakeBody, ApiError> {
         let mut playback_url = None;
         if self.state == RecordingState::Playable
-            && let Some(video) = &self.video
+            && let (Some(state), Some(video)) = (state, &self.video)
         {
             let playback = state.api_video.playback(video).await?;
             playback_url = playback.mp4_url.or(playback.player_url);

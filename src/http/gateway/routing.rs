@@ -4,10 +4,12 @@
 //! With `fly_replay` the upgrade is the session machine's to accept; answering it here would
 //! keep the proxy from replaying it.
 
+use super::carry::{asks_for_websocket, no_websocket};
 use super::{AppState, session_id};
 use crate::clock;
 use crate::config::RoutingMode;
 use crate::error::ErrorCode;
+use crate::http::limits::Address;
 use crate::http::problem::ApiError;
 use crate::http::replay_state;
 use crate::ids::{MachineId, SessionId};
@@ -44,6 +46,14 @@ fn session_in_host(host: &str) -> Option<&str> {
 }
 
 async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Response, ApiError> {
+    if !asks_for_websocket(&request) {
+        return Err(no_websocket());
+    }
+    let client = Address::of(request.headers(), request.extensions());
+    // Nobody has signed in yet: what is asked of the database here is asked for a stranger.
+    if !state.limits.look_for(id, client)? {
+        return Err(ApiError::session_not_found());
+    }
     let machine = machine_of(state, id).await?;
     let proof = replay_state::sign(&state.config.routing.secrets(), id, clock::now());
     match state.config.routing.mode {
@@ -55,7 +65,7 @@ async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Resp
             }
             None => replay(state, &machine, &proof),
         },
-        RoutingMode::Proxy6pn => match state.carrier.carry(request, id, &machine, &proof).await {
+        RoutingMode::Proxy6pn => match state.carrier.carry(request, id, client, &machine, &proof).await {
             Ok(response) => Ok(response),
             Err(error) => {
                 // It may have ended while we knocked.
@@ -68,7 +78,9 @@ async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Resp
 
 /// The machine of a session that is not over.
 async fn machine_of(state: &AppState, id: SessionId) -> Result<MachineId, ApiError> {
-    let row = state.store.route(id).await?.ok_or_else(ApiError::session_not_found)?;
+    let row = state.store.route(id).await?;
+    state.limits.looked_for(id, row.is_some());
+    let row = row.ok_or_else(ApiError::session_not_found)?;
     if row.phase.is_terminal() {
         return Err(ApiError::session_over());
     }

@@ -11,21 +11,26 @@ use crate::domain::phase::Phase;
 use crate::domain::placement::{Importance, Region};
 use crate::error::ErrorCode;
 use crate::http::auth::Person;
+use crate::http::limits::Bound;
 use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, PositionId, SessionId};
-use crate::integrations::store::gateway::{Inserted, KnownSession, NewSession, PageKey};
+use crate::integrations::store::gateway::{Inserted, KnownSession, NewSession, PageKey, SessionQuota};
 use crate::telemetry::current_traceparent;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use std::time::Duration as StdDuration;
 use time::Duration;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// Between the time limit and the moment a session is held for lost.
 const DEADLINE_SLACK: Duration = Duration::minutes(10);
+/// A quota of a day does not come back soon; an interview of the tenant ends every now and then.
+const QUOTA_PAUSE: StdDuration = StdDuration::from_hours(1);
+const TENANT_PAUSE: StdDuration = StdDuration::from_mins(1);
 const MAX_KEY_BYTES: usize = 200;
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
@@ -52,6 +57,9 @@ pub(super) async fn create(
         // A larger machine costs the tenant more.
         person.require_recruiter()?;
     }
+    let by_candidate = !person.is_recruiter();
+    // One after the other, so that what is counted in the database holds.
+    let _creating = if by_candidate { Some(state.limits.creating(person.user)?) } else { None };
     check_parties(&state, &person, request.candidate_id, request.position_id).await?;
     let interview = &state.config.interview;
     let wait =
@@ -64,6 +72,7 @@ pub(super) async fn create(
         deadline_at: clock::now() + wait + DEADLINE_SLACK,
         traceparent: current_traceparent(),
         created_by: person.user,
+        by_candidate,
         idempotency_key,
     };
     let mut setup = Setup {
@@ -77,20 +86,49 @@ pub(super) async fn create(
         with_recording: true,
         fresh: true,
     };
-    let (status, needs_setup) = match state.store.insert_session(&new).await? {
+    let (status, needs_setup) = match state.store.insert_session(&new, quota(&state, by_candidate)).await? {
         Inserted::New => (StatusCode::CREATED, true),
         Inserted::Known(known) => {
             let unfinished = repeated(&new, &known)?;
             setup = Setup { session: known.id, with_recording: !known.has_recording, fresh: false, ..setup };
             (StatusCode::OK, unfinished)
         }
+        Inserted::OpenAlready(open) => {
+            let detail = format!("this interview is open already: {open}");
+            return Err(ApiError::new(StatusCode::CONFLICT, ErrorCode::SessionAlreadyOpen, detail));
+        }
+        Inserted::PersonFull if by_candidate => return Err(state.limits.refuse(Bound::CandidateSessions, QUOTA_PAUSE)),
+        Inserted::PersonFull => return Err(state.limits.refuse(Bound::RecruiterSessions, QUOTA_PAUSE)),
+        Inserted::TenantFull => return Err(state.limits.refuse(Bound::TenantSessions, TENANT_PAUSE)),
     };
     Span::current().record("session.id", tracing::field::display(setup.session));
     if needs_setup {
         prepare(&state, setup).await?;
     }
-    let join = join_info(&state, &person, setup.session, &headers, &RecordingWish::default(), settings.warnings).await?;
-    Ok((status, Json(join)))
+    let joined = async {
+        let join = state.store.join(setup.session).await?.ok_or_else(ApiError::session_not_found)?;
+        join_info(&state, &person, setup.session, join, &headers, &RecordingWish::default(), settings.warnings).await
+    };
+    match joined.await {
+        Ok(join) => Ok((status, Json(join))),
+        Err(error) => {
+            // Without a key nobody can ask for this one again.
+            if setup.fresh && new.idempotency_key.is_none() {
+                setup.undo(&state, error.code(), None, true);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn quota(state: &AppState, by_candidate: bool) -> SessionQuota {
+    let limits = &state.config.limits;
+    let (open, per_day) = if by_candidate {
+        (Some(limits.candidate_open_sessions), limits.candidate_sessions_per_day)
+    } else {
+        (None, limits.recruiter_sessions_per_day)
+    };
+    SessionQuota { open, per_day, tenant_open: limits.tenant_open_sessions }
 }
 
 /// In a task of its own: a browser that goes away must not leave half a session behind.

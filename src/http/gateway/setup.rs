@@ -2,17 +2,23 @@
 //! had, a video to record into. Both are asked for side by side.
 
 use super::AppState;
-use super::takes::{UPLOAD_SLACK, prepare};
+use super::takes::{UPLOAD_SLACK, discard, prepare};
 use crate::actors::gateway::machines::{MachineError, MachineOrder};
+use crate::backoff::Backoff;
 use crate::domain::placement::{Importance, Region};
 use crate::error::{Fault, chain};
 use crate::http::problem::ApiError;
-use crate::ids::{CandidateId, PositionId, SessionId, UserId};
+use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
 use crate::integrations::fly::Machine;
 use crate::integrations::store::StoreError;
+use crate::integrations::store::gateway::FailedSetup;
 use axum::http::StatusCode;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
+use tracing::{Instrument, Span};
 
+/// For so long it is tried to take a failed set-up back.
+const UNDO_WITHIN: Duration = Duration::from_mins(1);
 /// The keepers make the later ones.
 const FIRST_ATTEMPT: u32 = 1;
 
@@ -32,37 +38,62 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    /// Make machine and video. Only the machine is needed; safe to run again.
+    /// Make machine and video. Only the machine is needed; safe to run again. What answers an error leaves neither.
     pub(super) async fn run(self, state: &AppState) -> Result<(), ApiError> {
         let (machine, recording) = tokio::join!(self.machine(state), self.recording(state));
         if let Err(error) = recording {
             // The session's row is there, so this is the database going away between two statements.
             tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the recording was not stored");
         }
-        match machine {
+        let machine = match machine {
             // A machine that waited is in the session's row already.
-            Ok(None) => Ok(()),
-            Ok(Some(machine)) => {
-                let region = machine.region.as_deref().unwrap_or_default();
-                state.store.set_machine(self.session, FIRST_ATTEMPT, &machine.id, region).await?;
-                tracing::info!(machine.id = %machine.id, machine.region = region, machine.state = machine.state.as_str(), "machine ready to boot");
-                Ok(())
+            Ok(None) => return Ok(()),
+            Ok(Some(machine)) => machine,
+            Err(error) => {
+                self.undo(state, error.code().as_str(), None, false);
+                return Err(unavailable(&error));
             }
-            Err(error) => self.give_up(state, &error).await,
+        };
+        let region = machine.region.as_deref().unwrap_or_default();
+        if let Err(error) = state.store.set_machine(self.session, FIRST_ATTEMPT, &machine.id, region).await {
+            self.undo(state, error.code().as_str(), Some(machine.id), false);
+            return Err(error.into());
         }
+        tracing::info!(machine.id = %machine.id, machine.region = region, machine.state = machine.state.as_str(), "machine ready to boot");
+        Ok(())
     }
 
-    async fn give_up(self, state: &AppState, error: &MachineError) -> Result<(), ApiError> {
-        let code = error.code();
-        state.store.fail_setup(self.session, self.by, code.as_str()).await?;
-        let cause = format!("{}: {}", code.as_str(), chain(error));
-        Err(ApiError::named(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "machine_unavailable",
-            "no machine could be had for this interview; try again",
-        )
-        .retry_after(Duration::from_secs(5))
-        .because(cause))
+    /// Take back what was made for a session whose request is answered with an error: nobody knows of it. In a task of
+    /// its own, as whatever failed may take a while to come back. `with_machine`: although its row names one.
+    pub(super) fn undo(self, state: &AppState, code: &'static str, machine: Option<MachineId>, with_machine: bool) {
+        let state = state.clone();
+        let work = async move {
+            let end = Instant::now() + UNDO_WITHIN;
+            let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+            let failed = loop {
+                match state.store.fail_setup(self.session, self.by, code, with_machine).await {
+                    Ok(failed) => break failed,
+                    Err(error) if Instant::now() >= end => {
+                        // A keeper finds it then, and gives it a machine that ends by itself when nobody comes.
+                        tracing::error!(error_code = error.code().as_str(), error = %chain(&error), "a set-up is left half undone");
+                        return;
+                    }
+                    Err(_) => sleep(backoff.next_delay()).await,
+                }
+            };
+            // Another request with the same key was luckier, or it is over already.
+            let Some(FailedSetup { machine: named, prepared }) = failed else { return };
+            for prepared in &prepared {
+                discard(&state, prepared).await;
+            }
+            // One that is not known here is swept as an orphan.
+            if let Some(machine) = machine.or(named)
+                && let Err(error) = state.machines.destroy(&machine).await
+            {
+                tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), machine.id = %machine, "a machine is left to the sweep");
+            }
+        };
+        tokio::spawn(work.instrument(Span::current()));
     }
 
     async fn recording(self, state: &AppState) -> Result<(), StoreError> {
@@ -72,7 +103,12 @@ impl Setup {
         let interview = &state.config.interview;
         let ttl = Duration::from_secs(interview.absence_timeout_s + self.max_duration_s) + UPLOAD_SLACK;
         let prepared = prepare(state, self.session, ttl).await;
-        state.store.insert_recording(self.session, 1, &prepared).await.map(drop)
+        let kept = state.store.insert_recording(self.session, 1, &prepared).await;
+        if !matches!(kept, Ok(true)) {
+            // Another request with the same key was quicker, or it could not be written down.
+            discard(state, &prepared).await;
+        }
+        kept.map(drop)
     }
 
     async fn machine(self, state: &AppState) -> Result<Option<Machine>, MachineError> {
@@ -91,4 +127,11 @@ impl Setup {
         }
         state.machines.provide(&order).await.map(Some)
     }
+}
+
+fn unavailable(error: &MachineError) -> ApiError {
+    let detail = "no machine could be had for this interview; try again";
+    ApiError::named(StatusCode::SERVICE_UNAVAILABLE, "machine_unavailable", detail)
+        .retry_after(Duration::from_secs(5))
+        .because(format!("{}: {}", error.code().as_str(), chain(error)))
 }

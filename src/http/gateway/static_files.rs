@@ -1,18 +1,16 @@
-//! The built web app, and the headers that keep a page to itself.
+//! The built web app, and what its pages may load.
 
 use crate::config::Config;
 use crate::ids::SessionId;
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::{self, Next};
+use axum::http::{HeaderValue, header};
+use axum::middleware;
 use axum::response::Response;
 use std::path::Path;
 use tower_http::services::{ServeDir, ServeFile};
 use url::{Origin, Url};
 use uuid::Uuid;
 
-const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 /// Names in this folder carry a hash of their content.
 const HASHED: &str = "/assets";
 
@@ -29,12 +27,9 @@ pub(super) fn serve(router: Router, web_dir: Option<&Path>) -> Router {
     router.nest(HASHED, assets).fallback_service(pages)
 }
 
+/// What is no file is an error, and kept by nobody (`http::headers`).
 async fn kept_for_ever(response: Response) -> Response {
-    if response.status().is_client_error() {
-        cached(response, "no-store")
-    } else {
-        cached(response, "public, max-age=31536000, immutable")
-    }
+    cached(response, "public, max-age=31536000, immutable")
 }
 
 async fn asked_again(response: Response) -> Response {
@@ -46,37 +41,8 @@ fn cached(mut response: Response, how: &'static str) -> Response {
     response
 }
 
-/// On every answer.
-#[derive(Clone)]
-pub(super) struct SecurityHeaders(HeaderMap);
-
-impl SecurityHeaders {
-    pub(super) fn new(config: &Config) -> Self {
-        let mut headers = HeaderMap::new();
-        let fixed = [
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (header::REFERRER_POLICY, "same-origin"),
-            (PERMISSIONS_POLICY, "camera=(self), microphone=(self), display-capture=(), geolocation=(), payment=()"),
-        ];
-        headers.extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
-        // Origins are ASCII; a value that is not would only mean the strictest policy.
-        let policy = HeaderValue::from_str(&content_policy(config)).unwrap_or(HeaderValue::from_static("default-src 'self'"));
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-        Self(headers)
-    }
-}
-
-pub(super) async fn with_security_headers(
-    State(SecurityHeaders(all)): State<SecurityHeaders>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().extend(all);
-    response
-}
-
-fn content_policy(config: &Config) -> String {
+/// What a page may load, and whom it may speak with.
+pub(super) fn content_policy(config: &Config) -> String {
     let origin = |text: &str| {
         Url::parse(text).ok().map(|url| url.origin()).filter(Origin::is_tuple).map(|origin| origin.ascii_serialization())
     };

@@ -11,15 +11,15 @@ use crate::error::{Fault, chain};
 use crate::ids::{SessionId, VideoId};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::gateway::{JoinRow, OfferedTake, PreparedRecording};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 
 /// The last part of a recording may come late.
 pub(super) const UPLOAD_SLACK: Duration = Duration::from_hours(1);
-/// More than any interview needs; what asks for more is no page of ours.
-const MAX_TAKES: i32 = 50;
 const MAX_LEFT: usize = 100;
 /// A candidate waits for the ticket; the recording is not worth more than this.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -51,14 +51,14 @@ pub(super) async fn offer_take(
     if !join.phase.is_open() || !is_spent(state, &newest, wish).await {
         return Ok(Some(newest).filter(OfferedTake::takes_parts));
     }
-    if newest.segment >= MAX_TAKES {
+    if i64::from(newest.segment) >= i64::from(state.config.limits.takes) {
         tracing::warn!(error_code = "recording_takes_exhausted", takes = newest.segment, "no further take for this interview");
         return Ok(None);
     }
     let left = Duration::try_from(join.deadline_at - clock::now()).unwrap_or_default();
     let segment = newest.segment + 1;
-    match timeout(PATIENCE, prepare(state, id, left + UPLOAD_SLACK)).await {
-        Ok(prepared @ PreparedRecording::Waiting { .. }) => {
+    match prepare_soon(state, id, left + UPLOAD_SLACK).await {
+        Some(prepared @ PreparedRecording::Waiting { .. }) => {
             if state.store.insert_recording(id, segment, &prepared).await? {
                 tracing::info!(recording.take = segment, "the recording goes on in another container");
             } else {
@@ -67,7 +67,7 @@ pub(super) async fn offer_take(
             }
             Ok(state.store.newest_take(id).await?.filter(OfferedTake::takes_parts))
         }
-        Ok(PreparedRecording::Failed { .. }) | Err(_) => Ok(None),
+        Some(PreparedRecording::Failed { .. }) | None => Ok(None),
     }
 }
 
@@ -91,28 +91,57 @@ async fn is_spent(state: &AppState, newest: &OfferedTake, wish: &RecordingWish) 
     }
 }
 
-/// A container and a token to fill it with.
+/// As [`prepare`], as long as somebody waits for it. What comes later is thrown away, not left behind.
+async fn prepare_soon(state: &AppState, id: SessionId, ttl: Duration) -> Option<PreparedRecording> {
+    let (sender, prepared) = oneshot::channel();
+    let state = state.clone();
+    let work = async move {
+        if let Err(late) = sender.send(prepare(&state, id, ttl).await) {
+            discard(&state, &late).await;
+        }
+    };
+    tokio::spawn(work.instrument(Span::current()));
+    timeout(PATIENCE, prepared).await.ok()?.ok()
+}
+
+/// A container and a token to fill it with: both or neither.
 pub(super) async fn prepare(state: &AppState, id: SessionId, ttl: Duration) -> PreparedRecording {
     // Ids only: names have no place at another company.
     let metadata = [("session_id", id.to_string()), ("tenant_id", state.store.tenant().to_string())];
     let title = format!("Interview {id}");
     let (video, token) = tokio::join!(state.api_video.create_video(&title, &metadata), state.api_video.create_upload_token(ttl));
-    match (video, token) {
-        (Ok(video), Ok(token)) => PreparedRecording::Waiting {
-            video_id: video.video_id.into_string(),
-            upload_token: token.token.expose_secret().to_owned(),
-        },
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "no container to record into");
-            PreparedRecording::Failed { code: error.code().as_str() }
+    let error = match (video, token) {
+        (Ok(video), Ok(token)) => {
+            return PreparedRecording::Waiting {
+                video_id: video.video_id.into_string(),
+                upload_token: token.token.expose_secret().to_owned(),
+            };
         }
-    }
+        (Ok(video), Err(error)) => {
+            throw_away(state, Some(&video.video_id), None).await;
+            error
+        }
+        (Err(error), Ok(token)) => {
+            throw_away(state, None, Some(&token.token)).await;
+            error
+        }
+        (Err(error), Err(_)) => error,
+    };
+    tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "no container to record into");
+    PreparedRecording::Failed { code: error.code().as_str() }
 }
 
-async fn discard(state: &AppState, prepared: &PreparedRecording) {
+/// Nobody will record into it.
+pub(super) async fn discard(state: &AppState, prepared: &PreparedRecording) {
     let PreparedRecording::Waiting { video_id, upload_token } = prepared else { return };
-    let (video, token) = (VideoId::new(video_id.clone()), upload_token.clone().into());
-    let (deleted, revoked) = tokio::join!(state.api_video.delete_video(&video), state.api_video.delete_upload_token(&token));
+    throw_away(state, Some(&VideoId::new(video_id.clone())), Some(&upload_token.clone().into())).await;
+}
+
+async fn throw_away(state: &AppState, video: Option<&VideoId>, token: Option<&SecretString>) {
+    let videos = async { if let Some(video) = video { state.api_video.delete_video(video).await.map(drop) } else { Ok(()) } };
+    let tokens =
+        async { if let Some(token) = token { state.api_video.delete_upload_token(token).await.map(drop) } else { Ok(()) } };
+    let (deleted, revoked) = tokio::join!(videos, tokens);
     for error in [deleted.err(), revoked.err()].into_iter().flatten() {
         tracing::debug!(error_code = error.code().as_str(), "an empty container is left to expire");
     }

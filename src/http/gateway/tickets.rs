@@ -4,15 +4,17 @@ use super::takes::{RecordingWish, offer_take};
 use super::view::CompetencyView;
 use super::{AppState, session_id};
 use crate::clock;
+use crate::error::ErrorCode;
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
-use crate::ids::{PositionId, SessionId, TenantId, VideoId};
-use crate::integrations::store::gateway::NewTicket;
-use aws_lc_rs::{digest, rand};
+use crate::ids::{PositionId, SessionId, TenantId, TicketHash, VideoId};
+use crate::integrations::store::gateway::{JoinRow, NewTicket, OfferedTake};
+use aws_lc_rs::rand;
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
@@ -23,10 +25,12 @@ const TICKET_BYTES: usize = 32;
 pub(super) struct JoinInfo {
     session_id: SessionId,
     websocket_url: String,
-    websocket_ticket: String,
+    /// For the candidate alone: the seat is theirs.
+    websocket_ticket: Option<String>,
     /// Of the ticket.
-    #[serde(with = "time::serde::rfc3339")]
-    expires_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    expires_at: Option<OffsetDateTime>,
+    /// Once the candidate has consented to a recording.
     video_token: Option<String>,
     video_id: Option<VideoId>,
     /// Which take of the recording it is for, from 1.
@@ -71,13 +75,23 @@ pub(super) async fn issue(
     person: Person,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<JoinInfo>, ApiError> {
     let id = session_id(&id)?;
-    let request = ticket_request(&body)?;
-    // Who sees a session is its candidate or a recruiter: both may join.
+    state.limits.ticket(person.user)?;
+    let request = ticket_request(&body?)?;
     state.visible(&person, id).await?;
-    join_info(&state, &person, id, &headers, &request.recording, Vec::new()).await.map(Json)
+    let join = state.store.join(id).await?.ok_or_else(ApiError::session_not_found)?;
+    if !is_seated(&person, &join) {
+        let detail = "only the candidate of this interview may join it; watch it by its events";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::SeatRefused, detail));
+    }
+    join_info(&state, &person, id, join, &headers, &request.recording, Vec::new()).await.map(Json)
+}
+
+/// Whether this is the person the interview is held with.
+fn is_seated(person: &Person, join: &JoinRow) -> bool {
+    join.candidate_user == Some(person.user)
 }
 
 fn ticket_request(body: &[u8]) -> Result<TicketRequest, ApiError> {
@@ -88,25 +102,27 @@ fn ticket_request(body: &[u8]) -> Result<TicketRequest, ApiError> {
     if request.recording.is_valid() { Ok(request) } else { Err(ApiError::invalid("recording.left: too many".to_owned())) }
 }
 
-/// Mint a ticket and gather all that a browser needs to use it.
+/// All that a browser needs to join; with a ticket, and a place to record into, for the candidate.
 pub(super) async fn join_info(
     state: &AppState,
     person: &Person,
     id: SessionId,
+    join: JoinRow,
     headers: &HeaderMap,
     wish: &RecordingWish,
     mut warnings: Vec<String>,
 ) -> Result<JoinInfo, ApiError> {
-    let join = state.store.join(id).await?.ok_or_else(ApiError::session_not_found)?;
     if join.phase.is_terminal() {
         return Err(ApiError::session_over());
     }
-    let ttl = Duration::seconds(i64::try_from(state.config.socket.ticket_ttl_s).unwrap_or(30));
-    let (ticket, sha256) = mint()?;
-    let expires_at = clock::now() + ttl;
-    let origin = origin(state, headers);
-    state.store.insert_ticket(&NewTicket { sha256, session: id, user: person.user, origin, expires_at }).await?;
-    let take = offer_take(state, id, &join, wish).await?;
+    let (mut ticket, mut take) = (None, join.take.clone().filter(OfferedTake::takes_parts));
+    if is_seated(person, &join) {
+        ticket = Some(issue_ticket(state, person, id, headers).await?);
+        // Whoever comes with it need not be looked for.
+        state.limits.looked_for(id, true);
+        take = offer_take(state, id, &join, wish).await?;
+    }
+    let (ticket, expires_at) = ticket.unzip();
     if take.is_none() {
         warnings.push("recording_unavailable".to_owned());
     }
@@ -117,7 +133,7 @@ pub(super) async fn join_info(
         expires_at,
         video_segment: take.as_ref().map(|take| take.segment),
         video_id: take.as_ref().and_then(|take| take.video.clone()),
-        video_token: take.and_then(|take| take.upload_token),
+        video_token: take.filter(|_| is_seated(person, &join) && join.recording_consented).and_then(|take| take.upload_token),
         video_upload_url: state.config.api_video.upload_url.to_string(),
         required_consents: join.required_consents,
         consent_policy_version: join.consent_policy_version,
@@ -134,13 +150,26 @@ pub(super) async fn join_info(
     })
 }
 
+async fn issue_ticket(
+    state: &AppState,
+    person: &Person,
+    id: SessionId,
+    headers: &HeaderMap,
+) -> Result<(String, OffsetDateTime), ApiError> {
+    let ttl = Duration::seconds(i64::try_from(state.config.socket.ticket_ttl_s).unwrap_or(30));
+    let (ticket, hash) = mint()?;
+    let (origin, expires_at) = (origin(state, headers), clock::now() + ttl);
+    state.store.insert_ticket(&NewTicket { hash, session: id, user: person.user, origin, expires_at }).await?;
+    Ok((ticket, expires_at))
+}
+
 /// A ticket and what is kept of it.
-fn mint() -> Result<(String, Vec<u8>), ApiError> {
+fn mint() -> Result<(String, TicketHash), ApiError> {
     let mut secret = [0; TICKET_BYTES];
     rand::fill(&mut secret).map_err(|_| ApiError::internal("no randomness"))?;
     let ticket = BASE64URL_NOPAD.encode(&secret);
-    let sha256 = digest::digest(&digest::SHA256, ticket.as_bytes()).as_ref().to_vec();
-    Ok((ticket, sha256))
+    let hash = TicketHash::of(&ticket);
+    Ok((ticket, hash))
 }
 
 /// Where the ticket may be used: the page that asked, if it is one of ours.
@@ -159,7 +188,7 @@ mod tests {
     fn tickets_differ_and_fit_a_subprotocol() {
         let ((one, hash), (other, _)) = (mint().expect("a ticket"), mint().expect("a ticket"));
         assert_ne!(one, other);
-        assert_eq!((one.len(), hash.len()), (43, 32));
+        assert_eq!((one.len(), hash), (43, TicketHash::of(&one)));
         assert!(one.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
     }
 

@@ -9,7 +9,9 @@ use crate::actors::journal::Journal;
 use crate::actors::session::{SessionMsg, Snapshot};
 use crate::actors::tree::Child;
 use crate::config::Config;
+use crate::http::headers::{NO_PAGE, with_security_headers};
 use crate::http::health;
+use crate::http::limits::SessionLimits;
 use crate::ids::SessionId;
 use crate::integrations::outside::Rows;
 use crate::telemetry::Trace;
@@ -25,6 +27,7 @@ use tokio::sync::watch;
 
 #[derive(Clone)]
 pub struct SessionHttp {
+    pub limits: SessionLimits,
     pub config: Arc<Config>,
     pub session_id: SessionId,
     pub store: Rows,
@@ -51,7 +54,8 @@ pub fn router(http: SessionHttp) -> Router {
             .route("/debug/hang/{child}", post(hang))
             .route("/debug/stall/{ms}", post(stall));
     }
-    router.with_state(http).merge(health)
+    let config = http.config.clone();
+    with_security_headers(router.with_state(http).merge(health), &config, NO_PAGE)
 }
 
 async fn snapshot(State(http): State<SessionHttp>) -> Result<Json<Snapshot>, StatusCode> {

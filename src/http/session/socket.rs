@@ -10,16 +10,20 @@ use crate::actors::journal::Outgoing;
 use crate::actors::session::{Attached, SessionMsg, SocketRef};
 use crate::actors::signaling_socket::SignalingSocketMsg;
 use crate::domain::protocol::{ClientMessage, MAX_FRAME_BYTES, SUBPROTOCOL, ServerEvent, close};
+use crate::domain::seat::Seat;
+use crate::http::limits::{Address, Held};
 use crate::http::replay_state;
 use crate::ids::{ConnectionId, SessionId};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::session::TicketRefusal;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::Serialize;
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -28,23 +32,48 @@ const TICKET_PREFIX: &str = "ticket.";
 /// How long a new connection waits for the tree.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub async fn open_by_host(State(http): State<SessionHttp>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    accept(http, &headers, upgrade)
+pub async fn open_by_host(
+    State(http): State<SessionHttp>,
+    headers: HeaderMap,
+    Client(client): Client,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    accept(http, &headers, client, upgrade)
 }
 
 pub async fn open(
     State(http): State<SessionHttp>,
     Path(session): Path<SessionId>,
     headers: HeaderMap,
+    Client(client): Client,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if session != http.session_id {
         return StatusCode::NOT_FOUND.into_response();
     }
-    accept(http, &headers, upgrade)
+    accept(http, &headers, client, upgrade)
 }
 
-fn accept(http: SessionHttp, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+/// Whose connection it is, as far as the network tells.
+pub struct Client(Address);
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(Address::of(&parts.headers, &parts.extensions)))
+    }
+}
+
+/// How a connection comes.
+enum Shown {
+    /// With its ticket in the handshake.
+    Ticket(String),
+    /// Without one. It has a place, until it has said one.
+    Nothing(Held<Address>),
+}
+
+fn accept(http: SessionHttp, headers: &HeaderMap, client: Address, upgrade: WebSocketUpgrade) -> Response {
     // What the gateway signed proves that the request came through it. Absent when the
     // request reached us directly; the ticket decides in any case.
     if let Some(source) = headers.get("fly-replay-src").and_then(|value| value.to_str().ok())
@@ -62,16 +91,29 @@ fn accept(http: SessionHttp, headers: &HeaderMap, upgrade: WebSocketUpgrade) -> 
     }
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let ticket = offered.split(',').map(str::trim).find_map(|name| name.strip_prefix(TICKET_PREFIX)).map(str::to_owned);
-    limited(upgrade, MAX_FRAME_BYTES).protocols([SUBPROTOCOL]).on_upgrade(move |socket| serve(http, socket, ticket, origin))
+    let shown = match ticket {
+        Some(ticket) => http.limits.shown_ticket(client).map(|()| Shown::Ticket(ticket)),
+        None => http.limits.ticketless(client).map(Shown::Nothing),
+    };
+    let shown = match shown {
+        Ok(shown) => shown,
+        Err(refusal) => return refusal.into_response(),
+    };
+    limited(upgrade, MAX_FRAME_BYTES)
+        .protocols([SUBPROTOCOL])
+        .on_upgrade(move |socket| serve(http, socket, client, shown, origin))
 }
 
-async fn serve(http: SessionHttp, socket: WebSocket, ticket: Option<String>, origin: Option<String>) {
+async fn serve(http: SessionHttp, socket: WebSocket, client: Address, shown: Shown, origin: Option<String>) {
     let (mut sink, mut stream) = socket.split();
-    if let Err(farewell) = authenticate(&http, &mut stream, ticket, origin.as_deref()).await {
-        tracing::info!(?farewell, "a connection was refused");
-        return part(sink, stream, farewell).await;
-    }
-    let Some(Attached { connection, socket, outgoing }) = attach(&http).await else {
+    let seat = match authenticate(&http, &mut stream, client, shown, origin.as_deref()).await {
+        Ok(seat) => seat,
+        Err(farewell) => {
+            tracing::info!(?farewell, "a connection was refused");
+            return part(sink, stream, farewell).await;
+        }
+    };
+    let Some(Attached { connection, socket, outgoing }) = attach(&http, seat).await else {
         return part(sink, stream, Farewell::Ours(close::TRY_LATER, "the interview is restarting")).await;
     };
     // Whichever ends first ends the other: the socket is one thing. When a tree ends both may, and
@@ -86,12 +128,12 @@ async fn serve(http: SessionHttp, socket: WebSocket, ticket: Option<String>, ori
 }
 
 /// The tree may be between two lives: its next root is waited for.
-async fn attach(http: &SessionHttp) -> Option<Attached> {
+async fn attach(http: &SessionHttp, seat: Seat) -> Option<Attached> {
     let mut roots = http.root.clone();
     timeout(ATTACH_TIMEOUT, async {
         loop {
             let root = roots.borrow_and_update().clone();
-            match ractor::call!(root, |reply| SessionMsg::Attach { reply }) {
+            match ractor::call!(root, |reply| SessionMsg::Attach { seat, reply }) {
                 Ok(attached) => return Some(attached),
                 Err(_) => roots.changed().await.ok()?,
             }
@@ -109,26 +151,32 @@ fn detach(http: &SessionHttp, connection: ConnectionId) {
 async fn authenticate(
     http: &SessionHttp,
     stream: &mut Stream,
-    ticket: Option<String>,
+    client: Address,
+    shown: Shown,
     origin: Option<&str>,
-) -> Result<(), Farewell> {
+) -> Result<Seat, Farewell> {
     let refused = |why| Err(Farewell::Ours(close::TICKET_REFUSED, why));
-    let ticket = if let Some(ticket) = ticket {
-        ticket
-    } else {
-        let limit = Duration::from_millis(http.config.socket.authenticate_timeout_ms);
-        match timeout(limit, hear(stream, limit)).await {
-            Ok(Ok(Message::Text(text))) => match ClientMessage::read(text.as_str()) {
-                Ok(ClientMessage::Authenticate { ticket, .. }) => ticket,
-                _ => return refused("the first message must be authenticate"),
-            },
-            Ok(Ok(_)) => return refused("the first message must be authenticate"),
-            Err(_) | Ok(Err(Farewell::Ours(close::GOING_AWAY, _))) => return refused("no ticket in time"),
-            Ok(Err(farewell)) => return Err(farewell),
+    let ticket = match shown {
+        Shown::Ticket(ticket) => ticket,
+        Shown::Nothing(_place) => {
+            let limit = Duration::from_millis(http.config.socket.authenticate_timeout_ms);
+            let ticket = match timeout(limit, hear(stream, limit)).await {
+                Ok(Ok(Message::Text(text))) => match ClientMessage::read(text.as_str()) {
+                    Ok(ClientMessage::Authenticate { ticket, .. }) => ticket,
+                    _ => return refused("the first message must be authenticate"),
+                },
+                Ok(Ok(_)) => return refused("the first message must be authenticate"),
+                Err(_) | Ok(Err(Farewell::Ours(close::GOING_AWAY, _))) => return refused("no ticket in time"),
+                Ok(Err(farewell)) => return Err(farewell),
+            };
+            if http.limits.shown_ticket(client).is_err() {
+                return Err(Farewell::Ours(close::TRY_LATER, "too many tickets from this address"));
+            }
+            ticket
         }
     };
     match http.store.consume_ticket(&ticket, origin).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(seat)) => Ok(seat),
         Ok(Err(refusal)) => refused(match refusal {
             TicketRefusal::Unknown => "ticket unknown",
             TicketRefusal::Expired => "ticket expired",

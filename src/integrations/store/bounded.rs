@@ -7,8 +7,9 @@
 use super::StoreError;
 use super::session::{Claimed, Pulse, Recording, TicketRefusal};
 use crate::domain::record::Record;
+use crate::domain::seat::Seat;
 use crate::domain::transcript::Entry;
-use crate::ids::{Epoch, UserId};
+use crate::ids::Epoch;
 use crate::integrations::outside::{DeadLetter, SessionRows};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -49,7 +50,7 @@ impl<R: SessionRows> SessionRows for Bounded<R> {
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
         within(self.deadline, "touch the session", self.rows.heartbeat()).await
     }
-    async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
+    async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError> {
         within(self.deadline, "consume a ticket", self.rows.consume_ticket(ticket, origin)).await
     }
     async fn recordings(&self) -> Result<Vec<Recording>, StoreError> {

@@ -11,7 +11,7 @@ mod writes;
 use super::{Scope, Store, StoreError};
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::record::RecordingState;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, UserId, VideoId};
+use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -127,6 +127,10 @@ pub struct JoinRow {
     pub company: String,
     pub required_consents: Vec<String>,
     pub consent_policy_version: String,
+    /// The account of the candidate, once they have one.
+    pub candidate_user: Option<UserId>,
+    /// The candidate has consented to a recording of this interview.
+    pub recording_consented: bool,
     pub position: PositionRow,
     /// The newest one; None when none was ever prepared.
     pub take: Option<OfferedTake>,
@@ -169,7 +173,20 @@ pub struct NewSession {
     pub deadline_at: OffsetDateTime,
     pub traceparent: Option<String>,
     pub created_by: UserId,
+    /// For themselves: not more than one of a position at once.
+    pub by_candidate: bool,
     pub idempotency_key: Option<String>,
+}
+
+/// How many sessions there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionQuota {
+    /// That one person asked for and that are open; not counted where it is `None`.
+    pub open: Option<u32>,
+    /// That one person asked for within a day.
+    pub per_day: u32,
+    /// Of the tenant, open.
+    pub tenant_open: u32,
 }
 
 /// What an Idempotency-Key stands for already.
@@ -189,6 +206,11 @@ pub struct KnownSession {
 pub enum Inserted {
     New,
     Known(Box<KnownSession>),
+    /// The candidate has this one of the position open.
+    OpenAlready(SessionId),
+    /// The person has as many as they may.
+    PersonFull,
+    TenantFull,
 }
 
 /// How the preparation of a recording went.
@@ -198,10 +220,17 @@ pub enum PreparedRecording {
     Failed { code: &'static str },
 }
 
+/// What a session had that was never set up: it is to be thrown away.
+#[derive(Clone, Debug)]
+pub struct FailedSetup {
+    pub machine: Option<MachineId>,
+    pub prepared: Vec<PreparedRecording>,
+}
+
 /// A ticket as it is kept: only a hash, so that who reads the table cannot join.
 #[derive(Clone, Debug)]
 pub struct NewTicket {
-    pub sha256: Vec<u8>,
+    pub hash: TicketHash,
     pub session: SessionId,
     pub user: UserId,
     pub origin: String,

@@ -8,12 +8,12 @@ use crate::domain::phase::{EndReason, Phase};
 use crate::domain::protocol::ConsentKind;
 use crate::domain::record::{Record, RecordingRecord, RecordingState, SummaryRecord};
 use crate::domain::recording::KnownTake;
+use crate::domain::seat::Seat;
 use crate::domain::summary::{Competency, PROMPT_VERSION};
 use crate::domain::transcript::{Entry, Source, Status};
-use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, UserId, VideoId};
+use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use crate::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
 use async_trait::async_trait;
-use aws_lc_rs::digest;
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -239,16 +239,15 @@ impl SessionRows for SessionStore {
         Ok(Pulse { end_requested: row.end_requested_at.map(|_| reason) })
     }
 
-    async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<UserId, TicketRefusal>, StoreError> {
-        let hash = digest::digest(&digest::SHA256, ticket.as_bytes());
+    async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError> {
+        let hash = TicketHash::of(ticket);
         let mut tx = self.store.begin(&self.scope).await?;
-        // Who no longer holds the session lets nobody in: a browser would hear what was true before.
-        self.fence(&mut tx, None).await?;
+        // Only read at first: whoever shows a ticket that is none must not hold up what the interview stores.
         let row = sqlx::query!(
             r#"select user_id, origin, expires_at < now() as "expired!", consumed_at is not null as "consumed!"
-               from app.websocket_tickets where tenant_id = $1 and token_sha256 = $2 and session_id = $3 for update"#,
+               from app.websocket_tickets where tenant_id = $1 and token_sha256 = $2 and session_id = $3"#,
             self.tenant.0,
-            hash.as_ref(),
+            hash.0.as_slice(),
             self.session.0,
         )
         .fetch_optional(&mut *tx)
@@ -264,16 +263,24 @@ impl SessionRows for SessionStore {
         if origin.is_some_and(|origin| origin != row.origin) {
             return Ok(Err(TicketRefusal::WrongOrigin));
         }
-        sqlx::query!(
-            "update app.websocket_tickets set consumed_at = now() where tenant_id = $1 and token_sha256 = $2",
+        // Who no longer holds the session lets nobody in: a browser would hear what was true before.
+        self.fence(&mut tx, None).await?;
+        let taken = sqlx::query!(
+            "update app.websocket_tickets set consumed_at = now()
+             where tenant_id = $1 and token_sha256 = $2 and session_id = $3 and consumed_at is null",
             self.tenant.0,
-            hash.as_ref(),
+            hash.0.as_slice(),
+            self.session.0,
         )
         .execute(&mut *tx)
         .await
         .during("consume a ticket")?;
+        if taken.rows_affected() == 0 {
+            // Another connection with the same ticket was quicker.
+            return Ok(Err(TicketRefusal::Consumed));
+        }
         tx.commit().await.during("consume a ticket")?;
-        Ok(Ok(UserId(row.user_id)))
+        Ok(Ok(Seat { user: UserId(row.user_id), ticket: hash }))
     }
 
     /// The gateway makes the recording's container while our machine boots: ask again later.
@@ -432,12 +439,15 @@ impl SessionStore {
                     connected
                 )
             }
-            Record::Consent { kind, policy_version } => sqlx::query!(
-                "insert into app.consents (tenant_id, session_id, kind, policy_version) values ($1, $2, $3, $4) on conflict do nothing",
+            Record::Consent { kind, policy_version, given_by } => sqlx::query!(
+                "insert into app.consents (tenant_id, session_id, kind, policy_version, given_by, ticket_sha256)
+                 values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
                 tenant,
                 session,
                 kind.as_str(),
                 policy_version.as_str(),
+                given_by.user.0,
+                given_by.ticket.0.as_slice(),
             ),
             Record::Recording(recording) => return self.append_recording(tx, recording).await,
             Record::Summary(summary) => return self.append_summary(tx, summary).await,

@@ -7,6 +7,7 @@ import type {
   ClientConfig,
   CreateSession,
   Entry,
+  CreatedSession,
   JoinInfo,
   Me,
   Page,
@@ -94,7 +95,7 @@ export class InterviewApi {
    * Creates an interview. Pass the same `idempotencyKey` when you try again after a lost answer: the
    * server then returns the first interview instead of making a second one.
    */
-  createSession(request: CreateSession, idempotencyKey: string): Promise<JoinInfo> {
+  createSession(request: CreateSession, idempotencyKey: string): Promise<CreatedSession> {
     return this.#json('/api/sessions', {
       method: 'POST',
       body: request,

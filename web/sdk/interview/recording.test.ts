@@ -109,6 +109,16 @@ const until = async (condition: () => boolean | Promise<boolean>) => {
 };
 
 describe('Recording', () => {
+  it('asks for the token that the first ticket, from before the consent, does not have', async () => {
+    const { page, server } = browser();
+    const { recording, recorders } = page();
+    const join = { ...(await server.join(new AbortController().signal, {})), video_token: null };
+    for (let again = 0; again < 3; again += 1) recording.start(join, {} as MediaStreamTrack, null);
+    await until(() => recorders.length > 0);
+    expect(recorders.map((recorder) => recorder.options.token)).toEqual(['token-1']);
+    expect(server.wishes.length).toBe(2);
+  });
+
   it('goes on after a reload in a new video, and sends what the earlier page had left', async () => {
     const { page, uploads, server, vault } = browser();
     const first = page();

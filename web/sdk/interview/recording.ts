@@ -68,6 +68,8 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
   /** Videos that were begun, by this page or an earlier one, and cannot be gone on with. */
   readonly #spent = new Set<string>();
   #regains = 0;
+  /** A ticket with a token is being asked for. */
+  #asking = false;
   /** A video that is ready while there is no microphone to record. */
   #offered: JoinInfo | null = null;
   #vaultWork: Promise<unknown> = Promise.resolve();
@@ -101,11 +103,27 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
 
   start(join: JoinInfo, audio: MediaStreamTrack, video: MediaStreamTrack | null): void {
     if (this.#status.kind !== 'off' || this.#finishing) return;
-    if (join.video_token === null || join.video_id === null) return;
+    if (join.video_id === null) return;
     if (this.#spent.has(join.video_id)) return this.#fail('no_other_video');
     this.#media = { audio, video };
+    if (join.video_token === null) void this.#beginWithToken();
+    else this.#go(join);
+  }
+
+  #go(join: JoinInfo): void {
     this.#begin(join);
     this.#sendLeftovers(join);
+  }
+
+  /** The ticket came before the consent, so without the token: the next one has it. */
+  async #beginWithToken(): Promise<void> {
+    if (this.#asking) return;
+    this.#asking = true;
+    const join = await this.#nextVideo({ atOnce: true });
+    this.#asking = false;
+    if (this.#abort.signal.aborted || this.#status.kind !== 'off') return;
+    if (join) this.#go(join);
+    else this.#fail('no_video');
   }
 
   /**
@@ -238,18 +256,17 @@ export class Recording extends Emitter<{ status: RecordingStatus }> {
     const join = await this.#nextVideo();
     if (this.#abort.signal.aborted) return;
     if (!join) return this.#fail(reason);
-    this.#begin(join);
-    this.#sendLeftovers(join);
+    this.#go(join);
   }
 
   /** Asks for another video until there is one; `null` when there will be none. */
-  async #nextVideo(): Promise<JoinInfo | null> {
+  async #nextVideo({ atOnce = false } = {}): Promise<JoinInfo | null> {
     this.#backoff.reset();
     for (let tries = 0; tries < 10; tries += 1) {
       try {
-        await sleep(this.#backoff.next(), this.#abort.signal);
+        if (tries > 0 || !atOnce) await sleep(this.#backoff.next(), this.#abort.signal);
         const join = await this.#options.join(this.#abort.signal, await this.wish());
-        if (join.video_id !== null && !this.#spent.has(join.video_id)) return join;
+        if (join.video_id !== null && join.video_token !== null && !this.#spent.has(join.video_id)) return join;
       } catch {
         if (this.#abort.signal.aborted) return null;
       }

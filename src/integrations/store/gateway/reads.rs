@@ -224,9 +224,12 @@ impl GatewayStore {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let Some(row) = sqlx::query!(
             r#"select s.phase, s.deadline_at, s.position_id, p.title, p.description, t.name as company, t.required_consents,
-                      t.consent_policy_version
+                      t.consent_policy_version, c.user_id as "candidate_user?",
+                      exists (select from app.consents g where g.tenant_id = s.tenant_id and g.session_id = s.id
+                              and g.kind = 'recording' and g.withdrawn_at is null) as "recording_consented!"
                from app.sessions s
                join app.tenants t on t.id = s.tenant_id
+               join app.candidates c on c.tenant_id = s.tenant_id and c.id = s.candidate_id
                join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
                where s.tenant_id = $1 and s.id = $2"#,
             self.tenant.0,
@@ -254,6 +257,8 @@ impl GatewayStore {
             company: row.company,
             required_consents: row.required_consents,
             consent_policy_version: row.consent_policy_version,
+            candidate_user: row.candidate_user.map(UserId),
+            recording_consented: row.recording_consented,
             position: PositionRow {
                 id: PositionId(row.position_id),
                 title: row.title,

@@ -2,7 +2,8 @@
 
 use super::super::{During, StoreError, Transaction};
 use super::{
-    GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER, SETUP_FAILED, phase,
+    FailedSetup, GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER,
+    SETUP_FAILED, SessionQuota, phase,
 };
 use crate::domain::phase::Phase;
 use crate::domain::record::RecordingState;
@@ -11,13 +12,20 @@ use serde_json::{Value, json};
 
 impl GatewayStore {
     /// Insert a session, or find the one this Idempotency-Key made before.
-    pub async fn insert_session(&self, new: &NewSession) -> Result<Inserted, StoreError> {
+    pub async fn insert_session(&self, new: &NewSession, quota: SessionQuota) -> Result<Inserted, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
+        if let Some(known) = self.known_session(&mut tx, new).await? {
+            tx.commit().await.during("find a session by its key")?;
+            return Ok(Inserted::Known(Box::new(known)));
+        }
+        if let Some(refused) = self.over_quota(&mut tx, new, quota).await? {
+            return Ok(refused);
+        }
         let inserted = sqlx::query!(
             "insert into app.sessions (tenant_id, id, candidate_id, position_id, settings, phase, attempt, idempotency_key,
-                                       traceparent, created_by, deadline_at)
-             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10)
-             on conflict (tenant_id, created_by, idempotency_key) do nothing",
+                                       traceparent, created_by, deadline_at, by_candidate)
+             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11)
+             on conflict do nothing",
             self.tenant.0,
             new.id.0,
             new.candidate.0,
@@ -28,14 +36,17 @@ impl GatewayStore {
             new.traceparent,
             new.created_by.0,
             new.deadline_at,
+            new.by_candidate,
         )
         .execute(&mut *tx)
         .await
         .during("insert a session")?;
         if inserted.rows_affected() == 0 {
-            let known = self.known_session(&mut tx, new).await?;
-            tx.commit().await.during("find a session by its key")?;
-            return Ok(Inserted::Known(Box::new(known)));
+            // Another request was quicker: with the same key, or for the same candidate and position.
+            return match self.known_session(&mut tx, new).await? {
+                Some(known) => Ok(Inserted::Known(Box::new(known))),
+                None => self.open_session(&mut tx, new).await?.map(Inserted::OpenAlready).ok_or(StoreError::NotFound),
+            };
         }
         let detail = json!({"candidate_id": new.candidate, "position_id": new.position, "settings": new.settings});
         self.audit_in(&mut tx, Some(new.created_by), "session_created", new.id, detail).await?;
@@ -43,8 +54,56 @@ impl GatewayStore {
         Ok(Inserted::New)
     }
 
-    async fn known_session(&self, tx: &mut Transaction, new: &NewSession) -> Result<KnownSession, StoreError> {
-        let row = sqlx::query!(
+    async fn over_quota(
+        &self,
+        tx: &mut Transaction,
+        new: &NewSession,
+        quota: SessionQuota,
+    ) -> Result<Option<Inserted>, StoreError> {
+        if new.by_candidate
+            && let Some(open) = self.open_session(tx, new).await?
+        {
+            return Ok(Some(Inserted::OpenAlready(open)));
+        }
+        let counts = sqlx::query!(
+            r#"select (select count(*) from app.sessions where tenant_id = $1 and created_by = $2
+                         and phase not in ('completed', 'failed')) as "open!",
+                      (select count(*) from app.sessions where tenant_id = $1 and created_by = $2
+                         and created_at > now() - interval '1 day') as "today!",
+                      (select count(*) from app.sessions where tenant_id = $1
+                         and phase not in ('completed', 'failed')) as "tenant_open!""#,
+            self.tenant.0,
+            new.created_by.0,
+        )
+        .fetch_one(&mut **tx)
+        .await
+        .during("count sessions")?;
+        if quota.open.is_some_and(|most| counts.open >= i64::from(most)) || counts.today >= i64::from(quota.per_day) {
+            return Ok(Some(Inserted::PersonFull));
+        }
+        Ok((counts.tenant_open >= i64::from(quota.tenant_open)).then_some(Inserted::TenantFull))
+    }
+
+    /// The one of this candidate and position that is open, whoever asked for it.
+    async fn open_session(&self, tx: &mut Transaction, new: &NewSession) -> Result<Option<SessionId>, StoreError> {
+        let id = sqlx::query_scalar!(
+            "select id from app.sessions where tenant_id = $1 and candidate_id = $2 and position_id = $3
+               and phase not in ('completed', 'failed') order by created_at desc limit 1",
+            self.tenant.0,
+            new.candidate.0,
+            new.position.0,
+        )
+        .fetch_optional(&mut **tx)
+        .await
+        .during("look for an open session")?;
+        Ok(id.map(SessionId))
+    }
+
+    async fn known_session(&self, tx: &mut Transaction, new: &NewSession) -> Result<Option<KnownSession>, StoreError> {
+        if new.idempotency_key.is_none() {
+            return Ok(None);
+        }
+        let Some(row) = sqlx::query!(
             r#"select id, candidate_id, position_id, settings, phase, machine_id, deadline_at,
                       exists (select from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id) as "has_recording!"
                from app.sessions s where tenant_id = $1 and created_by = $2 and idempotency_key = $3"#,
@@ -55,8 +114,10 @@ impl GatewayStore {
         .fetch_optional(&mut **tx)
         .await
         .during("find a session by its key")?
-        .ok_or(StoreError::NotFound)?;
-        Ok(KnownSession {
+        else {
+            return Ok(None);
+        };
+        Ok(Some(KnownSession {
             id: SessionId(row.id),
             candidate: CandidateId(row.candidate_id),
             position: PositionId(row.position_id),
@@ -65,7 +126,7 @@ impl GatewayStore {
             machine: row.machine_id.map(MachineId::new),
             deadline_at: row.deadline_at,
             has_recording: row.has_recording,
-        })
+        }))
     }
 
     /// Keep what was prepared for one take of the recording. False: who comes second changes nothing.
@@ -152,23 +213,49 @@ impl GatewayStore {
         Ok(stored.rows_affected() > 0)
     }
 
-    /// No machine could be had. The epoch rises, so that one that appears after all can write
-    /// nothing; the key is freed, so that the same request may be tried again.
-    pub async fn fail_setup(&self, session: SessionId, actor: UserId, code: &str) -> Result<(), StoreError> {
+    /// Whoever asked for it was told that it could not be set up. The epoch rises, so that a machine that appears after
+    /// all can write nothing; the key is freed, so that the same request may be tried again. `with_machine`: also when it has
+    /// one. None: it is not to be undone.
+    pub async fn fail_setup(
+        &self,
+        session: SessionId,
+        actor: UserId,
+        code: &str,
+        with_machine: bool,
+    ) -> Result<Option<FailedSetup>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
-        sqlx::query!(
+        let machine = sqlx::query_scalar!(
             "update app.sessions set phase = $3, end_reason = $4, ended_at = now(), epoch = epoch + 1, idempotency_key = null
-             where tenant_id = $1 and id = $2 and phase in ('created', 'ready') and machine_id is null",
+             where tenant_id = $1 and id = $2 and phase in ('created', 'ready') and (machine_id is null or $5)
+             returning machine_id",
             self.tenant.0,
             session.0,
             Phase::Failed.as_str(),
             SETUP_FAILED.as_str(),
+            with_machine,
         )
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await
         .during("mark a session as failed")?;
+        let Some(machine) = machine else { return Ok(None) };
+        let prepared = sqlx::query!(
+            r#"with kept as (select segment, upload_token from app.recordings
+                             where tenant_id = $1 and session_id = $2 and upload_token is not null for update)
+               update app.recordings r set state = 'failed', failure = $3, upload_token = null, updated_at = now()
+               from kept where r.tenant_id = $1 and r.session_id = $2 and r.segment = kept.segment
+               returning r.video_id, kept.upload_token as "upload_token!""#,
+            self.tenant.0,
+            session.0,
+            code,
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("give up the recording")?;
         self.audit_in(&mut tx, Some(actor), "session_setup_failed", session, json!({"code": code})).await?;
-        tx.commit().await.during("mark a session as failed")
+        tx.commit().await.during("mark a session as failed")?;
+        let waiting = |(video_id, upload_token)| PreparedRecording::Waiting { video_id, upload_token };
+        let prepared = prepared.into_iter().map(|row| waiting((row.video_id, row.upload_token))).collect();
+        Ok(Some(FailedSetup { machine: machine.map(MachineId::new), prepared }))
     }
 
     /// Keep a ticket; the session's expired ones go.
@@ -186,7 +273,7 @@ impl GatewayStore {
             "insert into app.websocket_tickets (tenant_id, token_sha256, session_id, user_id, origin, expires_at)
              values ($1, $2, $3, $4, $5, $6)",
             self.tenant.0,
-            ticket.sha256,
+            ticket.hash.0.as_slice(),
             ticket.session.0,
             ticket.user.0,
             ticket.origin,
@@ -195,7 +282,14 @@ impl GatewayStore {
         .execute(&mut *tx)
         .await
         .during("store a ticket")?;
-        self.audit_in(&mut tx, Some(ticket.user), "ticket_issued", ticket.session, json!({})).await?;
+        self.audit_in(
+            &mut tx,
+            Some(ticket.user),
+            "ticket_issued",
+            ticket.session,
+            json!({"ticket_sha256": ticket.hash.to_string()}),
+        )
+        .await?;
         tx.commit().await.during("store a ticket")
     }
 
