@@ -1,6 +1,15 @@
 import { isAuthRetryableFetchError } from '@supabase/supabase-js';
 import { ApiError, NetworkError, PageFault, isProgramError } from '../../sdk';
 
+/** Refusals that a person meets, by their code. */
+const WORDS: Readonly<Record<string, string>> = {
+  seat_refused: 'Only the person who is invited can join this interview. You can watch it from its page.',
+  session_already_open: 'You have an open interview for this position already. Join it from "Your interviews".',
+  session_quota_exhausted: 'You cannot start another interview today. Join one that is open, or come back tomorrow.',
+  tenant_sessions_exhausted: 'As many interviews as possible are open. Please try again when some have ended.',
+  streams_exhausted: 'You are watching as many interviews as possible. Close one of the windows, then try again.',
+};
+
 /** An error in words a person can act on. */
 export function explain(error: unknown): string {
   if (error instanceof NetworkError && error.kind === 'timeout') {
@@ -10,6 +19,8 @@ export function explain(error: unknown): string {
     return 'The server could not be reached. Please check your connection and try again.';
   }
   if (error instanceof ApiError) {
+    const words = WORDS[error.code];
+    if (words) return words;
     if (error.status === 401) return 'You are signed out. Please sign in again.';
     if (error.status === 404) return 'This does not exist, or it belongs to someone else.';
     if (error.status === 429) return 'Too many requests. Please wait a moment and try again.';
