@@ -265,17 +265,23 @@ impl Transcript {
                 self.begun_too_late.push(item.clone());
                 vec![]
             }
-            VoiceEvent::CandidateSettled { item, .. } | VoiceEvent::ReplySettled { item, .. }
-                if !self.begun_too_late.contains(item) =>
+            VoiceEvent::CandidateSettled { item, .. }
+            | VoiceEvent::CandidateFailed { item }
+            | VoiceEvent::ReplySettled { item, .. }
+                if self.knows_item(item) || self.may_have_been_missed(item) =>
             {
                 if !self.knows_item(item) {
                     self.insert_earlier(item, now);
                 }
                 self.take_in(event, now)
             }
-            VoiceEvent::CandidateFailed { item } if self.knows_item(item) => self.take_in(event, now),
             _ => vec![],
         }
+    }
+
+    /// An unknown item of a replaced call: nothing shows that it began only after that.
+    fn may_have_been_missed(&self, item: &ItemId) -> bool {
+        self.begun_too_late.len() < MOST_LATE && !self.begun_too_late.contains(item)
     }
 
     fn take_in(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {

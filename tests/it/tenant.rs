@@ -313,9 +313,9 @@ async fn a_tenant_of_one_shared_login_gets_one_for_each_app_under_an_interview_t
         "{}",
         mended.out
     );
-    let recruiter = operator.sign_in("recruiter@demo.test");
+    let (recruiter, amara) = (operator.sign_in("recruiter@demo.test"), operator.sign_in("amara@demo.test"));
     let session = operator.interview("demo", &recruiter, AMARA, ENGINEER).await;
-    let mut browser = operator.join("demo", &recruiter, &session).await;
+    let mut browser = operator.join("demo", &amara, &session).await;
     browser.say(1, &["before"]).await;
     browser.expect("transcript_ack").await;
 
@@ -328,7 +328,7 @@ async fn a_tenant_of_one_shared_login_gets_one_for_each_app_under_an_interview_t
     }
     browser.say(2, &["during"]).await;
     browser.expect("transcript_ack").await;
-    let mut again = operator.join("demo", &recruiter, &session).await;
+    let mut again = operator.join("demo", &amara, &session).await;
     again.say(3, &["after"]).await;
     again.expect("transcript_ack").await;
 
