@@ -30,6 +30,8 @@ export function launchFirefox({ dark = false } = {}) {
 
 /** Remembers calls and microphones, so that a test can count what arrives, speak, and take a microphone away. */
 function remember() {
+  // The empty page that comes before the first one is no place for a microphone.
+  if (!navigator.mediaDevices) return;
   const Native = window.RTCPeerConnection;
   window.__peers = [];
   window.RTCPeerConnection = class extends Native {

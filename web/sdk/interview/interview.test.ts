@@ -71,9 +71,11 @@ function setUp(consents: ConsentKind[] = ['ai_evaluation', 'recording'], onCall:
   const mixer = new FakeMixer();
   const recorders: FakeRecorder[] = [];
   const microphone = { enabled: true } as MediaStreamTrack;
+  // The first ticket comes before the agreement, so without the token of the recording.
+  let tickets = 0;
   const interview = new Interview({
     sessionId: 's1',
-    join: async () => JOIN,
+    join: async () => (tickets++ === 0 ? { ...JOIN, video_token: null } : JOIN),
     microphone,
     consents,
     openSocket,

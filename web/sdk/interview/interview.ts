@@ -114,7 +114,11 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#sound = new Sound(options.microphone, options.createMixer);
     this.#wireConnection();
     this.#wireLine();
-    this.#recording.on('status', (status) => this.emit('recording', status));
+    this.#recording.on('status', (status) => {
+      // It may begin after the call: its ticket is asked for when the agreement is known.
+      if (status.kind === 'recording') this.#setInterviewerRecorded(this.#sound.whole);
+      this.emit('recording', status);
+    });
     this.#sound.on('running', (running) => this.emit('mix_running', running));
     this.#sound.on('changed', () => this.#onSoundChanged());
   }
@@ -388,7 +392,6 @@ export class Interview extends Emitter<InterviewEvents> {
   #record(): void {
     if (this.#sound.known && this.#state.kind === 'live' && this.join && this.#options.consents.includes('recording')) {
       this.#recording.start(this.join, this.#sound.recorded, this.#camera);
-      if (this.#recording.status.kind !== 'off') this.#setInterviewerRecorded(this.#sound.whole);
     }
   }
 
