@@ -66,8 +66,10 @@ pub struct CallBook {
     pub heard: Vec<Heard>,
     /// When an item took its place in it.
     pub placed: Vec<Instant>,
-    /// When what was said took its place in it, or at least began: what the page told before was said before.
-    pub goes_on: BTreeMap<String, Instant>,
+    /// When somebody began to speak in it: what the page told before was said before.
+    pub begun: Vec<Instant>,
+    /// When what was said took its place in it, or its words came although its place was not heard.
+    pub goes_on: Vec<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +187,8 @@ impl Pages {
             hung_up: None,
             heard: Vec::new(),
             placed: Vec::new(),
-            goes_on: BTreeMap::new(),
+            begun: Vec::new(),
+            goes_on: Vec::new(),
         };
         self.calls.insert(call.to_owned(), book);
     }

@@ -179,6 +179,8 @@ struct Gap {
     fell: bool,
     /// When a line heard the first that came after it.
     closed: Option<Instant>,
+    /// When somebody last began to speak after it, whatever became of that.
+    followed: Option<Instant>,
     /// The browser made it.
     clients: bool,
 }
@@ -194,8 +196,10 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
         let first = heard.first().map(|heard| heard.from);
         let gap = |from: Instant, to: Option<Instant>, hides: bool, clients: bool| {
             let fell = call.placed.iter().any(|at| *at > from && to.is_none_or(|to| *at < to));
-            let closed = to.and_then(|to| call.goes_on.values().filter(|at| **at >= to).min()).copied();
-            Gap { from, fell: fell || hides, closed, clients }
+            let after = |at: &&Instant| to.is_some_and(|to| **at >= to);
+            let closed = call.goes_on.iter().filter(after).min().copied();
+            let followed = call.begun.iter().filter(after).max().copied();
+            Gap { from, fell: fell || hides, closed, followed, clients }
         };
         let clients = first.is_some_and(|first| first - call.opened <= OF_A_CLIENT) && is_unasked(evidence, call);
         gaps.push(gap(call.opened, first, false, clients));
@@ -220,7 +224,7 @@ fn lost_with_processes(evidence: &Evidence) -> Vec<Gap> {
     let ends: Vec<_> = heard().filter(|(_, heard)| Some(heard.process) < last || evidence.processes > heard.process).collect();
     let lost = |(call, heard): (&CallBook, &Heard)| {
         let from = last_stored(evidence, call, heard, heard.until.unwrap_or(heard.last));
-        Gap { from, fell: true, closed: Some(from), clients: false }
+        Gap { from, fell: true, closed: Some(from), followed: None, clients: false }
     };
     ends.into_iter().map(lost).collect()
 }
@@ -267,7 +271,7 @@ fn a_browser_is_believed_only_of_our_gaps(evidence: &Evidence) -> Result<(), Str
             if holding.peek().is_none() {
                 return Some(format!("{key}, where no gap was"));
             }
-            let closed = holding.any(|gap| gap.closed.is_some());
+            let closed = holding.any(|gap| gap.closed.is_some() || gap.followed.is_some_and(|at| told.first <= at));
             (!closed && entry.doubt != Some(Doubt::UnclosedGap)).then(|| format!("{key} without a doubt"))
         })
         .collect();

@@ -638,8 +638,7 @@ impl LineReader for Reader {
                 if let Some(said) = wire.settles.as_ref().and_then(|item| book.said.get_mut(item)) {
                     said.settled_by.push((self.process, Instant::now()));
                     if said.placed_on.is_none() {
-                        let item = said.item.clone();
-                        book.calls.entry(self.call.clone()).and_modify(|call| call.goes_on.extend([(item, Instant::now())]));
+                        book.calls.entry(self.call.clone()).and_modify(|call| call.goes_on.push(Instant::now()));
                     }
                 }
                 if let Some(said) = wire.cuts.as_ref().and_then(|item| book.said.get_mut(item)) {
@@ -1069,7 +1068,7 @@ impl Conversation {
         }
         if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
             call.placed.push(Instant::now());
-            call.goes_on.insert(key(&id), Instant::now());
+            call.goes_on.push(Instant::now());
         }
         let previous = self.items.last().cloned();
         self.items.push(id.clone());
@@ -1185,8 +1184,7 @@ impl Conversation {
         let item = self.item_name("me");
         self.spoken_over = true;
         let start = self.odd_ms(1);
-        let begun = (key(&item), Instant::now());
-        self.voice.book.lock().calls.entry(self.id.clone()).and_modify(|call| call.goes_on.extend([begun]));
+        self.voice.book.lock().calls.entry(self.id.clone()).and_modify(|call| call.begun.push(Instant::now()));
         self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": start}));
         if let Some((reply, cut)) = self.playing.take() {
             if let Some(active) = self.active.take() {
