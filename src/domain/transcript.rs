@@ -254,7 +254,6 @@ impl Transcript {
 
     /// The same of the line into a call that was replaced: only the words count that were on their way.
     pub fn apply_late(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
-        self.earlier_line_is_alive();
         match event {
             VoiceEvent::SpeechStarted { item, .. }
             | VoiceEvent::ItemPlaced { item, .. }
