@@ -119,6 +119,14 @@ error_codes! {
     ControlCommandDropped = "control_command_dropped",
     /// Somebody else acts in the call: its configuration, items or replies are not ours. The candidate's browser can do that. It is set right and noted; at the second time the call is replaced.
     CallTampered = "call_tampered",
+    /// A reply of the interviewer failed, was empty or was refused. It is asked for again, then in another call; read the vendor's code beside it.
+    ReplyFailed = "reply_failed",
+    /// The control connection lives and the interviewer says nothing where it owes an answer. It is asked once, then another call is begun, then the interview ends.
+    InterviewerSilent = "interviewer_silent",
+    /// The provider refuses the call's configuration, or tells another than asked for. A smaller one is tried, then another call; compare session.update with the vendor's reference.
+    CallConfigurationRefused = "call_configuration_refused",
+    /// What the candidate said could not be transcribed. After three turns the fallback model is used (openai.transcription_fallback_model), after three more the interview ends; read the vendor's code beside it.
+    TranscriptionFailed = "transcription_failed",
     /// A browser brought more offers than an interview needs. It is told to wait; the call that stands goes on.
     OfferRateExceeded = "offer_rate_exceeded",
     /// OpenAI reported an error event for something we sent during the interview. Read the vendor code beside it.

@@ -3,6 +3,7 @@
 use interview_runtime::domain::voice::Speaker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// One thing said in a call.
@@ -118,6 +119,8 @@ pub struct Pages {
     pub notes: Vec<String>,
     /// Of them, those that were lost inside and sent again, behind others.
     pub late_notes: Vec<String>,
+    /// How long the interviewer owed a reply, on a line that was heard, until the runtime did something about it.
+    pub owed: Vec<(String, Duration)>,
     /// Openings that the candidate heard.
     pub greetings: u32,
     /// A process died after asking for the opening and before it could store that it did.

@@ -91,6 +91,11 @@ faults! {
     OffersRepeated = 48 "a lying page offers again and again",
     TamperedSession = 49 "a lying page changes how the call is configured",
     TamperedItems = 49 "a lying page puts items into the call, deletes or truncates them",
+    ReplyFails = 50 "a reply of the interviewer fails",
+    ReplyIncomplete = 50 "a reply is cut by its limit",
+    ReplyEmpty = 50 "a reply says nothing",
+    ReplyNeverBegins = 50 "a turn is not answered, or a request for a reply is not followed",
+    ReplyRefused = 50 "a request for a reply is refused, with a code or without",
     TamperedReplies = 49 "a lying page makes, cancels or silences replies",
 }
 

@@ -56,6 +56,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("the_summary_was_made_of_the_transcript", the_summary_was_made_of_the_transcript),
     ("no_call_is_left_alive", no_call_is_left_alive),
     ("greeted_at_most_once", greeted_at_most_once),
+    ("what_the_interviewer_owes_is_asked_for", what_the_interviewer_owes_is_asked_for),
     ("no_task_is_left", no_task_is_left),
     ("nothing_panics_by_itself", nothing_panics_by_itself),
 ];
@@ -597,6 +598,15 @@ fn greeted_at_most_once(evidence: &Evidence) -> Result<(), String> {
         return Err(format!("{} times", book.greetings));
     }
     Ok(())
+}
+
+/// A reply that fails is asked for again within 8 s, one that does not come within 5 s; and a line that has just come
+/// waits for what may be on its way.
+const OWED_AT_MOST: Duration = Duration::from_secs(12);
+
+fn what_the_interviewer_owes_is_asked_for(evidence: &Evidence) -> Result<(), String> {
+    let late = evidence.book.owed.iter().filter(|(_, owed)| *owed > OWED_AT_MOST);
+    verdict(&late.map(|(call, owed)| format!("{call} for {owed:?}")).collect::<Vec<_>>())
 }
 
 fn no_task_is_left(evidence: &Evidence) -> Result<(), String> {

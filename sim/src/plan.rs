@@ -142,6 +142,8 @@ pub struct Plan {
     pub liar: Option<Liar>,
     /// The provider sends what its documents do not promise.
     pub odd_voice: bool,
+    /// Replies fail, are cut, say nothing, never begin or are refused.
+    pub reply_faults: bool,
     pub max_duration_s: u64,
     pub grace_s: u64,
     pub max_records: usize,
@@ -181,6 +183,7 @@ impl Plan {
             rude_client: rng.u8(0..3) == 0,
             liar: None,
             odd_voice: false,
+            reply_faults: false,
             max_duration_s: if ending == Ending::TimeLimit { talk.as_secs().max(20) } else { 600 },
             grace_s: 120,
             max_records: 20_000,
@@ -210,6 +213,7 @@ impl Plan {
         if !seed.is_multiple_of(10) {
             plan.add_strangers(&mut Rng::with_seed(seed ^ 0x0000_dd0f_a115_0f75), talk);
         }
+        plan.reply_faults = !seed.is_multiple_of(10) && Rng::with_seed(seed ^ 0x4e91_1e5f).u8(0..3) == 0;
         if plan.limit > Duration::from_hours(1) {
             // A day of calls of half a minute each would be thousands of chapters, and a day of talk
             // with another page as many entries.

@@ -150,6 +150,7 @@ struct Inner {
     expires: bool,
     last_line: u64,
     odd: bool,
+    reply_faults: bool,
     rng: Rng,
     mutant: Option<Mutant>,
 }
@@ -172,6 +173,7 @@ impl Voice {
             expires: plan.call_lifetime.is_some(),
             last_line: 0,
             odd: plan.odd_voice,
+            reply_faults: plan.reply_faults,
             rng: Rng::with_seed(seed ^ 0x0a1),
             mutant,
         };
@@ -297,14 +299,15 @@ impl Voice {
 
     fn open(&self, process: u32, config: Value) -> String {
         let (to, inputs) = mpsc::unbounded_channel();
-        let (id, lifetime, expires, rng, concluding, odd) = {
+        let (id, lifetime, expires, rng, concluding, odd, faulty) = {
             let mut inner = self.lock();
             let id = format!("rtc_{}", inner.calls.len());
             let call = Call { to, opened: Instant::now(), opener: process, alive: true, excused: false, replying: false };
             inner.calls.insert(id.clone(), call);
             let rng = Rng::with_seed(inner.rng.u64(..));
             let odd = inner.odd.then(|| Rng::with_seed(inner.calls.len() as u64 ^ 0x0dd ^ rng.get_seed()));
-            (id, inner.lifetime, inner.expires, rng, inner.concluding, odd)
+            let faulty = inner.reply_faults.then(|| Rng::with_seed(inner.calls.len() as u64 ^ 0x4e91 ^ rng.get_seed()));
+            (id, inner.lifetime, inner.expires, rng, inner.concluding, odd, faulty)
         };
         self.world.note(format_args!("voice: {id} opened by process {process}"));
         self.book.lock().call_opened(&id, process);
@@ -322,6 +325,8 @@ impl Voice {
             owed: true,
             spoken_over: true,
             odd,
+            faulty,
+            owed_since: None,
             browser: None,
             media_since: Instant::now(),
             due: BTreeMap::new(),
@@ -737,6 +742,10 @@ struct Conversation {
     spoken_over: bool,
     /// Dice for what no document promises.
     odd: Option<Rng>,
+    /// Dice for replies that come to nothing.
+    faulty: Option<Rng>,
+    /// Since when a reply is owed that will not come by itself, on a line that is heard.
+    owed_since: Option<Instant>,
     browser: Option<mpsc::UnboundedSender<Value>>,
     media_since: Instant,
     due: BTreeMap<(Instant, u64), Due>,
@@ -782,6 +791,7 @@ impl Conversation {
             }
         }
         self.voice.world.note(format_args!("voice: {} is over", self.id));
+        self.cared_for();
         if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
             call.ended = Some(Instant::now());
         }
@@ -816,8 +826,12 @@ impl Conversation {
                 self.browser = None;
                 self.media_since = Instant::now();
             }
-            Input::Joined { line, to } => self.lines.push((line, to)),
+            Input::Joined { line, to } => {
+                self.owed_since = None;
+                self.lines.push((line, to));
+            }
             Input::DropLines { close } => {
+                self.owed_since = None;
                 for (_, to) in self.lines.drain(..) {
                     self.voice.world.count(Fault::SidebandDropped);
                     let _ = to.send(ToLine::Lost { close });
@@ -835,22 +849,27 @@ impl Conversation {
     fn told(&mut self, line: u64, event: &ClientEvent) {
         match event {
             ClientEvent::SessionUpdate { session, .. } => {
-                self.configure(&serde_json::to_value(session).unwrap_or_default());
+                let update = serde_json::to_value(session).unwrap_or_default();
+                merge(&mut self.asked, &update, 0);
+                self.configure(&update);
             }
+            // Nobody speaks here for so long that the runtime would close a turn.
+            ClientEvent::InputCommit { event_id } => self.refuse(line, "input_audio_buffer_commit_empty", event_id),
             ClientEvent::ResponseCreate { event_id, response } => {
+                self.cared_for();
                 if self.active.is_some() {
                     return self.refuse(line, "conversation_already_has_active_response", event_id);
                 }
                 let purpose = response.as_ref().and_then(|response| response.metadata.as_ref()?.get("purpose").cloned());
-                if purpose.as_deref() == Some("opening") {
-                    let mut book = self.voice.book.lock();
-                    book.greetings += 1;
-                    drop(book);
-                    self.voice.world.note(format_args!("voice: {} greets", self.id));
+                if self.faulty.as_mut().is_some_and(|dice| dice.u8(0..16) == 0) {
+                    self.voice.world.count(Fault::ReplyRefused);
+                    self.owes();
+                    return self.refuse(line, "server_error", event_id);
                 }
                 self.reply(purpose.as_deref(), None);
             }
             ClientEvent::ResponseCancel { event_id, response_id } => {
+                self.cared_for();
                 let meant = |active: &Reply| response_id.as_ref().is_none_or(|reply| reply.as_str() == active.id);
                 if self.active.as_ref().is_some_and(meant) {
                     self.cancel(None);
@@ -862,6 +881,11 @@ impl Conversation {
                 let id = self.name("seed");
                 let mut item = serde_json::to_value(item).unwrap_or_default();
                 item["id"] = json!(id);
+                let refused = ["not_yet", "not finished"];
+                if item["output"].as_str().is_some_and(|output| refused.iter().any(|words| output.contains(words))) {
+                    // It tries again when it speaks next.
+                    (self.concluding, self.concluded) = (true, false);
+                }
                 self.place(item, None);
             }
             ClientEvent::ItemDelete { event_id, item_id } => {
@@ -1078,7 +1102,53 @@ impl Conversation {
 
     // ---- the AI ----
 
+    /// The runtime has done something about what is owed, or it is given.
+    fn cared_for(&mut self) {
+        if let Some(since) = self.owed_since.take() {
+            self.voice.book.lock().owed.push((self.id.clone(), since.elapsed()));
+        }
+    }
+
+    fn owes(&mut self) {
+        if self.browser.is_some() && !self.lines.is_empty() {
+            self.owed_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// The reply comes to nothing. False: it does come.
+    fn comes_to_nothing(&mut self, purpose: Option<&str>) -> bool {
+        let Some(dice) = &mut self.faulty else { return false };
+        let (fault, status) = match dice.u8(0..24) {
+            0 | 1 => (Fault::ReplyFails, Some("failed")),
+            2 => (Fault::ReplyEmpty, Some("completed")),
+            3 => (Fault::ReplyNeverBegins, None),
+            _ => return false,
+        };
+        self.voice.world.count(fault);
+        self.owes();
+        let Some(status) = status else { return true };
+        let id = self.name("resp");
+        (self.owed, self.spoken_over) = (self.owed && purpose.is_some(), false);
+        let metadata = purpose.map(|purpose| json!({"purpose": purpose}));
+        let response = json!({"id": id, "conversation_id": "conv", "metadata": metadata});
+        let created = json!({"type": "response.created", "response": response});
+        self.tell(Wire { begins_reply: Some(purpose.is_some()), ..Wire::of(&created) });
+        let details = json!({"type": status, "error": {"type": "server_error", "code": null}});
+        let response = json!({"id": id, "conversation_id": "conv", "status": status, "status_details": details, "output": []});
+        let done = json!({"type": "response.done", "response": response});
+        self.after(50, 400, Due::Tell(Wire::of(&done)));
+        true
+    }
+
     fn reply(&mut self, purpose: Option<&str>, foreign: Option<&'static str>) {
+        if foreign.is_none() && self.comes_to_nothing(purpose) {
+            return;
+        }
+        self.cared_for();
+        if purpose == Some("opening") {
+            self.voice.book.lock().greetings += 1;
+            self.voice.world.note(format_args!("voice: {} greets", self.id));
+        }
         let (id, item) = (self.name("resp"), self.item_name("ai"));
         let metadata = purpose.map(|purpose| json!({"purpose": purpose}));
         (self.owed, self.spoken_over) = (self.owed && purpose.is_some(), false);
@@ -1111,7 +1181,11 @@ impl Conversation {
             self.at(generated, Due::Tell(Wire::of(&tool)));
         }
         // Some deltas and the whole text come with the end only.
-        let mut done = done(&id, &item, &text, "completed", words as u64 * 8);
+        let incomplete = self.faulty.as_mut().is_some_and(|dice| dice.u8(0..20) == 0);
+        if incomplete {
+            self.voice.world.count(Fault::ReplyIncomplete);
+        }
+        let mut done = done(&id, &item, &text, if incomplete { "incomplete" } else { "completed" }, words as u64 * 8);
         if begun {
             done.text = done.text.replace(r#""transcript":"#, r#""nothing":"#);
             done.settles = None;
@@ -1183,10 +1257,16 @@ impl Conversation {
         }
         let item = self.item_name("me");
         self.spoken_over = true;
+        // Whoever speaks waits for nothing.
+        self.owed_since = None;
         let start = self.odd_ms(1);
         self.voice.book.lock().calls.entry(self.id.clone()).and_modify(|call| call.begun.push(Instant::now()));
         self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": start}));
         if let Some((reply, cut)) = self.playing.take() {
+            if std::mem::take(&mut self.concluded) {
+                // The goodbye was not heard.
+                self.concluding = true;
+            }
             if let Some(active) = self.active.take() {
                 let half = self.cut_off(&active);
                 self.tell(done(&active.id, &active.item, &half, "cancelled", 20));

@@ -4,17 +4,18 @@
 //! an await.
 
 use super::gate::Gate;
-use crate::domain::edge::{Label, Timestamp};
+use crate::domain::edge::{Label, Text, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
 use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, SummaryState, claimed_at, close};
 use crate::domain::record::Record;
 use crate::domain::refusals::Refusals;
+use crate::domain::replies::Trouble;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::ids::ConnectionId;
 use crate::mutants::planted;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -102,7 +103,14 @@ struct Inner {
     integrity_events: u32,
     /// What the browser was told does not work as it should. Whoever works on it may crash meanwhile.
     degraded: Vec<Subsystem>,
+    /// What kept the interviewer from speaking, and how often.
+    troubles: BTreeMap<Trouble, u64>,
+    /// Turns that could not be transcribed, by the provider's code.
+    not_transcribed: BTreeMap<String, u64>,
 }
+
+/// Codes of a provider that are counted by themselves; of more, the rest is counted as `other`.
+const MOST_CODES: usize = 16;
 
 impl Journal {
     /// `last_n`: the highest event number that an earlier process may have used.
@@ -126,6 +134,8 @@ impl Journal {
             awaited: 0,
             integrity_events: 0,
             degraded: Vec::new(),
+            troubles: BTreeMap::new(),
+            not_transcribed: BTreeMap::new(),
         };
         let waiting = Arc::new(Notify::new());
         inner.take(late, &waiting);
@@ -484,6 +494,28 @@ impl Journal {
         inner.degraded.remove(index);
         inner.tell(ServerEvent::Restored { what });
         true
+    }
+
+    pub fn count_trouble(&self, trouble: Trouble) {
+        *self.lock().troubles.entry(trouble).or_default() += 1;
+    }
+
+    pub fn troubles(&self) -> BTreeMap<Trouble, u64> {
+        self.lock().troubles.clone()
+    }
+
+    pub fn count_failed_transcription(&self, code: &str) {
+        let counts = &mut self.lock().not_transcribed;
+        let known = counts.contains_key(code) || counts.len() < MOST_CODES;
+        *counts.entry(if known { Text::bounded(code, 64).into_string() } else { "other".to_owned() }).or_default() += 1;
+    }
+
+    pub fn failed_transcriptions(&self) -> BTreeMap<String, u64> {
+        self.lock().not_transcribed.clone()
+    }
+
+    pub fn opened_at(&self) -> Option<Timestamp> {
+        self.lock().transcript.opened_at()
     }
 
     /// The first that a new connection hears.

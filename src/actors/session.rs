@@ -18,10 +18,11 @@ use crate::domain::protocol::{
     SessionReady, Subsystem, SummaryState, close,
 };
 use crate::domain::record::{Record, SummaryRecord};
+use crate::domain::replies::Purpose;
 use crate::domain::restart::Ended;
 use crate::domain::seat::Seat;
 use crate::domain::transcript::Cause;
-use crate::domain::voice::{Speaker, VoiceCommand};
+use crate::domain::voice::Speaker;
 use crate::error::ErrorCode;
 use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
 use crate::integrations::clients::Integrations;
@@ -115,8 +116,12 @@ pub enum SessionMsg {
         fatal: bool,
     },
     CallGone,
-    /// Somebody else acts in the call: it is ended and begun anew.
-    CallTampered,
+    /// Somebody else acts in the call, or the interviewer cannot be made to speak in it: it is ended and begun anew.
+    RenewCall,
+    /// In no call can it be made to speak.
+    InterviewerFailed {
+        code: ErrorCode,
+    },
     /// `ended`: the provider has confirmed it.
     HungUp {
         call: CallId,
@@ -310,7 +315,8 @@ impl Actor for Session {
             SessionMsg::EndRequested(reason) => state.decide(Event::EndRequested(reason), &myself).await,
             SessionMsg::CallOpened { call, answer } => state.call_opened(call, answer, &myself).await,
             SessionMsg::CallFailed { code, fatal } => state.call_failed(code, fatal, &myself).await,
-            SessionMsg::CallTampered => {
+            SessionMsg::InterviewerFailed { code } => state.interviewer_failed(code, &myself).await,
+            SessionMsg::RenewCall => {
                 state.hang_up(&myself).await;
                 state.decide(Event::CallGone, &myself).await;
             }
@@ -434,8 +440,8 @@ impl SessionState {
             Effect::SavePhase(phase) => self.save_phase(phase, myself),
             Effect::OpenCall => self.open_call(myself).await,
             Effect::RefuseOffer => self.refuse_offer(),
-            Effect::AskOpening => self.command(VoiceCommand::AskOpening),
-            Effect::ContinueThread => self.command(VoiceCommand::ContinueThread),
+            Effect::AskOpening => self.to_control(ControlChannelMsg::Ask(Purpose::Opening)),
+            Effect::ContinueThread => self.to_control(ControlChannelMsg::Ask(Purpose::Thread)),
             Effect::AskForOffer { rollover } => {
                 self.rolling_over = rollover;
                 let reason = if rollover { RenegotiateReason::Rollover } else { RenegotiateReason::Lost };

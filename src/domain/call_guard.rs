@@ -96,7 +96,7 @@ impl CallGuard {
                 None
             }
             VoiceEvent::ItemPlaced { item, content, .. } => self.placed(item, *content, now),
-            VoiceEvent::ReplyStarted { reply, in_conversation: true } => {
+            VoiceEvent::ReplyStarted { reply, in_conversation: true, .. } => {
                 let ours = self.take(Ours::Reply) || std::mem::take(&mut self.owes_reply);
                 self.spoken_over = false;
                 (!ours && !self.is_lenient(now)).then(|| Intrusion::ReplyCreated(reply.clone()))
@@ -176,7 +176,7 @@ impl CallGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::voice::Speaker;
+    use crate::domain::voice::{Delivery, Speaker};
 
     const START: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn started(reply: &str) -> VoiceEvent {
-        VoiceEvent::ReplyStarted { reply: reply.into(), in_conversation: true }
+        VoiceEvent::ReplyStarted { reply: reply.into(), in_conversation: true, purpose: None }
     }
     fn placed(item: &str, content: ItemContent) -> VoiceEvent {
         VoiceEvent::ItemPlaced { item: item.into(), previous: None, content }
@@ -203,7 +203,7 @@ mod tests {
         ItemContent::Message { speaker: Speaker::Candidate, commentary: false }
     }
     fn done(outcome: ReplyOutcome) -> VoiceEvent {
-        VoiceEvent::ReplyDone { reply: "r".into(), outcome, texts: vec![], audio_tokens: None }
+        VoiceEvent::ReplyDone { reply: "r".into(), outcome, texts: vec![], audio_tokens: None, delivery: Delivery::Unknown }
     }
 
     fn judge(guard: &mut CallGuard, events: Vec<VoiceEvent>) -> Vec<Intrusion> {

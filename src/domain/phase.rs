@@ -77,6 +77,10 @@ pub enum EndReason {
     SetupFailed,
     /// Its machines were lost, one after the other.
     MachineLost,
+    /// The voice provider could not make the interviewer speak, in several calls.
+    InterviewerFailed,
+    /// What the candidate said could not be written down.
+    NotTranscribed,
 }
 
 impl EndReason {
@@ -90,12 +94,19 @@ impl EndReason {
             Self::CandidateLeft => "candidate_left",
             Self::SetupFailed => "setup_failed",
             Self::MachineLost => "machine_lost",
+            Self::InterviewerFailed => "interviewer_failed",
+            Self::NotTranscribed => "not_transcribed",
         }
+    }
+
+    /// Whether it could not be held because of us or the provider.
+    fn is_ours(self) -> bool {
+        matches!(self, Self::SetupFailed | Self::InterviewerFailed)
     }
 
     /// Whether the AI should still thank the candidate; it has, if it ended by itself.
     fn wants_goodbye(self) -> bool {
-        matches!(self, Self::RecruiterEnded | Self::TimeLimit)
+        matches!(self, Self::RecruiterEnded | Self::TimeLimit | Self::NotTranscribed)
     }
 
     /// Whether someone is there to hear the last words.
@@ -108,12 +119,22 @@ impl std::str::FromStr for EndReason {
     type Err = UnknownName;
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         use EndReason::{
-            CandidateAbsent, CandidateEnded, CandidateLeft, InterviewerEnded, MachineLost, RecruiterEnded, SetupFailed, TimeLimit,
+            CandidateAbsent, CandidateEnded, CandidateLeft, InterviewerEnded, InterviewerFailed, MachineLost, NotTranscribed,
+            RecruiterEnded, SetupFailed, TimeLimit,
         };
-        [CandidateEnded, InterviewerEnded, RecruiterEnded, TimeLimit, CandidateAbsent, CandidateLeft, SetupFailed, MachineLost]
-            .into_iter()
-            .find(|reason| reason.as_str() == name)
-            .ok_or_else(|| UnknownName(name.to_owned()))
+        let reasons = [
+            CandidateEnded,
+            InterviewerEnded,
+            RecruiterEnded,
+            TimeLimit,
+            CandidateAbsent,
+            CandidateLeft,
+            SetupFailed,
+            MachineLost,
+            InterviewerFailed,
+            NotTranscribed,
+        ];
+        reasons.into_iter().find(|reason| reason.as_str() == name).ok_or_else(|| UnknownName(name.to_owned()))
     }
 }
 
@@ -362,6 +383,11 @@ impl Interview {
                 }
                 vec![]
             }
+            // Whoever let them out before may have crashed.
+            Event::ControlReady if self.closing == Closing::LastWords => {
+                self.control = true;
+                self.end.map(|reason| self.let_last_words_out(reason)).into_iter().collect()
+            }
             Event::ControlReady => {
                 self.control = true;
                 let mut effects = self.open_chapter();
@@ -477,12 +503,16 @@ impl Interview {
             .extend([Timer::Absence, Timer::Grace, Timer::TimeLimit, Timer::RollOver, Timer::MediaAssumed].map(Effect::Disarm));
         if self.call == Call::Up && self.control && self.connected && reason.wants_last_words() {
             self.closing = Closing::LastWords;
-            effects.push(Effect::LetLastWordsOut { goodbye: reason.wants_goodbye().then_some(reason) });
+            effects.push(self.let_last_words_out(reason));
             effects.push(Effect::Arm(Timer::LastWords));
         } else {
             effects.extend(self.await_words());
         }
         effects
+    }
+
+    fn let_last_words_out(&self, reason: EndReason) -> Effect {
+        Effect::LetLastWordsOut { goodbye: reason.wants_goodbye().then_some(reason) }
     }
 
     fn await_words(&mut self) -> Vec<Effect> {
@@ -539,7 +569,7 @@ impl Interview {
     fn store_end(&mut self) -> Vec<Effect> {
         self.closing = Closing::StoringEnd;
         self.phase =
-            if self.end == Some(EndReason::SetupFailed) && !self.said.anything { Phase::Failed } else { Phase::Completed };
+            if self.end.is_some_and(EndReason::is_ours) && !self.said.anything { Phase::Failed } else { Phase::Completed };
         vec![Effect::Disarm(Timer::RecordingSettling), Effect::SavePhase(self.phase), Effect::AwaitStored]
     }
 

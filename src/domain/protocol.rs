@@ -332,6 +332,8 @@ pub enum QualityLevel {
 #[serde(rename_all = "snake_case")]
 pub enum Subsystem {
     Storage,
+    /// The interviewer is late: asked again, or about to be heard in another call.
+    Interviewer,
     Control,
     Recording,
     Summary,

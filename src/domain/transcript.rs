@@ -148,6 +148,7 @@ impl Transcript {
 
     /// The call is over.
     pub fn call_over(&mut self, cause: Cause, now: Timestamp) -> Vec<Entry> {
+        self.release_what_was_no_turn();
         let mut entries = self.orphan_open_slots(cause, true, i32::MAX);
         entries.extend(self.admit_tails(now));
         self.hearing.call_over();
@@ -225,7 +226,18 @@ impl Transcript {
 
     /// Whether someone spoke and the words are still awaited.
     pub fn awaits_words(&self) -> bool {
-        self.slots.iter().any(Slot::is_open)
+        self.slots.iter().any(|slot| slot.is_open() && !self.was_no_turn(slot))
+    }
+
+    fn was_no_turn(&self, slot: &Slot) -> bool {
+        self.hearing.is_up() && slot.was_no_turn(self.hearing.gaps(), self.steady)
+    }
+
+    /// Speech that was no turn leaves no line. Decided while our line still hears the call.
+    fn release_what_was_no_turn(&mut self) {
+        for index in 0..self.slots.len() {
+            self.slots[index].silent |= self.was_no_turn(&self.slots[index]);
+        }
     }
 
     /// The same of the chapters before the one that is open.
@@ -293,9 +305,11 @@ impl Transcript {
                 vec![]
             }
             VoiceEvent::SpeechStopped { item, end_ms } => {
+                let steady = self.steady;
                 let slot = self.begun(item, now);
                 slot.spoken = true;
                 slot.ended_ms = end_ms.map(Millis::new);
+                slot.stopped_at = Some(steady);
                 vec![]
             }
             VoiceEvent::ItemPlaced { item, previous, content } => self.place(item, previous.as_ref(), *content, now),
@@ -310,7 +324,7 @@ impl Transcript {
             }
             VoiceEvent::CandidateSettled { item, text } => self.settle(item, Speaker::Candidate, Some(text), Status::Final, now),
             VoiceEvent::CandidateFailed { item } => self.settle(item, Speaker::Candidate, None, Status::Failed, now),
-            VoiceEvent::ReplyStarted { reply, in_conversation } => {
+            VoiceEvent::ReplyStarted { reply, in_conversation, .. } => {
                 if !in_conversation {
                     self.out_of_band.push(reply.clone());
                 }
@@ -371,6 +385,7 @@ impl Transcript {
     }
 
     fn settle_open(&mut self, copies_stay: bool, now: Timestamp) -> Vec<Entry> {
+        self.release_what_was_no_turn();
         let mut entries = self.take_late();
         entries.extend(self.admit_tails(now));
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_open()).collect();
@@ -531,6 +546,7 @@ impl Transcript {
         }
         // Nothing was heard of it, and a gap of ours explains that: the browser may know more.
         let status = if status == Status::Final && text.is_empty() && slot.may_be_filled() { Status::Missing } else { status };
+        slot.wordless = speaker == Speaker::Candidate && status == Status::Final && text.is_empty();
         slot.text = text;
         slot.settled = Some(status);
         slot.source = Source::Sideband;
@@ -579,7 +595,8 @@ impl Transcript {
     }
 
     fn revise_at(&mut self, index: usize) -> Option<Entry> {
-        if self.slots[index].settled.is_none() || self.slots[index].silent {
+        let slot = &self.slots[index];
+        if slot.settled.is_none() || slot.silent || slot.wordless {
             return None;
         }
         self.number_slot(index);

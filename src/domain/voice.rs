@@ -63,6 +63,8 @@ pub enum VoiceEvent {
     ReplyStarted {
         reply: ReplyId,
         in_conversation: bool,
+        /// Why we asked for it, if we did.
+        purpose: Option<String>,
     },
     /// The reply writes this item.
     ReplyItem {
@@ -84,6 +86,7 @@ pub enum VoiceEvent {
         outcome: ReplyOutcome,
         texts: Vec<(ItemId, String)>,
         audio_tokens: Option<u64>,
+        delivery: Delivery,
     },
     PlaybackStarted {
         reply: ReplyId,
@@ -102,14 +105,16 @@ pub enum VoiceEvent {
         heard_ms: u64,
     },
     ToolCalled {
+        /// Told by most.
+        reply: Option<ReplyId>,
         call: ToolCallId,
         name: String,
         arguments: String,
     },
     /// The provider refused one of our commands; the call goes on.
     Refused {
-        code: String,
-        message: String,
+        refusal: Refusal,
+        /// Which, as we named it.
         command: Option<String>,
     },
     /// The provider's time for this call is over.
@@ -154,25 +159,29 @@ pub enum ReplyOutcome {
     CancelledByClient,
     Failed,
     Incomplete,
+    /// The account at the provider is used up or blocked: trying again cannot help.
+    AccountBlocked,
 }
 
-/// What we want the voice to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum VoiceCommand {
-    /// Greet and ask the first question.
-    AskOpening,
-    /// A new chapter of the same interview: no greeting, pick up the thread.
-    ContinueThread,
-    /// Thank the candidate and say goodbye.
-    SayGoodbye {
-        because: &'static str,
-    },
-    AnswerTool {
-        call: ToolCallId,
-        output: String,
-    },
-    /// A note to the model, not spoken.
-    Note {
-        text: String,
-    },
+/// How a reply reaches the candidate, as far as it tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    #[default]
+    Unknown,
+    Audio,
+    /// Nobody hears it.
+    Text,
+}
+
+/// Why a command of ours had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A request for a reply met one that is under way.
+    AlreadyReplying,
+    /// There was no reply to cancel.
+    NothingToCancel,
+    /// The call has reached its longest duration.
+    Expired,
+    Account,
+    Other,
 }

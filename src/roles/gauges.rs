@@ -36,6 +36,29 @@ pub fn observe(meter: &Meter, journal: &Journal) {
     });
     counter("interview.records.lost", "Records that could be stored nowhere", |(_, lost)| lost);
 
+    let conversation = journal.clone();
+    let _ = meter
+        .u64_observable_counter("interview.replies.troubles")
+        .with_unit("{trouble}")
+        .with_description("What kept the interviewer from speaking")
+        .with_callback(move |observer| {
+            for (trouble, times) in conversation.troubles() {
+                observer.observe(times, &[KeyValue::new("trouble", trouble.as_str())]);
+            }
+        })
+        .build();
+    let conversation = journal.clone();
+    let _ = meter
+        .u64_observable_counter("interview.transcription.failed")
+        .with_unit("{turn}")
+        .with_description("Turns of the candidate that could not be transcribed")
+        .with_callback(move |observer| {
+            for (code, times) in conversation.failed_transcriptions() {
+                observer.observe(times, &[KeyValue::new("code", code)]);
+            }
+        })
+        .build();
+
     let journal = journal.clone();
     let _ = meter
         .u64_observable_gauge("interview.mailbox.messages")

@@ -180,6 +180,17 @@ fn the_page_of_hostile_input_names_tests_that_exist() {
 }
 
 #[test]
+fn the_page_of_the_conversation_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/CONVERSATION.md")).expect("the page");
+    let code = all_code();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| C-")).collect();
+    assert_eq!(rows.len(), 17, "all but C-15, which is the transcript's");
+    for row in rows {
+        assert!(tests_exist(row.split('|').nth(4).expect("a column"), &code) > 0, "no test: {row}");
+    }
+}
+
+#[test]
 fn the_page_of_access_names_tests_that_exist() {
     let page = std::fs::read_to_string(root().join("docs/ACCESS.md")).expect("the page");
     let code = all_code();

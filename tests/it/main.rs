@@ -5,6 +5,7 @@ mod autobahn;
 mod boot;
 mod bounds;
 mod carry;
+mod conversation;
 mod door;
 mod faults;
 mod fencing;

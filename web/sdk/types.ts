@@ -15,6 +15,8 @@ export type EndReason =
   | 'candidate_left'
   | 'setup_failed'
   | 'machine_lost'
+  | 'interviewer_failed'
+  | 'not_transcribed'
   | 'superseded';
 
 export type Speaker = 'ai' | 'candidate';

@@ -2,8 +2,6 @@
 
 use super::*;
 use crate::domain::call_guard::{Intrusion, Ours};
-use crate::integrations::openai::events::SessionEvent;
-use crate::integrations::openai::session_echo::{TRANSCRIPTION, as_update};
 
 /// Intrusions after which a call is replaced.
 const PATIENCE: u32 = 2;
@@ -23,6 +21,7 @@ impl ControlChannelState {
                 self.send(|event_id| ClientEvent::ItemDelete { event_id, item_id: item });
             }
             Intrusion::ReplyCreated(reply) => {
+                self.decide(Input::Dismissed(&reply));
                 self.guard.sent(Ours::Cancel);
                 self.send(|event_id| ClientEvent::ResponseCancel { event_id, response_id: Some(reply) });
             }
@@ -33,22 +32,7 @@ impl ControlChannelState {
         true
     }
 
-    /// The provider tells how the call is configured: as we asked, or somebody changed it.
-    pub(super) fn compare_configuration(&mut self, told: &SessionEvent) {
-        let asked = self.setup();
-        let deviations = told.deviations(&asked);
-        if deviations.is_empty() || planted!(self.args.journal, ForeignDoingsIgnored) {
-            return;
-        }
-        tracing::warn!(error_code = "call_tampered", parts = ?deviations, "the call is configured otherwise than asked for");
-        if deviations.contains(&TRANSCRIPTION) {
-            self.args.journal.transcription_tampered();
-        }
-        self.intruded(&Intrusion::SessionUpdated);
-        self.send(|event_id| ClientEvent::SessionUpdate { event_id, session: Box::new(as_update(&asked)) });
-    }
-
-    fn intruded(&mut self, intrusion: &Intrusion) {
+    pub(super) fn intruded(&mut self, intrusion: &Intrusion) {
         self.intrusions += 1;
         let kind = intrusion.label();
         tracing::warn!(
@@ -65,7 +49,7 @@ impl ControlChannelState {
         {
             self.replaced += 1;
             self.args.journal.note_integrity(Label::of("call_replaced"), None, self.args.integrations.clock.now());
-            self.tell(SessionMsg::CallTampered);
+            self.tell(SessionMsg::RenewCall);
         }
     }
 }

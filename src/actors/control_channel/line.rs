@@ -9,7 +9,8 @@ pub(super) struct LineTask {
     pub(super) generation: u64,
     pub(super) target: ActorRef<ControlChannelMsg>,
     pub(super) trace: Trace,
-    pub(super) update: SessionConfig,
+    /// What each line begins with.
+    pub(super) update: watch::Receiver<SessionConfig>,
     pub(super) gate: Gate,
     /// Just opened: it may not be known yet where we ask for it.
     pub(super) fresh: bool,
@@ -18,10 +19,20 @@ pub(super) struct LineTask {
 /// Times in a row that a known call may refuse us before it is begun anew: about twenty seconds, for the line of a
 /// process before us may not be gone yet.
 const REFUSALS: u32 = 8;
-/// Lines in a row that may be opened and not be answered.
+/// Lines in a row that may be opened and not be answered, be it with a close.
 const UNANSWERED: u32 = 3;
+/// Times in a row that our key may be refused: the provider was seen to do so once and let us in then.
+const UNAUTHORIZED: u32 = 3;
+/// A line that lived for so long was a good one: the next break begins with the shortest delay again.
+const LIVED: Duration = Duration::from_secs(30);
 /// From our first event on a line to the provider's answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+fn after_a_line(backoff: &mut Backoff, lived: Duration) {
+    if lived >= LIVED {
+        backoff.reset();
+    }
+}
 
 enum LineEnd {
     Redial,
@@ -47,9 +58,11 @@ impl LineTask {
                 Ok(line) => {
                     drop(span);
                     joined_once = true;
+                    let opened = Instant::now();
                     match self.converse(line, &mut commands).await {
                         LineEnd::Redial => {
                             failures = 0;
+                            after_a_line(&mut backoff, opened.elapsed());
                             self.report(Line::Down);
                         }
                         LineEnd::Unanswered if failures >= UNANSWERED => return self.report(Line::Gone),
@@ -67,7 +80,7 @@ impl LineTask {
             failures += 1;
             match &error {
                 ConnectSidebandError::CallGone { .. } if !fresh => return self.report(Line::Gone),
-                ConnectSidebandError::Unauthorized { .. } => return self.report(Line::GivenUp),
+                ConnectSidebandError::Unauthorized { .. } if failures > UNAUTHORIZED => return self.report(Line::GivenUp),
                 // Not beside another, it may be. A call that we shall not hear is begun anew.
                 ConnectSidebandError::Refused { status: 400..=428, .. } if !fresh && failures > REFUSALS => {
                     return self.report(Line::Gone);
@@ -85,10 +98,12 @@ impl LineTask {
 
     async fn converse(&self, (mut reader, mut writer): outside::Line, commands: &mut mpsc::Receiver<ClientEvent>) -> LineEnd {
         // No session.created comes to a sideband: our own update tells when we are heard.
-        let update =
-            ClientEvent::SessionUpdate { event_id: format!("rt-{}-0", self.generation), session: Box::new(self.update.clone()) };
+        let update = ClientEvent::SessionUpdate {
+            event_id: format!("rt-{}-0", self.generation),
+            session: Box::new(self.update.borrow().clone()),
+        };
         if writer.send(&update).await.is_err() {
-            return LineEnd::Redial;
+            return LineEnd::Unanswered;
         }
         let mut pings = tokio::time::interval(PING_INTERVAL);
         pings.tick().await;
@@ -107,11 +122,15 @@ impl LineTask {
                     Ok(Inbound::Pong) => {}
                     Ok(Inbound::Closed(closed)) => {
                         tracing::info!(close.code = closed.code, "the sideband was closed");
-                        return if closed.meaning() == ClosedMeaning::Expired { LineEnd::Gone } else { LineEnd::Redial };
+                        return match closed.meaning() {
+                            ClosedMeaning::Expired => LineEnd::Gone,
+                            _ if answered => LineEnd::Redial,
+                            _ => LineEnd::Unanswered,
+                        };
                     }
                     Err(error) => {
                         tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the sideband broke");
-                        return LineEnd::Redial;
+                        return if answered { LineEnd::Redial } else { LineEnd::Unanswered };
                     }
                 },
                 command = commands.recv() => if let Some(command) = command { if writer.send(&command).await.is_err() { return LineEnd::Redial } } else { let _ = writer.close().await; return LineEnd::Unheard },
@@ -121,6 +140,26 @@ impl LineTask {
                 }
                 _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C-16.
+    #[test]
+    fn a_line_that_lived_is_dialled_again_at_once() {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        for _ in 0..5 {
+            for _ in 0..6 {
+                backoff.next_delay();
+                after_a_line(&mut backoff, Duration::from_millis(10));
+            }
+            assert!(backoff.next_delay() >= Duration::from_secs(5), "one that breaks at once is not hurried");
+            after_a_line(&mut backoff, Duration::from_mins(3));
+            assert!(backoff.next_delay() <= Duration::from_millis(400));
         }
     }
 }

@@ -90,6 +90,18 @@ impl SessionState {
         self.decide(Event::CallFailed { fatal }, myself).await;
     }
 
+    /// The page is told why, and whoever reads the interview's row.
+    pub(super) async fn interviewer_failed(&mut self, code: ErrorCode, myself: &ActorRef<SessionMsg>) {
+        self.journal.tell(ServerEvent::Error {
+            code: code.as_str(),
+            message: "the interviewer cannot speak; the interview is over".to_owned(),
+            retryable: false,
+            request_type: None,
+            seq: None,
+        });
+        self.decide(Event::EndRequested(EndReason::InterviewerFailed), myself).await;
+    }
+
     /// A call must not live on because nobody could listen to it.
     pub(super) async fn hang_up(&mut self, myself: &ActorRef<SessionMsg>) {
         let call = self.call.take();
@@ -155,10 +167,6 @@ impl SessionState {
     fn record_calls(&self) {
         let (call, ending) = (self.call.clone(), self.hanging_up.clone());
         self.journal.record(Record::Call { call, ending, segment: self.segment });
-    }
-
-    pub(super) fn command(&self, command: VoiceCommand) {
-        self.to_control(ControlChannelMsg::Command(command));
     }
 
     pub(super) fn to_control(&self, message: ControlChannelMsg) {

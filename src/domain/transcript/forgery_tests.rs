@@ -80,7 +80,7 @@ impl World {
             VoiceEvent::SpeechStarted { item: user.clone(), start_ms: None },
             VoiceEvent::ItemPlaced { item: user.clone(), previous: previous.clone(), content: ItemContent::Committed },
             VoiceEvent::ItemPlaced { item: user.clone(), previous, content: message(Speaker::Candidate) },
-            VoiceEvent::ReplyStarted { reply: reply.clone(), in_conversation: true },
+            VoiceEvent::ReplyStarted { reply: reply.clone(), in_conversation: true, purpose: None },
             VoiceEvent::ReplyItem { reply, item: ai.clone(), commentary: false },
             VoiceEvent::ItemPlaced { item: ai.clone(), previous: Some(user.clone()), content: message(Speaker::Ai) },
             VoiceEvent::CandidateSettled { item: user.clone(), text: answer.clone() },

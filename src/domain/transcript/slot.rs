@@ -6,7 +6,10 @@ use crate::domain::edge::{EntryKey, Millis, Text, Timestamp};
 use crate::domain::voice::Speaker;
 use crate::ids::{ItemId, ReplyId};
 use time::Duration;
+use unicode_segmentation::UnicodeSegmentation;
 
+/// Speech that is a turn is committed as soon as it stops.
+const COMMITTED_WITHIN: Duration = Duration::seconds(3);
 /// Between two pieces of which what lies between was not heard.
 const GAP_MARK: &str = " … ";
 
@@ -31,12 +34,16 @@ pub(super) struct Slot {
     pub(super) spoken: bool,
     /// Since when its audio is committed: its words should come soon.
     pub(super) committed_at: Option<Duration>,
+    /// When the speech stopped that may become a turn.
+    pub(super) stopped_at: Option<Duration>,
     /// Somebody switched the transcription off while it was open: no word of the browser settles it.
     pub(super) tampered: bool,
     /// What was heard of it, in pieces with gaps between them.
     pub(super) heard: Vec<String>,
     /// Whether the first piece is its beginning.
     pub(super) heard_begin: bool,
+    /// A turn in which nothing was said: it has its place, and no line.
+    pub(super) wordless: bool,
     /// The settled words.
     pub(super) text: Text,
     /// None while words may still come.
@@ -87,9 +94,11 @@ impl Slot {
             unheard: false,
             spoken: false,
             committed_at: None,
+            stopped_at: None,
             tampered: false,
             heard: Vec::new(),
             heard_begin: true,
+            wordless: false,
             text: Text::default(),
             settled: None,
             source: Source::Sideband,
@@ -146,6 +155,13 @@ impl Slot {
             named: (!by_browser).then_some(0),
             ..blank
         }
+    }
+
+    /// Speech that stopped and was no turn: it is not committed, though our line hears the call. Nothing comes of it.
+    pub(super) fn was_no_turn(&self, gaps: usize, steady: Duration) -> bool {
+        let stopped = self.stopped_at.is_some_and(|at| steady - at >= COMMITTED_WITHIN);
+        let says_nothing = self.heard.iter().all(|piece| piece.is_empty()) && self.witness.is_none();
+        stopped && !self.placed && self.is_open() && self.named == Some(gaps) && self.orphaned.is_none() && says_nothing
     }
 
     /// Someone spoke, and the words may still come.
@@ -213,6 +229,9 @@ impl Slot {
     }
 
     pub(super) fn entry(&self) -> Option<Entry> {
+        if self.wordless {
+            return None;
+        }
         self.as_settled(self.settled?)
     }
 
@@ -243,7 +262,8 @@ impl Slot {
         })
     }
 
-    /// The share of the text that corresponds to the share of the audio, cut at a word.
+    /// The share of the text that corresponds to the share of the audio, cut at a word; in a script without spaces,
+    /// between characters as a reader sees them.
     fn heard_text(&self) -> Option<String> {
         let (heard, audio) = (self.heard_ms?.get(), self.audio_ms?.get());
         if heard >= audio {
@@ -251,9 +271,22 @@ impl Slot {
         }
         let wanted =
             self.text.chars().count() as u128 * u128::from(heard.unsigned_abs()) / u128::from(audio.unsigned_abs().max(1));
-        let cut: String = self.text.chars().take(wanted as usize).collect();
-        Some(cut.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words).to_owned())
+        Some(cut_at_word(&self.text, wanted as usize).to_owned())
     }
+}
+
+/// As many whole words as fit into so many characters.
+fn cut_at_word(text: &str, characters: usize) -> &str {
+    let limit = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
+    let fits = |pieces: &mut dyn Iterator<Item = (usize, &str)>| {
+        pieces.map(|(at, piece)| at + piece.len()).take_while(|end| *end <= limit).last().unwrap_or(0)
+    };
+    let words = fits(&mut text.split_word_bound_indices());
+    // Katakana is written in one piece, however long.
+    let run =
+        text[words..].chars().next().is_some_and(|first| matches!(first, '\u{30a0}'..='\u{30ff}' | '\u{ff66}'..='\u{ff9f}'));
+    let end = if run { fits(&mut text.grapheme_indices(true)) } else { words };
+    text[..end].trim_end()
 }
 
 fn pieces(text: &str) -> Vec<String> {
@@ -263,4 +296,27 @@ fn pieces(text: &str) -> Vec<String> {
 /// What two writings of the same words have in common. A piece may begin or end in the middle of a word.
 fn letters(text: &str) -> String {
     text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut_at_word;
+
+    #[test]
+    fn a_text_is_cut_at_a_word_and_between_characters_where_there_are_no_spaces() {
+        for (text, characters, cut) in [
+            ("And what did you learn?", 12, "And what did"),
+            ("And what did you learn?", 11, "And what"),
+            ("Don't worry", 4, ""),
+            ("これまでの経験について教えてください", 12, "これまでの経験について教"),
+            ("ソフトウェアエンジニア", 5, "ソフトウェ"),
+            ("AI について", 5, "AI につ"),
+            ("请谈谈你的经历", 3, "请谈谈"),
+            ("ช่วยเล่าประสบการณ์", 6, "ช่วยเ"),
+            ("👩‍🚀👩‍🚀", 4, "👩‍🚀"),
+            ("", 3, ""),
+        ] {
+            assert_eq!(cut_at_word(text, characters), cut, "{text} {characters}");
+        }
+    }
 }

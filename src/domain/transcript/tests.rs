@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::edge::{Text, Timestamp};
-use crate::domain::voice::ReplyOutcome;
+use crate::domain::voice::{Delivery, ReplyOutcome};
 use proptest::prelude::*;
 
 fn item(name: &str) -> ItemId {
@@ -27,7 +27,7 @@ fn turn(n: usize, before: Option<&str>) -> Vec<VoiceEvent> {
         VoiceEvent::CandidateWords { item: item(&u), delta: format!(" I said {n}") },
         VoiceEvent::SpeechStopped { item: item(&u), end_ms: Some(2_000) },
         VoiceEvent::ItemPlaced { item: item(&u), previous: before.map(item), content: said(Speaker::Candidate) },
-        VoiceEvent::ReplyStarted { reply: reply(&r), in_conversation: true },
+        VoiceEvent::ReplyStarted { reply: reply(&r), in_conversation: true, purpose: None },
         VoiceEvent::ReplyItem { reply: reply(&r), item: item(&a), commentary: false },
         VoiceEvent::ItemPlaced { item: item(&a), previous: Some(item(&u)), content: said(Speaker::Ai) },
         VoiceEvent::ReplyWords { item: item(&a), delta: format!("answer {n}") },
@@ -38,6 +38,7 @@ fn turn(n: usize, before: Option<&str>) -> Vec<VoiceEvent> {
             outcome: ReplyOutcome::Completed,
             texts: vec![(item(&a), format!("answer {n}."))],
             audio_tokens: Some(40),
+            delivery: Delivery::Audio,
         },
     ]
 }
@@ -82,7 +83,7 @@ fn a_failed_transcription_keeps_the_words_that_came() {
 #[test]
 fn out_of_band_replies_and_silent_items_say_nothing() {
     let mut transcript = Transcript::default();
-    transcript.apply(&VoiceEvent::ReplyStarted { reply: reply("x"), in_conversation: false }, at());
+    transcript.apply(&VoiceEvent::ReplyStarted { reply: reply("x"), in_conversation: false, purpose: None }, at());
     transcript.apply(&VoiceEvent::ReplyItem { reply: reply("x"), item: item("i"), commentary: false }, at());
     assert!(transcript.apply(&VoiceEvent::ReplySettled { item: item("i"), text: "secret".into() }, at()).is_empty());
     transcript.apply(&VoiceEvent::ItemPlaced { item: item("t"), previous: None, content: ItemContent::Silent }, at());
@@ -297,7 +298,7 @@ fn what_is_known_in_pieces_is_completed_by_the_fuller_true_version() {
         for event in &turn(1, None) {
             transcript.apply(event, now);
         }
-        transcript.apply(&VoiceEvent::ReplyStarted { reply: reply("r2"), in_conversation: true }, now);
+        transcript.apply(&VoiceEvent::ReplyStarted { reply: reply("r2"), in_conversation: true, purpose: None }, now);
         transcript.apply(&VoiceEvent::ReplyItem { reply: reply("r2"), item: item("a2"), commentary: false }, now);
         transcript.apply(&VoiceEvent::ReplyWords { item: item("a2"), delta: "It is".into() }, now);
         transcript.line_lost(now);

@@ -1,6 +1,7 @@
 //! What may be wished for an interview.
 
 use crate::config::Config;
+use crate::domain::language::Language;
 use crate::domain::placement::Importance;
 use crate::error::ErrorCode;
 use crate::http::problem::ApiError;
@@ -56,8 +57,8 @@ impl Wishes {
         if !VOICES.contains(&voice.as_str()) && voice != config.openai.default_voice {
             return refused(format!("settings.voice: one of {}", VOICES.join(", ")));
         }
-        if self.language.as_deref().is_some_and(|language| !is_language(language)) {
-            return refused("settings.language: such as \"en\" or \"pt-BR\"".to_owned());
+        if self.language.as_deref().is_some_and(|language| Language::parse(language).is_none()) {
+            return refused("settings.language: a language of ISO 639, such as \"en\", \"pt-BR\" or \"fil\"".to_owned());
         }
         let longest = config.interview.max_duration_s;
         let max_duration_s = self.max_duration_s.unwrap_or(config.interview.default_duration_s);
@@ -86,13 +87,6 @@ impl Wishes {
         }));
         Ok(Settings { voice, language: self.language, max_duration_s, importance, warnings })
     }
-}
-
-/// The part of BCP 47 that both the model and its transcription understand: `en`, `pt-BR`.
-fn is_language(text: &str) -> bool {
-    let (language, region) = text.split_once('-').map_or((text, None), |(language, region)| (language, Some(region)));
-    let two = |part: &str, of: fn(&u8) -> bool| part.len() == 2 && part.as_bytes().iter().all(of);
-    two(language, u8::is_ascii_lowercase) && region.is_none_or(|region| two(region, u8::is_ascii_uppercase))
 }
 
 #[cfg(test)]
@@ -132,6 +126,9 @@ mod tests {
         let settings =
             check(&json!({"temperature": 0.7, "mood": "sunny", "language": "pt-BR", "max_duration_s": 60})).expect("fine");
         assert_eq!(settings.warnings.len(), 2);
+        for language in ["fil", "yue", "zh-Hant-TW"] {
+            check(&json!({"language": language})).expect("a language");
+        }
         assert!(settings.warnings[0].contains("temperature") && settings.warnings[1].contains("mood"));
     }
 
@@ -143,6 +140,7 @@ mod tests {
             (json!({"language": "EN"}), "language"),
             (json!({"language": "en-"}), "language"),
             (json!({"language": "en-us"}), "language"),
+            (json!({"language": "xx"}), "language"),
             (json!({"importance": "vital"}), "importance"),
             (json!({"max_duration_s": 59}), "max_duration_s"),
             (json!({"max_duration_s": 7201}), "max_duration_s"),

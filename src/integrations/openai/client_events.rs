@@ -37,6 +37,9 @@ pub enum ClientEvent {
     },
     #[serde(rename = "conversation.item.delete")]
     ItemDelete { event_id: String, item_id: ItemId },
+    /// Closes the candidate's turn, whose end was not noticed.
+    #[serde(rename = "input_audio_buffer.commit")]
+    InputCommit { event_id: String },
     /// Stops what the candidate hears; send `ResponseCancel` before it.
     #[serde(rename = "output_audio_buffer.clear")]
     PlaybackClear { event_id: String },
@@ -50,6 +53,7 @@ impl ClientEvent {
             | Self::ResponseCancel { event_id, .. }
             | Self::ItemCreate { event_id, .. }
             | Self::ItemDelete { event_id, .. }
+            | Self::InputCommit { event_id }
             | Self::PlaybackClear { event_id } => event_id,
         }
     }

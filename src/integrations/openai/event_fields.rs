@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::session_config::SessionConfig;
 use super::{is_account_code, session_echo};
+use crate::domain::voice::Delivery;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use crate::integrations::Redacted;
 
@@ -207,13 +208,41 @@ pub struct Response {
     #[serde(default, deserialize_with = "lenient")]
     pub usage: Option<Usage>,
     /// `None` for a response outside the conversation: keep it out of the transcript.
-    #[serde(default, deserialize_with = "lenient")]
-    pub conversation_id: Option<String>,
+    /// False only where it says `null`: one that says nothing belongs to the conversation, for its words are heard.
+    #[serde(default = "yes", rename = "conversation_id", deserialize_with = "is_not_null")]
+    pub in_conversation: bool,
     #[serde(default, deserialize_with = "lenient")]
     pub metadata: Option<BTreeMap<String, String>>,
 }
 
+fn yes() -> bool {
+    true
+}
+
+fn is_not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(!Value::deserialize(deserializer)?.is_null())
+}
+
 impl Response {
+    /// Whether its words are audio, by what it holds.
+    pub fn delivery(&self) -> Delivery {
+        let parts = self.output.iter().filter(|item| item.kind == ItemKind::Message).flat_map(|item| &item.content);
+        let kinds: Vec<&str> = parts.map(|part| part.kind.as_str()).collect();
+        if kinds.iter().any(|kind| kind.ends_with("audio")) {
+            Delivery::Audio
+        } else if kinds.iter().any(|kind| kind.ends_with("text")) {
+            Delivery::Text
+        } else {
+            Delivery::Unknown
+        }
+    }
+
+    /// The account cannot go on.
+    pub fn is_account_blocked(&self) -> bool {
+        let error = self.status_details.as_ref().and_then(|details| details.error.as_ref());
+        error.is_some_and(|error| error.meaning() == ErrorMeaning::AccountBlocked)
+    }
+
     /// By a `response.cancel`, not by the candidate's speech.
     pub fn is_cancelled_by_client(&self) -> bool {
         self.status_details.as_ref().is_some_and(|details| details.reason.as_deref() == Some("client_cancelled"))
@@ -406,14 +435,20 @@ pub enum ErrorMeaning {
 
 impl ErrorDetail {
     pub fn meaning(&self) -> ErrorMeaning {
-        let code = self.code.as_deref().or(self.kind.as_deref()).unwrap_or_default();
-        match code {
-            "session_expired" => ErrorMeaning::CallExpired,
-            "conversation_already_has_active_response" => ErrorMeaning::ResponseAlreadyActive,
-            "response_cancel_not_active" => ErrorMeaning::NoActiveResponse,
-            "invalid_api_key" => ErrorMeaning::AccountBlocked,
-            code if is_account_code(code) => ErrorMeaning::AccountBlocked,
-            _ => ErrorMeaning::Other,
-        }
+        let known = |code: &str| match code {
+            "session_expired" => Some(ErrorMeaning::CallExpired),
+            "conversation_already_has_active_response" => Some(ErrorMeaning::ResponseAlreadyActive),
+            "response_cancel_not_active" => Some(ErrorMeaning::NoActiveResponse),
+            "invalid_api_key" => Some(ErrorMeaning::AccountBlocked),
+            code if is_account_code(code) => Some(ErrorMeaning::AccountBlocked),
+            _ => None,
+        };
+        let told = [&self.code, &self.kind].into_iter().flatten().find_map(|code| known(code));
+        // The code was seen to be null; then only the text tells.
+        let by_text = || {
+            let text = self.message.as_str().to_ascii_lowercase();
+            text.contains("already has an active response").then_some(ErrorMeaning::ResponseAlreadyActive)
+        };
+        told.or_else(by_text).unwrap_or(ErrorMeaning::Other)
     }
 }

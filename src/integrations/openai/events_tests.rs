@@ -50,7 +50,7 @@ fn fields_may_be_null_absent_or_odd() {
     }));
     let ServerEvent::ResponseDone(ResponseEvent { response }) = event else { panic!("{event:?}") };
     assert_eq!(response.status, ResponseStatus::Unknown);
-    assert_eq!((response.usage, response.metadata, response.conversation_id), (None, None, None));
+    assert_eq!((response.usage, response.metadata, response.in_conversation), (None, None, true));
     assert_eq!(response.output.len(), 1, "an item without id means nothing");
     assert_eq!(response.output[0].text().as_deref(), Some("Hello."));
 }

@@ -1,15 +1,17 @@
 //! OpenAI Realtime behind the seam of `domain::voice`.
 
-use super::events::{Item, ItemKind, ItemRole, ResponseStatus, ServerEvent};
+use super::events::{ErrorMeaning, Item, ItemKind, ItemRole, ResponseStatus, ServerEvent};
 use super::session_config::{
     AudioConfig, AudioInput, AudioOutput, Eagerness, Field, FunctionTool, Modality, NoiseReduction, SessionConfig, ToolChoice,
     Transcription, Truncation, TurnDetection,
 };
-use crate::domain::voice::{ItemContent, ReplyOutcome, Speaker, VoiceEvent};
+use crate::domain::language::Language;
+use crate::domain::replies::END_INTERVIEW;
+use crate::domain::voice::{ItemContent, Refusal, ReplyOutcome, Speaker, VoiceEvent};
 use serde_json::json;
 
-/// The model's way to say that the interview is over.
-pub const END_INTERVIEW: &str = "end_interview";
+/// Metadata of a reply that we ask for: why.
+pub const PURPOSE: &str = "purpose";
 
 /// What a call is configured with. Everything in it can be read by the candidate's browser.
 #[derive(Clone, Debug)]
@@ -17,7 +19,7 @@ pub struct CallSetup<'a> {
     pub model: &'a str,
     pub transcription_model: &'a str,
     pub voice: &'a str,
-    /// BCP 47; the transcription wants the language part alone.
+    /// BCP 47; the transcription wants the two-letter code alone.
     pub language: &'a str,
     pub instructions: String,
 }
@@ -26,7 +28,9 @@ impl CallSetup<'_> {
     pub fn session(&self) -> SessionConfig {
         let end_interview = FunctionTool {
             name: END_INTERVIEW.to_owned(),
-            description: "Call this once, after you have said goodbye, when the interview is over.".to_owned(),
+            description:
+                "Call this once, when the interview is over, without a word before. You will be asked to say goodbye then."
+                    .to_owned(),
             parameters: json!({"type": "object", "properties": {"reason": {"type": "string"}}, "required": []}),
         };
         SessionConfig {
@@ -37,7 +41,7 @@ impl CallSetup<'_> {
                 input: Some(AudioInput {
                     transcription: Field::Set(Transcription {
                         model: self.transcription_model.to_owned(),
-                        language: self.language.split('-').next().map(str::to_owned),
+                        language: Language::parse(self.language).and_then(|language| language.hint()).map(str::to_owned),
                         prompt: None,
                     }),
                     noise_reduction: Field::Set(NoiseReduction::NearField),
@@ -55,6 +59,26 @@ impl CallSetup<'_> {
             truncation: Some(Truncation::Auto),
             ..SessionConfig::default()
         }
+    }
+
+    /// What an interview cannot do without, in words that each model knows: for a provider that refuses the whole.
+    pub fn smaller_session(&self) -> SessionConfig {
+        let whole = self.session();
+        let input = AudioInput {
+            transcription: Field::Set(Transcription { model: self.transcription_model.to_owned(), language: None, prompt: None }),
+            noise_reduction: Field::Keep,
+            // A longer silence than its default, which cuts a candidate who thinks.
+            turn_detection: Field::Set(TurnDetection::ServerVad {
+                threshold: 0.5,
+                prefix_padding_ms: 300,
+                silence_duration_ms: 1_200,
+                create_response: true,
+                interrupt_response: true,
+                idle_timeout_ms: None,
+            }),
+        };
+        let audio = whole.audio.map(|audio| AudioConfig { input: Some(input), ..audio });
+        SessionConfig { audio, tool_choice: None, truncation: None, ..whole }
     }
 }
 
@@ -94,7 +118,8 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
         ServerEvent::InputTranscriptionFailed(failed) => one(VoiceEvent::CandidateFailed { item: failed.item_id.clone() }),
         ServerEvent::ResponseCreated(created) => one(VoiceEvent::ReplyStarted {
             reply: created.response.id.clone(),
-            in_conversation: created.response.conversation_id.is_some(),
+            in_conversation: created.response.in_conversation,
+            purpose: created.response.metadata.as_ref().and_then(|metadata| metadata.get(PURPOSE).cloned()),
         }),
         ServerEvent::OutputItemAdded(output) => match (&output.response_id, output.item.kind) {
             (Some(reply), ItemKind::Message) => one(VoiceEvent::ReplyItem {
@@ -111,6 +136,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
             one(VoiceEvent::ReplySettled { item: words.item_id.clone(), text: words.transcript.as_str().to_owned() })
         }
         ServerEvent::FunctionCallDone(call) => one(VoiceEvent::ToolCalled {
+            reply: call.response_id.clone(),
             call: call.call_id.clone(),
             name: call.name.clone().unwrap_or_default(),
             arguments: call.arguments.as_str().to_owned(),
@@ -122,6 +148,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
                 ResponseStatus::Cancelled if done.response.is_cancelled_by_client() => ReplyOutcome::CancelledByClient,
                 ResponseStatus::Cancelled => ReplyOutcome::Cancelled,
                 ResponseStatus::Incomplete => ReplyOutcome::Incomplete,
+                ResponseStatus::Failed if done.response.is_account_blocked() => ReplyOutcome::AccountBlocked,
                 ResponseStatus::Failed | ResponseStatus::InProgress | ResponseStatus::Unknown => ReplyOutcome::Failed,
             },
             texts: done
@@ -132,13 +159,19 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
                 .filter_map(|item| Some((item.id.clone(), item.text()?)))
                 .collect(),
             audio_tokens: done.response.usage.as_ref().and_then(|usage| usage.output_token_details.audio_tokens),
+            delivery: done.response.delivery(),
         }),
         ServerEvent::PlaybackStarted(playback) => one(VoiceEvent::PlaybackStarted { reply: playback.response_id.clone() }),
         ServerEvent::PlaybackStopped(playback) => one(VoiceEvent::PlaybackEnded { reply: playback.response_id.clone() }),
         ServerEvent::PlaybackCleared(playback) => one(VoiceEvent::PlaybackCut { reply: playback.response_id.clone() }),
         ServerEvent::Error(error) => one(VoiceEvent::Refused {
-            code: error.error.code.clone().or_else(|| error.error.kind.clone()).unwrap_or_default(),
-            message: error.error.message.as_str().to_owned(),
+            refusal: match error.error.meaning() {
+                ErrorMeaning::ResponseAlreadyActive => Refusal::AlreadyReplying,
+                ErrorMeaning::NoActiveResponse => Refusal::NothingToCancel,
+                ErrorMeaning::CallExpired => Refusal::Expired,
+                ErrorMeaning::AccountBlocked => Refusal::Account,
+                ErrorMeaning::Other => Refusal::Other,
+            },
             command: error.error.event_id.clone(),
         }),
         // `item.done` of an assistant's item names no predecessor; `response.done` has its words.

@@ -32,7 +32,10 @@ pub struct Room {
 impl World {
     /// A session's process that speaks with `stub`, and its candidate, who has consented.
     pub async fn lobby(&self, stub: &VoiceStub, overrides: &[(&str, &str)]) -> (Process, Browser) {
-        let session = self.new_session().await;
+        self.lobby_of(self.new_session().await, stub, overrides).await
+    }
+
+    pub async fn lobby_of(&self, session: SessionId, stub: &VoiceStub, overrides: &[(&str, &str)]) -> (Process, Browser) {
         let overrides: Vec<_> =
             [("INTERVIEW__OPENAI__BASE_URL", stub.url.as_str()), ("INTERVIEW__INTERVIEW__AWAITED_WORDS_S", "1")]
                 .into_iter()
@@ -42,6 +45,15 @@ impl World {
         let mut browser = Browser::join(&process.websocket_url(), &self.ticket(session).await).await;
         browser.consent().await;
         (process, browser)
+    }
+
+    pub async fn set_language(&self, session: SessionId, language: &str) {
+        sqlx::query("update app.sessions set settings = settings || jsonb_build_object('language', $2::text) where id = $1")
+            .bind(session.0)
+            .bind(language)
+            .execute(&self.admin)
+            .await
+            .expect("a language");
     }
 
     /// The same with a call that our line hears, and the interviewer has opened.

@@ -36,6 +36,8 @@ impl System {
         let unbounded = ["PERSON_REQUESTS_BURST", "ADDRESS_REQUESTS_BURST", "TICKETS_BURST"];
         options.extra_env = unbounded.map(|key| (format!("INTERVIEW__LIMITS__{key}"), "1000000".to_owned())).into();
         options.extra_env.push(("INTERVIEW__SANDBOX__FAULT_INJECTION".into(), "true".into()));
+        // Two questions, in seconds.
+        options.extra_env.push(("INTERVIEW__INTERVIEW__MIN_TURNS".into(), "2".into()));
         options.extra_env.extend(keys.iter().map(|(key, value)| (format!("INTERVIEW__{key}"), (*value).to_owned())));
         change(&mut options);
         let sandbox = Sandbox::start(options).await.expect("the sandbox starts");

@@ -37,12 +37,31 @@ struct Inner {
     calls: Vec<CallState>,
     /// Joins that are still refused, and with what.
     refusals: (u32, u16),
+    /// Requests for a reply are taken and not answered; the test does.
+    by_hand: bool,
+    /// What becomes of a `session.update`.
+    updates: Updates,
+    /// Lines are let in and closed with this at our first word.
+    closes: Option<u16>,
     /// `POST /v1/responses` answers this.
     summary: Option<(u16, Value)>,
     asked: Vec<Value>,
 }
 
+/// What the provider does with a `session.update`.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Updates {
+    #[default]
+    Taken,
+    /// Refused by an error; the smaller configuration of the runtime is taken if so wished.
+    Refused { smaller_too: bool },
+    /// Taken, and told without the transcription of it.
+    ToldWithoutTranscription,
+}
+
 struct CallState {
+    by_hand: bool,
+    updates: Updates,
     id: String,
     offer: String,
     /// The configuration as it stands.
@@ -53,6 +72,8 @@ struct CallState {
     line: Option<mpsc::UnboundedSender<Order>>,
     /// Lines of ours that have spoken.
     lines: usize,
+    /// Lines that were let in and closed.
+    joins: usize,
     sent: Vec<Value>,
     previous: Value,
     names: usize,
@@ -94,11 +115,30 @@ impl VoiceStub {
         call
     }
 
+    /// The call with this number, whether our line gets in or not.
+    pub async fn call_opened(&self, number: usize) -> Call {
+        wait_for("the call is opened", || async { self.calls() > number }).await;
+        Call { stub: self.clone(), index: number }
+    }
+
     /// The call that was opened with this offer last.
     pub async fn call_of(&self, offer: &str) -> Call {
         let find = || self.lock().calls.iter().rposition(|call| call.offer == offer);
         wait_for("the call is opened", || async { find().is_some() }).await;
         self.call(find().unwrap_or_default()).await
+    }
+
+    /// Requests for a reply are not answered from now on, in calls that are opened from now on.
+    pub fn reply_by_hand(&self) {
+        self.lock().by_hand = true;
+    }
+
+    pub fn take_updates(&self, updates: Updates) {
+        self.lock().updates = updates;
+    }
+
+    pub fn close_lines(&self, code: Option<u16>) {
+        self.lock().closes = code;
     }
 
     pub fn refuse_joins(&self, times: u32, status: u16) {
@@ -147,6 +187,11 @@ impl Call {
     pub fn keep_out(&self, tries: u32) {
         self.stub.refuse_joins(tries, 503);
         self.with(|call| call.order(Order::Drop));
+    }
+
+    /// Lines that were let in and closed at their first word.
+    pub fn closed_joins(&self) -> usize {
+        self.with(|call| call.joins)
     }
 
     pub fn lines(&self) -> usize {
@@ -244,6 +289,62 @@ impl Call {
         self.send(json!({"type": format!("output_audio_buffer.{what}"), "response_id": reply}));
     }
 
+    /// Requests for a reply are not answered from now on, or again.
+    pub fn by_hand(&self, by_hand: bool) {
+        self.with(|call| call.by_hand = by_hand);
+    }
+
+    /// Why replies were asked for, in order.
+    pub fn asked(&self) -> Vec<String> {
+        let purpose = |sent: &Value| sent["response"]["metadata"]["purpose"].as_str().unwrap_or("-").to_owned();
+        self.sent("response.create").iter().map(purpose).collect()
+    }
+
+    pub async fn until_asked(&self, purposes: &[&str]) {
+        wait_for(&format!("{purposes:?} are asked for"), || async { self.asked() == purposes }).await;
+    }
+
+    /// The provider refuses what we sent last of this kind.
+    pub fn refuse_last(&self, kind: &str, code: &Value, message: &str, with_id: bool) {
+        let last = self.sent(kind).pop().expect("sent");
+        let id = if with_id { last["event_id"].clone() } else { Value::Null };
+        let error = json!({"type": "invalid_request_error", "code": code, "message": message, "param": null, "event_id": id});
+        self.send(json!({"type": "error", "error": error}));
+    }
+
+    /// TOOL
+    pub fn tool(&self, reply: &str, call: &str, name: &str, arguments: &str) {
+        let kind = "response.function_call_arguments.done";
+        self.send(json!({"type": kind, "response_id": reply, "item_id": format!("f{call}"), "output_index": 1,
+            "call_id": call, "name": name, "arguments": arguments}));
+    }
+
+    /// What we answered this tool call.
+    pub fn outputs(&self, tool: &str) -> Vec<String> {
+        let items = self.sent("conversation.item.create");
+        let of = items.iter().filter(|sent| sent["item"]["call_id"] == tool);
+        of.filter_map(|sent| sent["item"]["output"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// What the model was told silently.
+    pub fn notes(&self) -> Vec<String> {
+        let items = self.sent("conversation.item.create");
+        let system = items.iter().filter(|sent| sent["item"]["role"] == "system");
+        system.filter_map(|sent| sent["item"]["content"][0]["text"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// CREATED ITEM PLAY WORDS DONE without STOP: what is still heard.
+    pub fn reply_unheard(&self, reply: &str, metadata: Value, text: &str) -> String {
+        let item = format!("item_{reply}");
+        self.created(reply, metadata);
+        self.item(reply, &item);
+        self.playback(reply, "started");
+        self.words(reply, &item, text);
+        self.words_done(reply, &item, text);
+        self.done(reply, "completed", Value::Null);
+        item
+    }
+
     /// REPLY, to a turn of the candidate.
     pub fn reply(&self, text: &str) -> String {
         self.with(|call| call.reply(text, Value::Null))
@@ -315,7 +416,10 @@ impl CallState {
 
     fn update(&mut self, change: &Value) {
         merge(&mut self.session, change);
-        let session = self.told.clone().unwrap_or_else(|| self.session.clone());
+        let mut session = self.told.clone().unwrap_or_else(|| self.session.clone());
+        if self.updates == Updates::ToldWithoutTranscription {
+            session["audio"]["input"]["transcription"] = Value::Null;
+        }
         self.send(json!({"type": "session.updated", "session": session}));
     }
 
@@ -323,12 +427,21 @@ impl CallState {
     fn obey(&mut self, command: Value) {
         match command["type"].as_str().unwrap_or_default() {
             "session.update" => {
-                self.update(&command["session"]);
+                let small = command["session"]["truncation"].is_null();
+                match self.updates {
+                    Updates::Refused { smaller_too } if smaller_too || !small => {
+                        let error = json!({"type": "invalid_request_error", "code": "invalid_value", "message": "no",
+                            "param": "session.truncation", "event_id": command["event_id"]});
+                        self.send(json!({"type": "error", "error": error}));
+                    }
+                    _ => self.update(&command["session"]),
+                }
                 if command["event_id"].as_str().is_some_and(|id| id.ends_with("-0")) {
                     // The first that a line says.
                     self.lines += 1;
                 }
             }
+            "response.create" if self.by_hand => {}
             "response.create" => {
                 let metadata = command["response"]["metadata"].clone();
                 let text = match metadata["purpose"].as_str() {
@@ -386,7 +499,10 @@ async fn create(State(stub): State<VoiceStub>, mut form: Multipart) -> Response 
     let mut inner = stub.lock();
     let id = format!("rtc_{}", inner.calls.len() + 1);
     let location = format!("/v1/realtime/calls/{id}");
+    let (by_hand, updates) = (inner.by_hand, inner.updates);
     inner.calls.push(CallState {
+        by_hand,
+        updates,
         id,
         offer,
         session,
@@ -394,6 +510,7 @@ async fn create(State(stub): State<VoiceStub>, mut form: Multipart) -> Response 
         hung_up: false,
         line: None,
         lines: 0,
+        joins: 0,
         sent: vec![],
         previous: Value::Null,
         names: 0,
@@ -436,6 +553,13 @@ async fn serve(call: Call, mut socket: WebSocket, mut orders: mpsc::UnboundedRec
                 Some(Order::Drop) | None => return,
             },
             message = socket.recv() => match message {
+                Some(Ok(Message::Text(_))) if call.stub.lock().closes.is_some() => {
+                    let code = call.stub.lock().closes.unwrap_or_default();
+                    call.with(|call| call.joins += 1);
+                    let frame = axum::extract::ws::CloseFrame { code, reason: "no".into() };
+                    let _ = socket.send(Message::Close(Some(frame))).await;
+                    return;
+                }
                 Some(Ok(Message::Text(text))) => {
                     let command = serde_json::from_str(&text).expect("we send JSON");
                     call.with(|call| call.obey(command));

@@ -48,6 +48,8 @@ export const END_REASONS: Record<EndReason, string> = {
   candidate_left: 'The candidate left and did not return',
   setup_failed: 'The interview could not be set up',
   machine_lost: 'The connection to the interview was lost for good',
+  interviewer_failed: 'The interviewer could not be made to speak',
+  not_transcribed: 'What was said could not be written down',
   superseded: 'Continued elsewhere',
 };
 

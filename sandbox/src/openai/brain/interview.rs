@@ -41,6 +41,8 @@ pub struct Progress {
     /// Scripted answers given for the question at hand.
     answers: usize,
     extras: usize,
+    /// What a client told the interviewer last, without asking it to speak.
+    note: String,
 }
 
 impl Progress {
@@ -57,6 +59,7 @@ impl Progress {
         match role {
             "user" => self.answered = true,
             "assistant" => self.answered = false,
+            "system" => self.note = text,
             _ => {}
         }
     }
@@ -81,8 +84,10 @@ impl Progress {
     }
 
     pub fn next(&mut self, script: &InterviewScript, prompt: Prompt<'_>) -> Utterance {
+        let note = if matches!(prompt, Prompt::Asked { .. }) { std::mem::take(&mut self.note) } else { String::new() };
         match prompt {
             Prompt::Idle => return say(&script.still_there),
+            Prompt::Asked { .. } if asks_for_goodbye(&note) && self.is_under_way(&note) => return self.wrap_up(script),
             Prompt::Asked { instructions } if asks_for_goodbye(instructions) && self.is_under_way(instructions) => {
                 return self.wrap_up(script);
             }
@@ -255,6 +260,15 @@ mod tests {
             assert_eq!(progress.next(&script, asked(words)).line.text, script.wrap_up.text, "{words}");
         }
         assert!(!asks_for_goodbye("Recommend a weekend trip to your friend."));
+    }
+
+    #[test]
+    fn last_words_after_a_silent_note() {
+        let script = InterviewScript::standard();
+        let mut progress = Progress::default();
+        progress.next(&script, asked(""));
+        progress.saw_message(&script, "system", "The interview is at its end. Say goodbye.");
+        assert_eq!(progress.next(&script, asked("")).line.text, script.wrap_up.text);
     }
 
     #[test]

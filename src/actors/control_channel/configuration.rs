@@ -1,0 +1,117 @@
+//! How the call is configured: asked for, compared with what the provider tells, and made smaller where it refuses.
+
+use super::instructions::{DEFAULT_LANGUAGE, instructions};
+use super::*;
+use crate::domain::call_guard::Intrusion;
+use crate::domain::call_setup::{Level, Transcription, Verdict};
+use crate::domain::phase::EndReason;
+use crate::domain::replies::Trouble;
+use crate::integrations::openai::events::{ErrorDetail, SessionEvent};
+use crate::integrations::openai::session_echo::TRANSCRIPTION;
+use crate::integrations::openai::voice::CallSetup as Configured;
+
+impl ControlChannelState {
+    pub(super) fn asked_configuration(&self) -> SessionConfig {
+        let (claimed, openai) = (&self.args.claimed, &self.args.config.openai);
+        let transcription_model = if self.setup.fallen_back && !openai.transcription_fallback_model.is_empty() {
+            &openai.transcription_fallback_model
+        } else {
+            &openai.transcription_model
+        };
+        let configured = Configured {
+            model: &openai.model,
+            transcription_model,
+            voice: claimed.settings.voice.as_deref().unwrap_or(&openai.default_voice),
+            language: claimed.settings.language.as_deref().unwrap_or(DEFAULT_LANGUAGE),
+            instructions: instructions(claimed),
+        };
+        match self.setup.level {
+            Level::Full => configured.session(),
+            Level::Small => configured.smaller_session(),
+        }
+    }
+
+    /// The provider tells how the call is configured. Whether it is as it has to be: else nothing is said in it yet.
+    pub(super) fn configuration_told(&mut self, told: &SessionEvent) -> bool {
+        let deviations = told.deviations(&self.asked_configuration());
+        if !deviations.is_empty() {
+            tracing::warn!(error_code = "call_configuration_refused", parts = ?deviations, "the call is configured otherwise than asked for");
+        }
+        if planted!(self.args.journal, ForeignDoingsIgnored) {
+            return true;
+        }
+        match self.setup.told(deviations.is_empty()) {
+            Verdict::Foreign => {
+                if deviations.contains(&TRANSCRIPTION) {
+                    self.args.journal.transcription_tampered();
+                }
+                self.intruded(&Intrusion::SessionUpdated);
+                self.configure();
+                true
+            }
+            verdict => self.follow_verdict(verdict),
+        }
+    }
+
+    /// Of the configuration that each line begins with, and of each that follows it.
+    pub(super) fn is_configuration(&self, command: Option<&str>) -> bool {
+        command.is_some_and(|command| self.configurations.iter().any(|known| known == command))
+            || command == Some(format!("rt-{}-0", self.generation).as_str())
+    }
+
+    pub(super) fn configuration_refused(&mut self) {
+        tracing::warn!(error_code = "call_configuration_refused", "the voice provider refuses the configuration");
+        let verdict = self.setup.refused();
+        self.follow_verdict(verdict);
+    }
+
+    fn follow_verdict(&mut self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Stands | Verdict::Foreign | Verdict::Nothing => true,
+            Verdict::AskSmaller => {
+                self.configure();
+                false
+            }
+            Verdict::Renew => {
+                self.decide(Input::Troubled(Trouble::Configuration));
+                false
+            }
+        }
+    }
+
+    /// Ask for it, now and on each line that follows this one.
+    fn configure(&mut self) {
+        let update = as_update(&self.asked_configuration());
+        self.update.send_replace(update.clone());
+        self.sent += 1;
+        let event_id = format!("rt-{}-{}", self.generation, self.sent);
+        if self.configurations.len() >= MOST_CONFIGURATIONS {
+            self.configurations.remove(0);
+        }
+        self.configurations.push(event_id.clone());
+        self.send_event(ClientEvent::SessionUpdate { event_id, session: Box::new(update) });
+    }
+
+    /// What the candidate says is not written down: another model may, and without any nobody can be judged.
+    pub(super) fn not_transcribed(&mut self, error: &ErrorDetail) {
+        let vendor_code = error.code.as_deref().or(error.kind.as_deref()).unwrap_or("unknown");
+        tracing::warn!(
+            error_code = "transcription_failed",
+            openai.code = vendor_code,
+            "what the candidate said could not be transcribed"
+        );
+        self.args.journal.count_failed_transcription(vendor_code);
+        let openai = &self.args.config.openai;
+        let fallback = &openai.transcription_fallback_model;
+        let has_fallback = !fallback.is_empty() && *fallback != openai.transcription_model;
+        match self.setup.not_transcribed(has_fallback) {
+            Transcription::Goes => {}
+            Transcription::FallBack => self.configure(),
+            Transcription::Lost => {
+                self.args.journal.count_trouble(Trouble::Transcription);
+                tracing::error!(error_code = "transcription_failed", "no model transcribes the candidate; the interview ends");
+                self.tell(SessionMsg::EndRequested(EndReason::NotTranscribed));
+            }
+        }
+    }
+}

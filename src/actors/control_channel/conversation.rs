@@ -1,0 +1,224 @@
+//! What the call brings goes to whoever decides about it; what was decided is done here.
+
+use super::*;
+use crate::domain::call_guard::Ours;
+use crate::domain::replies::{Command, Trouble};
+use crate::domain::voice::ReplyOutcome;
+use crate::integrations::openai::events::{ErrorMeaning, NewItem, ResponseParams};
+use crate::integrations::openai::voice::PURPOSE;
+use std::collections::BTreeMap;
+
+impl ControlChannelState {
+    pub(super) fn heard(&mut self, event: &ServerEvent) {
+        match event {
+            ServerEvent::Unknown { kind } => tracing::debug!(kind, "unknown event of the voice provider"),
+            ServerEvent::SessionUpdated(updated) => {
+                if !self.configuration_told(updated) {
+                    return;
+                }
+            }
+            ServerEvent::InputTranscriptionFailed(failed) => self.not_transcribed(&failed.error),
+            ServerEvent::InputTranscriptionCompleted(_) => self.setup.transcribed(),
+            ServerEvent::Error(error) => {
+                let command = error.error.event_id.as_deref();
+                match error.error.meaning() {
+                    ErrorMeaning::CallExpired => return self.line_changed(Line::Gone),
+                    ErrorMeaning::ResponseAlreadyActive => self.guard.refused(Ours::Reply),
+                    ErrorMeaning::NoActiveResponse => {}
+                    _ if self.is_configuration(command) => self.configuration_refused(),
+                    ErrorMeaning::AccountBlocked | ErrorMeaning::Other => tracing::warn!(
+                        error_code = "openai_event_refused",
+                        openai.code = error.error.code,
+                        openai.param = error.error.param,
+                        "the voice provider refused an event of ours"
+                    ),
+                }
+            }
+            _ => {}
+        }
+        if event.is_candidate_speech() {
+            self.candidate_heard = true;
+            if std::mem::take(&mut self.deaf) {
+                self.args.journal.line_back(self.args.integrations.clock.now());
+                self.args.journal.restored(Subsystem::Control);
+            }
+        }
+        for event in translate(event) {
+            if self.guard(&event) {
+                self.args.journal.hear(&event, self.args.integrations.clock.now());
+                self.follow(&event);
+            }
+        }
+        self.check_words();
+    }
+
+    fn follow(&mut self, event: &VoiceEvent) {
+        match event {
+            VoiceEvent::Ready { expires_at } => return self.ready(*expires_at),
+            VoiceEvent::ReplyDone { reply, outcome, audio_tokens, .. } => {
+                let span = tracing::info_span!("control_channel.reply", reply.id = %reply, reply.outcome = ?outcome, gen_ai.usage.audio.output_tokens = audio_tokens);
+                drop(self.args.trace.adopt(span));
+                if !matches!(outcome, ReplyOutcome::Failed | ReplyOutcome::AccountBlocked) {
+                    self.notice_deafness();
+                }
+            }
+            _ => {}
+        }
+        self.decide(Input::Heard(event));
+    }
+
+    /// The call is configured: it is told of the chapters before it, and of what waits.
+    fn ready(&mut self, expires_at: Option<i64>) {
+        let Some(joined) = &mut self.joined else { return };
+        if std::mem::replace(&mut joined.ready, true) {
+            return;
+        }
+        let history = std::mem::take(&mut joined.history);
+        self.guard.joined(self.args.integrations.clock.now().into());
+        for entry in &history {
+            let (text, item): (_, fn(&str) -> NewItem) = match entry.speaker {
+                Speaker::Ai => (entry.heard_text.as_deref().unwrap_or(&entry.text), |text| NewItem::assistant(text)),
+                Speaker::Candidate => (entry.text.as_str(), |text| NewItem::user(text)),
+            };
+            if !text.trim().is_empty() {
+                self.create_item(item(text));
+            }
+        }
+        self.args.journal.line_back(self.args.integrations.clock.now());
+        self.args.journal.restored(Subsystem::Control);
+        self.deaf = false;
+        let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
+        self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
+        self.decide(Input::Ready);
+    }
+
+    /// Some calls were seen to carry no speech of the candidate to the sideband. Then the
+    /// browser is believed, and everyone can see it.
+    fn notice_deafness(&mut self) {
+        self.replies += 1;
+        if self.replies >= DEAF_AFTER_REPLIES && !self.candidate_heard && !std::mem::replace(&mut self.deaf, true) {
+            tracing::warn!(
+                error_code = "sideband_deaf",
+                "the sideband carries no speech of the candidate, falling back to the browser's word"
+            );
+            self.args.journal.line_is_deaf();
+            self.args.journal.degraded(Subsystem::Control);
+        }
+    }
+
+    // ---- deciding and performing ----
+
+    pub(super) fn decide(&mut self, input: Input<'_>) {
+        let commands = self.conversation.step(input, self.begun.elapsed());
+        for command in commands {
+            tracing::debug!(?command, "the conversation decided");
+            self.perform(command);
+        }
+        self.set_alarm();
+    }
+
+    fn set_alarm(&mut self) {
+        let due = self.conversation.next_deadline();
+        if self.alarm.as_ref().map(|(at, _)| *at) == due {
+            return;
+        }
+        let (begun, target) = (self.begun, self.myself.clone());
+        self.alarm = due.map(|at| {
+            let guard = TaskGuard::spawn(async move {
+                tokio::time::sleep_until(begun + at).await;
+                let _ = target.cast(ControlChannelMsg::RepliesDue);
+            });
+            (at, guard)
+        });
+    }
+
+    fn perform(&mut self, command: Command) {
+        match command {
+            Command::Ask { request, purpose, note } => {
+                if let Some(note) = note {
+                    self.create_item(NewItem::system(note));
+                }
+                self.guard.sent(Ours::Reply);
+                let metadata = BTreeMap::from([(PURPOSE.to_owned(), purpose.as_str().to_owned())]);
+                let response = Some(ResponseParams { metadata: Some(metadata), ..ResponseParams::default() });
+                self.send_event(ClientEvent::ResponseCreate { event_id: request.to_string(), response });
+            }
+            Command::Cancel { reply } => {
+                self.guard.sent(Ours::Cancel);
+                self.send(|event_id| ClientEvent::ResponseCancel { event_id, response_id: Some(reply) });
+            }
+            Command::CloseTurn { request } => self.send_event(ClientEvent::InputCommit { event_id: request.to_string() }),
+            Command::AnswerTool { call, output } => self.create_item(NewItem::function_output(call, &output)),
+            Command::EndInterview => self.tell(SessionMsg::InterviewerEnded),
+            Command::LastWordsOver => self.tell(SessionMsg::LastWordsOver),
+            Command::Late { trouble, news } => {
+                tracing::warn!(error_code = code(trouble).as_str(), trouble = trouble.as_str(), "the interviewer is late");
+                self.args.journal.count_trouble(trouble);
+                if news {
+                    self.args.journal.degraded(Subsystem::Interviewer);
+                }
+            }
+            Command::Recovered => {
+                self.args.journal.restored(Subsystem::Interviewer);
+            }
+            Command::RenewCall(trouble) => {
+                tracing::warn!(
+                    error_code = code(trouble).as_str(),
+                    trouble = trouble.as_str(),
+                    "the call does not work, another is begun"
+                );
+                self.tell(SessionMsg::RenewCall);
+            }
+            Command::GiveUp(trouble) => {
+                tracing::error!(
+                    error_code = code(trouble).as_str(),
+                    trouble = trouble.as_str(),
+                    "the interviewer cannot be made to speak"
+                );
+                self.args.journal.count_trouble(trouble);
+                self.tell(SessionMsg::InterviewerFailed { code: code(trouble) });
+            }
+        }
+    }
+
+    fn create_item(&mut self, item: NewItem) {
+        self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item });
+    }
+
+    pub(super) fn send(&mut self, event: impl FnOnce(String) -> ClientEvent) {
+        self.sent += 1;
+        let event = event(format!("rt-{}-{}", self.generation, self.sent));
+        self.send_event(event);
+    }
+
+    pub(super) fn send_event(&mut self, event: ClientEvent) {
+        if let ClientEvent::ItemCreate { item: NewItem::Message { .. }, .. } = &event {
+            self.guard.sent(Ours::Message);
+        }
+        let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
+        if !sent {
+            tracing::warn!(error_code = "control_command_dropped", "no line to send a command on");
+        }
+    }
+
+    pub(super) fn check_words(&mut self) {
+        if self.awaiting_words && !self.args.journal.awaits_words() {
+            self.awaiting_words = false;
+            self.tell(SessionMsg::WordsSettled);
+        }
+    }
+}
+
+/// What an operator looks up.
+fn code(trouble: Trouble) -> ErrorCode {
+    match trouble {
+        Trouble::ReplyFailed | Trouble::ReplyEmpty | Trouble::ReplyIncomplete | Trouble::ReplyRefused => ErrorCode::ReplyFailed,
+        Trouble::ReplyNotBegun | Trouble::ReplyStuck | Trouble::TurnNotAnswered | Trouble::TurnNotClosed => {
+            ErrorCode::InterviewerSilent
+        }
+        Trouble::LineNotJoined | Trouble::CallNotRenewed => ErrorCode::ControlChannelGivenUp,
+        Trouble::Configuration => ErrorCode::CallConfigurationRefused,
+        Trouble::Transcription => ErrorCode::TranscriptionFailed,
+        Trouble::Account => ErrorCode::OpenAiQuotaExhausted,
+    }
+}
