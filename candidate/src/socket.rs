@@ -70,6 +70,9 @@ pub struct Closed {
     pub reason: String,
 }
 
+/// Between a question's end and its answer.
+const MOMENT: Duration = Duration::from_millis(300);
+
 /// How an interview went.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -214,7 +217,8 @@ impl Candidate {
         self.speak(length).await
     }
 
-    /// Answers question after question until the runtime says that the session ended.
+    /// Answers question after question until the runtime says that the session ended. As a person does, after a moment,
+    /// and not when the page says that the end has come.
     pub async fn attend(&mut self, answer: Duration, patience: Duration) -> Result<Outcome, Error> {
         let until = tokio::time::Instant::now() + patience;
         let mut answers = 0;
@@ -229,7 +233,9 @@ impl Candidate {
                 }
                 heard = peer.wait_event("output_audio_buffer.stopped", left), if !peer.is_closed() => {
                     // The peer may be hung up a moment before the session is over.
-                    if heard.is_ok() && peer.speak(answer).await.is_ok() {
+                    tokio::time::sleep(MOMENT).await;
+                    let over = self.journal.entries().iter().any(|message| message["phase"] == "ending");
+                    if heard.is_ok() && !over && peer.speak(answer).await.is_ok() {
                         answers += 1;
                     }
                 }

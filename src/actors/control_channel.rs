@@ -470,12 +470,11 @@ fn rules(args: &ControlChannelArgs) -> Rules {
     let interview = &args.config.interview;
     let now = args.integrations.clock.now();
     let begun = args.journal.opened_at().map(|at| now - *at).or(args.claimed.started_at.map(|at| now - at));
-    let entries = args.journal.entries();
     Rules {
         min_turns: interview.min_turns,
         min_duration: Duration::from_secs(interview.min_duration_s),
         begun: begun.is_some(),
         elapsed: begun.and_then(|elapsed| elapsed.try_into().ok()).unwrap_or_default(),
-        turns: entries.iter().filter(|entry| entry.speaker == Speaker::Candidate).count(),
+        turns: args.journal.turns(),
     }
 }

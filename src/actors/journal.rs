@@ -317,6 +317,10 @@ impl Journal {
     pub fn spoken(&self) -> usize {
         self.lock().transcript.len()
     }
+    /// Answers of the candidate.
+    pub fn turns(&self) -> usize {
+        self.lock().transcript.turns()
+    }
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         self.lock().transcript.has_spoken(speaker)
     }

@@ -242,7 +242,7 @@ impl Replies {
 
     fn take(&mut self, input: Input<'_>) {
         if self.over {
-            return;
+            return self.after_the_end(input);
         }
         match input {
             Input::CallOpened => {
@@ -285,6 +285,20 @@ impl Replies {
             Input::Troubled(Trouble::Account) => self.give_up(Trouble::Account),
             Input::Troubled(trouble) => self.renew(trouble),
             Input::Tick => {}
+        }
+    }
+
+    /// More turns of the candidate are known than were heard here: somebody else heard them.
+    pub fn know_turns(&mut self, turns: usize) {
+        self.turns = self.turns.max(turns);
+    }
+
+    /// Nothing is said after the last words: the provider answers a last answer by itself.
+    fn after_the_end(&mut self, input: Input<'_>) {
+        if let Input::Heard(VoiceEvent::ReplyStarted { reply, in_conversation: true, .. }) = input
+            && self.ending == Ending::Over
+        {
+            self.commands.push(Command::Cancel { reply: reply.clone() });
         }
     }
 

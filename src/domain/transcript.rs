@@ -214,6 +214,12 @@ impl Transcript {
         self.len() == 0
     }
 
+    /// Answers of the candidate that are settled.
+    pub fn turns(&self) -> usize {
+        let counts = |slot: &&Slot| slot.authoritative && slot.speaker == Some(Speaker::Candidate) && slot.entry().is_some();
+        self.slots.iter().filter(counts).count()
+    }
+
     /// Also by the browser's word alone, where a process before us may have heard it and stored nothing.
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         let counts = |slot: &Slot| slot.authoritative || self.taken_over && slot.item.is_some();

@@ -109,6 +109,10 @@ impl ControlChannelState {
     // ---- deciding and performing ----
 
     pub(super) fn decide(&mut self, input: Input<'_>) {
+        if matches!(input, Input::Heard(VoiceEvent::ToolCalled { .. }) | Input::Tick) {
+            // What only the browser told counts as well.
+            self.conversation.know_turns(self.args.journal.turns());
+        }
         let commands = self.conversation.step(input, self.begun.elapsed());
         for command in commands {
             tracing::debug!(?command, "the conversation decided");

@@ -380,6 +380,14 @@ fn c05_the_tool_at_the_beginning_is_answered_not_yet() {
     play.tool("enough");
     play.done("enough", ReplyOutcome::Completed);
     assert_eq!(play.did(&Command::EndInterview), 1);
+    // By turns that another process heard.
+    let mut play = Play::opened_with(rules);
+    play.replies.know_turns(3);
+    play.turn();
+    play.created("r1", None);
+    play.tool("r1");
+    play.done("r1", ReplyOutcome::Completed);
+    assert_eq!(play.did(&Command::EndInterview), 1);
     // By its time alone, in a process that knows how it began.
     let mut play = Play::opened_with(Rules { begun: true, elapsed: Duration::from_mins(2), ..rules });
     play.turn();
@@ -406,6 +414,8 @@ fn c06_an_end_without_a_word_has_a_goodbye_and_a_word_into_the_quiet_is_heard_ou
     assert_eq!(play.did(&Command::LastWordsOver), 0, "the candidate answers");
     play.turn();
     assert_eq!(play.did(&Command::LastWordsOver), 1);
+    play.created("r3", None);
+    assert_eq!(play.did(&Command::Cancel { reply: "r3".into() }), 1, "nothing is said after the last words");
 
     let mut play = Play::opened();
     play.turn();
