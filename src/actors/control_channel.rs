@@ -5,7 +5,6 @@
 //! The answer goes back to the browser before the sideband has joined: media first.
 
 use super::TaskGuard;
-use super::gate::Gate;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
@@ -88,6 +87,8 @@ pub enum ControlChannelMsg {
 /// How the sideband is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
+    /// It was in doubt, and answers.
+    Alive,
     Down,
     /// The call is over at the provider.
     Gone,
@@ -245,6 +246,8 @@ impl Actor for ControlChannel {
             ControlChannelMsg::Line { generation, state: line } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
                     state.line_changed(line);
+                } else if line == Line::Alive {
+                    // Of a call that was replaced: only the words count that come on it.
                 } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
                     // What it did not bring was lost with the line, not left by the browser.
                     state.args.journal.give_up_earlier_calls(Cause::Ours);
@@ -409,7 +412,7 @@ impl ControlChannelState {
             target: myself.clone(),
             trace: self.args.trace.clone(),
             update: SessionConfig { instructions: Some(instructions(&self.args.claimed)), ..SessionConfig::default() },
-            gate: self.args.journal.from_voice.clone(),
+            journal: self.args.journal.clone(),
             fresh,
         };
         self.joined = Some(Joined {
@@ -424,6 +427,10 @@ impl ControlChannelState {
 
     fn line_changed(&mut self, line: Line) {
         match line {
+            Line::Alive => {
+                self.args.journal.line_is_alive(self.args.integrations.clock.now());
+                self.check_words();
+            }
             Line::Down => {
                 self.args.journal.line_lost();
                 if let Some(joined) = &mut self.joined {

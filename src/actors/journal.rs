@@ -19,7 +19,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 /// Events kept for a browser that comes back. What it missed must fit into its queue at once.
@@ -67,6 +67,8 @@ pub struct Journal {
     waiting: Arc<Notify>,
     /// Something was stored, so there may be room for more.
     room: Arc<Notify>,
+    /// The browser tells of what our line into the call did not bring: whoever holds the line asks whether it lives.
+    line_in_doubt: watch::Sender<()>,
     /// What waits for the actor that listens to the browser, and to the voice provider.
     pub from_browser: Gate,
     pub from_voice: Gate,
@@ -134,6 +136,7 @@ impl Journal {
             begun: Instant::now(),
             waiting,
             room: Arc::new(Notify::new()),
+            line_in_doubt: watch::Sender::new(()),
             from_browser: Gate::new(FROM_BROWSER),
             from_voice: Gate::new(FROM_VOICE),
             #[cfg(feature = "mutants")]
@@ -252,6 +255,9 @@ impl Journal {
             inner.promised_seq = Some(complete);
             inner.outbox.push_receipt(Receipt::ClientSeq { connection, seq: complete });
         }
+        if inner.transcript.line_is_in_doubt() {
+            self.line_in_doubt.send_replace(());
+        }
         self.waiting.notify_one();
         taken.map(drop)
     }
@@ -265,6 +271,14 @@ impl Journal {
     /// Our own line into the call hears from now on.
     pub fn line_back(&self, now: OffsetDateTime) {
         self.with_transcript(|transcript| transcript.line_back(now.into()));
+    }
+    /// Marked whenever the browser tells of an item that our line did not bring.
+    pub fn line_in_doubt(&self) -> watch::Receiver<()> {
+        self.line_in_doubt.subscribe()
+    }
+    /// It has answered.
+    pub fn line_is_alive(&self, now: OffsetDateTime) {
+        self.lock().transcript.line_is_alive(now.into());
     }
     /// Nothing is heard from now on.
     pub fn line_lost(&self) {
@@ -516,6 +530,7 @@ impl Journal {
                 inner.tell(ServerEvent::TranscriptEntry { entry: entry.clone() });
             }
         }
+        inner.tell(ServerEvent::Replayed {});
     }
 
     pub fn hang_line_up(&self, code: u16, reason: &'static str) {
@@ -665,12 +680,15 @@ mod tests {
         let (outgoing, mut events) = mpsc::channel(OUTGOING_QUEUE);
         journal.connect(outgoing);
         journal.replay(last_n);
-        std::iter::from_fn(|| events.try_recv().ok())
+        let mut heard: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
             .filter_map(|outgoing| match outgoing {
                 Outgoing::Event { n, event } => Some((n, serde_json::to_string(&*event).expect("an event is JSON"))),
                 Outgoing::Close { .. } => None,
             })
-            .collect()
+            .collect();
+        let (_, last) = heard.pop().expect("something is sent");
+        assert_eq!(last, r#"{"type":"replayed"}"#, "it tells that nothing is missing any more");
+        heard
     }
 
     #[test]
