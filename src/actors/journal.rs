@@ -12,6 +12,7 @@ use crate::domain::refusals::Refusals;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
+use crate::error::ErrorCode;
 use crate::ids::ConnectionId;
 use crate::mutants::planted;
 use std::collections::VecDeque;
@@ -561,7 +562,7 @@ impl Inner {
         let (entries, all_bytes) = (self.witnessed.0 + said.len(), self.witnessed.1 + bytes);
         if entries > MAX_WITNESSED_ENTRIES || all_bytes > MAX_WITNESSED_BYTES {
             let message = "more was told than is said in any interview".to_owned();
-            return Err(Refusal { code: "transcript_full", message, retryable: false });
+            return Err(Refusal { code: ErrorCode::TranscriptFull, message, retryable: false });
         }
         self.witnessed = (entries, all_bytes);
         for witness in said {
@@ -767,7 +768,7 @@ mod tests {
         journal.seal();
         let awaited = journal.when_all_stored();
         told(1, "in time").expect("a repeat");
-        assert_eq!(told(2, "too late").expect_err("nothing is added").code, "session_over");
+        assert_eq!(told(2, "too late").expect_err("nothing is added").code, ErrorCode::SessionOver);
         let batch = journal.batch(usize::MAX).expect("something waits");
         let words = batch.records.iter().filter(|record| matches!(record, Record::Entry(_))).count();
         let receipts = journal.stored(batch.up_to);
