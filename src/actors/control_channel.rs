@@ -246,7 +246,7 @@ impl Actor for ControlChannel {
                     state.line_changed(line);
                 } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
                     // What it did not bring was lost with the line, not left by the browser.
-                    state.args.journal.give_up_earlier_calls(Cause::Ours, state.args.integrations.clock.now());
+                    state.args.journal.give_up_earlier_calls(Cause::Ours);
                     state.end_fade();
                 }
             }
@@ -264,7 +264,7 @@ impl Actor for ControlChannel {
                     state.hang_up(call);
                 }
                 state.forget_call();
-                state.args.journal.call_over(Cause::Client, state.args.integrations.clock.now());
+                state.args.journal.call_over(Cause::Client);
             }
             ControlChannelMsg::HangUpStray(call) => state.hang_up(call),
         }
@@ -323,7 +323,7 @@ impl ControlChannelState {
     fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
         let Some(line) = line.filter(|_| awaited) else {
-            self.args.journal.give_up_earlier_calls(Cause::Client, self.args.integrations.clock.now());
+            self.args.journal.give_up_earlier_calls(Cause::Client);
             return self.hang_up(call);
         };
         let target = myself.clone();
@@ -336,7 +336,7 @@ impl ControlChannelState {
 
     fn end_fade(&mut self) {
         if let Some(fading) = self.fading.take() {
-            self.args.journal.give_up_earlier_calls(Cause::Client, self.args.integrations.clock.now());
+            self.args.journal.give_up_earlier_calls(Cause::Client);
             self.hang_up(fading.call);
         }
     }
@@ -421,7 +421,7 @@ impl ControlChannelState {
     fn line_changed(&mut self, line: Line) {
         match line {
             Line::Down => {
-                self.args.journal.line_lost(self.args.integrations.clock.now());
+                self.args.journal.line_lost();
                 if let Some(joined) = &mut self.joined {
                     joined.ready = false;
                 }
@@ -432,12 +432,12 @@ impl ControlChannelState {
             Line::Gone => {
                 self.joined = None;
                 self.forget_call();
-                self.args.journal.call_over(Cause::Ours, self.args.integrations.clock.now());
+                self.args.journal.call_over(Cause::Ours);
                 self.tell(SessionMsg::CallGone);
                 self.check_words();
             }
             Line::GivenUp => {
-                self.args.journal.line_lost(self.args.integrations.clock.now());
+                self.args.journal.line_lost();
                 tracing::error!(
                     error_code = "control_channel_given_up",
                     "the sideband cannot be joined; the browser's word is all we have"

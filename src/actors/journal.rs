@@ -165,15 +165,15 @@ impl Journal {
     }
 
     /// The call is over: settle what is left.
-    pub fn close_transcript(&self, now: OffsetDateTime) -> usize {
+    pub fn close_transcript(&self) -> usize {
         let mut inner = self.lock();
-        let entries = inner.transcript.close(now.into());
+        let entries = inner.transcript.close();
         inner.take(entries, &self.waiting)
     }
 
     /// Another process may take the interview up: see [`Transcript::interrupt`].
-    pub fn interrupt_transcript(&self, now: OffsetDateTime) {
-        self.with_transcript(|transcript| transcript.interrupt(now.into()));
+    pub fn interrupt_transcript(&self) {
+        self.with_transcript(Transcript::interrupt);
     }
 
     /// Nothing is added from now on: what is stored when the outbox is empty is what was said.
@@ -236,8 +236,8 @@ impl Journal {
         self.with_transcript(|transcript| transcript.line_back(now.into()));
     }
     /// Nothing is heard from now on.
-    pub fn line_lost(&self, now: OffsetDateTime) {
-        self.with_transcript(|transcript| transcript.line_lost(now.into()));
+    pub fn line_lost(&self) {
+        self.with_transcript(Transcript::line_lost);
     }
     pub fn line_is_deaf(&self) {
         self.with_transcript(Transcript::line_is_deaf);
@@ -248,11 +248,11 @@ impl Journal {
             vec![]
         });
     }
-    pub fn give_up_earlier_calls(&self, cause: Cause, now: OffsetDateTime) {
-        self.with_transcript(|transcript| transcript.give_up_earlier_calls(cause, now.into()));
+    pub fn give_up_earlier_calls(&self, cause: Cause) {
+        self.with_transcript(|transcript| transcript.give_up_earlier_calls(cause));
     }
-    pub fn call_over(&self, cause: Cause, now: OffsetDateTime) {
-        self.with_transcript(|transcript| transcript.call_over(cause, now.into()));
+    pub fn call_over(&self, cause: Cause) {
+        self.with_transcript(|transcript| transcript.call_over(cause));
     }
     pub fn transcription_tampered(&self) {
         self.lock().transcript.transcription_tampered();

@@ -297,7 +297,7 @@ impl Process {
                     }
                     self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
                     // With the tree went our line into the call.
-                    self.journal.line_lost(self.outside.integrations.clock.now());
+                    self.journal.line_lost();
                     let fresh = tokio::select! {
                         fresh = self.refresh(&claimed) => fresh,
                         () = &mut stop => break Exit::Interrupted,
@@ -320,7 +320,7 @@ impl Process {
         // Whoever takes up may still learn the words of what is unfinished, if it keeps its place. Here, for
         // there may be no tree left to do it: the root crashed, and we were told to stop before the next.
         if matches!(exit, Exit::Interrupted | Exit::Failed) {
-            self.journal.interrupt_transcript(self.outside.integrations.clock.now());
+            self.journal.interrupt_transcript();
         }
         self.last_flush(Patience::LAST, deadline.flush).await;
         let _ = tokio::time::timeout_at(deadline.exit, self.leave_calls()).await;

@@ -64,7 +64,7 @@ impl Transcript {
     /// Take in the browser's word. Returns the entry to store: the acknowledgement means that
     /// its row is there, so a repetition yields it again.
     pub fn witness(&mut self, witness: Witness, now: Timestamp) -> Vec<Entry> {
-        self.hearing.outlasts_client(now);
+        self.hearing.outlasts_client(self.steady);
         let Some(item) = witness.item_id.clone() else { return self.note(witness, now).into_iter().collect() };
         match self.index_of(&item) {
             Some(index) if self.slots[index].is_unnamed() => self.slots[index].entry().into_iter().collect(),
@@ -200,7 +200,7 @@ impl Transcript {
             return entries;
         }
         self.remember_told(item, self.slots[index].segment);
-        let told = self.tail_so_far(index, now);
+        let told = self.tail_so_far(index);
         vec![told.or_else(|| self.slots[index].entry())].into_iter().flatten().collect()
     }
 
@@ -225,7 +225,7 @@ impl Transcript {
 
     /// Told in a gap of ours that is open, or that has opened since without our noticing: in the record with a doubt
     /// until the gap closes behind it.
-    fn tail_so_far(&mut self, index: usize, now: Timestamp) -> Option<Entry> {
+    fn tail_so_far(&mut self, index: usize) -> Option<Entry> {
         let item = self.slots[index].item.clone()?;
         let told = self.copy.run.iter().find(|told| told.item == item)?;
         let open = if self.hearing.is_away() {
@@ -236,14 +236,14 @@ impl Transcript {
         } else {
             return None;
         };
-        if !self.hearing.tail_between(open, told.last, now) {
+        if !self.hearing.tail_between(open, told.last, self.steady) {
             return None;
         }
         self.admit(index, Some(Doubt::UnclosedGap))
     }
 
     /// Our line is lost now; when it died nobody knows. What was told since it last brought anything was said in the gap.
-    pub(super) fn believe_unheard(&mut self, now: Timestamp) -> Vec<Entry> {
+    pub(super) fn believe_unheard(&mut self) -> Vec<Entry> {
         let (gap, segment) = (self.hearing.gaps(), self.segment);
         let mut items = Vec::new();
         // A line on which nothing came for so long was dead.
@@ -254,7 +254,7 @@ impl Transcript {
             items.push(told.item.clone());
         }
         let indices: Vec<usize> = items.iter().filter_map(|item| self.index_of(item)).collect();
-        indices.into_iter().filter_map(|index| self.tail_so_far(index, now)).collect()
+        indices.into_iter().filter_map(|index| self.tail_so_far(index)).collect()
     }
 
     /// The line into a call that was replaced brings something: it was there to hear.
@@ -267,13 +267,13 @@ impl Transcript {
     }
 
     /// The calls before the one that is open are over: no gap of theirs closes any more.
-    pub(super) fn admit_tails_of_earlier_calls(&mut self, cause: Cause, now: Timestamp) -> Vec<Entry> {
+    pub(super) fn admit_tails_of_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
         let segment = self.segment;
         let mut items = Vec::new();
         for told in self.copy.run.iter_mut().filter(|told| told.segment < segment) {
             // If the line into it was dead, what was told since it last brought anything was said in that gap.
             let unheard = std::mem::take(&mut told.unheard) && cause == Cause::Ours;
-            if unheard || self.hearing.tail_between(told.after, told.last, now) {
+            if unheard || self.hearing.tail_between(told.after, told.last, self.steady) {
                 items.push(told.item.clone());
             }
         }
@@ -368,10 +368,10 @@ impl Transcript {
 
     /// The call, or the interview, is over: no gap closes any more. What was told of one of ours stays in the record,
     /// with the doubt.
-    pub(super) fn admit_tails(&mut self, now: Timestamp) -> Vec<Entry> {
-        self.hearing.outlasts_client(now);
+    pub(super) fn admit_tails(&mut self) -> Vec<Entry> {
+        self.hearing.outlasts_client(self.steady);
         let run = std::mem::take(&mut self.copy.run);
-        let tails = run.into_iter().filter(|told| self.hearing.tail_between(told.after, told.last, now));
+        let tails = run.into_iter().filter(|told| self.hearing.tail_between(told.after, told.last, self.steady));
         let indices: Vec<usize> = tails.filter_map(|told| self.index_of(&told.item)).collect();
         indices.into_iter().filter_map(|index| self.admit(index, Some(Doubt::UnclosedGap))).collect()
     }
