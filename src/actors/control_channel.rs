@@ -5,7 +5,6 @@
 //! The answer goes back to the browser before the sideband has joined: media first.
 
 use super::TaskGuard;
-use super::gate::Gate;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
@@ -87,6 +86,8 @@ pub enum ControlChannelMsg {
 /// How the sideband is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
+    /// It was in doubt, and answers.
+    Alive,
     Down,
     /// The call is over at the provider.
     Gone,
@@ -244,6 +245,8 @@ impl Actor for ControlChannel {
             ControlChannelMsg::Line { generation, state: line } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
                     state.line_changed(line);
+                } else if line == Line::Alive {
+                    // Of a call that was replaced: only the words count that come on it.
                 } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
                     // What it did not bring was lost with the line, not left by the browser.
                     state.args.journal.give_up_earlier_calls(Cause::Ours);
@@ -405,7 +408,7 @@ impl ControlChannelState {
             target: myself.clone(),
             trace: self.args.trace.clone(),
             update: SessionConfig { instructions: Some(instructions(&self.args.claimed)), ..SessionConfig::default() },
-            gate: self.args.journal.from_voice.clone(),
+            journal: self.args.journal.clone(),
             fresh,
         };
         self.joined = Some(Joined {
@@ -420,6 +423,10 @@ impl ControlChannelState {
 
     fn line_changed(&mut self, line: Line) {
         match line {
+            Line::Alive => {
+                self.args.journal.line_is_alive(self.args.integrations.clock.now());
+                self.check_words();
+            }
             Line::Down => {
                 self.args.journal.line_lost();
                 if let Some(joined) = &mut self.joined {
@@ -439,7 +446,7 @@ impl ControlChannelState {
             Line::GivenUp => {
                 self.args.journal.line_lost();
                 tracing::error!(
-                    error_code = "control_channel_given_up",
+                    error_code = ErrorCode::ControlChannelGivenUp.as_str(),
                     "the sideband cannot be joined; the browser's word is all we have"
                 );
             }
@@ -469,7 +476,7 @@ impl ControlChannelState {
                 ErrorMeaning::NoActiveResponse => {}
                 ErrorMeaning::AccountBlocked | ErrorMeaning::Other => {
                     tracing::warn!(
-                        error_code = "openai_event_refused",
+                        error_code = ErrorCode::OpenAiEventRefused.as_str(),
                         openai.code = error.error.code,
                         openai.param = error.error.param,
                         "the voice provider refused an event of ours"
@@ -555,7 +562,7 @@ impl ControlChannelState {
         self.replies += 1;
         if self.replies >= DEAF_AFTER_REPLIES && !self.candidate_heard && !std::mem::replace(&mut self.deaf, true) {
             tracing::warn!(
-                error_code = "sideband_deaf",
+                error_code = ErrorCode::SidebandDeaf.as_str(),
                 "the sideband carries no speech of the candidate, falling back to the browser's word"
             );
             self.args.journal.line_is_deaf();
@@ -612,7 +619,7 @@ impl ControlChannelState {
         }
         let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
         if !sent {
-            tracing::warn!(error_code = "control_command_dropped", "no line to send a command on");
+            tracing::warn!(error_code = ErrorCode::ControlCommandDropped.as_str(), "no line to send a command on");
         }
     }
 

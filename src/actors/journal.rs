@@ -12,13 +12,14 @@ use crate::domain::refusals::Refusals;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
+use crate::error::ErrorCode;
 use crate::ids::ConnectionId;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 /// Events kept for a browser that comes back. What it missed must fit into its queue at once.
@@ -66,6 +67,8 @@ pub struct Journal {
     waiting: Arc<Notify>,
     /// Something was stored, so there may be room for more.
     room: Arc<Notify>,
+    /// The browser tells of what our line into the call did not bring: whoever holds the line asks whether it lives.
+    line_in_doubt: watch::Sender<()>,
     /// What waits for the actor that listens to the browser, and to the voice provider.
     pub from_browser: Gate,
     pub from_voice: Gate,
@@ -131,6 +134,7 @@ impl Journal {
             begun: Instant::now(),
             waiting,
             room: Arc::new(Notify::new()),
+            line_in_doubt: watch::Sender::new(()),
             from_browser: Gate::new(FROM_BROWSER),
             from_voice: Gate::new(FROM_VOICE),
         }
@@ -221,6 +225,9 @@ impl Journal {
             inner.promised_seq = Some(complete);
             inner.outbox.push_receipt(Receipt::ClientSeq { connection, seq: complete });
         }
+        if inner.transcript.line_is_in_doubt() {
+            self.line_in_doubt.send_replace(());
+        }
         self.waiting.notify_one();
         taken.map(drop)
     }
@@ -234,6 +241,14 @@ impl Journal {
     /// Our own line into the call hears from now on.
     pub fn line_back(&self, now: OffsetDateTime) {
         self.with_transcript(|transcript| transcript.line_back(now.into()));
+    }
+    /// Marked whenever the browser tells of an item that our line did not bring.
+    pub fn line_in_doubt(&self) -> watch::Receiver<()> {
+        self.line_in_doubt.subscribe()
+    }
+    /// It has answered.
+    pub fn line_is_alive(&self, now: OffsetDateTime) {
+        self.lock().transcript.line_is_alive(now.into());
     }
     /// Nothing is heard from now on.
     pub fn line_lost(&self) {
@@ -468,6 +483,7 @@ impl Journal {
                 inner.tell(ServerEvent::TranscriptEntry { entry: entry.clone() });
             }
         }
+        inner.tell(ServerEvent::Replayed {});
     }
 
     pub fn hang_line_up(&self, code: u16, reason: &'static str) {
@@ -498,7 +514,7 @@ impl Inner {
         let (entries, all_bytes) = (self.witnessed.0 + said.len(), self.witnessed.1 + bytes);
         if entries > MAX_WITNESSED_ENTRIES || all_bytes > MAX_WITNESSED_BYTES {
             let message = "more was told than is said in any interview".to_owned();
-            return Err(Refusal { code: "transcript_full", message, retryable: false });
+            return Err(Refusal { code: ErrorCode::TranscriptFull, message, retryable: false });
         }
         self.witnessed = (entries, all_bytes);
         for witness in said {
@@ -617,12 +633,15 @@ mod tests {
         let (outgoing, mut events) = mpsc::channel(OUTGOING_QUEUE);
         journal.connect(outgoing);
         journal.replay(last_n);
-        std::iter::from_fn(|| events.try_recv().ok())
+        let mut heard: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
             .filter_map(|outgoing| match outgoing {
                 Outgoing::Event { n, event } => Some((n, serde_json::to_string(&*event).expect("an event is JSON"))),
                 Outgoing::Close { .. } => None,
             })
-            .collect()
+            .collect();
+        let (_, last) = heard.pop().expect("something is sent");
+        assert_eq!(last, r#"{"type":"replayed"}"#, "it tells that nothing is missing any more");
+        heard
     }
 
     #[test]
@@ -701,7 +720,7 @@ mod tests {
         journal.seal();
         let awaited = journal.when_all_stored();
         told(1, "in time").expect("a repeat");
-        assert_eq!(told(2, "too late").expect_err("nothing is added").code, "session_over");
+        assert_eq!(told(2, "too late").expect_err("nothing is added").code, ErrorCode::SessionOver);
         let batch = journal.batch(usize::MAX).expect("something waits");
         let words = batch.records.iter().filter(|record| matches!(record, Record::Entry(_))).count();
         let receipts = journal.stored(batch.up_to);

@@ -386,7 +386,9 @@ impl Actor for Session {
                     actor = child.name(),
                     otel.status_code = "error"
                 ));
-                span.in_scope(|| tracing::error!(error_code = "actor_crashed", actor = child.name(), reason, "child failed"));
+                span.in_scope(|| {
+                    tracing::error!(error_code = ErrorCode::ActorCrashed.as_str(), actor = child.name(), reason, "child failed")
+                });
             }
             if child == Child::ControlChannel {
                 // Until it is back nothing is asked of it that would be lost.
@@ -457,7 +459,7 @@ impl SessionState {
             Effect::TellEnded => self.tell_ended(SummaryState::Pending),
             Effect::StartSummary => {
                 if let Err(error) = self.spawn(Child::Summarizer, myself).await {
-                    tracing::error!(error_code = "actor_start_failed", actor = "summarizer", %error, "child did not start");
+                    tracing::error!(error_code = ErrorCode::ActorStartFailed.as_str(), actor = "summarizer", %error, "child did not start");
                 }
             }
             Effect::Finish => {

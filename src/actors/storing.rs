@@ -173,7 +173,7 @@ impl Storing {
         let refusal = Text::bounded(chain(&trouble), MAX_REFUSAL_BYTES);
         let letter = DeadLetter { ordinal, record, code: trouble.code(), refusal };
         let Err(refused) = whole(self.rows.set_aside(letter)).await else {
-            tracing::error!(error_code = "transcript_record_set_aside", %cause, record.kind = kind, ordinal, "a record that the database does not take was set aside");
+            tracing::error!(error_code = ErrorCode::TranscriptRecordSetAside.as_str(), %cause, record.kind = kind, ordinal, "a record that the database does not take was set aside");
             self.journal.refusals(Refusals::was_set_aside);
             return self.without(record, batch);
         };
@@ -182,7 +182,7 @@ impl Storing {
         if step != Step::GiveUp {
             return Progress::Later(refused);
         }
-        tracing::error!(error_code = "transcript_record_lost", %cause, letter_cause = %refused.cause(), record.kind = kind, ordinal, "a record can be stored nowhere; the others go on without it");
+        tracing::error!(error_code = ErrorCode::TranscriptRecordLost.as_str(), %cause, letter_cause = %refused.cause(), record.kind = kind, ordinal, "a record can be stored nowhere; the others go on without it");
         self.journal.refusals(Refusals::was_lost);
         self.without(record, batch)
     }

@@ -156,6 +156,14 @@ impl Transcript {
         entries
     }
 
+    /// Our line brings something, or answers: what was told before was said while it was up.
+    pub fn line_is_alive(&mut self, now: Timestamp) {
+        if self.hearing.is_up() {
+            self.copy.line_is_alive(self.segment);
+            (self.last_heard, self.heard_at) = (now, self.steady);
+        }
+    }
+
     pub fn line_back(&mut self, now: Timestamp) -> Vec<Entry> {
         self.hearing.back(self.steady);
         self.hole = self.hearing.cause(self.hearing.gaps());
@@ -215,9 +223,10 @@ impl Transcript {
         can_be_judged(self.slots.iter().filter_map(Slot::entry))
     }
 
-    /// Whether someone spoke and the words are still awaited.
+    /// Whether someone spoke and the words are still awaited, or the browser told of an item that our line did not
+    /// bring: it may be dead.
     pub fn awaits_words(&self) -> bool {
-        self.slots.iter().any(Slot::is_open)
+        self.slots.iter().any(Slot::is_open) || self.line_is_in_doubt()
     }
 
     /// The same of the chapters before the one that is open.
@@ -236,10 +245,7 @@ impl Transcript {
 
     /// Take in what happened. Returns the entries that are new or changed.
     pub fn apply(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
-        if self.hearing.is_up() {
-            self.copy.line_is_alive(self.segment);
-            (self.last_heard, self.heard_at) = (now, self.steady);
-        }
+        self.line_is_alive(now);
         self.carries_speech |= event.is_candidate_speech();
         self.take_in(event, now)
     }

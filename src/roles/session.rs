@@ -20,6 +20,7 @@ use crate::domain::record::Record;
 use crate::domain::refusals::Patience;
 use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
+use crate::error::ErrorCode;
 use crate::error::chain;
 use crate::error::{Fault, FaultClass};
 use crate::http::limits::SessionLimits;
@@ -102,7 +103,7 @@ fn outside(config: &Config, meter: Option<Meter>) -> Result<Outside, BuildError>
 }
 
 fn misconfigured(error: &dyn std::error::Error) -> Exit {
-    tracing::error!(error_code = "config_invalid", error = %chain(error), "cannot start");
+    tracing::error!(error_code = ErrorCode::ConfigInvalid.as_str(), error = %chain(error), "cannot start");
     Exit::Misconfigured
 }
 
@@ -270,7 +271,7 @@ impl Process {
                     tracing::info!("told to stop, flushing");
                     let _ = root.0.cast(SessionMsg::Shutdown);
                     let Ok(end) = tokio::time::timeout_at(by.tree, &mut ended).await else {
-                        tracing::error!(error_code = "actor_unresponsive", actor = "session", "the tree did not stop in time");
+                        tracing::error!(error_code = ErrorCode::ActorUnresponsive.as_str(), actor = "session", "the tree did not stop in time");
                         break Exit::Interrupted;
                     };
                     end
@@ -286,12 +287,12 @@ impl Process {
                 // Someone else holds the interview; this machine is of no more use.
                 Ok(TreeEnd::Fenced) => break Exit::Done,
                 Ok(TreeEnd::Exhausted(child)) => {
-                    tracing::error!(error_code = "tree_failed", actor = child, "the tree cannot be kept up");
+                    tracing::error!(error_code = ErrorCode::TreeFailed.as_str(), actor = child, "the tree cannot be kept up");
                     break Exit::Failed;
                 }
                 // The sender was dropped: the root crashed and took its children with it.
                 Err(_) => {
-                    tracing::error!(error_code = "tree_crashed", "the root of the tree crashed");
+                    tracing::error!(error_code = ErrorCode::TreeCrashed.as_str(), "the root of the tree crashed");
                     if deadline.is_some() || !trees.admit(born.elapsed().as_secs(), TREES) {
                         break Exit::Failed;
                     }
@@ -352,7 +353,7 @@ impl Process {
         match Actor::spawn(None, Session, args).await {
             Ok((root, _)) => Ok((Root(root), ended)),
             Err(error) => {
-                tracing::error!(error_code = "actor_start_failed", actor = "session", %error, "the tree did not start");
+                tracing::error!(error_code = ErrorCode::ActorStartFailed.as_str(), actor = "session", %error, "the tree did not start");
                 Err(Exit::Failed)
             }
         }
@@ -400,7 +401,7 @@ impl Process {
         };
         if tokio::time::timeout_at(deadline, flush).await.is_err() {
             tracing::error!(
-                error_code = "last_flush_timed_out",
+                error_code = ErrorCode::LastFlushTimedOut.as_str(),
                 records = self.journal.backlog().0,
                 "the last flush did not finish in time"
             );

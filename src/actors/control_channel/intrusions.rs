@@ -40,7 +40,7 @@ impl ControlChannelState {
         if deviations.is_empty() {
             return;
         }
-        tracing::warn!(error_code = "call_tampered", parts = ?deviations, "the call is configured otherwise than asked for");
+        tracing::warn!(error_code = ErrorCode::CallTampered.as_str(), parts = ?deviations, "the call is configured otherwise than asked for");
         if deviations.contains(&TRANSCRIPTION) {
             self.args.journal.transcription_tampered();
         }
@@ -52,7 +52,7 @@ impl ControlChannelState {
         self.intrusions += 1;
         let kind = intrusion.label();
         tracing::warn!(
-            error_code = "call_tampered",
+            error_code = ErrorCode::CallTampered.as_str(),
             kind = kind.as_str(),
             times = self.intrusions,
             "somebody else acts in the call"

@@ -345,6 +345,27 @@ fn a_turn_whose_transcription_was_switched_off_is_missing() {
     }
 }
 
+/// A line that is half-open brings nothing, and nobody notices: the page's words are what shows it.
+#[test]
+fn a_line_is_in_doubt_while_the_browser_tells_what_it_did_not_bring() {
+    let (mut transcript, now) = heard();
+    let spoken = turn(1, None);
+    for event in &spoken[..6] {
+        transcript.apply(event, now);
+    }
+    assert!(!transcript.line_is_in_doubt());
+    transcript.witness(witness("c:1", Some("u1"), "I said 1."), now);
+    assert!(transcript.line_is_in_doubt(), "its words have not come");
+    transcript.line_is_alive(now);
+    assert!(!transcript.line_is_in_doubt(), "it answered");
+    transcript.witness(witness("c:2", Some("u9"), "of an item that nobody named"), now);
+    assert!(transcript.line_is_in_doubt() && transcript.awaits_words());
+    transcript.line_lost();
+    assert!(!transcript.line_is_in_doubt());
+    let told = transcript.witness(witness("c:2", Some("u9"), "of an item that nobody named"), now).pop().expect("kept");
+    assert_eq!((told.authoritative, told.doubt), (true, Some(Doubt::UnclosedGap)));
+}
+
 /// whatever the item that a client creates calls its content.
 #[test]
 fn items_that_were_put_into_the_call_by_hand_say_nothing() {

@@ -49,11 +49,14 @@ pub(super) struct Copy {
     run: VecDeque<Told>,
     /// Of the last known items that were told: segment, and how many gaps there were when each was heard.
     known: VecDeque<(i32, usize)>,
+    /// It has the final words of an item that our line, which seems to be up, has not finished; nothing came on it since.
+    is_ahead: bool,
 }
 
 impl Copy {
     /// Our line hears: what was told before was said while it was up.
     pub(super) fn line_is_alive(&mut self, segment: i32) {
+        self.is_ahead = false;
         for told in self.run.iter_mut().filter(|told| told.segment == segment) {
             told.unheard = false;
         }
@@ -121,6 +124,7 @@ impl Transcript {
             return self.slots[index].entry();
         }
         // Kept beside, to be overwritten by the truth under the same key.
+        self.copy.is_ahead |= self.slots[index].segment == self.segment;
         let seq = self.number_slot(index);
         let slot = &self.slots[index];
         Some(Entry {
@@ -202,6 +206,12 @@ impl Transcript {
         self.remember_told(item, self.slots[index].segment);
         let told = self.tail_so_far(index);
         vec![told.or_else(|| self.slots[index].entry())].into_iter().flatten().collect()
+    }
+
+    /// The browser tells what our line, which counts as up, has not brought, and nothing came on it since.
+    pub fn line_is_in_doubt(&self) -> bool {
+        let is_unheard = |told: &Told| told.unheard && told.segment == self.segment;
+        self.hearing.is_up() && (self.copy.is_ahead || self.copy.run.iter().any(is_unheard))
     }
 
     fn remember_told(&mut self, item: ItemId, segment: i32) {
