@@ -24,7 +24,6 @@ use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError,
 use crate::integrations::openai::voice::{CallSetup, END_INTERVIEW, translate};
 use crate::integrations::outside::{self, VoiceProvider};
 use crate::integrations::store::session::Claimed;
-use crate::mutants::planted;
 use crate::telemetry::Trace;
 use opentelemetry::Context;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -293,9 +292,6 @@ impl ControlChannelState {
     // ---- opening and ending ----
 
     fn open(&mut self, sdp: String, cause: &Context, myself: &ActorRef<ControlChannelMsg>) -> TaskGuard {
-        if planted!(self.args.journal, OldCallLetGoFirst) {
-            self.joined = None;
-        }
         let voice = self.args.integrations.voice.clone();
         let setup = self.setup();
         let (target, trace) = (myself.clone(), self.args.trace.clone());
@@ -329,7 +325,7 @@ impl ControlChannelState {
     /// Words of the call before may still be on their way; when they are here, or late, it is hung up.
     fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
-        let Some(line) = line.filter(|_| awaited && !planted!(self.args.journal, OldLineNotHeardOn)) else {
+        let Some(line) = line.filter(|_| awaited) else {
             self.args.journal.give_up_earlier_calls(Cause::Client);
             return self.hang_up(call);
         };

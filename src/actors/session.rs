@@ -27,7 +27,6 @@ use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
 use crate::integrations::clients::Integrations;
 use crate::integrations::outside::Rows;
 use crate::integrations::store::session::Claimed;
-use crate::mutants::planted;
 use crate::telemetry::Trace;
 use opentelemetry::Context;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -241,7 +240,7 @@ impl Actor for Session {
             interview: Interview::new(Resumed {
                 phase: claimed.phase,
                 end: claimed.end,
-                greeted: claimed.greeted && !planted!(args.journal, GreetAgain),
+                greeted: claimed.greeted,
                 in_call: begun && claimed.call.is_some(),
             }),
             consents: claimed.given_consents.clone(),
@@ -271,13 +270,12 @@ impl Actor for Session {
             armed: 0,
             ticker: None,
         };
-        let forgets = planted!(state.journal, RestartForgetsCall);
-        let stray = state.call.take_if(|_| forgets || !state.interview.in_call());
+        let stray = state.call.take_if(|_| !state.interview.in_call());
         for row in TREE.iter().filter(|row| row.start == Start::WithTree) {
             state.spawn(row.child, &myself).await?;
         }
         // A call that an earlier process left behind and that has no ears is ended.
-        if let (Some(call), Some(control), false) = (stray, &state.control, forgets) {
+        if let (Some(call), Some(control)) = (stray, &state.control) {
             state.hanging_up.push(call.clone());
             control.cast(ControlChannelMsg::HangUpStray(call))?;
         }
@@ -402,7 +400,7 @@ impl Actor for Session {
             }
             state.follow(child, verdict, &myself).await;
             // What it was opening nobody opens any more; the browser may ask again.
-            if child == Child::ControlChannel && state.interview.awaits_call() && !planted!(state.journal, OfferLostWithControl) {
+            if child == Child::ControlChannel && state.interview.awaits_call() {
                 state.call_failed(ErrorCode::ActorCrashed, false, &myself).await;
             }
         }
@@ -418,7 +416,7 @@ impl SessionState {
         let name = format!("{event:?}");
         self.interview.set_said(Said {
             anything: self.journal.spoken() > 0,
-            by_interviewer: self.journal.has_spoken(Speaker::Ai) && !planted!(self.journal, GreetAgain),
+            by_interviewer: self.journal.has_spoken(Speaker::Ai),
             to_judge: self.journal.can_be_judged(),
         });
         let effects = self.interview.on(event);
@@ -468,7 +466,6 @@ impl SessionState {
                 self.finishing = true;
                 self.finish(myself).await;
             }
-            Effect::Arm(Timer::TimeLimit) if planted!(self.journal, TimeLimitNotArmed) => {}
             Effect::Arm(Timer::TimeLimit) => self.arm_time_limit(myself),
             Effect::Arm(timer) => self.arm(timer, self.length_of(timer), myself),
             Effect::Disarm(timer) => {

@@ -13,7 +13,6 @@ use crate::domain::refusals::{Failure, Patience, Refusals, Step, Taken};
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::integrations::outside::{DeadLetter, Rows};
 use crate::integrations::store::StoreError;
-use crate::mutants::planted;
 use crate::telemetry::Trace;
 use futures_util::FutureExt;
 use std::borrow::Cow;
@@ -170,9 +169,6 @@ impl Storing {
     /// elsewhere, or when that is refused as finally as it was itself.
     async fn part_with(&self, trouble: Trouble, batch: &Batch<Record>) -> Progress {
         let [record] = batch.records.as_slice() else { return Progress::Later(trouble) };
-        if planted!(self.journal, PoisonBlocksAll) {
-            return Progress::Later(trouble);
-        }
         let (kind, ordinal, cause) = (record.kind(), batch.up_to - 1, trouble.cause());
         let refusal = Text::bounded(chain(&trouble), MAX_REFUSAL_BYTES);
         let letter = DeadLetter { ordinal, record, code: trouble.code(), refusal };

@@ -32,7 +32,6 @@ use crate::integrations::clients::{BuildError, Integrations, store};
 use crate::integrations::outside::{Rows, Sessions};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::session::{Claimed, Pulse};
-use crate::mutants::planted;
 use crate::telemetry::Trace;
 use axum::serve::Listener;
 use opentelemetry::metrics::Meter;
@@ -56,8 +55,6 @@ pub struct Outside {
     pub integrations: Arc<Integrations>,
     /// Where gauges are read, if anywhere.
     pub meter: Option<Meter>,
-    #[cfg(feature = "mutants")]
-    pub mutant: Option<crate::mutants::Mutant>,
 }
 
 /// Run the interview to its end, or until `stop`.
@@ -102,13 +99,7 @@ async fn run_on(
 }
 
 fn outside(config: &Config, meter: Option<Meter>) -> Result<Outside, BuildError> {
-    Ok(Outside {
-        integrations: Arc::new(Integrations::new(config)?),
-        sessions: Arc::new(store(config)?),
-        meter,
-        #[cfg(feature = "mutants")]
-        mutant: None,
-    })
+    Ok(Outside { integrations: Arc::new(Integrations::new(config)?), sessions: Arc::new(store(config)?), meter })
 }
 
 fn misconfigured(error: &dyn std::error::Error) -> Exit {
@@ -201,8 +192,6 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
         limits,
         rows.epoch().events_before(),
     );
-    #[cfg(feature = "mutants")]
-    let journal = journal.with_mutant(outside.mutant);
     if let Some(meter) = &outside.meter {
         observe(meter, &journal);
     }
@@ -309,9 +298,7 @@ impl Process {
                     }
                     self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
                     // With the tree went our line into the call.
-                    if !planted!(self.journal, NoGapAfterRootCrash) {
-                        self.journal.line_lost();
-                    }
+                    self.journal.line_lost();
                     let fresh = tokio::select! {
                         fresh = self.refresh(&claimed) => fresh,
                         () = &mut stop => break Exit::Interrupted,
@@ -333,7 +320,7 @@ impl Process {
         let deadline = deadline.unwrap_or_else(|| Deadline::after(self.config.session.shutdown_timeout()));
         // Whoever takes up may still learn the words of what is unfinished, if it keeps its place. Here, for
         // there may be no tree left to do it: the root crashed, and we were told to stop before the next.
-        if matches!(exit, Exit::Interrupted | Exit::Failed) && !planted!(self.journal, PlacesLostAtShutdown) {
+        if matches!(exit, Exit::Interrupted | Exit::Failed) {
             self.journal.interrupt_transcript();
         }
         self.last_flush(Patience::LAST, deadline.flush).await;

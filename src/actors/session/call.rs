@@ -97,9 +97,6 @@ impl SessionState {
             self.revive_control(myself).await;
         }
         self.hanging_up.extend(call.clone());
-        if planted!(self.journal, CallForgottenTooSoon) {
-            self.call_over();
-        }
         self.to_control(ControlChannelMsg::HangUp { call });
     }
 
@@ -139,7 +136,6 @@ impl SessionState {
     /// The control channel was given up; for a new call, and to end one, it is tried once more.
     async fn revive_control(&mut self, myself: &ActorRef<SessionMsg>) {
         if self.control.is_none()
-            && !planted!(self.journal, ControlNotRevived)
             && let Err(error) = self.spawn(Child::ControlChannel, myself).await
         {
             tracing::error!(error_code = ErrorCode::ActorStartFailed.as_str(), actor = "control_channel", %error, "child did not start");

@@ -56,7 +56,7 @@ impl SessionState {
                 };
                 let (control, _) = Actor::spawn_linked(None, ControlChannel, args, myself.get_cell()).await?;
                 // Those that the one before us let fade, or was about to end: nobody else ends them.
-                for call in self.hanging_up.iter().filter(|_| !planted!(self.journal, FadingCallForgotten)) {
+                for call in &self.hanging_up {
                     control.cast(ControlChannelMsg::HangUpStray(call.clone()))?;
                 }
                 self.control.insert(control).get_cell()
