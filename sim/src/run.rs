@@ -428,6 +428,10 @@ impl Director {
             Action::SecondProcess => {
                 if self.around.fleet.newest().is_some() && !self.around.database.look(|tables| tables.phase.is_terminal()) {
                     self.around.world.count(Fault::TwoProcesses);
+                    let greeted = self.around.database.look(|tables| tables.greeted);
+                    let mut book = self.around.book.lock();
+                    book.greeting_forgiven |= !greeted && book.greetings > 0;
+                    drop(book);
                     self.around.fleet.start();
                 }
             }
