@@ -293,6 +293,7 @@ export interface ServerEvents {
     /** Which `transcript_update` is meant. Older runtimes do not say. */
     seq?: number | null;
   };
+  replayed: object;
   heartbeat_ack: object;
 }
 

@@ -35,10 +35,7 @@ impl ControlChannelState {
     pub(super) fn configuration_told(&mut self, told: &SessionEvent) -> bool {
         let deviations = told.deviations(&self.asked_configuration());
         if !deviations.is_empty() {
-            tracing::warn!(error_code = "call_configuration_refused", parts = ?deviations, "the call is configured otherwise than asked for");
-        }
-        if planted!(self.args.journal, ForeignDoingsIgnored) {
-            return true;
+            tracing::warn!(error_code = ErrorCode::CallConfigurationRefused.as_str(), parts = ?deviations, "the call is configured otherwise than asked for");
         }
         match self.setup.told(deviations.is_empty()) {
             Verdict::Foreign => {
@@ -60,7 +57,7 @@ impl ControlChannelState {
     }
 
     pub(super) fn configuration_refused(&mut self) {
-        tracing::warn!(error_code = "call_configuration_refused", "the voice provider refuses the configuration");
+        tracing::warn!(error_code = ErrorCode::CallConfigurationRefused.as_str(), "the voice provider refuses the configuration");
         let verdict = self.setup.refused();
         self.follow_verdict(verdict);
     }
@@ -96,7 +93,7 @@ impl ControlChannelState {
     pub(super) fn not_transcribed(&mut self, error: &ErrorDetail) {
         let vendor_code = error.code.as_deref().or(error.kind.as_deref()).unwrap_or("unknown");
         tracing::warn!(
-            error_code = "transcription_failed",
+            error_code = ErrorCode::TranscriptionFailed.as_str(),
             openai.code = vendor_code,
             "what the candidate said could not be transcribed"
         );
@@ -109,7 +106,10 @@ impl ControlChannelState {
             Transcription::FallBack => self.configure(),
             Transcription::Lost => {
                 self.args.journal.count_trouble(Trouble::Transcription);
-                tracing::error!(error_code = "transcription_failed", "no model transcribes the candidate; the interview ends");
+                tracing::error!(
+                    error_code = ErrorCode::TranscriptionFailed.as_str(),
+                    "no model transcribes the candidate; the interview ends"
+                );
                 self.tell(SessionMsg::EndRequested(EndReason::NotTranscribed));
             }
         }

@@ -27,7 +27,7 @@ impl ControlChannelState {
                     ErrorMeaning::NoActiveResponse => {}
                     _ if self.is_configuration(command) => self.configuration_refused(),
                     ErrorMeaning::AccountBlocked | ErrorMeaning::Other => tracing::warn!(
-                        error_code = "openai_event_refused",
+                        error_code = ErrorCode::OpenAiEventRefused.as_str(),
                         openai.code = error.error.code,
                         openai.param = error.error.param,
                         "the voice provider refused an event of ours"
@@ -98,7 +98,7 @@ impl ControlChannelState {
         self.replies += 1;
         if self.replies >= DEAF_AFTER_REPLIES && !self.candidate_heard && !std::mem::replace(&mut self.deaf, true) {
             tracing::warn!(
-                error_code = "sideband_deaf",
+                error_code = ErrorCode::SidebandDeaf.as_str(),
                 "the sideband carries no speech of the candidate, falling back to the browser's word"
             );
             self.args.journal.line_is_deaf();
@@ -201,7 +201,7 @@ impl ControlChannelState {
         }
         let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
         if !sent {
-            tracing::warn!(error_code = "control_command_dropped", "no line to send a command on");
+            tracing::warn!(error_code = ErrorCode::ControlCommandDropped.as_str(), "no line to send a command on");
         }
     }
 

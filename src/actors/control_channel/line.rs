@@ -11,7 +11,7 @@ pub(super) struct LineTask {
     pub(super) trace: Trace,
     /// What each line begins with.
     pub(super) update: watch::Receiver<SessionConfig>,
-    pub(super) gate: Gate,
+    pub(super) journal: Journal,
     /// Just opened: it may not be known yet where we ask for it.
     pub(super) fresh: bool,
 }
@@ -27,6 +27,8 @@ const UNAUTHORIZED: u32 = 3;
 const LIVED: Duration = Duration::from_secs(30);
 /// From our first event on a line to the provider's answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// From a ping, when the line is in doubt, to whatever comes. Words of an ended call are waited for longer than that.
+const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 
 fn after_a_line(backoff: &mut Backoff, lived: Duration) {
     if lived >= LIVED {
@@ -109,17 +111,19 @@ impl LineTask {
         pings.tick().await;
         let answer_by = Instant::now() + ANSWER_WITHIN;
         let mut answered = false;
+        let (mut doubt, mut alive_by) = (self.journal.line_in_doubt(), None);
         loop {
             tokio::select! {
                 inbound = reader.next() => match inbound {
                     Ok(Inbound::Event(event)) => {
+                        alive_by = None;
                         answered |= matches!(event, ServerEvent::SessionUpdated(_) | ServerEvent::Error(_));
-                        let permit = self.gate.enter().await;
+                        let permit = self.journal.from_voice.enter().await;
                         if self.target.cast(ControlChannelMsg::Heard { generation: self.generation, event: Box::new(event), permit }).is_err() {
                             return LineEnd::Unheard;
                         }
                     }
-                    Ok(Inbound::Pong) => {}
+                    Ok(Inbound::Pong) => if alive_by.take().is_some() { self.report(Line::Alive) },
                     Ok(Inbound::Closed(closed)) => {
                         tracing::info!(close.code = closed.code, "the sideband was closed");
                         return match closed.meaning() {
@@ -135,8 +139,16 @@ impl LineTask {
                 },
                 command = commands.recv() => if let Some(command) = command { if writer.send(&command).await.is_err() { return LineEnd::Redial } } else { let _ = writer.close().await; return LineEnd::Unheard },
                 () = tokio::time::sleep_until(answer_by), if !answered => {
-                    tracing::warn!(error_code = "openai_sideband_silent", "the sideband was opened and does not answer");
+                    tracing::warn!(error_code = ErrorCode::OpenAiSidebandSilent.as_str(), "the sideband was opened and does not answer");
                     return LineEnd::Unanswered;
+                }
+                Ok(()) = doubt.changed(), if alive_by.is_none() => {
+                    alive_by = Some(Instant::now() + ALIVE_WITHIN);
+                    if writer.ping().await.is_err() { return LineEnd::Redial }
+                }
+                () = tokio::time::sleep_until(alive_by.unwrap_or(answer_by)), if alive_by.is_some() => {
+                    tracing::warn!(error_code = ErrorCode::OpenAiSidebandSilent.as_str(), "the browser hears what the sideband does not bring, and it does not answer");
+                    return LineEnd::Redial;
                 }
                 _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },
             }

@@ -1,0 +1,660 @@
+//! The cases of the conversation, as far as they are decided without a wire.
+
+use super::*;
+use crate::voice::{Delivery, ItemContent, Refusal, ReplyOutcome};
+use serde_json::json;
+
+/// A call as the machine sees it.
+struct Play {
+    replies: Replies,
+    now: Moment,
+    asked: Vec<(Request, Purpose, Option<String>)>,
+    other: Vec<Command>,
+}
+
+impl Play {
+    fn with(rules: Rules) -> Self {
+        let mut play = Self { replies: Replies::new(rules, 7), now: Moment::ZERO, asked: vec![], other: vec![] };
+        play.input(Input::CallOpened);
+        play.input(Input::Ready);
+        play
+    }
+
+    /// The opening is said and heard.
+    fn opened() -> Self {
+        Self::opened_with(Rules::default())
+    }
+
+    fn opened_with(rules: Rules) -> Self {
+        let mut play = Self::with(rules);
+        play.input(Input::Want(Purpose::Opening));
+        assert_eq!(play.purposes(), ["opening"]);
+        play.reply("r0", Some("opening"), "Welcome. What have you built?");
+        play.asked.clear();
+        play
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        for command in self.replies.step(input, self.now) {
+            match command {
+                Command::Ask { request, purpose, note } => self.asked.push((request, purpose, note)),
+                other => self.other.push(other),
+            }
+        }
+    }
+
+    fn hear(&mut self, event: VoiceEvent) {
+        self.input(Input::Heard(&event));
+    }
+
+    /// Time passes, and what becomes due in it happens when it is due.
+    fn wait(&mut self, seconds: f64) {
+        let until = self.now + Duration::from_secs_f64(seconds);
+        while let Some(at) = self.replies.next_deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.input(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn purposes(&self) -> Vec<&'static str> {
+        self.asked.iter().map(|(_, purpose, _)| purpose.as_str()).collect()
+    }
+
+    fn last_request(&self) -> String {
+        self.asked.last().expect("asked").0.to_string()
+    }
+
+    fn did(&self, wanted: &Command) -> usize {
+        self.other.iter().filter(|command| *command == wanted).count()
+    }
+
+    fn late(&self) -> bool {
+        self.other.iter().any(|command| matches!(command, Command::Late { news: true, .. }))
+    }
+
+    fn output(&self) -> String {
+        let outputs = self.other.iter().rev().find_map(|command| match command {
+            Command::AnswerTool { output, .. } => Some(output.to_string()),
+            _ => None,
+        });
+        outputs.expect("a tool was answered")
+    }
+
+    // ---- the short forms of the cases ----
+
+    fn speech(&mut self) {
+        self.hear(VoiceEvent::SpeechStarted { item: "i".into(), start_ms: None });
+    }
+
+    fn turn(&mut self) {
+        self.speech();
+        self.hear(VoiceEvent::SpeechStopped { item: "i".into(), end_ms: None });
+        self.hear(VoiceEvent::ItemPlaced { item: "i".into(), previous: None, content: ItemContent::Committed });
+    }
+
+    fn created(&mut self, reply: &str, purpose: Option<&str>) {
+        let purpose = purpose.map(str::to_owned);
+        self.hear(VoiceEvent::ReplyStarted { reply: reply.into(), in_conversation: true, purpose });
+    }
+
+    fn words(&mut self, reply: &str, text: &str) {
+        self.hear(VoiceEvent::ReplyItem { reply: reply.into(), item: "a".into(), commentary: false });
+        self.hear(VoiceEvent::PlaybackStarted { reply: reply.into() });
+        self.hear(VoiceEvent::ReplyWords { item: "a".into(), delta: text.to_owned() });
+    }
+
+    fn done(&mut self, reply: &str, outcome: ReplyOutcome) {
+        self.done_as(reply, outcome, Delivery::Unknown);
+    }
+
+    fn done_as(&mut self, reply: &str, outcome: ReplyOutcome, delivery: Delivery) {
+        self.hear(VoiceEvent::ReplyDone { reply: reply.into(), outcome, texts: vec![], audio_tokens: None, delivery });
+    }
+
+    fn played(&mut self, reply: &str) {
+        self.hear(VoiceEvent::PlaybackEnded { reply: reply.into() });
+    }
+
+    fn cut(&mut self, reply: &str) {
+        self.hear(VoiceEvent::PlaybackCut { reply: reply.into() });
+    }
+
+    fn reply(&mut self, reply: &str, purpose: Option<&str>, text: &str) {
+        self.created(reply, purpose);
+        self.words(reply, text);
+        self.hear(VoiceEvent::ReplySettled { item: "a".into(), text: text.to_owned() });
+        self.done(reply, ReplyOutcome::Completed);
+        self.played(reply);
+    }
+
+    fn tool_as(&mut self, reply: &str, call: &str, name: &str, arguments: &str) {
+        let (name, arguments) = (name.to_owned(), arguments.to_owned());
+        self.hear(VoiceEvent::ToolCalled { reply: Some(reply.into()), call: call.into(), name, arguments });
+    }
+
+    fn tool(&mut self, reply: &str) {
+        self.tool_as(reply, "c1", END_INTERVIEW, "{}");
+    }
+
+    fn refused(&mut self, refusal: Refusal, command: Option<String>) {
+        self.hear(VoiceEvent::Refused { refusal, command });
+    }
+}
+
+#[test]
+fn c01_a_reply_that_fails_is_asked_for_again_with_growing_pauses_and_then_in_another_call() {
+    let mut play = Play::opened();
+    play.turn();
+    let mut at = vec![];
+    for n in 0..3 {
+        let reply = format!("r{n}");
+        play.created(&reply, (n > 0).then_some("answer"));
+        play.done(&reply, ReplyOutcome::Failed);
+        assert!(play.late(), "the page is told");
+        let (from, before) = (play.now, play.asked.len());
+        while play.asked.len() == before {
+            play.wait(0.1);
+            assert!(play.now - from < Duration::from_secs(8), "never asked again");
+        }
+        at.push(play.now - from);
+    }
+    assert!(at.is_sorted() && at[0] >= Duration::from_secs(1), "{at:?}");
+    assert_eq!(play.purposes(), ["answer"; 3]);
+    play.created("r9", Some("answer"));
+    play.done("r9", ReplyOutcome::Failed);
+    assert_eq!(play.did(&Command::RenewCall(Trouble::ReplyFailed)), 1);
+}
+
+#[test]
+fn c01_a_failed_opening_stays_an_opening_and_nothing_is_said_over_the_candidate() {
+    let mut play = Play::with(Rules::default());
+    play.input(Input::Want(Purpose::Opening));
+    play.created("r1", Some("opening"));
+    play.done("r1", ReplyOutcome::Failed);
+    play.speech();
+    play.wait(30.0);
+    assert_eq!(play.purposes(), ["opening"], "the candidate speaks");
+    // Noise: no turn follows.
+    play.hear(VoiceEvent::SpeechStopped { item: "i".into(), end_ms: None });
+    play.wait(3.0);
+    assert_eq!(play.purposes(), ["opening", "opening"]);
+    play.reply("r2", Some("opening"), "Welcome.");
+    assert_eq!(play.did(&Command::Recovered), 1);
+}
+
+#[test]
+fn c01_an_account_that_is_used_up_ends_the_interview_at_once() {
+    let mut play = Play::opened();
+    play.turn();
+    play.done("r1", ReplyOutcome::AccountBlocked);
+    assert_eq!(play.did(&Command::GiveUp(Trouble::Account)), 1);
+    let mut play = Play::opened();
+    play.refused(Refusal::Account, None);
+    assert_eq!(play.did(&Command::GiveUp(Trouble::Account)), 1);
+    play.wait(600.0);
+    assert!(play.asked.is_empty());
+}
+
+#[test]
+fn c02_a_reply_that_is_cut_by_its_limit_goes_on_once_unless_the_candidate_speaks() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "I was about to say something lon");
+    play.done("r1", ReplyOutcome::Incomplete);
+    play.played("r1");
+    play.wait(2.0);
+    assert_eq!(play.purposes(), ["continue"]);
+    assert!(play.asked[0].2.as_ref().is_some_and(|note| note.contains("cut off")));
+    play.created("r2", Some("continue"));
+    play.words("r2", "ger");
+    play.done("r2", ReplyOutcome::Incomplete);
+    play.wait(60.0);
+    assert_eq!(play.purposes(), ["continue"], "once");
+
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "I was about");
+    play.speech();
+    play.done("r1", ReplyOutcome::Incomplete);
+    play.wait(20.0);
+    assert!(play.asked.is_empty(), "the candidate has the floor");
+}
+
+#[test]
+fn c03_a_turn_that_is_not_answered_is_asked_about_once_then_the_call_is_replaced_then_the_interview_ends() {
+    let mut play = Play::opened();
+    for call in 0..2 {
+        play.turn();
+        play.wait(6.0);
+        assert_eq!(play.purposes().len(), 1);
+        assert!(play.late());
+        play.wait(6.0);
+        assert_eq!(play.other.iter().filter(|c| matches!(c, Command::RenewCall(_))).count(), call + 1);
+        play.input(Input::CallOpened);
+        play.input(Input::Ready);
+        play.asked.clear();
+        play.input(Input::Want(Purpose::Thread));
+        play.asked.clear();
+    }
+    play.wait(12.0);
+    assert_eq!(play.did(&Command::GiveUp(Trouble::ReplyNotBegun)), 1, "{:?}", play.other);
+}
+
+#[test]
+fn c03_a_turn_that_never_closes_is_closed_by_us() {
+    let mut play = Play::opened();
+    play.speech();
+    play.wait(89.0);
+    assert!(play.other.is_empty(), "a long answer is no trouble");
+    play.wait(2.0);
+    let closed = play.other.iter().any(|command| matches!(command, Command::CloseTurn { .. }));
+    assert!(closed && play.late(), "{:?}", play.other);
+    play.wait(6.0);
+    assert_eq!(play.did(&Command::RenewCall(Trouble::TurnNotClosed)), 1);
+
+    // There was nothing to close: the candidate waits for an answer.
+    let mut play = Play::opened();
+    play.speech();
+    play.wait(91.0);
+    play.refused(Refusal::Other, Some("ask-2".to_owned()));
+    play.wait(6.0);
+    assert_eq!(play.purposes(), ["answer"]);
+}
+
+#[test]
+fn c03_a_candidate_who_thinks_sets_nothing_off() {
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "And what did you learn?");
+    play.other.clear();
+    play.wait(3_600.0);
+    assert!(play.asked.is_empty() && play.other.is_empty(), "{:?} {:?}", play.asked, play.other);
+    assert_eq!(play.replies.next_deadline(), None);
+}
+
+#[test]
+fn c03_a_reply_that_stops_in_the_middle_is_cancelled_and_gone_on_with() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "And then");
+    play.wait(11.0);
+    assert_eq!(play.did(&Command::Cancel { reply: "r1".into() }), 1);
+    assert_eq!(play.purposes(), ["continue"]);
+    play.done("r1", ReplyOutcome::CancelledByClient);
+    assert_eq!(play.purposes(), ["continue"], "our own cancelling is no loss");
+}
+
+#[test]
+fn c04_a_request_that_meets_a_reply_is_sent_again_whole_when_that_is_done() {
+    for with_code in [true, false] {
+        for purpose in [Purpose::Opening, Purpose::Thread, Purpose::Goodbye { because: "time_limit", short: false }] {
+            let mut play = if purpose == Purpose::Opening { Play::with(Rules::default()) } else { Play::opened() };
+            play.turn();
+            match purpose {
+                Purpose::Goodbye { because, .. } => play.input(Input::End { goodbye: Some(because) }),
+                _ => play.input(Input::Want(purpose)),
+            }
+            assert_eq!(play.purposes(), [purpose.as_str()]);
+            let command = with_code.then(|| play.last_request());
+            play.refused(Refusal::AlreadyReplying, command);
+            play.created("r1", None);
+            play.words("r1", "And what did you learn from it?");
+            play.wait(1.5);
+            assert_eq!(play.asked.len(), 1, "it is under way");
+            play.done("r1", ReplyOutcome::Completed);
+            assert_eq!(play.purposes(), [purpose.as_str(); 2]);
+            assert_eq!(play.asked[1].2, None, "told once");
+        }
+    }
+}
+
+#[test]
+fn c04_another_requests_refusal_and_another_replys_end_change_nothing() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.done("r0", ReplyOutcome::Completed);
+    play.input(Input::Want(Purpose::Thread));
+    play.refused(Refusal::AlreadyReplying, Some("rt-1-9".to_owned()));
+    play.wait(3.0);
+    assert!(play.asked.is_empty(), "r1 is under way");
+    play.words("r1", "Yes?");
+    play.done("r1", ReplyOutcome::Completed);
+    play.wait(1.0);
+    assert!(play.asked.is_empty(), "the interviewer has spoken: the thread is picked up");
+}
+
+#[test]
+fn c05_the_tool_in_a_reply_that_is_cut_ends_nothing() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "Thank you for your time");
+    play.tool("r1");
+    play.wait(0.3);
+    play.speech();
+    play.done("r1", ReplyOutcome::Cancelled);
+    play.cut("r1");
+    play.wait(1.5);
+    assert!(play.output().contains("not finished"), "{}", play.output());
+    play.hear(VoiceEvent::SpeechStopped { item: "i".into(), end_ms: None });
+    play.turn();
+    play.reply("r2", None, "Of course.");
+    play.wait(120.0);
+    assert_eq!(play.did(&Command::EndInterview), 0);
+
+    // Generated whole, and cut while it was heard.
+    play.turn();
+    play.created("r3", None);
+    play.words("r3", "Thank you, goodbye.");
+    play.tool_as("r3", "c2", END_INTERVIEW, "");
+    play.done("r3", ReplyOutcome::Completed);
+    play.speech();
+    play.cut("r3");
+    play.turn();
+    play.reply("r4", None, "What is your question?");
+    play.wait(120.0);
+    assert_eq!(play.did(&Command::EndInterview), 0);
+}
+
+#[test]
+fn c05_the_tool_at_the_beginning_is_answered_not_yet() {
+    let rules = Rules { min_turns: 3, min_duration: Duration::from_mins(1), ..Rules::default() };
+    let mut play = Play::opened_with(rules);
+    for turn in 0..2 {
+        play.turn();
+        let reply = format!("early{turn}");
+        play.created(&reply, None);
+        play.tool_as(&reply, &reply, END_INTERVIEW, "{}");
+        assert!(play.output().contains("not_yet"), "{}", play.output());
+        play.done(&reply, ReplyOutcome::Completed);
+        assert_eq!(play.purposes().len(), turn + 1);
+        play.reply(&format!("more{turn}"), Some("tool"), "Let us go on.");
+    }
+    play.turn();
+    play.created("enough", None);
+    play.tool("enough");
+    play.done("enough", ReplyOutcome::Completed);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+    // By turns that another process heard.
+    let mut play = Play::opened_with(rules);
+    play.replies.know_turns(3);
+    play.turn();
+    play.created("r1", None);
+    play.tool("r1");
+    play.done("r1", ReplyOutcome::Completed);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+    // By its time alone, in a process that knows how it began.
+    let mut play = Play::opened_with(Rules { begun: true, elapsed: Duration::from_mins(2), ..rules });
+    play.turn();
+    play.created("r1", None);
+    play.tool("r1");
+    play.done("r1", ReplyOutcome::Completed);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+}
+
+#[test]
+fn c06_an_end_without_a_word_has_a_goodbye_and_a_word_into_the_quiet_is_heard_out() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.tool("r1");
+    play.done("r1", ReplyOutcome::Completed);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+    play.input(Input::End { goodbye: None });
+    assert_eq!(play.purposes(), ["goodbye"]);
+    play.reply("r2", Some("goodbye"), "Goodbye.");
+    play.wait(0.3);
+    play.speech();
+    play.wait(5.0);
+    assert_eq!(play.did(&Command::LastWordsOver), 0, "the candidate answers");
+    play.turn();
+    assert_eq!(play.did(&Command::LastWordsOver), 1);
+    play.created("r3", None);
+    assert_eq!(play.did(&Command::Cancel { reply: "r3".into() }), 1, "nothing is said after the last words");
+
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "Thank you, goodbye.");
+    play.tool("r1");
+    play.done("r1", ReplyOutcome::Completed);
+    assert_eq!(play.did(&Command::EndInterview), 0, "it is still heard");
+    play.played("r1");
+    assert_eq!(play.did(&Command::EndInterview), 1);
+    play.input(Input::End { goodbye: None });
+    play.wait(1.0);
+    assert_eq!(play.did(&Command::LastWordsOver), 0);
+    play.wait(1.0);
+    assert_eq!((play.did(&Command::LastWordsOver), play.asked.len()), (1, 0));
+}
+
+#[test]
+fn c07_a_goodbye_waits_for_a_pause_but_not_for_ever() {
+    let mut play = Play::opened();
+    play.speech();
+    play.input(Input::End { goodbye: Some("recruiter_ended") });
+    play.wait(3.0);
+    assert!(play.asked.is_empty(), "the candidate speaks");
+    play.turn();
+    assert_eq!(play.purposes(), ["goodbye"]);
+
+    let mut play = Play::opened();
+    play.speech();
+    play.input(Input::End { goodbye: Some("time_limit") });
+    play.wait(11.0);
+    assert_eq!(play.purposes(), ["goodbye"]);
+}
+
+#[test]
+fn c07_a_goodbye_that_is_cut_is_said_once_more_and_shorter() {
+    let mut play = Play::opened();
+    play.input(Input::End { goodbye: Some("time_limit") });
+    for n in ["g1", "g2"] {
+        play.created(n, Some("goodbye"));
+        play.words(n, "Thank you very");
+        play.done(n, ReplyOutcome::Completed);
+        play.speech();
+        play.cut(n);
+        play.turn();
+        play.wait(0.1);
+    }
+    assert_eq!(play.purposes(), ["goodbye", "goodbye"]);
+    assert!(play.asked[1].2.as_ref().is_some_and(|note| note.contains("one short sentence")));
+    play.wait(3.0);
+    assert_eq!(play.did(&Command::LastWordsOver), 1);
+}
+
+#[test]
+fn c07_its_time_counts_from_its_start() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "A long story");
+    play.done("r1", ReplyOutcome::Completed);
+    play.input(Input::End { goodbye: Some("recruiter_ended") });
+    play.created("g", Some("goodbye"));
+    play.hear(VoiceEvent::ReplyItem { reply: "g".into(), item: "b".into(), commentary: false });
+    play.hear(VoiceEvent::ReplySettled { item: "b".into(), text: "Goodbye.".to_owned() });
+    play.done("g", ReplyOutcome::Completed);
+    play.wait(15.0);
+    play.played("r1");
+    play.hear(VoiceEvent::PlaybackStarted { reply: "g".into() });
+    play.wait(18.0);
+    assert_eq!(play.did(&Command::LastWordsOver), 0);
+    play.played("g");
+    play.wait(2.0);
+    assert_eq!(play.did(&Command::LastWordsOver), 1);
+}
+
+#[test]
+fn a_goodbye_that_cannot_be_said_ends_the_call_all_the_same() {
+    for failing in 0..3 {
+        let mut play = Play::opened();
+        play.input(Input::End { goodbye: Some("time_limit") });
+        match failing {
+            0 => {}
+            1 => play.input(Input::LineDown),
+            _ => {
+                for n in 0..5 {
+                    let reply = format!("g{n}");
+                    play.created(&reply, Some("goodbye"));
+                    play.done(&reply, ReplyOutcome::Failed);
+                    play.wait(5.0);
+                }
+            }
+        }
+        play.wait(60.0);
+        assert_eq!(play.did(&Command::LastWordsOver), 1, "{failing}");
+    }
+}
+
+#[test]
+fn c08_a_tool_that_does_not_exist_is_refused_and_the_interviewer_goes_on() {
+    for (name, arguments) in [("finish_call", "{}"), ("", "{}"), (END_INTERVIEW, "{\"a\":"), (END_INTERVIEW, "[]")] {
+        let mut play = Play::opened();
+        play.turn();
+        play.created("r1", None);
+        play.tool_as("r1", "c1", name, arguments);
+        assert!(play.output().contains("error"), "{name}");
+        // Doubled.
+        play.tool_as("r1", "c1", name, arguments);
+        play.done("r1", ReplyOutcome::Completed);
+        // And late.
+        play.tool_as("r1", "c1", name, arguments);
+        let outputs = play.other.iter().filter(|command| matches!(command, Command::AnswerTool { .. })).count();
+        assert_eq!((outputs, play.purposes()), (1, vec!["tool"]), "{name}");
+    }
+}
+
+#[test]
+fn c08_a_late_call_of_the_end_tool_counts_by_its_reply() {
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "Thank you, goodbye.");
+    play.tool("r1");
+    play.wait(3.0);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.tool("r1");
+    play.wait(1.0);
+    assert!(play.output().contains("unless the candidate speaks"), "answered before its reply is done");
+}
+
+#[test]
+fn a_reply_that_says_nothing_or_only_writes_is_asked_for_again() {
+    for delivery in [Delivery::Unknown, Delivery::Text] {
+        let mut play = Play::opened();
+        play.turn();
+        play.created("r1", None);
+        if delivery == Delivery::Text {
+            play.hear(VoiceEvent::ReplyWords { item: "a".into(), delta: "written".to_owned() });
+        }
+        play.done_as("r1", ReplyOutcome::Completed, delivery);
+        play.wait(2.0);
+        assert_eq!(play.purposes(), ["answer"], "{delivery:?}");
+    }
+}
+
+#[test]
+fn an_opening_is_dropped_when_the_interviewer_has_answered_by_itself() {
+    let mut play = Play::with(Rules::default());
+    play.speech();
+    play.input(Input::Want(Purpose::Opening));
+    play.turn();
+    play.reply("r1", None, "Hello, I am an AI.");
+    play.wait(60.0);
+    assert!(play.asked.is_empty());
+}
+
+#[test]
+fn a_voice_that_was_no_turn_does_not_silence_the_interviewer() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "What did you");
+    play.speech();
+    play.done("r1", ReplyOutcome::Cancelled);
+    play.cut("r1");
+    play.hear(VoiceEvent::SpeechStopped { item: "i".into(), end_ms: None });
+    play.wait(3.0);
+    assert_eq!(play.purposes(), ["continue"]);
+}
+
+#[test]
+fn a_farewell_without_the_tool_ends_the_interview_after_a_while() {
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "Thank you for your time. Goodbye!");
+    play.wait(19.0);
+    assert_eq!(play.did(&Command::EndInterview), 0);
+    play.wait(2.0);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+    // The candidate has one more word.
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "Goodbye!");
+    play.turn();
+    play.reply("r2", None, "Yes, what is it?");
+    play.wait(60.0);
+    assert_eq!(play.did(&Command::EndInterview), 0);
+    // Far too early.
+    let mut play = Play::opened_with(Rules { min_turns: 3, min_duration: Duration::from_mins(10), ..Rules::default() });
+    play.turn();
+    play.reply("r1", None, "Goodbye!");
+    play.wait(21.0);
+    assert_eq!((play.did(&Command::EndInterview), play.purposes()), (0, vec!["nudge"]));
+}
+
+#[test]
+fn a_line_that_breaks_leaves_nothing_owed_and_greets_no_second_time() {
+    let mut play = Play::with(Rules::default());
+    play.input(Input::Want(Purpose::Opening));
+    play.input(Input::LineDown);
+    play.input(Input::Ready);
+    play.wait(2.0);
+    assert_eq!(play.purposes(), ["opening"], "it may be under way");
+    play.wait(4.0);
+    assert_eq!(play.purposes(), ["opening", "answer"]);
+    // It was: the line brings the rest of it.
+    let mut play = Play::with(Rules::default());
+    play.input(Input::Want(Purpose::Opening));
+    play.input(Input::LineDown);
+    play.input(Input::Ready);
+    play.hear(VoiceEvent::ReplyItem { reply: "r1".into(), item: "a".into(), commentary: false });
+    play.words("r1", "Welcome");
+    play.done("r1", ReplyOutcome::Completed);
+    play.wait(60.0);
+    assert_eq!(play.purposes(), ["opening"]);
+}
+
+#[test]
+fn c13_calls_that_let_no_line_of_ours_in_end_the_interview() {
+    let mut play = Play::with(Rules::default());
+    for _ in 0..3 {
+        play.input(Input::CallOpened);
+        play.input(Input::CallGone);
+    }
+    assert_eq!(play.did(&Command::GiveUp(Trouble::LineNotJoined)), 1);
+    // C-10: not let in, and not tried any more.
+    let mut play = Play::with(Rules::default());
+    play.input(Input::CallOpened);
+    play.input(Input::LineGivenUp);
+    assert_eq!(play.did(&Command::RenewCall(Trouble::LineNotJoined)), 1);
+}
+
+#[test]
+fn an_output_is_a_json_value() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.tool_as("r1", "c1", "x\"y", "{}");
+    let Some(Command::AnswerTool { output, .. }) = play.other.last() else { panic!("{:?}", play.other) };
+    assert_eq!(output["tools"], json!([END_INTERVIEW]));
+}
