@@ -386,7 +386,7 @@ impl Interview {
             // Whoever let them out before may have crashed.
             Event::ControlReady if self.closing == Closing::LastWords => {
                 self.control = true;
-                self.end.map(|reason| self.let_last_words_out(reason)).into_iter().collect()
+                self.end.map(let_last_words_out).into_iter().collect()
             }
             Event::ControlReady => {
                 self.control = true;
@@ -503,16 +503,12 @@ impl Interview {
             .extend([Timer::Absence, Timer::Grace, Timer::TimeLimit, Timer::RollOver, Timer::MediaAssumed].map(Effect::Disarm));
         if self.call == Call::Up && self.control && self.connected && reason.wants_last_words() {
             self.closing = Closing::LastWords;
-            effects.push(self.let_last_words_out(reason));
+            effects.push(let_last_words_out(reason));
             effects.push(Effect::Arm(Timer::LastWords));
         } else {
             effects.extend(self.await_words());
         }
         effects
-    }
-
-    fn let_last_words_out(&self, reason: EndReason) -> Effect {
-        Effect::LetLastWordsOut { goodbye: reason.wants_goodbye().then_some(reason) }
     }
 
     fn await_words(&mut self) -> Vec<Effect> {
@@ -603,6 +599,10 @@ impl Interview {
         self.opened = false;
         self.replaced = None;
     }
+}
+
+fn let_last_words_out(reason: EndReason) -> Effect {
+    Effect::LetLastWordsOut { goodbye: reason.wants_goodbye().then_some(reason) }
 }
 
 #[cfg(test)]

@@ -121,13 +121,22 @@ pub enum Command {
     GiveUp(Trouble),
 }
 
+/// What the names of our requests for a reply begin with.
+pub const REPLY_REQUEST: &str = "ask-";
+
 /// A request of ours, as the provider names it when it refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request(u64);
+pub enum Request {
+    Reply(u64),
+    Turn(u64),
+}
 
 impl std::fmt::Display for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ask-{}", self.0)
+        match self {
+            Self::Reply(number) => write!(f, "{REPLY_REQUEST}{number}"),
+            Self::Turn(number) => write!(f, "close-{number}"),
+        }
     }
 }
 
@@ -275,16 +284,14 @@ impl Replies {
             Input::Ready => self.ready(),
             Input::LineDown => self.line_down(),
             Input::LineGivenUp if matches!(self.line, Line::Joining { by: Some(_) }) => self.renew(Trouble::LineNotJoined),
-            // It was heard before, and goes on without us.
-            Input::LineGivenUp => {}
             Input::Want(purpose) if self.ending.is_no() => self.wish(Wish::new(purpose, self.now)),
-            Input::Want(_) => {}
             Input::End { goodbye } => self.end(goodbye),
             Input::Heard(event) => self.heard(event),
             Input::Dismissed(reply) => self.aside.remember(reply.clone()),
             Input::Troubled(Trouble::Account) => self.give_up(Trouble::Account),
             Input::Troubled(trouble) => self.renew(trouble),
-            Input::Tick => {}
+            // A call that was heard before goes on without our line; at the end nothing new is begun.
+            Input::LineGivenUp | Input::Want(_) | Input::Tick => {}
         }
     }
 
@@ -383,7 +390,7 @@ impl Replies {
 
     fn send(&mut self) {
         let Some(mut wish) = self.wish.take() else { return };
-        let request = self.request();
+        let request = Request::Reply(self.next_request());
         let note = if std::mem::replace(&mut wish.noted, true) { None } else { wish.purpose.note() };
         self.commands.push(Command::Ask { request, purpose: wish.purpose, note });
         // Whatever it says answers what was owed.
@@ -391,9 +398,9 @@ impl Replies {
         self.asked = Some(Asked { request, at: self.now, wish });
     }
 
-    fn request(&mut self) -> Request {
+    fn next_request(&mut self) -> u64 {
         self.requests += 1;
-        Request(self.requests)
+        self.requests
     }
 
     // ---- the line and the call ----

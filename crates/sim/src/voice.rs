@@ -1158,6 +1158,10 @@ impl Conversation {
             self.voice.book.lock().greetings += 1;
             self.voice.world.note(format_args!("voice: {} greets", self.id));
         }
+        if let Some((before, _)) = self.playing.take() {
+            // Its audio is heard first; here it is heard at once.
+            self.tell_now(&json!({"type": "output_audio_buffer.stopped", "response_id": before}));
+        }
         let (id, item) = (self.name("resp"), self.item_name("ai"));
         let metadata = purpose.map(|purpose| json!({"purpose": purpose}));
         (self.owed, self.spoken_over) = (self.owed && purpose.is_some(), false);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::call_guard::Ours;
-use crate::domain::replies::{Command, Trouble};
+use crate::domain::replies::{Command, REPLY_REQUEST, Trouble};
 use crate::domain::voice::ReplyOutcome;
 use crate::integrations::openai::events::{ErrorMeaning, NewItem, ResponseParams};
 use crate::integrations::openai::voice::PURPOSE;
@@ -21,10 +21,15 @@ impl ControlChannelState {
             ServerEvent::InputTranscriptionCompleted(_) => self.setup.transcribed(),
             ServerEvent::Error(error) => {
                 let command = error.error.event_id.as_deref();
+                if command.is_some_and(|command| command.starts_with(REPLY_REQUEST))
+                    || error.error.meaning() == ErrorMeaning::ResponseAlreadyActive
+                {
+                    // It has no effect that would be ours.
+                    self.guard.refused(Ours::Reply);
+                }
                 match error.error.meaning() {
                     ErrorMeaning::CallExpired => return self.line_changed(Line::Gone),
-                    ErrorMeaning::ResponseAlreadyActive => self.guard.refused(Ours::Reply),
-                    ErrorMeaning::NoActiveResponse => {}
+                    ErrorMeaning::ResponseAlreadyActive | ErrorMeaning::NoActiveResponse => {}
                     _ if self.is_configuration(command) => self.configuration_refused(),
                     ErrorMeaning::AccountBlocked | ErrorMeaning::Other => tracing::warn!(
                         error_code = ErrorCode::OpenAiEventRefused.as_str(),

@@ -259,7 +259,7 @@ fn c03_a_turn_that_never_closes_is_closed_by_us() {
     let mut play = Play::opened();
     play.speech();
     play.wait(91.0);
-    play.refused(Refusal::Other, Some("ask-2".to_owned()));
+    play.refused(Refusal::Other, Some("close-2".to_owned()));
     play.wait(6.0);
     assert_eq!(play.purposes(), ["answer"]);
 }

@@ -1,7 +1,7 @@
 //! What keeps the interviewer from speaking, and how far it goes: ask again, then another call, then the end.
 
 use super::state::{Active, Line, Wish};
-use super::{ANSWER_WITHIN, Command, Moment, Purpose, RENEWED_WITHIN, Replies, Trouble};
+use super::{ANSWER_WITHIN, Command, Moment, Purpose, RENEWED_WITHIN, Replies, Request, Trouble};
 use crate::voice::Refusal;
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl Replies {
         if self.closing_turn.is_some() {
             return self.renew(Trouble::TurnNotClosed);
         }
-        let request = self.request();
+        let request = Request::Turn(self.next_request());
         self.closing_turn = Some(request);
         self.floor.close_by(self.now + ANSWER_WITHIN);
         self.commands.push(Command::CloseTurn { request });

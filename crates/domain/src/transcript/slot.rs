@@ -160,7 +160,7 @@ impl Slot {
     /// Speech that stopped and was no turn: it is not committed, though our line hears the call. Nothing comes of it.
     pub(super) fn was_no_turn(&self, gaps: usize, steady: Duration) -> bool {
         let stopped = self.stopped_at.is_some_and(|at| steady - at >= COMMITTED_WITHIN);
-        let says_nothing = self.heard.iter().all(|piece| piece.is_empty()) && self.witness.is_none();
+        let says_nothing = self.heard.iter().all(String::is_empty) && self.witness.is_none();
         stopped && !self.placed && self.is_open() && self.named == Some(gaps) && self.orphaned.is_none() && says_nothing
     }
 
