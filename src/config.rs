@@ -1,4 +1,4 @@
-//! Configuration: config/default.toml, then a file, then the environment; checked once.
+//! Configuration: config/default.toml, then a file, then the environment. It is checked once.
 
 pub mod operator;
 

@@ -1,8 +1,7 @@
-//! RecordingTracker: what the recording provider has, and what the browser says of it.
+//! RecordingTracker: what the recording provider has, and what the browser reports about it.
 //!
-//! `domain::recording` decides, this actor asks and performs. Upload tokens are deleted when
-//! nothing more is to come. Encoding is not waited for: it is minutes of work for a machine
-//! that should be gone.
+//! `domain::recording` decides; this actor asks the provider and acts. Upload tokens are deleted when no more parts will come.
+//! The actor does not wait for encoding: that takes minutes, and the machine should be gone by then.
 
 use super::TaskGuard;
 use super::journal::Journal;

@@ -1,8 +1,7 @@
 //! Session: the root of one interview's tree.
 //!
-//! `domain::phase` decides, this actor performs. It owns every child, follows
-//! [`super::tree::TREE`] when one ends, and never waits for the outside: whatever takes
-//! time is a child's or a timer's.
+//! `domain::phase` decides; this actor performs. It owns every child, follows [`super::tree::TREE`] when one ends, and never
+//! waits for the outside: a child or a timer does everything that takes time.
 
 use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
 use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};

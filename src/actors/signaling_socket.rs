@@ -1,8 +1,7 @@
-//! SignalingSocket: what one browser connection says.
+//! SignalingSocket: handles what one browser connection sends.
 //!
-//! The socket itself belongs to the HTTP task, which survives this actor; answers go out
-//! through the journal. So a crash here costs at most the message at hand, which a client
-//! repeats, and never the connection.
+//! The socket itself belongs to the HTTP task, which survives this actor. Answers go out through the journal. So a crash here
+//! costs at most the message at hand, which a client repeats, and never the connection.
 
 use super::Injected;
 use super::journal::{Journal, Receipt};

@@ -1,6 +1,6 @@
-//! What one peer can use up, and how much of it: the bounds of docs/LIMITS.md that a process counts for itself.
+//! What one client can use up: the limits of docs/LIMITS.md that a process counts for itself.
 //!
-//! Each gateway counts for itself, so a tenant's two allow twice as much; what costs money (sessions, and with them
+//! Each gateway counts for itself, so a tenant's two gateways allow twice as much. What costs money (sessions, and with them
 //! machines and videos) is counted in the database.
 
 mod counters;

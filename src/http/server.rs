@@ -1,6 +1,6 @@
-//! The loop of a listener: HTTP/1.1, with a bound on connections and on the time that a request's head and body take.
+//! The loop of a listener: HTTP/1.1, with limits for connections and for the time that a request's head and body take.
 //!
-//! `axum::serve` sets no timer, so that a socket which says nothing, or drips, is kept for ever.
+//! `axum::serve` sets no timer. With it, a connection that sends nothing, or very slowly, is kept for ever.
 
 use crate::error::ErrorCode;
 use axum::Router;

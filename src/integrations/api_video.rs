@@ -1,6 +1,5 @@
-//! api.video: the container a browser uploads its recording into, the token it
-//! uploads with, and what has arrived. The key reaches every video of the project,
-//! so a video is only trusted if its metadata names our session.
+//! api.video: the container into which a browser uploads its recording, the token for the upload, and which parts have arrived.
+//! The key reaches every video of the project. So a video is only trusted if its metadata names our session.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The tenant's door, from boot to exit. It holds nothing that matters: two of them run side
-//! by side, and either may be replaced at any moment.
+//! The tenant's gateway, from boot to exit. It holds nothing that must be kept: two of them run side by side, and either may be
+//! replaced at any moment.
 
 use super::{Exit, LINGER, gauges, stop_signal};
 use crate::actors::TaskGuard;

@@ -1,8 +1,8 @@
 //! One interview's process, from boot to exit.
 //!
-//! It takes the session in the database, owns what must outlive the actors (journal, store,
-//! the listener), runs the tree, starts a fresh tree when one crashes, and exits when the
-//! interview is over. It holds nothing that cannot be rebuilt from PostgreSQL.
+//! It claims the session in the database, owns what must outlive the actors (journal, store, the listener), runs the tree,
+//! starts a fresh tree when one crashes, and exits when the interview is over. Everything it holds can be rebuilt from
+//! PostgreSQL.
 
 use super::gauges::{observe, observe_refused};
 use super::standby::{Assigned, Stop};

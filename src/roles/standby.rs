@@ -1,8 +1,8 @@
 //! A session process that does not know its session yet: it waits until the gateway gives it one.
 //!
-//! What it becomes then is the ordinary session process ([`super::session`]), on the same
-//! listener. When it starts it asks whether a session names its machine: one whose process
-//! crashed goes on with its session, and one that had a session gets no other (ADR 0007).
+//! Then it becomes the ordinary session process ([`super::session`]), on the same listener. When it starts, it asks whether a
+//! session names its machine: after a crash the process goes on with its session, and a process that had a session gets no
+//! other one (ADR 0007).
 
 use super::{Exit, LINGER};
 use crate::actors::TaskGuard;

@@ -1,6 +1,6 @@
-//! Every failure of the runtime carries two facts besides its text: a class,
-//! which decides what the code does about it, and a stable code, by which people
-//! and dashboards find it. Both are given once, where the failure is first seen.
+//! Every failure of the runtime carries two facts besides its text: a class and a stable code. The class decides what the
+//! code does about the failure. People and dashboards find the failure by its code. Both are set once, where the failure is
+//! first seen.
 
 use std::fmt;
 use std::time::Duration;

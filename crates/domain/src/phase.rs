@@ -1,8 +1,7 @@
-//! The life of an interview: what happens next, decided purely.
+//! The life of an interview as a pure state machine: it decides what happens next.
 //!
-//! [`Interview::on`] takes an event and answers with effects; the session actor only
-//! performs them. Phases go forward only. The end is a procedure: let the last words out,
-//! wait for words still being transcribed, hang up, store, summarize, finish.
+//! [`Interview::on`] takes an event and returns effects. The session actor only performs them. Phases only go forward. The end
+//! has these steps: let the last words out, wait for words that are still being transcribed, hang up, store, summarize, finish.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
-//! `interview.v1`: what the browser and we say to each other over the WebSocket.
+//! `interview.v1`: the messages between the browser and us over the WebSocket.
 //!
-//! docs/PROTOCOL.md describes each message; a test holds the two together.
+//! docs/PROTOCOL.md describes each message. A test compares the page with this file.
 
 use super::edge::{ClientId, EntryKey, Text, Timestamp, mend_surrogates};
 use super::phase::{EndReason, Phase};

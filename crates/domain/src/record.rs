@@ -1,4 +1,4 @@
-//! What one interview leaves behind, record by record, in the order it was decided.
+//! The records of one interview, in the order in which they were decided.
 
 use super::edge::{Label, Text, Timestamp};
 use super::phase::{EndReason, Phase};

@@ -1,9 +1,8 @@
-//! The recording of one interview, take by take, decided purely.
+//! The recording of one interview, take by take, as pure decisions.
 //!
-//! A container at the provider holds one stream of one recorder. A page that is reloaded, or
-//! whose recorder breaks, goes on in the next one: the next take. What the provider has of a
-//! take is the truth; what the browser says makes it visible sooner. At the end each take is
-//! waited for, or closed with what has arrived of it.
+//! A container at the provider holds one stream of one recorder. When a page reloads or its recorder breaks, recording goes on
+//! in the next container: the next take. The provider decides what a take contains. The browser's reports only make it visible
+//! sooner. At the end each take is waited for, or closed with the parts that have arrived.
 
 use super::protocol::ClientRecordingState;
 use super::record::{RecordingRecord, RecordingState};

@@ -1,7 +1,7 @@
 //! A model of the candidate's page: it does what `web/sdk` does, over a real WebSocket.
 //!
-//! Updates are numbered and kept until they are acknowledged, also over a reload; a lost link
-//! is dialled again with a new ticket; close codes are obeyed; a lost call is offered again.
+//! Updates are numbered and kept until they are acknowledged, also over a reload. A lost connection is opened again with a new
+//! ticket. Close codes are obeyed. For a lost call a new offer is sent.
 
 use crate::book::{Acked, Book};
 use crate::database::{Database, POISON, POLICY, Ticket};

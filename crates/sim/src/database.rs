@@ -1,6 +1,6 @@
-//! A model of PostgreSQL with the rows of one interview: transactions that are applied whole
-//! or not at all, epochs that fence, keys that are unique, and all the ways to be away.
-//! It does what `integrations/store/session.rs` asks of the real one.
+//! A model of PostgreSQL with the rows of one interview: transactions that are applied completely or not at all, epochs that
+//! fence, keys that are unique, and all the ways to be unavailable. It does what `integrations/store/session.rs` requires of
+//! the real one.
 
 use crate::book::Book;
 use crate::faults::Fault;

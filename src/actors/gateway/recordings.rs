@@ -1,4 +1,4 @@
-//! Recordings that no process follows any more, until they are playable or known not to become so.
+//! Follows recordings that no process follows any more, until they are playable or known never to be.
 
 use super::{AT_ONCE, BATCH, Keepers};
 use crate::domain::record::RecordingState;

@@ -1,4 +1,4 @@
-//! The session and the browser's connection; what it says of the recording.
+//! The session and the browser's connection, and what the browser reports about the recording.
 
 use super::*;
 

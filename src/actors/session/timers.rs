@@ -1,4 +1,4 @@
-//! The session's clocks. A timer that was disarmed or armed anew is not heard any more.
+//! The session's timers. A timer that was disarmed or armed again has no effect any more.
 
 use super::*;
 

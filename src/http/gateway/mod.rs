@@ -1,4 +1,4 @@
-//! What the tenant's door serves: the HTTP API, the way to a session's WebSocket, the web app.
+//! What the tenant's gateway serves: the HTTP API, the route to a session's WebSocket, the web app.
 
 pub mod carry;
 mod directory;

@@ -1,4 +1,4 @@
-//! What an interview left behind: transcript, summary, recording. Each look is audited.
+//! What an interview has stored: transcript, summary, recording. Each access is audited.
 
 use super::takes::UPLOAD_SLACK;
 use super::transcript_text::{plain_text, web_vtt};

@@ -1,8 +1,8 @@
-//! The way to a session's WebSocket: Fly's proxy is told to hand the request to its machine, or
-//! this gateway carries it there.
+//! The route to a session's WebSocket: Fly's proxy is told to pass the request to the session's machine, or this gateway
+//! proxies it there.
 //!
-//! With `fly_replay` the upgrade is the session machine's to accept; answering it here would
-//! keep the proxy from replaying it.
+//! With `fly_replay` the session's machine must accept the upgrade. If the gateway accepted it, the proxy would not replay the
+//! request.
 
 use super::carry::{asks_for_websocket, no_websocket};
 use super::{AppState, session_id};

@@ -1,4 +1,4 @@
-//! Asking for interviews, looking at them, ending them.
+//! Creates, reads and ends interviews.
 
 use super::settings::Wishes;
 use super::setup::Setup;

@@ -1,5 +1,5 @@
-//! What an interview needs from outside before anyone can join: a machine and, if it can be
-//! had, a video to record into. Both are asked for side by side.
+//! What an interview needs from outside before anyone can join: a machine and, if one is available, a video to record into.
+//! Both are requested at the same time.
 
 use super::AppState;
 use super::takes::{UPLOAD_SLACK, discard, prepare};

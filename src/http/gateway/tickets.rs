@@ -1,4 +1,4 @@
-//! What a browser joins with: a ticket that works once, for a short while, from one origin.
+//! Tickets, with which a browser joins: valid once, for a short time, from one origin.
 
 use super::takes::{RecordingWish, offer_take};
 use super::view::CompetencyView;

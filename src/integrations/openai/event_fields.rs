@@ -1,4 +1,4 @@
-//! What the server events carry. Only what gives a frame its meaning is required.
+//! The fields of the server events. Only fields without which a frame has no meaning are required.
 
 use std::collections::BTreeMap;
 use std::fmt;

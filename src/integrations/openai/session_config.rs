@@ -1,7 +1,6 @@
-//! The GA session object, as `POST /realtime/calls` and `session.update` take it.
-//! Only what is present is sent, because an unknown or misplaced field makes
-//! OpenAI reject the whole object. There is no `temperature` in the GA session,
-//! and over WebRTC the audio formats are negotiated by SDP, so neither exists here.
+//! The GA session object, as `POST /realtime/calls` and `session.update` accept it. Only fields that are set are sent, because
+//! OpenAI rejects the whole object for one unknown or misplaced field. The GA session has no `temperature`, and over WebRTC the
+//! audio formats are negotiated by SDP, so neither exists here.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;

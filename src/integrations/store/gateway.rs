@@ -1,7 +1,7 @@
-//! The rows of one tenant, as its door reads and writes them.
+//! The rows of one tenant, as its gateway reads and writes them.
 //!
-//! What people ask for is read as that person, so that row level security decides what they
-//! see; the door writes as itself. Each query repeats the tenant: two locks on one door.
+//! What people request is read as that person, so row level security decides what they see. The gateway writes as itself. Each
+//! query also names the tenant, as a second protection.
 
 pub mod keeper;
 mod reads;

@@ -1,7 +1,7 @@
-//! The rows the keepers take and leave. Taking is a lease that ends by itself: a gateway that
-//! dies at work keeps nothing from the other.
+//! The rows that the keepers take and give back. A keeper takes a row by a lease that ends by itself: a gateway that dies at
+//! work blocks nothing for the other.
 //!
-//! Silence and age are measured by the database's clock, so that no two clocks are compared.
+//! Silence and age are measured by the database's clock, so no two clocks are compared.
 
 use super::super::{During, StoreError};
 use super::{GatewayStore, phase};

@@ -1,4 +1,4 @@
-//! What the door writes, as itself; each change leaves a line in the audit log.
+//! What the gateway writes, as itself. Each change leaves a line in the audit log.
 
 use super::super::{During, StoreError, Transaction};
 use super::{
