@@ -337,7 +337,6 @@ pub enum Subsystem {
     Storage,
     Control,
     Recording,
-    Summary,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -358,7 +357,6 @@ pub mod close {
     pub const TRY_LATER: u16 = 1013;
     pub const SUPERSEDED: u16 = 4001;
     pub const TICKET_REFUSED: u16 = 4003;
-    pub const SESSION_OVER: u16 = 4010;
 }
 
 /// Why a message was not taken: a stable code for programs, words for people.
