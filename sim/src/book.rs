@@ -122,6 +122,8 @@ pub struct Pages {
     pub greetings: u32,
     /// A process died after asking for the opening and before it could store that it did.
     pub greeting_forgiven: bool,
+    /// When each process began.
+    pub started: Vec<(u32, Instant)>,
     /// Processes that were told to stop, could store, and did stop; and when they were told.
     pub orderly: BTreeMap<u32, Instant>,
 }

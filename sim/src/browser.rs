@@ -156,6 +156,8 @@ pub struct Page {
     unanswered: u32,
     resend_at: Instant,
     last_event: u64,
+    /// What this page missed was sent again.
+    caught_up: bool,
     latest_event: u64,
     call_since: u64,
     consented: bool,
@@ -203,6 +205,7 @@ impl Page {
             unanswered: 0,
             resend_at: now + FAR,
             last_event: 0,
+            caught_up: false,
             latest_event: 0,
             call_since: 0,
             consented: false,
@@ -423,8 +426,11 @@ impl Page {
             return self.on_ready(&event).await;
         }
         if let Some(n) = event["n"].as_u64() {
-            self.last_event = self.last_event.max(n);
             self.latest_event = self.latest_event.max(n);
+            self.caught_up |= kind == "replayed";
+            if self.caught_up {
+                self.last_event = self.latest_event;
+            }
         }
         match kind.as_str() {
             "transcript_ack" => self.acknowledge(event["seq"].as_u64().unwrap_or(0)),
@@ -541,6 +547,7 @@ impl Page {
             // A server that counts anew has not asked for anything yet.
             self.call_since = self.call_since.min(n);
         }
+        self.caught_up = false;
         self.send(json!({"type": "resume", "last_event": self.last_event})).await;
         if self.around.world.was_struck() {
             // One may have been lost inside.

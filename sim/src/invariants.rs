@@ -115,13 +115,14 @@ fn was_told_after_its_call(evidence: &Evidence, said: &Said) -> bool {
     evidence.book.told.get(&said.item).is_some_and(|told| is_replaced_at(evidence, &said.call, told.last))
 }
 
-/// It fell into the gap between two processes, and was told to a third: where that gap was went with the second.
+/// It fell into the gap between two processes, or lost its words in it, and was told to a third: where that gap was went with the second.
 fn was_told_two_processes_later(evidence: &Evidence, said: &Said) -> bool {
     let (Some(call), Some(told)) = (evidence.book.calls.get(&said.call), evidence.book.told.get(&said.item)) else {
         return false;
     };
-    let since = call.heard.iter().filter(|heard| heard.from > said.spoken_at && heard.from <= told.last);
-    since.map(|heard| heard.process).collect::<BTreeSet<_>>().len() > 1
+    let heard = call.heard.iter().map(|heard| (heard.process, heard.from));
+    let since = heard.chain(evidence.book.started.iter().copied()).filter(|(_, at)| *at > said.spoken_at && *at <= told.last);
+    since.map(|(process, _)| process).collect::<BTreeSet<_>>().len() > 1
 }
 
 /// As long as a hang-up takes to reach the provider. What is said, or cut, in that moment only the page hears.
@@ -138,12 +139,17 @@ fn was_told_as_the_call_ended(evidence: &Evidence, said: &Said) -> bool {
 /// Our line has heard more of it than a page tells: then it cannot be held against that.
 const MOST_TOLD: usize = 12_000;
 
-/// The last line into the call was dead when it was said, or its words came, and nobody noticed while the call lived: there is nothing to
-/// tell it from a call in which nothing was said.
+/// From a page's word of an item that no line brought, until the line is held for lost.
+const FOUND_DEAD: Duration = Duration::from_millis(3_500);
+
+/// The last line into the call was dead when it was said, or its words came, and the page told of it so late that nobody could notice while
+/// the call lived: there is nothing to tell it from a call in which nothing was said.
 fn fell_unnoticed(evidence: &Evidence, said: &Said) -> bool {
-    let last = evidence.book.calls.get(&said.call).and_then(|call| call.heard.last());
+    let Some(call) = evidence.book.calls.get(&said.call) else { return false };
     let missed = |until: Instant| said.spoken_at >= until || said.settled_by.is_empty();
-    last.is_some_and(|last| last.silent && last.until.is_some_and(missed))
+    let told = evidence.book.told.get(&said.item).map(|told| told.first);
+    let too_late = || told.zip(call.ended).is_none_or(|(told, ended)| told + FOUND_DEAD > ended);
+    call.heard.last().is_some_and(|last| last.silent && last.until.is_some_and(missed)) && too_late()
 }
 
 /// Stored is not enough: it has to be in what people read.

@@ -115,6 +115,7 @@ impl Fleet {
         let (config, exits) = (inner.config.clone(), inner.exits.clone());
         let (died, begins) = (dead.clone(), cut.clone());
         inner.world.note(format_args!("machine: process {number} starts"));
+        inner.voice.process_begins(number);
         let task = tokio::spawn(async move {
             begins.begins_here();
             let told = async move {

@@ -82,6 +82,7 @@ enum ToLine {
     },
     Silent,
     Expired,
+    Pong,
 }
 
 #[derive(Debug)]
@@ -95,6 +96,9 @@ enum Input {
     Said {
         line: u64,
         event: ClientEvent,
+    },
+    Ping {
+        line: u64,
     },
     /// What the browser does on its data channel.
     Done(Value),
@@ -180,6 +184,10 @@ impl Voice {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn process_begins(&self, process: u32) {
+        self.book.lock().started.push((process, Instant::now()));
     }
 
     pub fn door(&self, process: u32, cut: Cut) -> Arc<VoiceDoor> {
@@ -604,7 +612,7 @@ impl LineReader for Reader {
                 Some(ToLine::Silent)
             }
         };
-        if !matches!(next, Some(ToLine::Wire(_))) {
+        if !matches!(next, Some(ToLine::Wire(_) | ToLine::Pong)) {
             let silent = matches!(next, Some(ToLine::Lost { close: None }));
             let mut book = self.voice.book.lock();
             let over = book.calls.get(&self.call).is_some_and(|call| call.ended.is_some());
@@ -624,7 +632,7 @@ impl LineReader for Reader {
         }
         let closed = |code, reason: &str| Ok(Inbound::Closed(Closed { code, reason: reason.to_owned() }));
         match &next {
-            Some(ToLine::Wire(_)) => {}
+            Some(ToLine::Wire(_) | ToLine::Pong) => {}
             Some(ToLine::Expired) => self.ends(Control::Idle),
             Some(ToLine::Lost { .. } | ToLine::Silent) | None => self.ends(Control::Backoff),
         }
@@ -656,6 +664,7 @@ impl LineReader for Reader {
                 }
                 Ok(Inbound::Event(ServerEvent::parse(&wire.text)))
             }
+            Some(ToLine::Pong) => Ok(Inbound::Pong),
             Some(ToLine::Lost { close: Some(code) }) => closed(code, ""),
             Some(ToLine::Lost { close: None } | ToLine::Silent) => Err(SidebandError::Silent),
             Some(ToLine::Expired) => closed(1001, "Your session hit the maximum duration of 60 minutes."),
@@ -679,7 +688,8 @@ impl LineWriter for Writer {
     }
 
     async fn ping(&mut self) -> Result<(), SidebandError> {
-        Ok(())
+        let sent = !self.cut.is_cut() && self.voice.tell(&self.call, Input::Ping { line: self.line });
+        if sent { Ok(()) } else { Err(SidebandError::WriteTimedOut) }
     }
 
     async fn close(&mut self) -> Result<(), SidebandError> {
@@ -826,6 +836,11 @@ impl Conversation {
             Input::Conclude => self.concluding = true,
             // What is sent on a line that is lost arrives nowhere.
             Input::Said { line, event } if self.lines.iter().any(|(number, _)| *number == line) => self.told(line, &event),
+            Input::Ping { line } => {
+                if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
+                    let _ = to.send(ToLine::Pong);
+                }
+            }
             Input::Done(event) => self.done_by_browser(&event),
             Input::Said { .. } | Input::End => {}
         }

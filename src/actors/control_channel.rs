@@ -5,7 +5,6 @@
 //! The answer goes back to the browser before the sideband has joined: media first.
 
 use super::TaskGuard;
-use super::gate::Gate;
 use super::journal::Journal;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
@@ -88,6 +87,8 @@ pub enum ControlChannelMsg {
 /// How the sideband is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
+    /// It was in doubt, and answers.
+    Alive,
     Down,
     /// The call is over at the provider.
     Gone,
@@ -245,9 +246,11 @@ impl Actor for ControlChannel {
             ControlChannelMsg::Line { generation, state: line } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
                     state.line_changed(line);
+                } else if line == Line::Alive {
+                    // Of a call that was replaced: only the words count that come on it.
                 } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
                     // What it did not bring was lost with the line, not left by the browser.
-                    state.args.journal.give_up_earlier_calls(Cause::Ours, state.args.integrations.clock.now());
+                    state.args.journal.give_up_earlier_calls(Cause::Ours);
                     state.end_fade();
                 }
             }
@@ -265,7 +268,7 @@ impl Actor for ControlChannel {
                     state.hang_up(call);
                 }
                 state.forget_call();
-                state.args.journal.call_over(Cause::Client, state.args.integrations.clock.now());
+                state.args.journal.call_over(Cause::Client);
             }
             ControlChannelMsg::HangUpStray(call) => state.hang_up(call),
         }
@@ -327,7 +330,7 @@ impl ControlChannelState {
     fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
         let Some(line) = line.filter(|_| awaited && !planted!(self.args.journal, OldLineNotHeardOn)) else {
-            self.args.journal.give_up_earlier_calls(Cause::Client, self.args.integrations.clock.now());
+            self.args.journal.give_up_earlier_calls(Cause::Client);
             return self.hang_up(call);
         };
         let target = myself.clone();
@@ -340,7 +343,7 @@ impl ControlChannelState {
 
     fn end_fade(&mut self) {
         if let Some(fading) = self.fading.take() {
-            self.args.journal.give_up_earlier_calls(Cause::Client, self.args.integrations.clock.now());
+            self.args.journal.give_up_earlier_calls(Cause::Client);
             self.hang_up(fading.call);
         }
     }
@@ -409,7 +412,7 @@ impl ControlChannelState {
             target: myself.clone(),
             trace: self.args.trace.clone(),
             update: SessionConfig { instructions: Some(instructions(&self.args.claimed)), ..SessionConfig::default() },
-            gate: self.args.journal.from_voice.clone(),
+            journal: self.args.journal.clone(),
             fresh,
         };
         self.joined = Some(Joined {
@@ -424,8 +427,12 @@ impl ControlChannelState {
 
     fn line_changed(&mut self, line: Line) {
         match line {
+            Line::Alive => {
+                self.args.journal.line_is_alive(self.args.integrations.clock.now());
+                self.check_words();
+            }
             Line::Down => {
-                self.args.journal.line_lost(self.args.integrations.clock.now());
+                self.args.journal.line_lost();
                 if let Some(joined) = &mut self.joined {
                     joined.ready = false;
                 }
@@ -436,12 +443,12 @@ impl ControlChannelState {
             Line::Gone => {
                 self.joined = None;
                 self.forget_call();
-                self.args.journal.call_over(Cause::Ours, self.args.integrations.clock.now());
+                self.args.journal.call_over(Cause::Ours);
                 self.tell(SessionMsg::CallGone);
                 self.check_words();
             }
             Line::GivenUp => {
-                self.args.journal.line_lost(self.args.integrations.clock.now());
+                self.args.journal.line_lost();
                 tracing::error!(
                     error_code = "control_channel_given_up",
                     "the sideband cannot be joined; the browser's word is all we have"

@@ -19,7 +19,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 /// Events kept for a browser that comes back. What it missed must fit into its queue at once.
@@ -67,6 +67,8 @@ pub struct Journal {
     waiting: Arc<Notify>,
     /// Something was stored, so there may be room for more.
     room: Arc<Notify>,
+    /// The browser tells of what our line into the call did not bring: whoever holds the line asks whether it lives.
+    line_in_doubt: watch::Sender<()>,
     /// What waits for the actor that listens to the browser, and to the voice provider.
     pub from_browser: Gate,
     pub from_voice: Gate,
@@ -134,6 +136,7 @@ impl Journal {
             begun: Instant::now(),
             waiting,
             room: Arc::new(Notify::new()),
+            line_in_doubt: watch::Sender::new(()),
             from_browser: Gate::new(FROM_BROWSER),
             from_voice: Gate::new(FROM_VOICE),
             #[cfg(feature = "mutants")]
@@ -190,15 +193,15 @@ impl Journal {
     }
 
     /// The call is over: settle what is left.
-    pub fn close_transcript(&self, now: OffsetDateTime) -> usize {
+    pub fn close_transcript(&self) -> usize {
         let mut inner = self.lock();
-        let entries = inner.transcript.close(now.into());
+        let entries = inner.transcript.close();
         inner.take(entries, &self.waiting)
     }
 
     /// Another process may take the interview up: see [`Transcript::interrupt`].
-    pub fn interrupt_transcript(&self, now: OffsetDateTime) {
-        self.with_transcript(|transcript| transcript.interrupt(now.into()));
+    pub fn interrupt_transcript(&self) {
+        self.with_transcript(Transcript::interrupt);
     }
 
     /// Nothing is added from now on: what is stored when the outbox is empty is what was said.
@@ -252,6 +255,9 @@ impl Journal {
             inner.promised_seq = Some(complete);
             inner.outbox.push_receipt(Receipt::ClientSeq { connection, seq: complete });
         }
+        if inner.transcript.line_is_in_doubt() {
+            self.line_in_doubt.send_replace(());
+        }
         self.waiting.notify_one();
         taken.map(drop)
     }
@@ -266,10 +272,18 @@ impl Journal {
     pub fn line_back(&self, now: OffsetDateTime) {
         self.with_transcript(|transcript| transcript.line_back(now.into()));
     }
+    /// Marked whenever the browser tells of an item that our line did not bring.
+    pub fn line_in_doubt(&self) -> watch::Receiver<()> {
+        self.line_in_doubt.subscribe()
+    }
+    /// It has answered.
+    pub fn line_is_alive(&self, now: OffsetDateTime) {
+        self.lock().transcript.line_is_alive(now.into());
+    }
     /// Nothing is heard from now on.
-    pub fn line_lost(&self, now: OffsetDateTime) {
+    pub fn line_lost(&self) {
         self.with_transcript(|transcript| {
-            let entries = transcript.line_lost(now.into());
+            let entries = transcript.line_lost();
             if planted!(self, DeadLineUnnoticed) { vec![] } else { entries }
         });
     }
@@ -283,11 +297,11 @@ impl Journal {
             vec![]
         });
     }
-    pub fn give_up_earlier_calls(&self, cause: Cause, now: OffsetDateTime) {
-        self.with_transcript(|transcript| transcript.give_up_earlier_calls(cause, now.into()));
+    pub fn give_up_earlier_calls(&self, cause: Cause) {
+        self.with_transcript(|transcript| transcript.give_up_earlier_calls(cause));
     }
-    pub fn call_over(&self, cause: Cause, now: OffsetDateTime) {
-        self.with_transcript(|transcript| transcript.call_over(cause, now.into()));
+    pub fn call_over(&self, cause: Cause) {
+        self.with_transcript(|transcript| transcript.call_over(cause));
     }
     pub fn transcription_tampered(&self) {
         self.lock().transcript.transcription_tampered();
@@ -516,6 +530,7 @@ impl Journal {
                 inner.tell(ServerEvent::TranscriptEntry { entry: entry.clone() });
             }
         }
+        inner.tell(ServerEvent::Replayed {});
     }
 
     pub fn hang_line_up(&self, code: u16, reason: &'static str) {
@@ -665,12 +680,15 @@ mod tests {
         let (outgoing, mut events) = mpsc::channel(OUTGOING_QUEUE);
         journal.connect(outgoing);
         journal.replay(last_n);
-        std::iter::from_fn(|| events.try_recv().ok())
+        let mut heard: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
             .filter_map(|outgoing| match outgoing {
                 Outgoing::Event { n, event } => Some((n, serde_json::to_string(&*event).expect("an event is JSON"))),
                 Outgoing::Close { .. } => None,
             })
-            .collect()
+            .collect();
+        let (_, last) = heard.pop().expect("something is sent");
+        assert_eq!(last, r#"{"type":"replayed"}"#, "it tells that nothing is missing any more");
+        heard
     }
 
     #[test]

@@ -393,9 +393,9 @@ impl Actor for Session {
             if child == Child::ControlChannel {
                 // Until it is back nothing is asked of it that would be lost.
                 state.control = None;
-                state.journal.line_lost(state.integrations.clock.now());
+                state.journal.line_lost();
                 // The line into one that was replaced is gone with it.
-                state.journal.give_up_earlier_calls(Cause::Ours, state.integrations.clock.now());
+                state.journal.give_up_earlier_calls(Cause::Ours);
                 state.decide(Event::ControlLost, &myself).await;
             }
             state.follow(child, verdict, &myself).await;
@@ -447,7 +447,7 @@ impl SessionState {
             Effect::AwaitWords => self.to_control(ControlChannelMsg::AwaitWords),
             Effect::HangUp => self.hang_up(myself).await,
             Effect::CloseTranscript => {
-                self.journal.close_transcript(self.integrations.clock.now());
+                self.journal.close_transcript();
             }
             Effect::SettleRecording => {
                 if let Some(recording) = &self.recording {

@@ -272,6 +272,8 @@ pub enum ServerEvent {
         /// Which `transcript_update` is refused. If for good (not retryable), the order is closed over it.
         seq: Option<u64>,
     },
+    /// `resume` has been answered: every event before this one has been sent.
+    Replayed {},
     HeartbeatAck {},
 }
 

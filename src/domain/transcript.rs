@@ -112,9 +112,9 @@ impl Transcript {
             }
         }
         self.hearing.taken_over();
-        let mut believed = self.believe_unheard(self.last_heard);
+        let mut believed = self.believe_unheard();
         if !in_call {
-            believed.extend(self.admit_tails(self.last_heard));
+            believed.extend(self.admit_tails());
             self.hearing.call_over();
         }
         let beside = 0..self.slots.len();
@@ -136,36 +136,44 @@ impl Transcript {
         self.opened_at.get_or_insert(now);
         self.gaps_before_call = self.hearing.gaps();
         self.carries_speech = false;
-        self.hearing.call_opened(cause, now);
+        self.hearing.call_opened(cause, self.steady);
     }
 
     /// The chapters before the one that is open are over: what is not settled in them never will be.
-    pub fn give_up_earlier_calls(&mut self, cause: Cause, now: Timestamp) -> Vec<Entry> {
+    pub fn give_up_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
         let mut entries = self.orphan_open_slots(cause, true, self.segment - 1);
-        entries.extend(self.admit_tails_of_earlier_calls(cause, now));
+        entries.extend(self.admit_tails_of_earlier_calls(cause));
         entries
     }
 
     /// The call is over.
-    pub fn call_over(&mut self, cause: Cause, now: Timestamp) -> Vec<Entry> {
+    pub fn call_over(&mut self, cause: Cause) -> Vec<Entry> {
         let mut entries = self.orphan_open_slots(cause, true, i32::MAX);
-        entries.extend(self.admit_tails(now));
+        entries.extend(self.admit_tails());
         self.hearing.call_over();
         entries
     }
 
     /// Our line into the call broke: the words of what is unfinished may never come.
-    pub fn line_lost(&mut self, now: Timestamp) -> Vec<Entry> {
-        if !self.hearing.lost(now) {
+    pub fn line_lost(&mut self) -> Vec<Entry> {
+        if !self.hearing.lost(self.steady) {
             return vec![];
         }
         let mut entries = self.orphan_open_slots(Cause::Ours, false, i32::MAX);
-        entries.extend(self.believe_unheard(now));
+        entries.extend(self.believe_unheard());
         entries
     }
 
+    /// Our line brings something, or answers: what was told before was said while it was up.
+    pub fn line_is_alive(&mut self, now: Timestamp) {
+        if self.hearing.is_up() {
+            self.copy.line_is_alive(self.segment);
+            (self.last_heard, self.heard_at) = (now, self.steady);
+        }
+    }
+
     pub fn line_back(&mut self, now: Timestamp) -> Vec<Entry> {
-        self.hearing.back(now);
+        self.hearing.back(self.steady);
         self.hole = self.hearing.cause(self.hearing.gaps());
         (self.last_heard, self.heard_at) = (now, self.steady);
         self.take_late()
@@ -223,9 +231,10 @@ impl Transcript {
         can_be_judged(self.slots.iter().filter_map(Slot::entry))
     }
 
-    /// Whether someone spoke and the words are still awaited.
+    /// Whether someone spoke and the words are still awaited, or the browser told of an item that our line did not
+    /// bring: it may be dead.
     pub fn awaits_words(&self) -> bool {
-        self.slots.iter().any(Slot::is_open)
+        self.slots.iter().any(Slot::is_open) || self.line_is_in_doubt()
     }
 
     /// The same of the chapters before the one that is open.
@@ -244,10 +253,7 @@ impl Transcript {
 
     /// Take in what happened. Returns the entries that are new or changed.
     pub fn apply(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
-        if self.hearing.is_up() {
-            self.copy.line_is_alive(self.segment);
-            (self.last_heard, self.heard_at) = (now, self.steady);
-        }
+        self.line_is_alive(now);
         self.carries_speech |= event.is_candidate_speech();
         self.take_in(event, now)
     }
@@ -360,19 +366,19 @@ impl Transcript {
     }
 
     /// Nothing is heard any more: what is not settled now never will be.
-    pub fn close(&mut self, now: Timestamp) -> Vec<Entry> {
-        self.settle_open(false, now)
+    pub fn close(&mut self) -> Vec<Entry> {
+        self.settle_open(false)
     }
 
     /// This process stops; another may take the interview up. It believes what the browser told of what we did not hear
     /// to its end, so that is not taken from it: it stands beside, acknowledged.
-    pub fn interrupt(&mut self, now: Timestamp) -> Vec<Entry> {
-        self.settle_open(!planted!(self, CopyDroppedAtStop), now)
+    pub fn interrupt(&mut self) -> Vec<Entry> {
+        self.settle_open(!planted!(self, CopyDroppedAtStop))
     }
 
-    fn settle_open(&mut self, copies_stay: bool, now: Timestamp) -> Vec<Entry> {
+    fn settle_open(&mut self, copies_stay: bool) -> Vec<Entry> {
         let mut entries = self.take_late();
-        entries.extend(self.admit_tails(now));
+        entries.extend(self.admit_tails());
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_open()).collect();
         for index in open {
             if copies_stay && self.slots[index].witness.is_some() {
@@ -391,7 +397,7 @@ impl Transcript {
     }
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
-        let (just_come, steady) = (self.hearing.has_just_come(now), self.steady);
+        let (just_come, steady) = (self.hearing.has_just_come(self.steady), self.steady);
         let (typed_counts, carries_speech) = (planted!(self, TypedItemsCount), self.carries_speech);
         let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
         let slot = self.slot(item, now);

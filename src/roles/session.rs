@@ -309,7 +309,7 @@ impl Process {
                     self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
                     // With the tree went our line into the call.
                     if !planted!(self.journal, NoGapAfterRootCrash) {
-                        self.journal.line_lost(self.outside.integrations.clock.now());
+                        self.journal.line_lost();
                     }
                     let fresh = tokio::select! {
                         fresh = self.refresh(&claimed) => fresh,
@@ -333,7 +333,7 @@ impl Process {
         // Whoever takes up may still learn the words of what is unfinished, if it keeps its place. Here, for
         // there may be no tree left to do it: the root crashed, and we were told to stop before the next.
         if matches!(exit, Exit::Interrupted | Exit::Failed) && !planted!(self.journal, PlacesLostAtShutdown) {
-            self.journal.interrupt_transcript(self.outside.integrations.clock.now());
+            self.journal.interrupt_transcript();
         }
         self.last_flush(Patience::LAST, deadline.flush).await;
         let _ = tokio::time::timeout_at(deadline.exit, self.leave_calls()).await;

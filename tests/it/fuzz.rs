@@ -70,7 +70,7 @@ fn events_of_the_voice_provider() {
             }
         }
         if transcript.len() > 300 {
-            transcript.close(now.into());
+            transcript.close();
             assert!(transcript.entries().is_sorted_by_key(|entry| entry.position));
             *transcript = Transcript::default();
         }

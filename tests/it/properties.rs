@@ -397,7 +397,7 @@ fn settled<'a>(wires: impl Iterator<Item = &'a Wire>) -> Vec<Settled> {
             transcript.apply(&event, NOW.into());
         }
     }
-    transcript.close(NOW.into());
+    transcript.close();
     let entries = transcript.entries().into_iter();
     entries
         .map(|entry| {

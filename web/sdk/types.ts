@@ -291,6 +291,7 @@ export interface ServerEvents {
     /** Which `transcript_update` is meant. Older runtimes do not say. */
     seq?: number | null;
   };
+  replayed: object;
   heartbeat_ack: object;
 }
 

@@ -10,7 +10,7 @@ pub(super) struct LineTask {
     pub(super) target: ActorRef<ControlChannelMsg>,
     pub(super) trace: Trace,
     pub(super) update: SessionConfig,
-    pub(super) gate: Gate,
+    pub(super) journal: Journal,
     /// Just opened: it may not be known yet where we ask for it.
     pub(super) fresh: bool,
 }
@@ -22,6 +22,8 @@ const REFUSALS: u32 = 8;
 const UNANSWERED: u32 = 3;
 /// From our first event on a line to the provider's answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// From a ping, when the line is in doubt, to whatever comes. Words of an ended call are waited for longer than that.
+const ALIVE_WITHIN: Duration = Duration::from_secs(3);
 
 enum LineEnd {
     Redial,
@@ -94,17 +96,19 @@ impl LineTask {
         pings.tick().await;
         let answer_by = Instant::now() + ANSWER_WITHIN;
         let mut answered = false;
+        let (mut doubt, mut alive_by) = (self.journal.line_in_doubt(), None);
         loop {
             tokio::select! {
                 inbound = reader.next() => match inbound {
                     Ok(Inbound::Event(event)) => {
+                        alive_by = None;
                         answered |= matches!(event, ServerEvent::SessionUpdated(_) | ServerEvent::Error(_));
-                        let permit = self.gate.enter().await;
+                        let permit = self.journal.from_voice.enter().await;
                         if self.target.cast(ControlChannelMsg::Heard { generation: self.generation, event: Box::new(event), permit }).is_err() {
                             return LineEnd::Unheard;
                         }
                     }
-                    Ok(Inbound::Pong) => {}
+                    Ok(Inbound::Pong) => if alive_by.take().is_some() { self.report(Line::Alive) },
                     Ok(Inbound::Closed(closed)) => {
                         tracing::info!(close.code = closed.code, "the sideband was closed");
                         return if closed.meaning() == ClosedMeaning::Expired { LineEnd::Gone } else { LineEnd::Redial };
@@ -118,6 +122,14 @@ impl LineTask {
                 () = tokio::time::sleep_until(answer_by), if !answered => {
                     tracing::warn!(error_code = "openai_sideband_silent", "the sideband was opened and does not answer");
                     return LineEnd::Unanswered;
+                }
+                Ok(()) = doubt.changed(), if alive_by.is_none() => {
+                    alive_by = Some(Instant::now() + ALIVE_WITHIN);
+                    if writer.ping().await.is_err() { return LineEnd::Redial }
+                }
+                () = tokio::time::sleep_until(alive_by.unwrap_or(answer_by)), if alive_by.is_some() => {
+                    tracing::warn!(error_code = "openai_sideband_silent", "the browser hears what the sideband does not bring, and it does not answer");
+                    return LineEnd::Redial;
                 }
                 _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },
             }

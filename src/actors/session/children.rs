@@ -128,7 +128,7 @@ impl SessionState {
                 }
                 _ => {
                     self.control = None;
-                    self.journal.line_lost(self.integrations.clock.now());
+                    self.journal.line_lost();
                     self.journal.degraded(Subsystem::Control);
                     self.decide(Event::ControlLost, myself).await;
                 }

@@ -62,8 +62,15 @@ impl World {
         let mut transcript = Transcript::default();
         transcript.call_opened(1, Cause::Ours, Timestamp::UNIX_EPOCH);
         transcript.line_back(Timestamp::UNIX_EPOCH);
-        let now = Timestamp::UNIX_EPOCH + time::Duration::minutes(1);
-        Self { transcript, now, up: true, segment: 1, said: vec![], heard_whole: 0, swallowed: 0, names: 0 }
+        let now = Timestamp::UNIX_EPOCH;
+        let mut world = Self { transcript, now, up: true, segment: 1, said: vec![], heard_whole: 0, swallowed: 0, names: 0 };
+        world.pass(60);
+        world
+    }
+
+    fn pass(&mut self, seconds: i64) {
+        self.now = self.now + time::Duration::seconds(seconds);
+        self.transcript.at_steady(self.transcript.steady + time::Duration::seconds(seconds));
     }
 
     fn name(&mut self, kind: &str) -> ItemId {
@@ -89,7 +96,7 @@ impl World {
         self.said.extend([(user, Speaker::Candidate, answer), (ai, Speaker::Ai, question)]);
         for (index, event) in events.iter().enumerate() {
             if self.up && breaks_at == Some(index) {
-                self.transcript.line_lost(self.now);
+                self.transcript.line_lost();
                 self.up = false;
             }
             if self.up {
@@ -108,22 +115,23 @@ impl World {
     }
 
     fn step(&mut self, step: &Step) {
-        self.now = self.now + time::Duration::seconds(3);
+        self.pass(3);
         match step {
             Step::Turn { breaks_at } => self.turn(*breaks_at),
             Step::LineBack => {
                 self.transcript.line_back(self.now);
                 self.up = true;
-                self.now = self.now + time::Duration::seconds(3);
+                self.pass(3);
             }
             Step::Offer if self.up => {
                 self.segment += 1;
                 self.transcript.call_opened(self.segment, Cause::Client, self.now);
-                self.transcript.give_up_earlier_calls(Cause::Client, self.now);
+                self.transcript.give_up_earlier_calls(Cause::Client);
                 self.tell(Some(ItemId::new("offer-item")), Speaker::Ai, "FORGED that was outstanding");
-                self.transcript.line_back(self.now + time::Duration::seconds(1));
+                self.pass(1);
+                self.transcript.line_back(self.now);
                 self.said.clear();
-                self.now = self.now + time::Duration::seconds(5);
+                self.pass(4);
             }
             Step::Offer => {}
             Step::Create { typed } => {
@@ -167,7 +175,7 @@ proptest! {
             world.step(step);
             truth.extend(world.said.iter().map(|(item, _, words)| (item.clone(), words.clone())));
         }
-        world.transcript.close(world.now);
+        world.transcript.close();
         for entry in world.transcript.all_entries() {
             let told = format!("{entry:?} {:?}", entry.text.as_str());
             let words = entry.item_id.as_ref().and_then(|item| truth.get(item));

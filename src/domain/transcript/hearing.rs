@@ -1,6 +1,5 @@
 //! When our own line into a call heard it, and who made the gaps in which it did not.
 
-use crate::domain::edge::Timestamp;
 use time::Duration;
 
 /// Who made a gap in what our line hears.
@@ -24,14 +23,14 @@ enum Line {
     NoCall,
     Away,
     Up {
-        since: Timestamp,
+        since: Duration,
     },
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     cause: Cause,
-    since: Timestamp,
+    since: Duration,
     /// From the opening of a call until our line is in it. It is short, and nothing is asked of the interviewer in it.
     opening: bool,
     /// The first item that was placed after it stands right behind one that we know: no item fell into it.
@@ -41,7 +40,8 @@ struct Gap {
     hides: bool,
 }
 
-/// Gaps are numbered from 1. What our line hears first when there were `n` gaps was heard after gap `n`.
+/// Times are of the transcript's steady clock: a wall clock that is set changes nobody's gap. Gaps are numbered from 1.
+/// What our line hears first when there were `n` gaps was heard after gap `n`.
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     line: Line,
@@ -65,9 +65,9 @@ impl Hearing {
     }
 
     /// The line came so late, or so lately, that it may have missed how an item began.
-    pub(super) fn has_just_come(&self, now: Timestamp) -> bool {
+    pub(super) fn has_just_come(&self, now: Duration) -> bool {
         match self.line {
-            Line::Up { since } => (now - since).abs() < JOINING,
+            Line::Up { since } => now - since < JOINING,
             Line::NoCall | Line::Away => true,
         }
     }
@@ -90,7 +90,7 @@ impl Hearing {
 
     /// The same of gaps of which nothing that we heard shows that anything fell into them. One in which our line was only
     /// on its way into the call is none, unless it is kept out for long.
-    pub(super) fn tail_between(&self, after: usize, last: usize, now: Timestamp) -> bool {
+    pub(super) fn tail_between(&self, after: usize, last: usize, now: Duration) -> bool {
         let open = self.gaps.len().checked_sub(1).filter(|_| self.is_away());
         let kept_out = |index, gap: &Gap| !gap.opening || open == Some(index) && now - gap.since > LONGEST_OF_A_CLIENT;
         let mut gaps = self.gaps.iter().enumerate().take(last).skip(after);
@@ -106,7 +106,7 @@ impl Hearing {
     }
 
     /// A call was opened; our line is not in it yet.
-    pub(super) fn call_opened(&mut self, cause: Cause, now: Timestamp) {
+    pub(super) fn call_opened(&mut self, cause: Cause, now: Duration) {
         self.deaf = false;
         self.line = Line::Away;
         self.gaps.push(Gap { cause, since: now, opening: true, empty: false, hides: false });
@@ -115,7 +115,7 @@ impl Hearing {
     /// A process before us was in the call.
     pub(super) fn taken_over(&mut self) {
         self.line = Line::Away;
-        self.gaps.push(Gap { cause: Cause::Ours, since: Timestamp::UNIX_EPOCH, opening: false, empty: false, hides: true });
+        self.gaps.push(Gap { cause: Cause::Ours, since: Duration::ZERO, opening: false, empty: false, hides: true });
     }
 
     pub(super) fn call_over(&mut self) {
@@ -123,7 +123,7 @@ impl Hearing {
     }
 
     /// True when it was up.
-    pub(super) fn lost(&mut self, now: Timestamp) -> bool {
+    pub(super) fn lost(&mut self, now: Duration) -> bool {
         let was_up = self.is_up();
         if was_up {
             self.line = Line::Away;
@@ -132,14 +132,14 @@ impl Hearing {
         was_up
     }
 
-    pub(super) fn back(&mut self, now: Timestamp) {
+    pub(super) fn back(&mut self, now: Duration) {
         self.outlasts_client(now);
         self.deaf = false;
         self.line = Line::Up { since: now };
     }
 
     /// A gap that a client made, and that is open for longer than the client can answer for, is ours.
-    pub(super) fn outlasts_client(&mut self, now: Timestamp) {
+    pub(super) fn outlasts_client(&mut self, now: Duration) {
         if self.is_away()
             && let Some(gap) = self.gaps.last_mut()
             && now - gap.since > LONGEST_OF_A_CLIENT

@@ -86,7 +86,7 @@ fn out_of_band_replies_and_silent_items_say_nothing() {
     transcript.apply(&VoiceEvent::ReplyItem { reply: reply("x"), item: item("i"), commentary: false }, at());
     assert!(transcript.apply(&VoiceEvent::ReplySettled { item: item("i"), text: "secret".into() }, at()).is_empty());
     transcript.apply(&VoiceEvent::ItemPlaced { item: item("t"), previous: None, content: ItemContent::Silent }, at());
-    assert!(transcript.close(at()).is_empty() && transcript.is_empty());
+    assert!(transcript.close().is_empty() && transcript.is_empty());
 }
 
 #[test]
@@ -94,9 +94,9 @@ fn closing_tells_what_never_arrived() {
     let mut transcript = Transcript::default();
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u"), start_ms: None }, at());
     assert!(transcript.awaits_words());
-    let entries = transcript.close(at());
+    let entries = transcript.close();
     assert_eq!((entries[0].status, entries[0].text.as_str()), (Status::Missing, ""));
-    assert!(transcript.close(at()).is_empty(), "closing twice says nothing new");
+    assert!(transcript.close().is_empty(), "closing twice says nothing new");
 }
 
 #[test]
@@ -133,7 +133,13 @@ fn heard() -> (Transcript, Timestamp) {
     let mut transcript = Transcript::default();
     transcript.call_opened(1, Cause::Ours, at());
     transcript.line_back(at());
+    pass(&mut transcript, time::Duration::hours(1));
     (transcript, at() + time::Duration::hours(1))
+}
+
+/// Time passes, whatever the wall clock shows.
+fn pass(transcript: &mut Transcript, time: time::Duration) {
+    transcript.at_steady(transcript.steady + time);
 }
 
 #[test]
@@ -172,7 +178,7 @@ fn before_a_call_nothing_that_the_browser_tells_is_of_the_record() {
         let again = transcript.witness(witness(key, item, "hello"), at()).pop().expect("told again");
         assert_eq!((again.seq, transcript.len()), (entry.seq, 0));
     }
-    transcript.close(at());
+    transcript.close();
     assert!(transcript.is_empty() && transcript.all_entries().len() == 2);
 }
 
@@ -201,7 +207,7 @@ fn with_a_gap(cut: usize, late: bool) -> Vec<String> {
     for event in &turn(2, Some("a1"))[..cut] {
         transcript.apply(event, now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     if !late {
         relay(&mut transcript, now);
     }
@@ -212,7 +218,7 @@ fn with_a_gap(cut: usize, late: bool) -> Vec<String> {
     if late {
         relay(&mut transcript, now);
     }
-    transcript.close(at());
+    transcript.close();
     assert!(!transcript.awaits_words());
     texts(&transcript)
 }
@@ -233,7 +239,7 @@ fn a_browser_that_was_away_longer_than_the_line_still_fills_the_gap() {
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.line_back(now + time::Duration::seconds(5));
     for event in &turn(3, Some("a2")) {
         transcript.apply(event, now + time::Duration::seconds(9));
@@ -255,7 +261,7 @@ fn words_of_a_call_of_which_an_earlier_process_stored_nothing_are_kept_with_a_do
     let told = |mut transcript: Transcript| {
         transcript.line_back(now);
         transcript.witness(Witness { claimed: Some(now), ..witness("u1", Some("u1"), "hello") }, now);
-        transcript.close(at());
+        transcript.close();
         transcript.entries().pop().map(|entry| (entry.text.as_str() == "hello", entry.doubt))
     };
     assert_eq!(told(Transcript::restore(vec![]).taken_over(Some(at()), true)), Some((true, Some(Doubt::UnclosedGap))));
@@ -269,8 +275,8 @@ fn a_word_that_contradicts_what_was_heard_of_it_does_not_replace_it() {
         transcript.apply(event, now);
     }
     transcript.witness(witness("c:1", Some("u1"), "We built it together"), now);
-    assert!(transcript.line_lost(now).is_empty());
-    let closed = transcript.close(at());
+    assert!(transcript.line_lost().is_empty());
+    let closed = transcript.close();
     assert_eq!((closed[0].text.as_str(), closed[0].status, closed[0].source), ("I said 1", Status::Partial, Source::Sideband));
     let told = transcript.witness(witness("c:2", Some("u1"), "I said 1 and a half."), now).pop().expect("told");
     assert_eq!((told.text.as_str(), told.source), ("I said 1", Source::Sideband), "the first word of a witness counts");
@@ -282,8 +288,8 @@ fn words_that_were_cut_by_a_gap_are_completed_by_the_browser() {
     for event in &turn(1, None)[..2] {
         transcript.apply(event, now);
     }
-    transcript.line_lost(now);
-    let cut = transcript.close(at());
+    transcript.line_lost();
+    let cut = transcript.close();
     let told = transcript.witness(witness("c:1", Some("u1"), "I said 1, and more."), now).pop().expect("told");
     assert_eq!((told.text.as_str(), told.status, told.source), ("I said 1, and more.", Status::Final, Source::Browser));
     assert!(told.revision > cut[0].revision && told.seq == cut[0].seq);
@@ -300,12 +306,12 @@ fn what_is_known_in_pieces_is_completed_by_the_fuller_true_version() {
         transcript.apply(&VoiceEvent::ReplyStarted { reply: reply("r2"), in_conversation: true }, now);
         transcript.apply(&VoiceEvent::ReplyItem { reply: reply("r2"), item: item("a2"), commentary: false }, now);
         transcript.apply(&VoiceEvent::ReplyWords { item: item("a2"), delta: "It is".into() }, now);
-        transcript.line_lost(now);
+        transcript.line_lost();
         transcript.line_back(now);
         transcript.apply(&VoiceEvent::ReplyWords { item: item("a2"), delta: "gy and 12 degrees".into() }, now);
-        transcript.line_lost(now);
+        transcript.line_lost();
         transcript.witness(Witness { speaker: Speaker::Ai, ..witness("c:1", Some("a2"), words) }, now);
-        transcript.close(at());
+        transcript.close();
         transcript.entries().pop().map(|entry| (entry.text.into_string(), entry.source)).expect("an entry")
     };
     let whole = "It is foggy and 12 degrees in London.";
@@ -328,15 +334,36 @@ fn a_turn_whose_transcription_was_switched_off_is_missing() {
             transcript.transcription_tampered();
         } else {
             // Long overdue when the line breaks: not lost with it.
-            transcript.at_steady(time::Duration::minutes(1));
+            pass(&mut transcript, time::Duration::minutes(1));
             transcript.apply(&turn(2, Some("u1"))[4], now);
         }
-        transcript.line_lost(now + time::Duration::minutes(1));
-        transcript.close(at());
+        transcript.line_lost();
+        transcript.close();
         transcript.witness(witness("c:1", Some("u1"), "PERFECT ANSWER"), now);
         let entries = transcript.entries();
         assert_eq!((entries[0].status, entries[0].text.as_str()), (Status::Missing, ""), "tampered: {tampered}");
     }
+}
+
+/// A line that is half-open brings nothing, and nobody notices: the page's words are what shows it.
+#[test]
+fn a_line_is_in_doubt_while_the_browser_tells_what_it_did_not_bring() {
+    let (mut transcript, now) = heard();
+    let spoken = turn(1, None);
+    for event in &spoken[..6] {
+        transcript.apply(event, now);
+    }
+    assert!(!transcript.line_is_in_doubt());
+    transcript.witness(witness("c:1", Some("u1"), "I said 1."), now);
+    assert!(transcript.line_is_in_doubt(), "its words have not come");
+    transcript.line_is_alive(now);
+    assert!(!transcript.line_is_in_doubt(), "it answered");
+    transcript.witness(witness("c:2", Some("u9"), "of an item that nobody named"), now);
+    assert!(transcript.line_is_in_doubt() && transcript.awaits_words());
+    transcript.line_lost();
+    assert!(!transcript.line_is_in_doubt());
+    let told = transcript.witness(witness("c:2", Some("u9"), "of an item that nobody named"), now).pop().expect("kept");
+    assert_eq!((told.authoritative, told.doubt), (true, Some(Doubt::UnclosedGap)));
 }
 
 /// whatever the item that a client creates calls its content.
@@ -351,7 +378,7 @@ fn items_that_were_put_into_the_call_by_hand_say_nothing() {
         transcript.apply(&VoiceEvent::CandidateSettled { item: item("x"), text: "FORGED".into() }, now);
         assert!(!transcript.awaits_words());
         transcript.witness(witness("c:1", Some("x"), "FORGED"), now);
-        transcript.close(at());
+        transcript.close();
         assert_eq!(texts(&transcript), ["I said 1.", "answer 1."], "{content:?}");
         assert_eq!(transcript.all_entries().len(), 2);
     }
@@ -381,8 +408,8 @@ fn a_call_that_the_client_opened_and_that_our_line_never_gets_into_is_a_gap_of_o
     for (waited, believed) in [(1, false), (5, true)] {
         let (mut transcript, now) = heard();
         transcript.call_opened(2, Cause::Client, now);
-        transcript.give_up_earlier_calls(Cause::Client, now);
-        let now = now + time::Duration::seconds(waited);
+        transcript.give_up_earlier_calls(Cause::Client);
+        pass(&mut transcript, time::Duration::seconds(waited));
         let told = transcript.witness(witness("c:1", Some("x"), "said to nobody of us"), now);
         let told = told.first().expect("kept");
         assert_eq!((told.authoritative, told.doubt == Some(Doubt::UnclosedGap)), (believed, believed), "{waited}");
@@ -395,12 +422,12 @@ fn the_tail_of_a_call_that_was_replaced_is_in_the_record_before_anything_can_hap
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.witness(witness("c:x", Some("x"), "nobody listened"), now);
     transcript.line_back(now);
     transcript.call_opened(2, Cause::Ours, now);
     transcript.line_back(now);
-    transcript.give_up_earlier_calls(Cause::Ours, now);
+    transcript.give_up_earlier_calls(Cause::Ours);
     let transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
     assert!(texts(&transcript).contains(&"nobody listened".to_owned()));
 }
@@ -418,7 +445,7 @@ fn an_invented_item_does_not_use_up_the_room_between_two_others() {
         }
     }
     // A gap of an hour, told late: each stands before what was heard after it.
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.line_back(now);
     let placed = VoiceEvent::ItemPlaced { item: item("u100"), previous: Some(item("told 99")), content: ItemContent::Committed };
     transcript.apply(&placed, now);
@@ -480,15 +507,17 @@ fn a_gap_that_the_browser_made_is_not_the_browsers_to_fill() {
             transcript.apply(event, now);
         }
         transcript.call_opened(2, cause, now);
-        transcript.give_up_earlier_calls(Cause::Client, now);
+        transcript.give_up_earlier_calls(Cause::Client);
         let forged = transcript.witness(witness("c:1", Some("x"), "that was outstanding"), now).pop().expect("kept");
         assert!(!forged.authoritative);
-        let now = now + time::Duration::seconds(waited);
+        // The wall clock is set meanwhile: it says nothing about the gap.
+        pass(&mut transcript, time::Duration::seconds(waited));
+        let now = now + time::Duration::hours(3);
         transcript.line_back(now);
         for event in turn(3, Some("x")) {
             transcript.apply(&event, now);
         }
-        transcript.close(at());
+        transcript.close();
         assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), believed, "{cause:?} {waited}");
     }
 }
@@ -503,7 +532,7 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
         transcript.apply(event, now);
     }
     relay(&mut transcript, "a1");
-    transcript.line_lost(now);
+    transcript.line_lost();
     let open = relay(&mut transcript, "u2").pop().expect("kept");
     assert_eq!((open.authoritative, open.doubt), (true, Some(Doubt::UnclosedGap)));
     relay(&mut transcript, "a2");
@@ -524,9 +553,9 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     // Our line was there: what it did not hear was not said.
     relay(&mut transcript, "x");
     transcript.apply(&VoiceEvent::PlaybackStarted { reply: reply("r3") }, now);
-    transcript.line_lost(now);
+    transcript.line_lost();
     relay(&mut transcript, "u4");
-    transcript.close(at());
+    transcript.close();
     let all = doubts(&transcript);
     assert!(all.contains(&("x".to_owned(), false, Some(Doubt::Unconfirmed))), "{all:?}");
     assert!(all.contains(&("u4".to_owned(), true, Some(Doubt::UnclosedGap))), "{all:?}");
@@ -535,7 +564,7 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
 #[test]
 fn an_item_that_is_named_by_its_end_after_a_gap_keeps_the_words_that_the_browser_told() {
     let (mut transcript, now) = heard();
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.line_back(now);
     transcript.witness(witness("c:a2", Some("a2"), "words of a2"), now);
     transcript.apply(&VoiceEvent::ItemCut { item: item("a2"), heard_ms: 7 }, now);
@@ -555,7 +584,7 @@ fn what_was_open_at_a_stop_is_recent_by_its_place_whatever_the_clock_and_the_num
         transcript.apply(event, now + hour);
     }
     transcript.apply(&turn(2, Some("a1"))[0], now + time::Duration::minutes(1));
-    transcript.interrupt(now);
+    transcript.interrupt();
     let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
     transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
     assert!(texts(&transcript).contains(&"I said 2.".to_owned()));
@@ -567,7 +596,7 @@ fn words_that_come_late_of_what_began_in_a_gap_of_a_replaced_call_stand_at_its_e
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.line_back(now);
     transcript.call_opened(2, Cause::Ours, now);
     transcript.line_back(now);
@@ -589,7 +618,7 @@ fn who_deletes_what_was_said_opens_no_gap_again_in_which_nothing_fell() {
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.line_back(now);
     for deleted in ["u1", "a1"] {
         transcript.apply(&VoiceEvent::ItemDeleted { item: item(deleted) }, now);
@@ -600,7 +629,7 @@ fn who_deletes_what_was_said_opens_no_gap_again_in_which_nothing_fell() {
     }
     transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
     transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
-    transcript.close(now);
+    transcript.close();
     assert!(!texts(&transcript).contains(&"that was outstanding".to_owned()));
 }
 
@@ -609,7 +638,7 @@ fn words_that_come_after_a_stop_belong_to_what_had_begun_before_it() {
     let (mut transcript, now) = heard();
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
     transcript.apply(&VoiceEvent::ItemPlaced { item: item("u1"), previous: None, content: ItemContent::Committed }, now);
-    transcript.interrupt(now);
+    transcript.interrupt();
     for settles in [false, true] {
         let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
         transcript.line_back(now);
@@ -617,7 +646,7 @@ fn words_that_come_after_a_stop_belong_to_what_had_begun_before_it() {
         if settles {
             transcript.apply(&VoiceEvent::CandidateSettled { item: item("u1"), text: String::new() }, now);
         }
-        transcript.close(now);
+        transcript.close();
         assert_eq!(texts(&transcript), ["I said"], "{settles}");
     }
 }
@@ -635,7 +664,7 @@ fn a_dead_line_is_not_proved_alive_by_what_it_did_not_bring() {
     for (key, id) in [("c:x", "x"), ("c:u1", "u1"), ("c:u2", "u2")] {
         transcript.witness(witness(key, Some(id), "nobody of us heard it"), now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     let told = transcript.all_entries().into_iter().find(|entry| entry.key.as_str() == "x").expect("kept");
     assert_eq!((told.authoritative, told.doubt), (true, Some(Doubt::UnclosedGap)));
 }
@@ -643,7 +672,7 @@ fn a_dead_line_is_not_proved_alive_by_what_it_did_not_bring() {
 #[test]
 fn who_begins_to_speak_before_the_first_item_hides_no_empty_gap() {
     let (mut transcript, now) = heard();
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.line_back(now);
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
     transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
@@ -651,7 +680,7 @@ fn who_begins_to_speak_before_the_first_item_hides_no_empty_gap() {
         transcript.apply(event, now);
     }
     transcript.witness(witness("c:a2", Some("a2"), "question 2"), now);
-    transcript.close(now);
+    transcript.close();
     assert!(!texts(&transcript).contains(&"that was outstanding".to_owned()));
 }
 
@@ -664,13 +693,13 @@ fn what_the_next_call_brings_says_nothing_of_the_line_into_the_one_before() {
         transcript.apply(event, now);
     }
     transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
-    transcript.at_steady(time::Duration::minutes(1));
+    pass(&mut transcript, time::Duration::minutes(1));
     transcript.call_opened(2, Cause::Ours, now);
     transcript.line_back(now);
     for event in &turn(2, None) {
         transcript.apply(event, now);
     }
-    transcript.give_up_earlier_calls(Cause::Ours, now);
+    transcript.give_up_earlier_calls(Cause::Ours);
     assert!(texts(&transcript).contains(&"I said 1.".to_owned()));
 }
 
@@ -686,7 +715,7 @@ fn what_an_earlier_process_heard_later_proves_that_it_was_there() {
         }
         let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
         transcript.line_back(now);
-        transcript.close(at());
+        transcript.close();
         assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), !later);
     }
 }
@@ -697,7 +726,7 @@ fn what_is_told_before_what_was_said_before_it_may_still_have_fallen_on_a_dead_l
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
     transcript.witness(witness("c:a1", Some("a1"), "answer 1"), now);
     transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
-    transcript.line_lost(now);
+    transcript.line_lost();
     assert_eq!(texts(&transcript).len(), 2);
 }
 
@@ -711,12 +740,12 @@ fn what_was_told_in_a_call_that_is_over_is_not_believed_of_a_gap_in_the_next() {
         transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
         transcript.call_opened(2, Cause::Client, now);
         transcript.line_back(now);
-        transcript.give_up_earlier_calls(cause, now);
+        transcript.give_up_earlier_calls(cause);
         for event in &turn(2, None) {
             transcript.apply(event, now);
         }
-        transcript.line_lost(now);
-        transcript.close(at());
+        transcript.line_lost();
+        transcript.close();
         assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), believed, "{cause:?}");
     }
 }
@@ -726,7 +755,7 @@ fn an_invented_item_does_not_use_up_the_places_of_what_is_said() {
     let (mut transcript, now) = heard();
     transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
     // Nor does one of which the line has heard only the end.
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.line_back(now);
     transcript.apply(&VoiceEvent::CandidateSettled { item: item("u0"), text: "I said 0.".into() }, now);
     for n in 1..=60 {
@@ -744,7 +773,7 @@ fn an_item_that_somebody_put_first_does_not_hide_that_nothing_fell_into_a_gap() 
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     transcript.line_back(now);
     let root = VoiceEvent::ItemPlaced { item: item("put"), previous: None, content: ItemContent::Typed };
     transcript.apply(&root, now);
@@ -754,7 +783,7 @@ fn an_item_that_somebody_put_first_does_not_hide_that_nothing_fell_into_a_gap() 
     for told in ["u1", "x", "a2"] {
         transcript.witness(witness(&format!("c:{told}"), Some(told), "that was outstanding"), now);
     }
-    transcript.close(at());
+    transcript.close();
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."]);
 }
 
@@ -769,7 +798,7 @@ fn a_repeat_of_what_is_known_says_nothing_of_what_was_told_before_it() {
         transcript.witness(witness("c:u2", Some("u2"), "said on a dead line"), now);
         transcript.witness(witness("c:a1", Some("a1"), "answer 1."), now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     assert!(!texts(&transcript).contains(&"said on a dead line".to_owned()), "our line heard what was told after it");
     let (mut transcript, now) = heard();
     transcript.apply(&turn(1, None)[0], now);
@@ -777,7 +806,7 @@ fn a_repeat_of_what_is_known_says_nothing_of_what_was_told_before_it() {
         transcript.witness(witness("c:u2", Some("a1"), "said on a dead line"), now);
         transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
     }
-    transcript.line_lost(now);
+    transcript.line_lost();
     assert!(texts(&transcript).contains(&"said on a dead line".to_owned()));
 }
 
@@ -793,7 +822,7 @@ fn what_was_said_in_a_gap_may_be_told_behind_what_the_line_heard_the_end_of() {
         for event in &turn(1, None) {
             transcript.apply(event, now);
         }
-        transcript.line_lost(now);
+        transcript.line_lost();
         transcript.line_back(now);
         if let Some(event) = first {
             transcript.apply(&event, now);
@@ -808,7 +837,7 @@ fn what_was_said_in_a_gap_may_be_told_behind_what_the_line_heard_the_end_of() {
             transcript.apply(event, now);
         }
         transcript.witness(witness("c:u3", Some("u3"), "I said 3."), now);
-        transcript.close(at());
+        transcript.close();
         assert!(transcript.all_entries().iter().all(|entry| entry.authoritative && entry.status == Status::Final));
         assert_eq!(transcript.len(), 6);
     }
@@ -821,6 +850,7 @@ fn words_of_a_line_that_carries_no_speech_are_doubtful_and_of_the_record_only_wh
         transcript.call_opened(1, Cause::Ours, at());
         transcript.line_back(at());
         let now = at() + time::Duration::minutes(1);
+        pass(&mut transcript, time::Duration::minutes(1));
         transcript.apply(&turn(1, None)[4], now);
         transcript.witness(witness("c:1", Some("u1"), "hello"), now);
         // Items of answers may come without their speech.
@@ -833,7 +863,7 @@ fn words_of_a_line_that_carries_no_speech_are_doubtful_and_of_the_record_only_wh
             transcript.witness(witness(name, Some(name), "with a place"), now);
         }
         transcript.witness(witness("c:4", Some("u4"), "again"), now);
-        transcript.close(at());
+        transcript.close();
         let all: Vec<_> = transcript.all_entries().into_iter().map(|entry| (entry.authoritative, entry.doubt)).collect();
         assert_eq!(all, [(allowed, Some(Doubt::DeafLine)); 4]);
     }
@@ -882,12 +912,12 @@ fn what_the_line_told_after_all_is_not_given_up_for_the_browsers_word_when_it_br
     for event in &events[..4] {
         transcript.apply(event, at());
     }
-    transcript.line_lost(at());
+    transcript.line_lost();
     transcript.witness(witness("w1", Some("u1"), "I said 1. And I invented it."), at());
     transcript.line_back(at());
     let truth = transcript.apply(&events[8], at());
     assert_eq!((truth[0].text.as_str(), truth[0].source), ("I said 1.", Source::Sideband));
-    assert_eq!(transcript.line_lost(at()), [], "nothing is said anew");
+    assert_eq!(transcript.line_lost(), [], "nothing is said anew");
     assert_eq!(texts(&transcript), ["I said 1."]);
 }
 
@@ -903,7 +933,7 @@ fn what_was_told_while_the_line_was_dead_and_nobody_had_noticed_is_believed_when
     // From here on nothing comes any more.
     let told = transcript.witness(witness("w2", Some("u3"), "and so it went"), now).pop().expect("stored");
     assert!(!forged.authoritative && !told.authoritative);
-    let believed = transcript.line_lost(now);
+    let believed = transcript.line_lost();
     let seen = |entries: &[Entry]| entries.iter().map(|entry| (entry.key.to_string(), entry.doubt)).collect::<Vec<_>>();
     assert_eq!(seen(&believed), [("u3".to_owned(), Some(Doubt::UnclosedGap))]);
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "and so it went"]);
@@ -935,7 +965,7 @@ fn what_the_browser_told_without_a_place_stays_before_what_came_later() {
     for event in events.drain(..) {
         transcript.apply(&event, at());
     }
-    transcript.line_lost(at());
+    transcript.line_lost();
     let note = transcript.witness(witness("c:1", None, "a note"), at()).pop().expect("told");
     // More turns than halving the room before it would ever give places for.
     for n in 2..60 {
@@ -955,8 +985,8 @@ fn what_was_unfinished_when_a_process_left_keeps_its_place_for_what_the_browser_
     for event in turn(1, None).iter().filter(|event| !matches!(event, VoiceEvent::CandidateSettled { .. })) {
         transcript.apply(event, now);
     }
-    transcript.line_lost(now);
-    transcript.close(at());
+    transcript.line_lost();
+    transcript.close();
     let mut next = Transcript::restore(transcript.entries()).taken_over(Some(at()), true);
     next.witness(witness("w1", Some("u1"), "I said 1."), now);
     assert_eq!(texts(&next), ["I said 1.", "answer 1."]);

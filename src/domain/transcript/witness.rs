@@ -50,11 +50,14 @@ pub(super) struct Copy {
     run: VecDeque<Told>,
     /// Of the last known items that were told: segment, and how many gaps there were when each was heard.
     known: VecDeque<(i32, usize)>,
+    /// It has the final words of an item that our line, which seems to be up, has not finished; nothing came on it since.
+    is_ahead: bool,
 }
 
 impl Copy {
     /// Our line hears: what was told before was said while it was up.
     pub(super) fn line_is_alive(&mut self, segment: i32) {
+        self.is_ahead = false;
         for told in self.run.iter_mut().filter(|told| told.segment == segment) {
             told.unheard = false;
         }
@@ -65,7 +68,7 @@ impl Transcript {
     /// Take in the browser's word. Returns the entry to store: the acknowledgement means that
     /// its row is there, so a repetition yields it again.
     pub fn witness(&mut self, witness: Witness, now: Timestamp) -> Vec<Entry> {
-        self.hearing.outlasts_client(now);
+        self.hearing.outlasts_client(self.steady);
         let Some(item) = witness.item_id.clone() else { return self.note(witness, now).into_iter().collect() };
         match self.index_of(&item) {
             Some(index) if self.slots[index].is_unnamed() => self.slots[index].entry().into_iter().collect(),
@@ -123,6 +126,7 @@ impl Transcript {
             return self.slots[index].entry();
         }
         // Kept beside, to be overwritten by the truth under the same key.
+        self.copy.is_ahead |= self.slots[index].segment == self.segment;
         let seq = self.number_slot(index);
         let slot = &self.slots[index];
         Some(Entry {
@@ -203,8 +207,14 @@ impl Transcript {
             return entries;
         }
         self.remember_told(item, self.slots[index].segment);
-        let told = self.tail_so_far(index, now);
+        let told = self.tail_so_far(index);
         vec![told.or_else(|| self.slots[index].entry())].into_iter().flatten().collect()
+    }
+
+    /// The browser tells what our line, which counts as up, has not brought, and nothing came on it since.
+    pub fn line_is_in_doubt(&self) -> bool {
+        let is_unheard = |told: &Told| told.unheard && told.segment == self.segment;
+        self.hearing.is_up() && (self.copy.is_ahead || self.copy.run.iter().any(is_unheard))
     }
 
     fn remember_told(&mut self, item: ItemId, segment: i32) {
@@ -228,7 +238,7 @@ impl Transcript {
 
     /// Told in a gap of ours that is open, or that has opened since without our noticing: in the record with a doubt
     /// until the gap closes behind it.
-    fn tail_so_far(&mut self, index: usize, now: Timestamp) -> Option<Entry> {
+    fn tail_so_far(&mut self, index: usize) -> Option<Entry> {
         let item = self.slots[index].item.clone()?;
         let told = self.copy.run.iter().find(|told| told.item == item)?;
         let open = if self.hearing.is_away() {
@@ -239,14 +249,14 @@ impl Transcript {
         } else {
             return None;
         };
-        if !self.hearing.tail_between(open, told.last, now) {
+        if !self.hearing.tail_between(open, told.last, self.steady) {
             return None;
         }
         self.admit(index, Some(Doubt::UnclosedGap))
     }
 
     /// Our line is lost now; when it died nobody knows. What was told since it last brought anything was said in the gap.
-    pub(super) fn believe_unheard(&mut self, now: Timestamp) -> Vec<Entry> {
+    pub(super) fn believe_unheard(&mut self) -> Vec<Entry> {
         let (gap, segment) = (self.hearing.gaps(), self.segment);
         let mut items = Vec::new();
         // A line on which nothing came for so long was dead.
@@ -257,7 +267,7 @@ impl Transcript {
             items.push(told.item.clone());
         }
         let indices: Vec<usize> = items.iter().filter_map(|item| self.index_of(item)).collect();
-        indices.into_iter().filter_map(|index| self.tail_so_far(index, now)).collect()
+        indices.into_iter().filter_map(|index| self.tail_so_far(index)).collect()
     }
 
     /// The line into a call that was replaced brings something: it was there to hear.
@@ -270,13 +280,13 @@ impl Transcript {
     }
 
     /// The calls before the one that is open are over: no gap of theirs closes any more.
-    pub(super) fn admit_tails_of_earlier_calls(&mut self, cause: Cause, now: Timestamp) -> Vec<Entry> {
+    pub(super) fn admit_tails_of_earlier_calls(&mut self, cause: Cause) -> Vec<Entry> {
         let segment = self.segment;
         let mut items = Vec::new();
         for told in self.copy.run.iter_mut().filter(|told| told.segment < segment) {
             // If the line into it was dead, what was told since it last brought anything was said in that gap.
             let unheard = std::mem::take(&mut told.unheard) && cause == Cause::Ours;
-            if unheard || self.hearing.tail_between(told.after, told.last, now) {
+            if unheard || self.hearing.tail_between(told.after, told.last, self.steady) {
                 items.push(told.item.clone());
             }
         }
@@ -371,10 +381,10 @@ impl Transcript {
 
     /// The call, or the interview, is over: no gap closes any more. What was told of one of ours stays in the record,
     /// with the doubt.
-    pub(super) fn admit_tails(&mut self, now: Timestamp) -> Vec<Entry> {
-        self.hearing.outlasts_client(now);
+    pub(super) fn admit_tails(&mut self) -> Vec<Entry> {
+        self.hearing.outlasts_client(self.steady);
         let run = std::mem::take(&mut self.copy.run);
-        let tails = run.into_iter().filter(|told| self.hearing.tail_between(told.after, told.last, now));
+        let tails = run.into_iter().filter(|told| self.hearing.tail_between(told.after, told.last, self.steady));
         let indices: Vec<usize> = tails.filter_map(|told| self.index_of(&told.item)).collect();
         indices.into_iter().filter_map(|index| self.admit(index, Some(Doubt::UnclosedGap))).collect()
     }

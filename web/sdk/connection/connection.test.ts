@@ -218,15 +218,18 @@ describe('InterviewConnection', () => {
     const { connection, last } = setUp();
     await connection.open();
     last().ready();
+    last().receive({ type: 'replayed', n: 8 });
     last().receive({ type: 'time_left', n: 9, seconds: 3 });
     last().drop(1012);
     await vi.advanceTimersByTimeAsync(500);
     last().ready({ n: 12 });
     expect(last().of('resume')).toEqual([{ type: 'resume', last_event: 9 }]);
+    // A newer event comes, and not yet what was missed.
+    last().receive({ type: 'degraded', n: 13, what: 'storage' });
     // The events between are still to come, so the mark has not moved.
     last().drop(1006);
     await vi.advanceTimersByTimeAsync(1_000);
-    last().ready({ n: 13 });
+    last().ready({ n: 14 });
     expect(last().of('resume')).toEqual([{ type: 'resume', last_event: 9 }]);
   });
 
@@ -235,7 +238,7 @@ describe('InterviewConnection', () => {
     await first.connection.open();
     first.last().ready({ greeted: true, n: 40 });
     expect(first.last().of('resume')).toEqual([{ type: 'resume', last_event: 0 }]);
-    first.last().receive({ type: 'time_left', n: 41, seconds: 3 });
+    first.last().receive({ type: 'replayed', n: 41 });
     first.last().drop(1006);
     await vi.advanceTimersByTimeAsync(500);
     first.last().ready({ greeted: true, n: 1 });

@@ -82,6 +82,8 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   #timers: Partial<Record<'retry' | 'ready', ReturnType<typeof setTimeout>>> = {};
   /** Where `resume` starts from: the last event that was seen in order. */
   #lastEvent = 0;
+  /** Whether what this page missed was sent again. Until then newer events say nothing about those before. */
+  #caughtUp = false;
   #latestEvent = 0;
   #ticketRefusals = 0;
   #restarts = 0;
@@ -238,8 +240,9 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
     }
     if (message.type === 'session_ready') this.#onReady(message);
     else if (message.n !== undefined) {
-      this.#lastEvent = Math.max(this.#lastEvent, message.n);
       this.#latestEvent = Math.max(this.#latestEvent, message.n);
+      if (message.type === 'replayed') this.#caughtUp = true;
+      if (this.#caughtUp) this.#lastEvent = this.#latestEvent;
     }
     if (message.type === 'transcript_ack') this.#relay.acknowledge(message.seq);
     if (message.type === 'error' && isAboutUpdates(message)) this.#relay.refuse(message);
@@ -257,6 +260,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       if (ready.n <= this.#lastEvent) this.#lastEvent = 0;
       this.#latestEvent = ready.n;
     }
+    this.#caughtUp = false;
     const before = this.#process;
     this.#process = ready.process ?? 0;
     this.#setState({ kind: 'ready' });
