@@ -6,7 +6,8 @@
 //! the order of the conversation. Everything that must be stored waits in the [`outbox`]
 //! until the database has it; [`refusals`] decides about what it does not take. [`summary`] turns
 //! the stored transcript into a judged summary in which every quote can be found. [`recording`]
-//! follows what the browser records beside it, take by take. [`seat`] is who sits at the browser's end. [`protocol`] is what the browser and
+//! follows what the browser records beside it, take by take. [`seat`] is who sits at the browser's end,
+//! [`invitation`] until when it is kept for them. [`protocol`] is what the browser and
 //! we say to each other.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values.
@@ -14,6 +15,7 @@
 pub mod call_guard;
 pub mod edge;
 pub mod frame_edge;
+pub mod invitation;
 pub mod keeper;
 pub mod outbox;
 pub mod phase;

@@ -66,6 +66,8 @@ pub enum ClientMessage {
         video_id: Option<VideoId>,
         #[serde(default)]
         part: Option<u32>,
+        #[serde(default)]
+        mime_type: Option<String>,
     },
     IntegrityEvent {
         kind: String,
