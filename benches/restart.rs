@@ -241,13 +241,8 @@ impl Bench {
 
     /// The process starts a fresh tree from what is stored; until that answers.
     async fn root_crash(&self) -> Result<Duration, Failure> {
-        let outside = Outside {
-            sessions: Arc::new(Stored(self.claimed.clone())),
-            integrations: self.integrations.clone(),
-            meter: None,
-            #[cfg(feature = "mutants")]
-            mutant: None,
-        };
+        let outside =
+            Outside { sessions: Arc::new(Stored(self.claimed.clone())), integrations: self.integrations.clone(), meter: None };
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();

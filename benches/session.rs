@@ -30,7 +30,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio_tungstenite::tungstenite::Message;
@@ -107,7 +106,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let (direct, ours) = (median(direct), median(ours));
     let hop = json!({"bare_forwarder_us": direct.as_micros() as u64, "session_us": ours.as_micros() as u64, "rounds": ROUNDS});
     println!("{}", json!({"address": address, "pid": std::process::id(), "database_url": admin_url, "sdp_hop_median": hop}));
-    let _ = tokio::io::stdin().read(&mut [0]).await;
+    // Until whoever started us closes our standard input.
+    let _ = tokio::task::spawn_blocking(|| std::io::Read::read(&mut std::io::stdin(), &mut [0])).await;
     drop(kept);
     admin.close().await;
     store.close().await;

@@ -105,8 +105,6 @@ error_codes! {
     OpenAiCallOrphaned = "openai_call_orphaned",
     /// The call has ended at OpenAI. The runtime asks the browser for a new one.
     OpenAiCallGone = "openai_call_gone",
-    /// The call reached OpenAI's 60-minute limit. The runtime rolls over to a new call.
-    OpenAiCallExpired = "openai_call_expired",
     /// The control connection to OpenAI broke. It is dialled again; transcripts come from the browser meanwhile.
     OpenAiSidebandLost = "openai_sideband_lost",
     /// Nothing arrived on the control connection for too long. It is dialled again.
@@ -155,6 +153,8 @@ error_codes! {
     ApiVideoVideoNotFound = "api_video_video_not_found",
     /// The recording URL a browser sent does not point to this session's video. It was ignored; look for tampering if it repeats.
     RecordingUrlRefused = "recording_url_refused",
+    /// An interview has as many takes of its recording as it may. It goes on without a further one.
+    RecordingTakesExhausted = "recording_takes_exhausted",
     /// There is no recording for this session, or not yet.
     RecordingNotFound = "recording_not_found",
     /// The recording could not be finished. The transcript and the summary are not affected.
@@ -191,7 +191,7 @@ error_codes! {
     CarriedSocketsExhausted = "carried_sockets_exhausted",
 
     // --- Sign-in ---
-    /// The key set of the identity provider could not be fetched and no usable copy is left. Check that JWKS_URL is reachable.
+    /// The key set of the identity provider could not be fetched and no usable copy is left. Check that `supabase.jwks_url` is reachable.
     JwksUnavailable = "jwks_unavailable",
     /// The request has no access token. The client has to sign in.
     JwtMissing = "jwt_missing",
@@ -209,7 +209,7 @@ error_codes! {
     JwtExpired = "jwt_expired",
     /// The access token is not valid yet. Check the clocks.
     JwtNotYetValid = "jwt_not_yet_valid",
-    /// The access token comes from another issuer. Check SUPABASE__ISSUER.
+    /// The access token comes from another issuer. Check `supabase.issuer`.
     JwtIssuerRefused = "jwt_issuer_refused",
     /// The access token was made for another audience.
     JwtAudienceRefused = "jwt_audience_refused",
@@ -237,9 +237,9 @@ error_codes! {
     TicketConsumed = "ticket_consumed",
     /// The ticket belongs to another session, tenant or origin. Refused; look for tampering.
     TicketRefused = "ticket_refused",
-    /// The page was served by an origin that is not allowed. Check HTTP__ALLOWED_ORIGINS.
+    /// The page was served by an origin that is not allowed. Check `http.allowed_origins`.
     OriginRefused = "origin_refused",
-    /// A request claims to be routed by the gateway without its signature. Check that all machines share ROUTING__SECRET; else tampering.
+    /// A request claims to be routed by the gateway without its signature. Check that all machines share `routing.secret`; else tampering.
     ReplayStateRefused = "replay_state_refused",
     /// The candidate has not given all consents that the tenant requires.
     ConsentRequired = "consent_required",
@@ -253,7 +253,7 @@ error_codes! {
     InvitationExpired = "invitation_expired",
     /// The end of an invitation was to be moved although the candidate has begun the interview. There is nothing to extend.
     InvitationTaken = "invitation_taken",
-    /// An invitation was to end earlier than it does, or later than any may. See interview.longest_invitation_s.
+    /// An invitation was to end earlier than it does, or later than any may. See `interview.longest_invitation_s`.
     InvitationEndRefused = "invitation_end_refused",
     /// A newer connection took the place of this one.
     SessionSuperseded = "session_superseded",
@@ -265,24 +265,18 @@ error_codes! {
     // --- Frames and requests ---
     /// The SDP offer is not usable (no audio, no data channel, not an SDP).
     SdpInvalid = "sdp_invalid",
-    /// The SDP offer is longer than any real one.
-    SdpOversized = "sdp_oversized",
-    /// Offers arrive faster than calls may be opened. The client waits.
-    SdpRateExceeded = "sdp_rate_exceeded",
+    /// An offer came while another is being answered. The browser brings its next one when that is done.
+    OfferInProgress = "offer_in_progress",
     /// A message of the browser is not valid JSON of a known shape, or breaks a limit. Compare client and runtime versions.
     MessageInvalid = "message_invalid",
     /// An interview had as many calls as one may have. It goes on in the call it has, or ends.
     CallsExhausted = "calls_exhausted",
     /// A frame is larger than the limit.
     FrameOversized = "frame_oversized",
-    /// A frame has a type that this protocol version does not know.
-    FrameTypeUnknown = "frame_type_unknown",
     /// Frames arrive faster than the limit.
     FrameRateExceeded = "frame_rate_exceeded",
     /// A binary frame arrived; the protocol has only text.
     FrameBinaryRefused = "frame_binary_refused",
-    /// A transcript entry breaks a limit (length, count, speaker, time).
-    TranscriptEntryInvalid = "transcript_entry_invalid",
     /// The HTTP request cannot be understood.
     RequestInvalid = "request_invalid",
     /// The HTTP request is larger than the limit.
@@ -297,9 +291,9 @@ error_codes! {
     TicketRateExceeded = "ticket_rate_exceeded",
     /// The candidate has an interview for this position open already. It is the one to join.
     SessionAlreadyOpen = "session_already_open",
-    /// A person has asked for as many interviews as one may have open, or ask for in a day. See limits in config/default.toml.
+    /// A person has asked for as many interviews as one may have open, or ask for in a day. See `limits.candidate_open_sessions` and its neighbours.
     SessionQuotaExhausted = "session_quota_exhausted",
-    /// The tenant has as many interviews open as it may have. See limits.tenant_open_sessions.
+    /// The tenant has as many interviews open as it may have. See `limits.tenant_open_sessions`.
     TenantSessionsExhausted = "tenant_sessions_exhausted",
     /// Somebody else than the candidate asked to sit in an interview. Recruiters watch by the event stream.
     SeatRefused = "seat_refused",
@@ -311,15 +305,13 @@ error_codes! {
     PositionNotFound = "position_not_found",
     /// The candidate does not exist, or not for this tenant.
     CandidateNotFound = "candidate_not_found",
-    /// There is no summary for this session, or not yet.
-    SummaryNotFound = "summary_not_found",
 
     // --- Storage ---
     /// Transcript entries cannot be written to PostgreSQL. They are kept and written later; check the database.
     TranscriptStoreUnavailable = "transcript_store_unavailable",
     /// PostgreSQL refused a transcript entry as invalid. A bug: the entry is kept in the log by its number.
     TranscriptStoreRefused = "transcript_store_refused",
-    /// A record that the database never takes was set aside so that the others can be stored. A bug; the record is in app.dead_letters.
+    /// A record that the database never takes was set aside so that the others can be stored. A bug; the record is in the table app.dead_letters.
     TranscriptRecordSetAside = "transcript_record_set_aside",
     /// A record could be stored nowhere, not even aside, and the others went on without it. A bug; the log has its kind, number and PostgreSQL's code.
     TranscriptRecordLost = "transcript_record_lost",
@@ -333,12 +325,8 @@ error_codes! {
     TranscriptFull = "transcript_full",
     /// PostgreSQL could not be reached. It is retried; check the database and its connection limit.
     DatabaseUnavailable = "database_unavailable",
-    /// PostgreSQL did not answer within our deadline.
-    DatabaseTimedOut = "database_timed_out",
     /// PostgreSQL refused a statement. A bug or a migration that has not run.
     DatabaseRefused = "database_refused",
-    /// A newer runtime owns this session, so this one may not write. It stops; nothing to do.
-    EpochSuperseded = "epoch_superseded",
     /// A migration failed. Read the statement named in the log; nothing was half applied.
     MigrationFailed = "migration_failed",
 
@@ -367,7 +355,7 @@ error_codes! {
     KeeperPassTimedOut = "keeper_pass_timed_out",
     /// A recording did not become playable within the looks it is given. Look at the provider's page of the video.
     RecordingAbandoned = "recording_abandoned",
-    /// A webhook came without a valid signature. Refused; check api_video.webhook_secret, else look for forgery.
+    /// A webhook came without a valid signature. Refused; check `api_video.webhook_secret`, else look for forgery.
     WebhookRefused = "webhook_refused",
 
     // --- The operator's commands ---
@@ -385,7 +373,7 @@ error_codes! {
     StandbyUnmade = "standby_unmade",
     /// A waiting machine is gone or does not answer. It is destroyed and replaced; look for its cause if it repeats.
     StandbyLost = "standby_lost",
-    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that all machines share ROUTING__SECRET.
+    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that all machines share `routing.secret`.
     AssignmentRefused = "assignment_refused",
 
     // --- The process itself ---

@@ -14,6 +14,5 @@ pub mod error;
 pub mod http;
 pub mod ids;
 pub mod integrations;
-pub mod mutants;
 pub mod roles;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use interview_runtime::config::{Config, Role};
+use interview_runtime::error::ErrorCode;
 use interview_runtime::ids::{MachineId, SessionId};
 use interview_runtime::roles::{self, Exit};
 use interview_runtime::telemetry::{self, Identity, Telemetry};
@@ -171,7 +172,7 @@ fn migrate(file: Option<PathBuf>) -> Exit {
     match migrated {
         Ok(()) => Exit::Done,
         Err(error) => {
-            eprintln!("interview-runtime: {error}");
+            eprintln!("interview-runtime: {}: {error}", ErrorCode::MigrationFailed);
             Exit::Failed
         }
     }

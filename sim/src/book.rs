@@ -120,7 +120,7 @@ pub struct Pages {
     pub late_notes: Vec<String>,
     /// Openings that the candidate heard.
     pub greetings: u32,
-    /// A process died after asking for the opening and before it could store that it did.
+    /// A process died, or was replaced, after asking for the opening and before it could store that it did.
     pub greeting_forgiven: bool,
     /// When each process began.
     pub started: Vec<(u32, Instant)>,

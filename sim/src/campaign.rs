@@ -1,7 +1,6 @@
 //! Many seeds: over several threads, with the counters of all.
 
 use crate::faults::{Counters, Fault};
-use crate::mutants::Mutant;
 use crate::run::{Outcome, simulate};
 use std::ops::Range;
 use std::sync::Mutex;
@@ -29,7 +28,7 @@ impl Campaign {
 
 /// Run the seeds over `jobs` threads; each seed has a runtime of its own. Stops early after
 /// `most_failures` seeds that fail.
-pub fn campaign(seeds: Range<u64>, jobs: usize, mutant: Option<Mutant>, most_failures: usize, sample_every: u64) -> Campaign {
+pub fn campaign(seeds: Range<u64>, jobs: usize, most_failures: usize, sample_every: u64) -> Campaign {
     let began = Instant::now();
     let next = AtomicU64::new(seeds.start);
     let total = Mutex::new(Campaign::default());
@@ -41,7 +40,7 @@ pub fn campaign(seeds: Range<u64>, jobs: usize, mutant: Option<Mutant>, most_fai
                     if seed >= seeds.end {
                         return;
                     }
-                    let outcome = simulate(seed, mutant, false);
+                    let outcome = simulate(seed, false);
                     let Ok(mut total) = total.lock() else { return };
                     if total.failed.len() >= most_failures {
                         return;

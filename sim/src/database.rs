@@ -4,7 +4,6 @@
 
 use crate::book::Book;
 use crate::faults::Fault;
-use crate::mutants::Mutant;
 use crate::plan::Plan;
 use crate::vendors::INJECTED;
 use crate::world::{Cut, Point, World};
@@ -104,7 +103,6 @@ pub struct Database {
     inner: Arc<Mutex<Inner>>,
     pub world: World,
     book: Book,
-    pub mutant: Option<Mutant>,
 }
 
 #[derive(Debug)]
@@ -136,7 +134,7 @@ fn until(at: Option<Instant>) -> bool {
 }
 
 impl Database {
-    pub fn new(world: World, book: Book, plan: &Plan, seed: u64, mutant: Option<Mutant>) -> Self {
+    pub fn new(world: World, book: Book, plan: &Plan, seed: u64) -> Self {
         let tables = Tables {
             epoch: 0,
             holder: 0,
@@ -199,7 +197,7 @@ impl Database {
         let poison = (code(), Some(code()).filter(|_| seed.is_multiple_of(3)));
         let (health, writer_panics) = (Health::default(), plan.writer_panics.clone());
         let inner = Inner { tables, health, rng, context, poison, broke_at: None, writer_panics, batches: 0 };
-        Self { inner: Arc::new(Mutex::new(inner)), world, book, mutant }
+        Self { inner: Arc::new(Mutex::new(inner)), world, book }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -430,11 +428,7 @@ struct ModelRows {
 
 impl ModelRows {
     fn fence(&self, inner: &Inner) -> Result<(), StoreError> {
-        if inner.tables.epoch == self.epoch || self.door.database.mutant == Some(Mutant::NoFencing) {
-            Ok(())
-        } else {
-            Err(StoreError::Fenced { epoch: self.epoch })
-        }
+        if inner.tables.epoch == self.epoch { Ok(()) } else { Err(StoreError::Fenced { epoch: self.epoch }) }
     }
 }
 
@@ -469,7 +463,7 @@ impl SessionRows for ModelRows {
     }
 
     async fn append(&self, records: &[Record]) -> Result<(), StoreError> {
-        let (epoch, mutant) = (self.epoch, self.door.database.mutant);
+        let epoch = self.epoch;
         let breaks = self.breaks(records);
         if breaks == Some(Moment::Taken) {
             self.panic(Fault::WriterPanicsBeforeSend);
@@ -490,7 +484,7 @@ impl SessionRows for ModelRows {
                 }
                 inner.refuse(records)?;
                 for record in records {
-                    inner.tables.store(record, epoch, mutant);
+                    inner.tables.store(record, epoch);
                 }
                 Ok(inner.tables.epoch)
             })
@@ -622,9 +616,9 @@ impl Inner {
 }
 
 impl Tables {
-    fn store(&mut self, record: &Record, epoch: i32, mutant: Option<Mutant>) {
+    fn store(&mut self, record: &Record, epoch: i32) {
         match record {
-            Record::Entry(entry) => self.upsert(entry, epoch, mutant),
+            Record::Entry(entry) => self.upsert(entry, epoch),
             Record::ClientSeq(seq) => self.acked_client_seq = *seq,
             Record::Phase { phase, end, at } => {
                 self.phase = *phase;
@@ -661,17 +655,17 @@ impl Tables {
         }
     }
 
-    fn upsert(&mut self, entry: &Entry, epoch: i32, mutant: Option<Mutant>) {
+    fn upsert(&mut self, entry: &Entry, epoch: i32) {
         let known = self.entries.iter_mut().find(|row| row.entry.key == entry.key);
         match known {
-            Some(row) if mutant != Some(Mutant::NoUniqueKey) => {
+            Some(row) => {
                 if entry.revision > row.entry.revision {
                     // The number of an entry is what evidence points at: it never changes.
                     let seq = row.entry.seq;
                     *row = Row { entry: Entry { seq, ..entry.clone() }, epoch };
                 }
             }
-            _ => self.entries.push(Row { entry: entry.clone(), epoch }),
+            None => self.entries.push(Row { entry: entry.clone(), epoch }),
         }
     }
 

@@ -13,7 +13,6 @@ pub mod database;
 pub mod faults;
 pub mod invariants;
 pub mod machine;
-pub mod mutants;
 pub mod plan;
 pub mod run;
 pub mod vendors;

@@ -109,8 +109,6 @@ impl Fleet {
             sessions: Arc::new(inner.database.door(number, cut.clone())),
             integrations: Arc::new(integrations),
             meter: None,
-            #[cfg(feature = "mutants")]
-            mutant: inner.database.mutant.and_then(crate::mutants::Mutant::planted),
         };
         let (config, exits) = (inner.config.clone(), inner.exits.clone());
         let (died, begins) = (dead.clone(), cut.clone());

@@ -30,12 +30,6 @@ enum Task {
         #[arg(long, default_value_t = 20)]
         failures: usize,
     },
-    /// Plant one bug after the other; each has to be found.
-    #[cfg(feature = "mutants")]
-    Mutants {
-        #[arg(long, value_parser = range, default_value = "0..1000")]
-        seeds: Range<u64>,
-    },
     /// Run one seed and print its trace.
     Replay {
         #[arg(long)]
@@ -59,14 +53,12 @@ fn main() -> ExitCode {
     watch_panics();
     match Arguments::parse().command {
         Task::Run { seeds, jobs, replay_every, failures } => run(seeds, jobs, replay_every, failures),
-        #[cfg(feature = "mutants")]
-        Task::Mutants { seeds } => mutants(&seeds),
         Task::Replay { seed, hash, log } => replay(seed, hash, log),
     }
 }
 
 fn run(seeds: Range<u64>, jobs: usize, replay_every: u64, failures: usize) -> ExitCode {
-    let result = campaign(seeds.clone(), jobs, None, failures, replay_every);
+    let result = campaign(seeds.clone(), jobs, failures, replay_every);
     for fault in Fault::ALL {
         println!("{:>9}  {:>2}  {}", result.counters.of(*fault), fault.row(), fault.name());
     }
@@ -120,24 +112,6 @@ fn replays_agree(result: &Campaign) -> bool {
     different == 0
 }
 
-#[cfg(feature = "mutants")]
-fn mutants(seeds: &Range<u64>) -> ExitCode {
-    let all = interview_sim::mutants::Mutant::all();
-    let mut escaped = 0;
-    for mutant in &all {
-        let result = campaign(seeds.clone(), 1, Some(*mutant), 1, 0);
-        if let Some(outcome) = result.failed.first() {
-            let violation = outcome.violations.first().map_or("", |violation| violation.split(':').next().unwrap_or_default());
-            println!("| {} | {} | {violation} |", mutant.name(), outcome.seed);
-        } else {
-            escaped += 1;
-            println!("| {} | ESCAPED {} seeds | |", mutant.name(), result.runs);
-        }
-    }
-    println!("{} of {} planted bugs found within seeds {}..{}", all.len() - escaped, all.len(), seeds.start, seeds.end);
-    if escaped == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
 fn replay(seed: u64, hash: bool, log: Option<String>) -> ExitCode {
     if let Some(filter) = log {
         tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).with_writer(std::io::stdout).init();
@@ -146,7 +120,7 @@ fn replay(seed: u64, hash: bool, log: Option<String>) -> ExitCode {
         // Before it runs: also of one that does not end.
         println!("{:?}", Plan::draw(seed));
     }
-    let outcome = simulate(seed, None, !hash);
+    let outcome = simulate(seed, !hash);
     if hash {
         println!("{:016x}", outcome.hash);
         return ExitCode::SUCCESS;

@@ -6,7 +6,6 @@ use crate::database::Database;
 use crate::faults::{Counters, Fault};
 use crate::invariants::{self, Evidence};
 use crate::machine::Fleet;
-use crate::mutants::Mutant;
 use crate::plan::{Action, Ending, Plan};
 use crate::vendors::{INJECTED, Videos, Writer};
 use crate::voice::Voice;
@@ -81,12 +80,12 @@ fn struck(around: &Surroundings, child: &str) {
 }
 
 /// Run one interview to its end, in virtual time.
-pub fn simulate(seed: u64, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
-    simulate_plan(seed, Plan::draw(seed), mutant, keep_lines)
+pub fn simulate(seed: u64, keep_lines: bool) -> Outcome {
+    simulate_plan(seed, Plan::draw(seed), keep_lines)
 }
 
 /// As [`simulate`], with what will happen given: the seed is for all other dice.
-pub fn simulate_plan(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
+pub fn simulate_plan(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
     // The dice of the runtime's own backoff are this thread's.
     fastrand::seed(seed);
     PANICS.with_borrow_mut(Vec::clear);
@@ -95,7 +94,7 @@ pub fn simulate_plan(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: 
     #[cfg(tokio_unstable)]
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
     match builder.build() {
-        Ok(runtime) => runtime.block_on(direct(seed, plan, mutant, keep_lines)),
+        Ok(runtime) => runtime.block_on(direct(seed, plan, keep_lines)),
         Err(error) => Outcome {
             seed,
             violations: vec![format!("no runtime: {error}")],
@@ -160,7 +159,7 @@ struct Director {
     told: BTreeMap<u32, Instant>,
 }
 
-async fn direct(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool) -> Outcome {
+async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
     let born = Instant::now();
     let (strike, mut strikes) = mpsc::unbounded_channel();
     let (exit, mut exits) = mpsc::unbounded_channel();
@@ -169,8 +168,8 @@ async fn direct(seed: u64, plan: Plan, mutant: Option<Mutant>, keep_lines: bool)
     world.note(format_args!("seed {seed}: {:?} {:?}", plan.at, plan.on));
     world.mark_wall(false);
     let book = Book::default();
-    let database = Database::new(world.clone(), book.clone(), &plan, seed, mutant);
-    let voice = Voice::new(world.clone(), book.clone(), &plan, seed, mutant);
+    let database = Database::new(world.clone(), book.clone(), &plan, seed);
+    let voice = Voice::new(world.clone(), book.clone(), &plan, seed);
     let (writer, videos) = (Writer::new(world.clone(), &plan), Videos::new(world.clone(), &plan));
     let config = Arc::new(config(&plan));
     let fleet = Fleet::new(world.clone(), database.clone(), voice.clone(), writer.clone(), videos.clone(), config, exit);
@@ -429,6 +428,10 @@ impl Director {
             Action::SecondProcess => {
                 if self.around.fleet.newest().is_some() && !self.around.database.look(|tables| tables.phase.is_terminal()) {
                     self.around.world.count(Fault::TwoProcesses);
+                    let greeted = self.around.database.look(|tables| tables.greeted);
+                    let mut book = self.around.book.lock();
+                    book.greeting_forgiven |= !greeted && book.greetings > 0;
+                    drop(book);
                     self.around.fleet.start();
                 }
             }

@@ -6,7 +6,6 @@
 
 use crate::book::{Book, Foreign, Heard, Pages};
 use crate::faults::Fault;
-use crate::mutants::Mutant;
 use crate::plan::{CallFault, Plan};
 use crate::world::{Cut, Point, World};
 use async_trait::async_trait;
@@ -155,7 +154,6 @@ struct Inner {
     last_line: u64,
     odd: bool,
     rng: Rng,
-    mutant: Option<Mutant>,
 }
 
 /// As the runtime names an item: what is no id is replaced by one.
@@ -164,7 +162,7 @@ fn key(item: &str) -> String {
 }
 
 impl Voice {
-    pub fn new(world: World, book: Book, plan: &Plan, seed: u64, mutant: Option<Mutant>) -> Self {
+    pub fn new(world: World, book: Book, plan: &Plan, seed: u64) -> Self {
         let inner = Inner {
             calls: BTreeMap::new(),
             controls: BTreeMap::new(),
@@ -177,7 +175,6 @@ impl Voice {
             last_line: 0,
             odd: plan.odd_voice,
             rng: Rng::with_seed(seed ^ 0x0a1),
-            mutant,
         };
         Self { inner: Arc::new(Mutex::new(inner)), world, book }
     }
@@ -414,9 +411,9 @@ impl VoiceProvider for VoiceDoor {
         {
             call.hung_up.get_or_insert_with(Instant::now);
         }
-        let (delay, hangs, mutant) = {
+        let (delay, hangs) = {
             let mut inner = self.voice.lock();
-            (inner.rng.u64(10..80), std::mem::take(&mut inner.hang_hang_ups), inner.mutant)
+            (inner.rng.u64(10..80), std::mem::take(&mut inner.hang_hang_ups))
         };
         if hangs {
             self.voice.world.count(Fault::HangsInShutdown);
@@ -426,9 +423,6 @@ impl VoiceProvider for VoiceDoor {
         sleep(Duration::from_millis(delay)).await;
         if self.cut.is_cut() {
             return Err(CallError::new(limits("hang_up"), CallErrorKind::TimedOut));
-        }
-        if mutant == Some(Mutant::NoHangUp) {
-            return Ok(HungUp::Ending);
         }
         let alive = self.voice.lock().calls.get(call.as_str()).is_some_and(|call| call.alive);
         self.voice.world.note(format_args!("voice: process {} hangs up {call}", self.process));

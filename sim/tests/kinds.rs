@@ -11,7 +11,7 @@ const NOTHING: &[String] = &[];
 /// A planted panic is watched; one of the test itself must be heard.
 fn simulate(seed: u64, plan: Plan) -> Outcome {
     watch_panics();
-    let outcome = simulate_plan(seed, plan, None, true);
+    let outcome = simulate_plan(seed, plan, true);
     drop(std::panic::take_hook());
     outcome
 }

@@ -24,7 +24,6 @@ use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError,
 use crate::integrations::openai::voice::{CallSetup, END_INTERVIEW, translate};
 use crate::integrations::outside::{self, VoiceProvider};
 use crate::integrations::store::session::Claimed;
-use crate::mutants::planted;
 use crate::telemetry::Trace;
 use opentelemetry::Context;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -293,9 +292,6 @@ impl ControlChannelState {
     // ---- opening and ending ----
 
     fn open(&mut self, sdp: String, cause: &Context, myself: &ActorRef<ControlChannelMsg>) -> TaskGuard {
-        if planted!(self.args.journal, OldCallLetGoFirst) {
-            self.joined = None;
-        }
         let voice = self.args.integrations.voice.clone();
         let setup = self.setup();
         let (target, trace) = (myself.clone(), self.args.trace.clone());
@@ -329,7 +325,7 @@ impl ControlChannelState {
     /// Words of the call before may still be on their way; when they are here, or late, it is hung up.
     fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
-        let Some(line) = line.filter(|_| awaited && !planted!(self.args.journal, OldLineNotHeardOn)) else {
+        let Some(line) = line.filter(|_| awaited) else {
             self.args.journal.give_up_earlier_calls(Cause::Client);
             return self.hang_up(call);
         };
@@ -450,7 +446,7 @@ impl ControlChannelState {
             Line::GivenUp => {
                 self.args.journal.line_lost();
                 tracing::error!(
-                    error_code = "control_channel_given_up",
+                    error_code = ErrorCode::ControlChannelGivenUp.as_str(),
                     "the sideband cannot be joined; the browser's word is all we have"
                 );
             }
@@ -480,7 +476,7 @@ impl ControlChannelState {
                 ErrorMeaning::NoActiveResponse => {}
                 ErrorMeaning::AccountBlocked | ErrorMeaning::Other => {
                     tracing::warn!(
-                        error_code = "openai_event_refused",
+                        error_code = ErrorCode::OpenAiEventRefused.as_str(),
                         openai.code = error.error.code,
                         openai.param = error.error.param,
                         "the voice provider refused an event of ours"
@@ -566,7 +562,7 @@ impl ControlChannelState {
         self.replies += 1;
         if self.replies >= DEAF_AFTER_REPLIES && !self.candidate_heard && !std::mem::replace(&mut self.deaf, true) {
             tracing::warn!(
-                error_code = "sideband_deaf",
+                error_code = ErrorCode::SidebandDeaf.as_str(),
                 "the sideband carries no speech of the candidate, falling back to the browser's word"
             );
             self.args.journal.line_is_deaf();
@@ -623,7 +619,7 @@ impl ControlChannelState {
         }
         let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
         if !sent {
-            tracing::warn!(error_code = "control_command_dropped", "no line to send a command on");
+            tracing::warn!(error_code = ErrorCode::ControlCommandDropped.as_str(), "no line to send a command on");
         }
     }
 

@@ -12,8 +12,8 @@ use crate::domain::refusals::Refusals;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
+use crate::error::ErrorCode;
 use crate::ids::ConnectionId;
-use crate::mutants::planted;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
@@ -72,8 +72,6 @@ pub struct Journal {
     /// What waits for the actor that listens to the browser, and to the voice provider.
     pub from_browser: Gate,
     pub from_voice: Gate,
-    #[cfg(feature = "mutants")]
-    mutant: Option<crate::mutants::Mutant>,
 }
 
 #[derive(Debug)]
@@ -139,21 +137,7 @@ impl Journal {
             line_in_doubt: watch::Sender::new(()),
             from_browser: Gate::new(FROM_BROWSER),
             from_voice: Gate::new(FROM_VOICE),
-            #[cfg(feature = "mutants")]
-            mutant: None,
         }
-    }
-
-    #[cfg(feature = "mutants")]
-    pub fn with_mutant(self, mutant: Option<crate::mutants::Mutant>) -> Self {
-        self.lock().transcript.mutant = mutant;
-        crate::mutants::HERE.set(mutant);
-        Self { mutant, ..self }
-    }
-
-    #[cfg(feature = "mutants")]
-    pub fn mutant(&self) -> Option<crate::mutants::Mutant> {
-        self.mutant
     }
 
     // A panic while the lock is held leaves plain data behind that is still whole.
@@ -167,9 +151,6 @@ impl Journal {
 
     /// Take in what happened in the call; settled entries go to the outbox and the browser.
     pub fn hear(&self, event: &VoiceEvent, now: OffsetDateTime) -> usize {
-        if planted!(self, WrongOrderKey) && matches!(event, VoiceEvent::ItemPlaced { previous: Some(_), .. }) {
-            return 0;
-        }
         self.take_in(|transcript| transcript.apply(event, now.into()))
     }
 
@@ -183,12 +164,7 @@ impl Journal {
         if inner.sealed {
             return 0;
         }
-        let mut entries = apply(&mut inner.transcript);
-        if planted!(self, RevisionNotRaised) {
-            for entry in &mut entries {
-                entry.revision = 0;
-            }
-        }
+        let entries = apply(&mut inner.transcript);
         inner.take(entries, &self.waiting)
     }
 
@@ -207,7 +183,7 @@ impl Journal {
     /// Nothing is added from now on: what is stored when the outbox is empty is what was said.
     /// It holds for a fresh tree of this process as well.
     pub fn seal(&self) {
-        self.lock().sealed = !planted!(self, DoorLeftOpen);
+        self.lock().sealed = true;
     }
 
     /// Take in what the browser says was said, however full the outbox is (see [`Self::room`]);
@@ -228,9 +204,6 @@ impl Journal {
         if seq.is_some_and(|seq| inner.updates.is_too_far(seq)) {
             return Err(Refusal::seq_gap(next));
         }
-        if planted!(self, AckPassesGap) && seq.is_some_and(|seq| seq > inner.updates.complete()) {
-            inner.updates = Updates::after(seq.unwrap_or(next));
-        }
         let taken = said.and_then(|said| {
             let words = digest(&said);
             inner.take_update(said, words, seq.unwrap_or(next), now)?;
@@ -239,11 +212,8 @@ impl Journal {
         match (&taken, seq) {
             (Ok(words), seq) => inner.updates.take(seq.unwrap_or(next), *words),
             // The refusal is final: a client of any kind goes on with the next.
-            (Err(refusal), Some(seq)) if !refusal.retryable && !planted!(self, RefusalBlocksOrder) => inner.updates.close(seq),
+            (Err(refusal), Some(seq)) if !refusal.retryable => inner.updates.close(seq),
             (Err(_), _) => {}
-        }
-        if planted!(self, AckBeforeCommit) {
-            inner.tell(ServerEvent::TranscriptAck { seq: seq.unwrap_or(next) });
         }
         let complete = inner.updates.complete();
         if complete > inner.recorded_seq {
@@ -282,16 +252,12 @@ impl Journal {
     }
     /// Nothing is heard from now on.
     pub fn line_lost(&self) {
-        self.with_transcript(|transcript| {
-            let entries = transcript.line_lost();
-            if planted!(self, DeadLineUnnoticed) { vec![] } else { entries }
-        });
+        self.with_transcript(Transcript::line_lost);
     }
     pub fn line_is_deaf(&self) {
         self.with_transcript(Transcript::line_is_deaf);
     }
     pub fn call_opened(&self, segment: i32, cause: Cause, now: OffsetDateTime) {
-        let cause = if planted!(self, ClientGapsCount) { Cause::Ours } else { cause };
         self.with_transcript(|transcript| {
             transcript.call_opened(segment, cause, now.into());
             vec![]
@@ -393,9 +359,6 @@ impl Journal {
             let mut inner = self.lock();
             let mut receipts = inner.outbox.stored(up_to);
             let current = inner.connection();
-            if planted!(self, LostReceipt) && receipts.len() > 1 {
-                receipts.pop();
-            }
             receipts.retain(|receipt| !matches!(receipt, Receipt::ClientSeq { connection, .. } if *connection != current));
             for receipt in &receipts {
                 if let Receipt::ClientSeq { seq, .. } = receipt {
@@ -447,14 +410,7 @@ impl Journal {
         // Each browser counts for itself: the newcomer counts on from what it is told, and so
         // does the database. What older connections sent and is still on its way does not
         // count for it: it may be another page, whose words must not vouch for this one's.
-        if planted!(self, MarkBeforeCommit) {
-            inner.acked_client_seq = inner.recorded_seq;
-        }
         let mark = inner.acked_client_seq;
-        if planted!(self, MarkVouchesForOtherPages) {
-            inner.line = Some((connection, outgoing));
-            return connection;
-        }
         inner.updates = Updates::after(mark);
         (inner.recorded_seq, inner.promised_seq) = (mark, None);
         inner.record(Record::ClientSeq(mark));
@@ -511,9 +467,6 @@ impl Journal {
 
     /// Send again what a browser missed after `last_n`.
     pub fn replay(&self, last_n: u64) {
-        if planted!(self, NoReplayOnResume) {
-            return;
-        }
         let mut inner = self.lock();
         let missed: Vec<_> = inner.events.iter().filter(|(n, _)| *n > last_n).cloned().collect();
         let all_kept = last_n >= inner.forgotten_n;
@@ -561,7 +514,7 @@ impl Inner {
         let (entries, all_bytes) = (self.witnessed.0 + said.len(), self.witnessed.1 + bytes);
         if entries > MAX_WITNESSED_ENTRIES || all_bytes > MAX_WITNESSED_BYTES {
             let message = "more was told than is said in any interview".to_owned();
-            return Err(Refusal { code: "transcript_full", message, retryable: false });
+            return Err(Refusal { code: ErrorCode::TranscriptFull, message, retryable: false });
         }
         self.witnessed = (entries, all_bytes);
         for witness in said {
@@ -767,7 +720,7 @@ mod tests {
         journal.seal();
         let awaited = journal.when_all_stored();
         told(1, "in time").expect("a repeat");
-        assert_eq!(told(2, "too late").expect_err("nothing is added").code, "session_over");
+        assert_eq!(told(2, "too late").expect_err("nothing is added").code, ErrorCode::SessionOver);
         let batch = journal.batch(usize::MAX).expect("something waits");
         let words = batch.records.iter().filter(|record| matches!(record, Record::Entry(_))).count();
         let receipts = journal.stored(batch.up_to);

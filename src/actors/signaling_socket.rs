@@ -16,6 +16,7 @@ use crate::domain::protocol::{
 };
 use crate::domain::record::Record;
 use crate::domain::seat::Seat;
+use crate::error::ErrorCode;
 use crate::ids::{ConnectionId, VideoId};
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -98,8 +99,13 @@ impl Actor for SignalingSocket {
                 let span = state.args.trace.adopt(span);
                 let _entered = span.enter();
                 if let Err(refusal) = state.receive_whole(message, seq) {
-                    span.record("error_code", refusal.code);
-                    tracing::info!(error_code = refusal.code, request_type = name, seq, "refused a message of the browser");
+                    span.record("error_code", refusal.code.as_str());
+                    tracing::info!(
+                        error_code = refusal.code.as_str(),
+                        request_type = name,
+                        seq,
+                        "refused a message of the browser"
+                    );
                     state.args.journal.tell(ServerEvent::Error {
                         code: refusal.code,
                         message: refusal.message,
@@ -122,12 +128,12 @@ impl SignalingSocketState {
         if let Ok(received) = catch_unwind(AssertUnwindSafe(|| self.receive(message))) {
             return received;
         }
-        tracing::error!(error_code = "internal_failure", seq, "panicked at a message of the browser");
+        tracing::error!(error_code = ErrorCode::InternalFailure.as_str(), seq, "panicked at a message of the browser");
         let message = "this message cannot be processed".to_owned();
         let seq = seq.filter(|seq| is_seq(*seq));
         let again = seq.is_some() && self.broke_at == seq;
         self.broke_at = seq;
-        let refusal = Refusal { code: "message_invalid", message, retryable: !again };
+        let refusal = Refusal { code: ErrorCode::MessageInvalid, message, retryable: !again };
         if again {
             self.args.journal.witness(self.args.connection, Err(refusal), seq, self.args.clock.now())
         } else {
@@ -165,7 +171,7 @@ impl SignalingSocketState {
                     entries.into_iter().map(ClientEntry::into_witness).collect()
                 };
                 let taken = journal.witness(self.args.connection, said, seq, self.args.clock.now());
-                if taken.as_ref().is_err_and(|refusal| refusal.code == "seq_conflict") {
+                if taken.as_ref().is_err_and(|refusal| refusal.code == ErrorCode::SeqConflict) {
                     self.note(Label::of("transcript_seq_conflict"), None);
                 }
                 taken
@@ -218,7 +224,7 @@ impl SignalingSocketState {
     fn consent(&mut self, kinds: Vec<ConsentKind>, policy_version: &str) -> Result<(), Refusal> {
         if *policy_version != *self.args.consent_policy_version {
             let message = format!("the policy in force is {}", self.args.consent_policy_version.as_str());
-            return Err(Refusal { code: "consent_policy_outdated", message, retryable: false });
+            return Err(Refusal { code: ErrorCode::ConsentPolicyOutdated, message, retryable: false });
         }
         for kind in kinds.iter().copied() {
             if !self.stated.contains(&kind) {
@@ -328,7 +334,7 @@ mod tests {
         for retryable in [true, false] {
             BREAKS.store(true, Ordering::Relaxed);
             let refusal = state.receive_whole(Ok(update(1)), Some(1)).expect_err("it panics");
-            assert_eq!((refusal.code, refusal.retryable), ("message_invalid", retryable));
+            assert_eq!((refusal.code, refusal.retryable), (ErrorCode::MessageInvalid, retryable));
         }
         state.receive_whole(Ok(update(2)), Some(2)).expect("the next one is taken");
         let batch = journal.batch(usize::MAX).expect("something waits");

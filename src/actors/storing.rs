@@ -13,7 +13,6 @@ use crate::domain::refusals::{Failure, Patience, Refusals, Step, Taken};
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::integrations::outside::{DeadLetter, Rows};
 use crate::integrations::store::StoreError;
-use crate::mutants::planted;
 use crate::telemetry::Trace;
 use futures_util::FutureExt;
 use std::borrow::Cow;
@@ -170,14 +169,11 @@ impl Storing {
     /// elsewhere, or when that is refused as finally as it was itself.
     async fn part_with(&self, trouble: Trouble, batch: &Batch<Record>) -> Progress {
         let [record] = batch.records.as_slice() else { return Progress::Later(trouble) };
-        if planted!(self.journal, PoisonBlocksAll) {
-            return Progress::Later(trouble);
-        }
         let (kind, ordinal, cause) = (record.kind(), batch.up_to - 1, trouble.cause());
         let refusal = Text::bounded(chain(&trouble), MAX_REFUSAL_BYTES);
         let letter = DeadLetter { ordinal, record, code: trouble.code(), refusal };
         let Err(refused) = whole(self.rows.set_aside(letter)).await else {
-            tracing::error!(error_code = "transcript_record_set_aside", %cause, record.kind = kind, ordinal, "a record that the database does not take was set aside");
+            tracing::error!(error_code = ErrorCode::TranscriptRecordSetAside.as_str(), %cause, record.kind = kind, ordinal, "a record that the database does not take was set aside");
             self.journal.refusals(Refusals::was_set_aside);
             return self.without(record, batch);
         };
@@ -186,7 +182,7 @@ impl Storing {
         if step != Step::GiveUp {
             return Progress::Later(refused);
         }
-        tracing::error!(error_code = "transcript_record_lost", %cause, letter_cause = %refused.cause(), record.kind = kind, ordinal, "a record can be stored nowhere; the others go on without it");
+        tracing::error!(error_code = ErrorCode::TranscriptRecordLost.as_str(), %cause, letter_cause = %refused.cause(), record.kind = kind, ordinal, "a record can be stored nowhere; the others go on without it");
         self.journal.refusals(Refusals::was_lost);
         self.without(record, batch)
     }

@@ -216,7 +216,7 @@ async fn attempt(args: &SummaryWork, room: Room) -> Result<Summary, Option<Failu
         Ok(checked) => {
             if checked.quotes_removed > 0 {
                 tracing::warn!(
-                    error_code = "summary_quote_unverified",
+                    error_code = ErrorCode::SummaryQuoteUnverified.as_str(),
                     removed = checked.quotes_removed,
                     "removed quotes that were not said"
                 );

@@ -13,7 +13,6 @@ use crate::domain::protocol::{ServerEvent, Subsystem, SummaryState};
 use crate::domain::refusals::Patience;
 use crate::error::{Fault, chain};
 use crate::integrations::outside::Rows;
-use crate::mutants::planted;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::time::Duration;
@@ -64,11 +63,6 @@ impl Actor for TranscriptWriter {
                 }
             }
         });
-        if planted!(args.journal, OutboxClearedOnCrash)
-            && let Some(batch) = args.journal.batch(usize::MAX)
-        {
-            args.journal.stored(batch.up_to);
-        }
         myself.cast(TranscriptWriterMsg::FlushDue)?;
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(300));
         let TranscriptWriterArgs { journal, store: rows, session, trace, batch_records: most } = args;
@@ -140,9 +134,6 @@ impl TranscriptWriterState {
         if self.journal.degraded(Subsystem::Storage) {
             let (records, bytes) = self.journal.backlog();
             tracing::warn!(error_code = trouble.code().as_str(), error = %chain(trouble), records, bytes, "transcript store unavailable, keeping records");
-        }
-        if planted!(self.journal, NoRetryOfStoring) {
-            return;
         }
         self.paused = true;
         myself.send_after(self.backoff.next_delay(), || TranscriptWriterMsg::RetryDue);

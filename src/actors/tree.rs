@@ -6,6 +6,7 @@
 
 use crate::backoff::Backoff;
 use crate::domain::restart::{Ended, History, Intensity, Restart};
+use crate::error::ErrorCode;
 use ractor::{ActorCell, ActorId};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -197,7 +198,7 @@ impl Supervision {
             while let Some(cell) = self.forget(policy.child) {
                 if cell.drain_and_wait(Some(budget)).await.is_err() {
                     tracing::error!(
-                        error_code = "actor_unresponsive",
+                        error_code = ErrorCode::ActorUnresponsive.as_str(),
                         actor = policy.child.name(),
                         "child did not stop in time, killing it"
                     );

@@ -6,6 +6,7 @@ use super::edge::{ClientId, EntryKey, Text, Timestamp, mend_surrogates};
 use super::phase::{EndReason, Phase};
 use super::transcript::{Entry, Witness};
 use super::voice::Speaker;
+use crate::error::ErrorCode;
 use crate::ids::{SessionId, VideoId};
 use serde::{Deserialize, Serialize};
 
@@ -267,7 +268,7 @@ pub enum ServerEvent {
         summary: SummaryState,
     },
     Error {
-        code: &'static str,
+        code: ErrorCode,
         message: String,
         retryable: bool,
         request_type: Option<&'static str>,
@@ -365,34 +366,34 @@ pub mod close {
 /// Why a message was not taken: a stable code for programs, words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    pub code: &'static str,
+    pub code: ErrorCode,
     pub message: String,
     pub retryable: bool,
 }
 
 impl Refusal {
     pub fn invalid(message: String) -> Self {
-        Self { code: "message_invalid", message, retryable: false }
+        Self { code: ErrorCode::MessageInvalid, message, retryable: false }
     }
 
     pub fn session_over() -> Self {
-        Self { code: "session_over", message: "the interview is over".to_owned(), retryable: false }
+        Self { code: ErrorCode::SessionOver, message: "the interview is over".to_owned(), retryable: false }
     }
 
     pub fn seq_conflict(seq: u64) -> Self {
         let message = format!("transcript_update {seq} came before with other words; those stay");
-        Self { code: "seq_conflict", message, retryable: false }
+        Self { code: ErrorCode::SeqConflict, message, retryable: false }
     }
 
     pub fn seq_gap(missing: u64) -> Self {
-        Self { code: "seq_gap", message: format!("transcript_update {missing} is missing"), retryable: true }
+        Self { code: ErrorCode::SeqGap, message: format!("transcript_update {missing} is missing"), retryable: true }
     }
 }
 
 /// What must hold of an offer before it is forwarded byte for byte. Nothing is rewritten:
 /// an offer is passed on as it came or refused.
 pub fn check_offer(sdp: &str) -> Result<(), Refusal> {
-    let refuse = |why: &str| Err(Refusal { code: "sdp_invalid", message: format!("the offer {why}"), retryable: false });
+    let refuse = |why: &str| Err(Refusal { code: ErrorCode::SdpInvalid, message: format!("the offer {why}"), retryable: false });
     if sdp.len() > MAX_SDP_BYTES {
         return refuse("is too large");
     }
@@ -442,7 +443,7 @@ mod tests {
             &long_line,
             &large,
         ] {
-            assert_eq!(check_offer(bad).map_err(|refusal| refusal.code), Err("sdp_invalid"), "{bad:.40}");
+            assert_eq!(check_offer(bad).map_err(|refusal| refusal.code), Err(ErrorCode::SdpInvalid), "{bad:.40}");
         }
     }
 
@@ -483,7 +484,7 @@ mod tests {
         assert_eq!(entry("a\0b", "1", "item").expect("text is never refused").text, "a\u{fffd}b");
         assert!(entry(&"x".repeat(17_000), "1", "item").expect("it is cut").text.len() <= MAX_ENTRY_TEXT_BYTES);
         for (id, item) in [("a\0", "item"), ("1", "it\0em"), ("", "item"), ("1", ""), ("1", &"x".repeat(129))] {
-            assert_eq!(entry("x", id, item).map_err(|refusal| refusal.code), Err("message_invalid"), "{id:?} {item:?}");
+            assert_eq!(entry("x", id, item).map_err(|refusal| refusal.code), Err(ErrorCode::MessageInvalid), "{id:?} {item:?}");
         }
     }
 

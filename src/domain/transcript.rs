@@ -17,7 +17,6 @@ pub use hearing::Cause;
 use super::edge::{EntryKey, Millis, Text, Timestamp};
 use super::voice::{ItemContent, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
-use crate::mutants::planted;
 use hearing::Hearing;
 use slot::Slot;
 use time::Duration;
@@ -63,8 +62,6 @@ pub struct Transcript {
     taken_over: bool,
     /// Whether words of a line that carries no speech are in the record, with the doubt.
     judge_deaf_line: bool,
-    #[cfg(feature = "mutants")]
-    pub mutant: Option<crate::mutants::Mutant>,
 }
 
 impl Transcript {
@@ -80,11 +77,6 @@ impl Transcript {
         transcript.slots.sort_by_key(|slot| slot.position);
         transcript.restore_told();
         transcript
-    }
-
-    #[cfg(feature = "mutants")]
-    pub fn mutant(&self) -> Option<crate::mutants::Mutant> {
-        self.mutant
     }
 
     /// The tenant allows that words of a line that carries no speech are judged.
@@ -373,7 +365,7 @@ impl Transcript {
     /// This process stops; another may take the interview up. It believes what the browser told of what we did not hear
     /// to its end, so that is not taken from it: it stands beside, acknowledged.
     pub fn interrupt(&mut self) -> Vec<Entry> {
-        self.settle_open(!planted!(self, CopyDroppedAtStop))
+        self.settle_open(true)
     }
 
     fn settle_open(&mut self, copies_stay: bool) -> Vec<Entry> {
@@ -398,7 +390,7 @@ impl Transcript {
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
         let (just_come, steady) = (self.hearing.has_just_come(self.steady), self.steady);
-        let (typed_counts, carries_speech) = (planted!(self, TypedItemsCount), self.carries_speech);
+        let carries_speech = self.carries_speech;
         let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
         let slot = self.slot(item, now);
         let placed_before = std::mem::replace(&mut slot.placed, true);
@@ -415,10 +407,6 @@ impl Transcript {
                 slot.commentary |= commentary;
             }
             ItemContent::Typed if slot.spoken => {}
-            ItemContent::Typed if typed_counts => {
-                slot.speaker.get_or_insert(Speaker::Candidate);
-                slot.spoken = true;
-            }
             ItemContent::Message { .. } | ItemContent::Typed | ItemContent::Silent => {
                 slot.silent = slot.settled.is_none();
                 let of_candidate = matches!(content, ItemContent::Message { speaker: Speaker::Candidate, .. });
@@ -512,7 +500,6 @@ impl Transcript {
     }
 
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
-        let empty_wins = planted!(self, EmptyFinalWins);
         let slot = self.begun(item, now);
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
@@ -523,7 +510,6 @@ impl Transcript {
         }
         // Final words that are empty, or that nobody can read, take nothing from those that came before.
         let text = match (text.is_empty(), slot.settled) {
-            (true, None) if empty_wins => text,
             (true, None) => slot.words_heard(),
             (true, Some(_)) => slot.text.clone(),
             (false, _) => text,

@@ -142,7 +142,7 @@ mod tests {
             (claims(tenant, None), "permission_denied"),
             (claims(tenant, Some("service")), "permission_denied"),
         ] {
-            assert_eq!(person(claims).expect_err(code).code(), code);
+            assert_eq!(person(claims).expect_err(code).code().as_str(), code);
         }
     }
 }

@@ -281,7 +281,7 @@ mod tests {
     fn what_is_refused_is_counted_by_its_bound() {
         let refused = Refused::default();
         for _ in 0..3 {
-            assert_eq!(refused.count(Bound::Tickets, LATER).code(), "ticket_rate_exceeded");
+            assert_eq!(refused.count(Bound::Tickets, LATER).code(), ErrorCode::TicketRateExceeded);
         }
         let counted: Vec<_> = refused.all().filter(|(_, times)| *times > 0).collect();
         assert_eq!(counted, [(Bound::Tickets, 3)]);

@@ -26,7 +26,7 @@ pub struct RequestId(pub String);
 #[derive(Clone, Debug)]
 pub struct ApiError {
     status: StatusCode,
-    code: &'static str,
+    code: ErrorCode,
     detail: String,
     retry_after: Option<Duration>,
     retryable: bool,
@@ -35,11 +35,6 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self::named(status, code.as_str(), detail)
-    }
-
-    /// With a code that belongs to HTTP alone.
-    pub fn named(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), retry_after: None, retryable: status.is_server_error(), cause: None }
     }
 
@@ -81,7 +76,7 @@ impl ApiError {
         self.status
     }
 
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         self.code
     }
 
@@ -91,7 +86,7 @@ impl ApiError {
         let status = self.status.as_u16();
         if self.status.is_server_error() {
             tracing::error!(
-                error_code = self.code,
+                error_code = self.code.as_str(),
                 http.response.status_code = status,
                 request_id,
                 error = cause,
@@ -99,7 +94,7 @@ impl ApiError {
             );
         } else {
             tracing::info!(
-                error_code = self.code,
+                error_code = self.code.as_str(),
                 http.response.status_code = status,
                 request_id,
                 error = cause,

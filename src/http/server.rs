@@ -3,6 +3,7 @@
 //! `axum::serve` sets no timer, so that a socket which says nothing, or drips, is kept for ever.
 
 use crate::config::Config;
+use crate::error::ErrorCode;
 use crate::http::limits::Address;
 use axum::Router;
 use axum::body::Body;
@@ -66,7 +67,11 @@ where
             () = &mut closed => break,
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            tracing::warn!(error_code = "service_saturated", bound = bounds.connections, "as many connections as may be");
+            tracing::warn!(
+                error_code = ErrorCode::ServiceSaturated.as_str(),
+                bound = bounds.connections,
+                "as many connections as may be"
+            );
             let _ = timeout(LAST_WORD, stream.write_all(FULL)).await;
             continue;
         };

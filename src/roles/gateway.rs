@@ -7,6 +7,7 @@ use crate::actors::gateway::Keepers;
 use crate::actors::gateway::machines::Machines;
 use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
+use crate::error::ErrorCode;
 use crate::error::chain;
 use crate::http::auth::Authority;
 use crate::http::gateway::carry::Carrier;
@@ -43,7 +44,7 @@ pub async fn run(config: Config, meter: Meter, stop: impl Future<Output = ()> + 
             serve(&config, state, keepers, listener, closing, stop).await
         }
         Err(error) => {
-            tracing::error!(error_code = "config_invalid", error = %chain(error.as_ref()), "cannot start");
+            tracing::error!(error_code = ErrorCode::ConfigInvalid.as_str(), error = %chain(error.as_ref()), "cannot start");
             Exit::Misconfigured
         }
     }
@@ -128,7 +129,7 @@ async fn serve(
             // A request may be waiting for a machine; it gets the time it may take, no more.
             let finished = tokio::time::timeout(config.session.shutdown_timeout(), &mut server).await;
             if finished.is_err() {
-                tracing::warn!(error_code = "service_draining", "requests were still under way");
+                tracing::warn!(error_code = ErrorCode::ServiceDraining.as_str(), "requests were still under way");
                 server.abort();
             }
             // Those are no requests any more: their browsers are told to come back, to another gateway.
@@ -142,7 +143,7 @@ async fn serve(
             Exit::Done
         }
         ended = &mut server => {
-            tracing::error!(error_code = "http_server_failed", ?ended, "the listener failed");
+            tracing::error!(error_code = ErrorCode::HttpServerFailed.as_str(), ?ended, "the listener failed");
             Exit::Failed
         }
     };

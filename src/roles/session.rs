@@ -20,6 +20,7 @@ use crate::domain::record::Record;
 use crate::domain::refusals::Patience;
 use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
+use crate::error::ErrorCode;
 use crate::error::chain;
 use crate::error::{Fault, FaultClass};
 use crate::http::limits::SessionLimits;
@@ -31,7 +32,6 @@ use crate::integrations::clients::{BuildError, Integrations, store};
 use crate::integrations::outside::{Rows, Sessions};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::session::{Claimed, Pulse};
-use crate::mutants::planted;
 use crate::telemetry::Trace;
 use axum::serve::Listener;
 use opentelemetry::metrics::Meter;
@@ -55,8 +55,6 @@ pub struct Outside {
     pub integrations: Arc<Integrations>,
     /// Where gauges are read, if anywhere.
     pub meter: Option<Meter>,
-    #[cfg(feature = "mutants")]
-    pub mutant: Option<crate::mutants::Mutant>,
 }
 
 /// Run the interview to its end, or until `stop`.
@@ -101,17 +99,11 @@ async fn run_on(
 }
 
 fn outside(config: &Config, meter: Option<Meter>) -> Result<Outside, BuildError> {
-    Ok(Outside {
-        integrations: Arc::new(Integrations::new(config)?),
-        sessions: Arc::new(store(config)?),
-        meter,
-        #[cfg(feature = "mutants")]
-        mutant: None,
-    })
+    Ok(Outside { integrations: Arc::new(Integrations::new(config)?), sessions: Arc::new(store(config)?), meter })
 }
 
 fn misconfigured(error: &dyn std::error::Error) -> Exit {
-    tracing::error!(error_code = "config_invalid", error = %chain(error), "cannot start");
+    tracing::error!(error_code = ErrorCode::ConfigInvalid.as_str(), error = %chain(error), "cannot start");
     Exit::Misconfigured
 }
 
@@ -200,8 +192,6 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
         limits,
         rows.epoch().events_before(),
     );
-    #[cfg(feature = "mutants")]
-    let journal = journal.with_mutant(outside.mutant);
     if let Some(meter) = &outside.meter {
         observe(meter, &journal);
     }
@@ -280,7 +270,7 @@ impl Process {
                     tracing::info!("told to stop, flushing");
                     let _ = root.0.cast(SessionMsg::Shutdown);
                     let Ok(end) = tokio::time::timeout_at(by.tree, &mut ended).await else {
-                        tracing::error!(error_code = "actor_unresponsive", actor = "session", "the tree did not stop in time");
+                        tracing::error!(error_code = ErrorCode::ActorUnresponsive.as_str(), actor = "session", "the tree did not stop in time");
                         break Exit::Interrupted;
                     };
                     end
@@ -296,20 +286,18 @@ impl Process {
                 // Someone else holds the interview; this machine is of no more use.
                 Ok(TreeEnd::Fenced) => break Exit::Done,
                 Ok(TreeEnd::Exhausted(child)) => {
-                    tracing::error!(error_code = "tree_failed", actor = child, "the tree cannot be kept up");
+                    tracing::error!(error_code = ErrorCode::TreeFailed.as_str(), actor = child, "the tree cannot be kept up");
                     break Exit::Failed;
                 }
                 // The sender was dropped: the root crashed and took its children with it.
                 Err(_) => {
-                    tracing::error!(error_code = "tree_crashed", "the root of the tree crashed");
+                    tracing::error!(error_code = ErrorCode::TreeCrashed.as_str(), "the root of the tree crashed");
                     if deadline.is_some() || !trees.admit(born.elapsed().as_secs(), TREES) {
                         break Exit::Failed;
                     }
                     self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
                     // With the tree went our line into the call.
-                    if !planted!(self.journal, NoGapAfterRootCrash) {
-                        self.journal.line_lost();
-                    }
+                    self.journal.line_lost();
                     let fresh = tokio::select! {
                         fresh = self.refresh(&claimed) => fresh,
                         () = &mut stop => break Exit::Interrupted,
@@ -331,7 +319,7 @@ impl Process {
         let deadline = deadline.unwrap_or_else(|| Deadline::after(self.config.session.shutdown_timeout()));
         // Whoever takes up may still learn the words of what is unfinished, if it keeps its place. Here, for
         // there may be no tree left to do it: the root crashed, and we were told to stop before the next.
-        if matches!(exit, Exit::Interrupted | Exit::Failed) && !planted!(self.journal, PlacesLostAtShutdown) {
+        if matches!(exit, Exit::Interrupted | Exit::Failed) {
             self.journal.interrupt_transcript();
         }
         self.last_flush(Patience::LAST, deadline.flush).await;
@@ -364,7 +352,7 @@ impl Process {
         match Actor::spawn(None, Session, args).await {
             Ok((root, _)) => Ok((Root(root), ended)),
             Err(error) => {
-                tracing::error!(error_code = "actor_start_failed", actor = "session", %error, "the tree did not start");
+                tracing::error!(error_code = ErrorCode::ActorStartFailed.as_str(), actor = "session", %error, "the tree did not start");
                 Err(Exit::Failed)
             }
         }
@@ -412,7 +400,7 @@ impl Process {
         };
         if tokio::time::timeout_at(deadline, flush).await.is_err() {
             tracing::error!(
-                error_code = "last_flush_timed_out",
+                error_code = ErrorCode::LastFlushTimedOut.as_str(),
                 records = self.journal.backlog().0,
                 "the last flush did not finish in time"
             );

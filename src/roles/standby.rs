@@ -8,6 +8,7 @@ use super::{Exit, LINGER};
 use crate::actors::TaskGuard;
 use crate::backoff::Backoff;
 use crate::config::Config;
+use crate::error::ErrorCode;
 use crate::error::{Fault, FaultClass, chain};
 use crate::http::headers::{NO_PAGE, with_security_headers};
 use crate::http::server::{self, Bounds};
@@ -60,7 +61,7 @@ pub async fn wait(config: &Config, machine: MachineId, stop: &mut Stop) -> Resul
 }
 
 fn misconfigured(error: &dyn std::error::Error) -> Exit {
-    tracing::error!(error_code = "config_invalid", error = %chain(error), "cannot start");
+    tracing::error!(error_code = ErrorCode::ConfigInvalid.as_str(), error = %chain(error), "cannot start");
     Exit::Misconfigured
 }
 
@@ -90,7 +91,7 @@ async fn serve(config: &Config, machine: MachineId, listener: BoundListener, sto
     let ours = match listener.try_clone().and_then(TcpListener::from_std) {
         Ok(ours) => ours,
         Err(error) => {
-            tracing::error!(error_code = "http_server_failed", %error, "the listener failed");
+            tracing::error!(error_code = ErrorCode::HttpServerFailed.as_str(), %error, "the listener failed");
             return Err(Exit::Failed);
         }
     };

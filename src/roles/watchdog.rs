@@ -7,6 +7,7 @@
 
 use super::Exit;
 use crate::actors::TaskGuard;
+use crate::error::ErrorCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -74,7 +75,7 @@ fn end_process(stall_after: Duration) {
     });
     let told = thread::spawn(move || {
         tracing::error!(
-            error_code = "event_loop_stalled",
+            error_code = ErrorCode::EventLoopStalled.as_str(),
             stalled_ms = stall_after.as_millis() as u64,
             "the event loop stands still, ending the process"
         );

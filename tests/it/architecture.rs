@@ -1,5 +1,6 @@
 //! Who may import whom, and the protocol page against the code.
 
+use interview_runtime::error::ErrorCode;
 use std::path::{Path, PathBuf};
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -155,6 +156,46 @@ fn the_error_code_page_is_current() {
 }
 
 /// A page that names tests is believed; so it is read against them.
+#[test]
+fn every_error_code_is_emitted_and_none_is_spelled_as_text() {
+    let (_, declared) = code_of("error.rs").pop().expect("src/error.rs");
+    let emitted =
+        code_of("").into_iter().filter(|(file, _)| !file.ends_with("error.rs")).map(|(_, code)| code).collect::<String>();
+    let pairs = declared.lines().filter_map(|line| line.trim().split_once(" = \""));
+    let variants = pairs.filter(|(name, _)| name.starts_with(char::is_uppercase) && !name.contains(' '));
+    let mut seen = 0;
+    for (name, _) in variants {
+        seen += 1;
+        let uses = emitted.match_indices(name).filter(|(at, _)| {
+            let after = emitted[at + name.len()..].chars().next();
+            !after.is_some_and(|next| next.is_alphanumeric() || next == '_') && !emitted[..*at].ends_with(char::is_alphanumeric)
+        });
+        assert!(uses.count() > 0, "nothing emits ErrorCode::{name}");
+    }
+    assert_eq!(seen, ErrorCode::ALL.len(), "all of them were looked for");
+    for text in ["error_code = \"", "code: \""] {
+        assert!(!emitted.contains(text), "a code is spelled as text: {text}");
+    }
+}
+
+#[test]
+fn the_help_of_error_codes_names_configuration_keys_that_exist() {
+    let text = std::fs::read_to_string(root().join("config/default.toml")).expect("the defaults");
+    let defaults: toml::Table = text.parse().expect("TOML");
+    let mut named = 0;
+    for code in ErrorCode::ALL {
+        for name in code.help().split('`').skip(1).step_by(2) {
+            let Some((section, key)) = name.split_once('.') else { continue };
+            named += 1;
+            let known = defaults.get(section).and_then(|section| section.get(key)).is_some();
+            assert!(known, "{code} names {name}, which config/default.toml does not have");
+        }
+        let names_a_variable = code.help().split(' ').any(|word| word.contains("__"));
+        assert!(!names_a_variable, "{code} names an environment variable: name the key");
+    }
+    assert!(named > 5, "{named}");
+}
+
 #[test]
 fn the_reliability_page_has_every_row_and_names_tests_that_exist() {
     let page = std::fs::read_to_string(root().join("docs/RELIABILITY.md")).expect("the page");

@@ -8,6 +8,7 @@ use interview_runtime::domain::protocol::{ServerEvent as Told, SummaryState};
 use interview_runtime::domain::record::Record;
 use interview_runtime::domain::transcript::{Status, Transcript, Witness};
 use interview_runtime::domain::voice::Speaker;
+use interview_runtime::error::ErrorCode;
 use interview_runtime::ids::{ConnectionId, ItemId};
 use interview_runtime::integrations::openai::events::ServerEvent;
 use interview_runtime::integrations::openai::voice::translate;
@@ -96,7 +97,7 @@ fn ten_thousand_other_words_under_the_same_number_overwrite_nothing() {
         // Half of them with the same key for the entry.
         let key = if n % 2 == 0 { seq.to_string() } else { format!("x{n}") };
         let refusal = journal.witness(NOBODY, Ok(words(&key, &format!("other {n}"))), Some(seq), NOW).expect_err("refused");
-        assert_eq!((refusal.code, refusal.retryable), ("seq_conflict", false));
+        assert_eq!((refusal.code, refusal.retryable), (ErrorCode::SeqConflict, false));
     }
     store(&journal, &mut rows);
     assert_eq!(rows, (1..=100).map(|seq| format!("words {seq}")).collect::<Vec<_>>());

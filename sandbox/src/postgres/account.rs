@@ -4,10 +4,15 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{PostgresError, io};
+
+/// How a cluster in the temporary folder is named, and which file in it names the data folder that it belongs to.
+const ELSEWHERE: &str = "interview-sandbox-postgres-";
+const OWNER: &str = "data-folder";
 
 #[derive(Clone, Debug)]
 pub(super) struct Account {
@@ -57,13 +62,28 @@ pub(super) fn home_for(wanted: &Path, account: Option<&Account>) -> Result<PathB
     } else {
         let mut hasher = DefaultHasher::new();
         wanted.hash(&mut hasher);
-        let elsewhere = std::env::temp_dir().join(format!("interview-sandbox-postgres-{:016x}", hasher.finish()));
+        let elsewhere = std::env::temp_dir().join(format!("{ELSEWHERE}{:016x}", hasher.finish()));
         create_all(&elsewhere)?;
+        let owner = elsewhere.join(OWNER);
+        std::fs::write(&owner, wanted.as_os_str().as_encoded_bytes()).map_err(io("cannot write", &owner))?;
         elsewhere
     };
     std::os::unix::fs::chown(&home, Some(account.uid), Some(account.gid)).map_err(io("cannot change the owner of", &home))?;
     close(&home)?;
     Ok(home)
+}
+
+/// Removes the clusters in the temporary folder whose data folder is gone: nobody will start them again.
+pub(super) fn sweep(temporary: &Path) {
+    let entries = std::fs::read_dir(temporary).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(ELSEWHERE));
+    for folder in ours.map(|entry| entry.path()) {
+        let Ok(owner) = std::fs::read(folder.join(OWNER)) else { continue };
+        let is_gone = !Path::new(std::ffi::OsStr::from_bytes(&owner)).exists();
+        if is_gone && !super::is_served(&folder.join("cluster")) {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
 }
 
 /// Like `create_dir_all`, and answers which folders are new.
@@ -120,5 +140,24 @@ mod tests {
         let account = account_of(users, "postgres").unwrap();
         assert_eq!((account.uid, account.gid), (101, 104));
         assert!(account_of(users, "nobody").is_none());
+    }
+
+    #[test]
+    fn only_clusters_whose_data_folder_is_gone_are_swept() {
+        let temporary = tempfile::tempdir().unwrap();
+        let cluster = |name: &str, owner: Option<&Path>| {
+            let folder = temporary.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            if let Some(owner) = owner {
+                std::fs::write(folder.join(OWNER), owner.as_os_str().as_encoded_bytes()).unwrap();
+            }
+            folder
+        };
+        let gone = cluster("interview-sandbox-postgres-1", Some(Path::new("/nowhere/at/all")));
+        let kept = cluster("interview-sandbox-postgres-2", Some(temporary.path()));
+        let unknown = cluster("interview-sandbox-postgres-3", None);
+        let strangers = cluster("something-else", Some(Path::new("/nowhere/at/all")));
+        sweep(temporary.path());
+        assert_eq!([gone, kept, unknown, strangers].map(|folder| folder.exists()), [false, true, true, true]);
     }
 }

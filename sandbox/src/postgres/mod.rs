@@ -88,6 +88,7 @@ impl PrivateCluster {
     pub async fn start(options: ClusterOptions) -> Result<Self, PostgresError> {
         let binaries = locate::find(options.bin_dir.as_deref()).await?;
         let account = account::unprivileged()?;
+        account::sweep(&std::env::temp_dir());
         let home = account::home_for(&options.data_dir, account.as_ref())?;
         let password = initialise(&binaries, &home, account.as_ref()).await?;
         clear_leftovers(&home.join("cluster")).await?;
@@ -418,6 +419,13 @@ async fn clear_leftovers(cluster: &Path) -> Result<(), PostgresError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("cannot remove", &pid_file)(error)),
         _ => Ok(()),
     }
+}
+
+/// Whether a server runs on this cluster.
+fn is_served(cluster: &Path) -> bool {
+    let content = std::fs::read_to_string(cluster.join("postmaster.pid")).unwrap_or_default();
+    let pid = content.lines().next().and_then(|line| line.trim().parse().ok());
+    pid.is_some_and(|pid| process::identity(pid).is_some() && serves(pid, cluster))
 }
 
 /// Whether the process is a `postgres` started for this very cluster.

@@ -15,7 +15,7 @@ impl ControlChannelState {
     /// Whether the event may go into the transcript. Nothing does of a call that is replaced because of it.
     pub(super) fn guard(&mut self, event: &VoiceEvent) -> bool {
         let judged = self.guard.judge(event, self.args.integrations.clock.now().into());
-        let Some(intrusion) = judged.filter(|_| !planted!(self.args.journal, ForeignDoingsIgnored)) else { return true };
+        let Some(intrusion) = judged else { return true };
         self.intruded(&intrusion);
         match intrusion {
             Intrusion::ItemCreated(item) => {
@@ -37,10 +37,10 @@ impl ControlChannelState {
     pub(super) fn compare_configuration(&mut self, told: &SessionEvent) {
         let asked = self.setup();
         let deviations = told.deviations(&asked);
-        if deviations.is_empty() || planted!(self.args.journal, ForeignDoingsIgnored) {
+        if deviations.is_empty() {
             return;
         }
-        tracing::warn!(error_code = "call_tampered", parts = ?deviations, "the call is configured otherwise than asked for");
+        tracing::warn!(error_code = ErrorCode::CallTampered.as_str(), parts = ?deviations, "the call is configured otherwise than asked for");
         if deviations.contains(&TRANSCRIPTION) {
             self.args.journal.transcription_tampered();
         }
@@ -52,17 +52,13 @@ impl ControlChannelState {
         self.intrusions += 1;
         let kind = intrusion.label();
         tracing::warn!(
-            error_code = "call_tampered",
+            error_code = ErrorCode::CallTampered.as_str(),
             kind = kind.as_str(),
             times = self.intrusions,
             "somebody else acts in the call"
         );
         self.args.journal.note_integrity(kind, None, self.args.integrations.clock.now());
-        if self.intrusions == PATIENCE
-            && !planted!(self.args.journal, SecondIntrusionIgnored)
-            && self.replaced < MOST_REPLACED
-            && self.joined.is_some()
-        {
+        if self.intrusions == PATIENCE && self.replaced < MOST_REPLACED && self.joined.is_some() {
             self.replaced += 1;
             self.args.journal.note_integrity(Label::of("call_replaced"), None, self.args.integrations.clock.now());
             self.tell(SessionMsg::CallTampered);

@@ -120,7 +120,7 @@ impl LineTask {
                 },
                 command = commands.recv() => if let Some(command) = command { if writer.send(&command).await.is_err() { return LineEnd::Redial } } else { let _ = writer.close().await; return LineEnd::Unheard },
                 () = tokio::time::sleep_until(answer_by), if !answered => {
-                    tracing::warn!(error_code = "openai_sideband_silent", "the sideband was opened and does not answer");
+                    tracing::warn!(error_code = ErrorCode::OpenAiSidebandSilent.as_str(), "the sideband was opened and does not answer");
                     return LineEnd::Unanswered;
                 }
                 Ok(()) = doubt.changed(), if alive_by.is_none() => {
@@ -128,7 +128,7 @@ impl LineTask {
                     if writer.ping().await.is_err() { return LineEnd::Redial }
                 }
                 () = tokio::time::sleep_until(alive_by.unwrap_or(answer_by)), if alive_by.is_some() => {
-                    tracing::warn!(error_code = "openai_sideband_silent", "the browser hears what the sideband does not bring, and it does not answer");
+                    tracing::warn!(error_code = ErrorCode::OpenAiSidebandSilent.as_str(), "the browser hears what the sideband does not bring, and it does not answer");
                     return LineEnd::Redial;
                 }
                 _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },

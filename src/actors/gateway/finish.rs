@@ -100,7 +100,7 @@ impl Keepers {
             Ok(Finished::WithoutSummary) => self.config.keeper.summary_retry(),
             Err(error) => {
                 span.record("error_code", error.code().as_str());
-                tracing::warn!(parent: &span, error_code = "session_unfinished", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not finished");
+                tracing::warn!(parent: &span, error_code = ErrorCode::SessionUnfinished.as_str(), session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not finished");
                 self.config.keeper.lost_after()
             }
         };
@@ -117,7 +117,7 @@ impl Keepers {
             Ok(taken) => taken,
             Err(error) if error.class().is_transient() || session.summary_only => return Err(error),
             Err(error) => {
-                tracing::error!(error_code = "session_unreadable", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session cannot be read, so nobody can finish it");
+                tracing::error!(error_code = ErrorCode::SessionUnreadable.as_str(), session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session cannot be read, so nobody can finish it");
                 self.store.fail_unreadable(session.id, error.code().as_str()).await?;
                 return Ok(Finished::Whole);
             }

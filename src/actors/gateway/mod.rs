@@ -15,6 +15,7 @@ pub mod standby;
 use super::TaskGuard;
 use crate::config::Config;
 use crate::domain::keeper::Limits;
+use crate::error::ErrorCode;
 use crate::error::{Fault, chain};
 use crate::ids::SessionId;
 use crate::integrations::clients::Integrations;
@@ -152,13 +153,13 @@ impl Duty {
         match tokio::time::timeout(self.deadline, &mut task.0).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => {
-                tracing::warn!(error_code = "keeper_pass_failed", duty = self.name, cause = error.code().as_str(), error = %chain(&error), "a keeper's pass failed");
+                tracing::warn!(error_code = ErrorCode::KeeperPassFailed.as_str(), duty = self.name, cause = error.code().as_str(), error = %chain(&error), "a keeper's pass failed");
             }
             Ok(Err(error)) => {
-                tracing::error!(error_code = "keeper_pass_crashed", duty = self.name, %error, "a keeper's pass crashed");
+                tracing::error!(error_code = ErrorCode::KeeperPassCrashed.as_str(), duty = self.name, %error, "a keeper's pass crashed");
             }
             Err(_) => {
-                tracing::error!(error_code = "keeper_pass_timed_out", duty = self.name, "a keeper's pass was cut");
+                tracing::error!(error_code = ErrorCode::KeeperPassTimedOut.as_str(), duty = self.name, "a keeper's pass was cut");
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{AT_ONCE, Keepers};
 use crate::clock;
 use crate::domain::keeper::{Claimant, Owner, is_orphan, machine_owner};
+use crate::error::ErrorCode;
 use crate::error::{Fault, chain};
 use crate::ids::{MachineId, SessionId};
 use crate::integrations::fly::{Machine, StateGroup};
@@ -79,7 +80,7 @@ impl Keepers {
         }
         match self.machines.destroy(&named.id).await {
             Ok(()) => {
-                tracing::warn!(error_code = "machine_orphaned", session.id = %named.session, machine.id = %named.id, attempt = named.attempt, "an orphaned machine was destroyed");
+                tracing::warn!(error_code = ErrorCode::MachineOrphaned.as_str(), session.id = %named.session, machine.id = %named.id, attempt = named.attempt, "an orphaned machine was destroyed");
             }
             Err(error) => {
                 tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), machine.id = %named.id, "an orphaned machine was not destroyed");

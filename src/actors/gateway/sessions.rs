@@ -5,6 +5,7 @@ use super::machines::{MachineError, MachineOrder, Machines};
 use crate::domain::keeper::{Limits, Loss, MachineSeen, Verdict, decide};
 use crate::domain::phase::EndReason;
 use crate::domain::placement::Region;
+use crate::error::ErrorCode;
 use crate::error::{Fault, chain};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::gateway::keeper::KeptSession;
@@ -135,7 +136,7 @@ impl Keepers {
             Verdict::Conclude(end) => self.conclude(session, end, silent_for).await,
         };
         let pause = done.unwrap_or_else(|error| {
-            tracing::warn!(error_code = "keeper_pass_failed", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not seen to");
+            tracing::warn!(error_code = ErrorCode::KeeperPassFailed.as_str(), session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), "a session was not seen to");
             self.config.keeper.interval()
         });
         self.give_back(session, pause).await;
@@ -152,10 +153,10 @@ impl Keepers {
 
     async fn provide(&self, session: &KeptSession) -> Result<Duration, StoreError> {
         let attempt = session.watched.attempt;
-        let span = tracing::info_span!("keeper.provide_machine", attempt, error_code = "machine_missing");
+        let span = tracing::info_span!("keeper.provide_machine", attempt, error_code = ErrorCode::MachineMissing.as_str());
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         let made = async {
-            tracing::warn!(error_code = "machine_missing", session.id = %session.id, attempt, "a session has no machine");
+            tracing::warn!(error_code = ErrorCode::MachineMissing.as_str(), session.id = %session.id, attempt, "a session has no machine");
             self.make(session, attempt).await
         }
         .instrument(span)
@@ -176,7 +177,7 @@ impl Keepers {
             "keeper.replace_machine",
             attempt = next,
             machine.lost = loss.as_str(),
-            error_code = "machine_lost"
+            error_code = ErrorCode::MachineLost.as_str()
         );
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
@@ -185,7 +186,7 @@ impl Keepers {
                 return Ok(self.config.keeper.interval());
             }
             let silent_ms = u64::try_from(watched.silence.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(error_code = "machine_lost", session.id = %session.id, machine.id = session.machine.as_ref().map(tracing::field::display), machine.lost = loss.as_str(), attempt = next, silent_ms, "a machine is lost, making the next");
+            tracing::warn!(error_code = ErrorCode::MachineLost.as_str(), session.id = %session.id, machine.id = session.machine.as_ref().map(tracing::field::display), machine.lost = loss.as_str(), attempt = next, silent_ms, "a machine is lost, making the next");
             // Nobody has asked for this attempt's machine: one that waits will do.
             let given = self.standby.give(&order(session, next)).await;
             let made = if given { Ok(Made::Stored) } else { self.make(session, next).await };
@@ -216,18 +217,19 @@ impl Keepers {
                 Ok(Made::Stored)
             }
             Err(error) => {
-                tracing::warn!(error_code = "machine_unavailable", session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), attempt, "no machine to be had");
+                tracing::warn!(error_code = ErrorCode::MachineUnavailable.as_str(), session.id = %session.id, cause = error.code().as_str(), error = %chain(&error), attempt, "no machine to be had");
                 Ok(if matches!(error, MachineError::NameTaken) { Made::NameTaken } else { Made::NotNow })
             }
         }
     }
 
     async fn give_up(&self, session: &KeptSession, loss: Loss, silent_for: Duration) -> Result<Duration, StoreError> {
-        let span = tracing::info_span!("keeper.give_up", machine.lost = loss.as_str(), error_code = "session_given_up");
+        let span =
+            tracing::info_span!("keeper.give_up", machine.lost = loss.as_str(), error_code = ErrorCode::SessionGivenUp.as_str());
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
             if self.hand_over(session, EndReason::MachineLost, silent_for).await? {
-                tracing::error!(error_code = "session_given_up", session.id = %session.id, attempt = session.watched.attempt, machine.lost = loss.as_str(), "no attempt is left");
+                tracing::error!(error_code = ErrorCode::SessionGivenUp.as_str(), session.id = %session.id, attempt = session.watched.attempt, machine.lost = loss.as_str(), "no attempt is left");
             }
             // Whoever finishes it need not wait.
             Ok(Duration::ZERO)
@@ -237,10 +239,10 @@ impl Keepers {
     }
 
     async fn ask_to_end(&self, session: &KeptSession) -> Result<Duration, StoreError> {
-        let span = tracing::info_span!("keeper.ask_to_end", error_code = "session_overdue");
+        let span = tracing::info_span!("keeper.ask_to_end", error_code = ErrorCode::SessionOverdue.as_str());
         let span = self.trace(session.id, session.traceparent.as_deref()).adopt(span);
         async {
-            tracing::warn!(error_code = "session_overdue", session.id = %session.id, "past its deadline, asked to end");
+            tracing::warn!(error_code = ErrorCode::SessionOverdue.as_str(), session.id = %session.id, "past its deadline, asked to end");
             self.store.ask_to_end(session.id).await.map(|()| self.config.keeper.interval())
         }
         .instrument(span)
@@ -254,9 +256,9 @@ impl Keepers {
             if self.hand_over(session, end, silent_for).await? {
                 let phase = session.watched.phase.as_str();
                 if session.watched.overdue.is_some() {
-                    tracing::warn!(error_code = "session_overdue", session.id = %session.id, phase, end_reason = end.as_str(), "ended without its process");
+                    tracing::warn!(error_code = ErrorCode::SessionOverdue.as_str(), session.id = %session.id, phase, end_reason = end.as_str(), "ended without its process");
                 } else {
-                    tracing::warn!(error_code = "machine_lost", session.id = %session.id, phase, end_reason = end.as_str(), "its machine is lost, the keepers finish it");
+                    tracing::warn!(error_code = ErrorCode::MachineLost.as_str(), session.id = %session.id, phase, end_reason = end.as_str(), "its machine is lost, the keepers finish it");
                 }
             }
             // Whoever finishes it need not wait.

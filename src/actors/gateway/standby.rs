@@ -129,7 +129,7 @@ impl Standby {
                 true
             }
             Err(error) => {
-                tracing::warn!(error_code = "standby_unassigned", session.id = %session, machine.id = %claim.machine, cause = error.code().as_str(), error = %chain(&error), "a standby machine did not take the session");
+                tracing::warn!(error_code = ErrorCode::StandbyUnassigned.as_str(), session.id = %session, machine.id = %claim.machine, cause = error.code().as_str(), error = %chain(&error), "a standby machine did not take the session");
                 if let Err(error) = self.store.contaminate_claim(&claim, session, attempt).await {
                     // The session's next machine takes its place in the row, and the sweep finds this one.
                     tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "a standby machine was not marked");
@@ -235,7 +235,7 @@ impl Standby {
                 (error, pause)
             }
         };
-        tracing::warn!(error_code = "standby_unmade", cause = error.code().as_str(), error = %chain(&error), region = row.region, "a standby machine was not made");
+        tracing::warn!(error_code = ErrorCode::StandbyUnmade.as_str(), cause = error.code().as_str(), error = %chain(&error), region = row.region, "a standby machine was not made");
         self.store.standby_later(row.id, pause).await
     }
 
@@ -260,7 +260,7 @@ impl Standby {
         };
         let current = self.store.standby_seen(row.id, state, look_again).await?;
         if current && state == State::Contaminated {
-            tracing::warn!(error_code = "standby_lost", machine.id = %machine, region = row.region, "a waiting machine is lost");
+            tracing::warn!(error_code = ErrorCode::StandbyLost.as_str(), machine.id = %machine, region = row.region, "a waiting machine is lost");
         }
         Ok(())
     }
@@ -325,7 +325,7 @@ impl Standby {
         for (id, machine) in named.into_iter().filter(|(id, _)| !known.contains(id)) {
             match self.fly.destroy_machine(self.app(), machine, true).await {
                 Ok(_) => {
-                    tracing::warn!(error_code = "machine_orphaned", standby.id = %id, machine.id = %machine, "an orphaned standby machine was destroyed");
+                    tracing::warn!(error_code = ErrorCode::MachineOrphaned.as_str(), standby.id = %id, machine.id = %machine, "an orphaned standby machine was destroyed");
                 }
                 Err(error) => {
                     tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), machine.id = %machine, "an orphaned machine was not destroyed");

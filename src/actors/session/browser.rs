@@ -12,7 +12,7 @@ impl SessionState {
         let (listener, socket) = watch::channel(None);
         self.socket = Some(Socket { connection, seat, listener });
         if let Err(error) = self.spawn(Child::SignalingSocket, myself).await {
-            tracing::error!(error_code = "actor_start_failed", actor = "signaling_socket", %error, "child did not start");
+            tracing::error!(error_code = ErrorCode::ActorStartFailed.as_str(), actor = "signaling_socket", %error, "child did not start");
         }
         self.visited = true;
         self.journal.greet(self.ready());
@@ -65,9 +65,12 @@ impl SessionState {
     pub(super) fn check_recording_url(&self, url: &str) {
         let claimed = crate::integrations::api_video::parse_recording_url(url);
         if claimed.is_none_or(|claimed| !self.videos.contains(&claimed)) {
-            tracing::warn!(error_code = "recording_url_refused", "the browser named a recording that is not this interview's");
+            tracing::warn!(
+                error_code = ErrorCode::RecordingUrlRefused.as_str(),
+                "the browser named a recording that is not this interview's"
+            );
             self.journal.tell(ServerEvent::Error {
-                code: "recording_url_refused",
+                code: ErrorCode::RecordingUrlRefused,
                 message: "recording_url is not this interview's recording; it was ignored".to_owned(),
                 retryable: false,
                 request_type: Some("end_session"),

@@ -6,7 +6,7 @@ impl SessionState {
     pub(super) async fn offered(&mut self, sdp: String, cause: Context, myself: &ActorRef<SessionMsg>) {
         if let Some(missing) = self.claimed.required_consents.iter().find(|kind| !self.consents.contains(kind)) {
             self.journal.tell(ServerEvent::Error {
-                code: ErrorCode::ConsentRequired.as_str(),
+                code: ErrorCode::ConsentRequired,
                 message: format!("consent to {} is required before audio", missing.as_str()),
                 retryable: true,
                 request_type: Some("sdp_offer"),
@@ -16,7 +16,7 @@ impl SessionState {
         }
         if i64::from(self.segment) >= i64::from(self.config.limits.calls) {
             self.journal.tell(ServerEvent::Error {
-                code: ErrorCode::CallsExhausted.as_str(),
+                code: ErrorCode::CallsExhausted,
                 message: format!("this interview had {} calls", self.segment),
                 retryable: false,
                 request_type: Some("sdp_offer"),
@@ -26,7 +26,7 @@ impl SessionState {
         }
         if !self.offers.take() {
             self.journal.tell(ServerEvent::Error {
-                code: ErrorCode::OfferRateExceeded.as_str(),
+                code: ErrorCode::OfferRateExceeded,
                 message: format!("too many offers; one more is taken every {} s", OFFER_EVERY.as_secs()),
                 retryable: true,
                 request_type: Some("sdp_offer"),
@@ -44,9 +44,9 @@ impl SessionState {
         // browser makes its next one when that is done.
         let open = self.interview.phase().is_open();
         let (code, message) = if open {
-            ("offer_in_progress", "an offer is being answered already")
+            (ErrorCode::OfferInProgress, "an offer is being answered already")
         } else {
-            ("session_over", "the interview is over")
+            (ErrorCode::SessionOver, "the interview is over")
         };
         self.journal.tell(ServerEvent::Error {
             code,
@@ -81,7 +81,7 @@ impl SessionState {
 
     pub(super) async fn call_failed(&mut self, code: ErrorCode, fatal: bool, myself: &ActorRef<SessionMsg>) {
         self.journal.tell(ServerEvent::Error {
-            code: code.as_str(),
+            code,
             message: "the call could not be opened".to_owned(),
             retryable: !fatal,
             request_type: Some("sdp_offer"),
@@ -97,9 +97,6 @@ impl SessionState {
             self.revive_control(myself).await;
         }
         self.hanging_up.extend(call.clone());
-        if planted!(self.journal, CallForgottenTooSoon) {
-            self.call_over();
-        }
         self.to_control(ControlChannelMsg::HangUp { call });
     }
 
@@ -139,10 +136,9 @@ impl SessionState {
     /// The control channel was given up; for a new call, and to end one, it is tried once more.
     async fn revive_control(&mut self, myself: &ActorRef<SessionMsg>) {
         if self.control.is_none()
-            && !planted!(self.journal, ControlNotRevived)
             && let Err(error) = self.spawn(Child::ControlChannel, myself).await
         {
-            tracing::error!(error_code = "actor_start_failed", actor = "control_channel", %error, "child did not start");
+            tracing::error!(error_code = ErrorCode::ActorStartFailed.as_str(), actor = "control_channel", %error, "child did not start");
         }
     }
 

@@ -56,7 +56,7 @@ impl SessionState {
                 };
                 let (control, _) = Actor::spawn_linked(None, ControlChannel, args, myself.get_cell()).await?;
                 // Those that the one before us let fade, or was about to end: nobody else ends them.
-                for call in self.hanging_up.iter().filter(|_| !planted!(self.journal, FadingCallForgotten)) {
+                for call in &self.hanging_up {
                     control.cast(ControlChannelMsg::HangUpStray(call.clone()))?;
                 }
                 self.control.insert(control).get_cell()
@@ -104,7 +104,7 @@ impl SessionState {
         ));
         tracing::info!(parent: &span, actor = child.name(), "restarting child");
         if let Err(error) = self.spawn(child, myself).await {
-            tracing::error!(error_code = "actor_start_failed", actor = child.name(), %error, "child did not start");
+            tracing::error!(error_code = ErrorCode::ActorStartFailed.as_str(), actor = child.name(), %error, "child did not start");
             let verdict = self.supervision.judge(child, Ended::Abnormally);
             // Boxed: giving up and restarting may follow each other.
             Box::pin(self.follow(child, verdict, myself)).await;
@@ -112,7 +112,12 @@ impl SessionState {
     }
 
     pub(super) async fn give_up(&mut self, child: Child, exhausted: Exhausted, myself: &ActorRef<SessionMsg>) {
-        tracing::error!(error_code = "actor_exhausted", actor = child.name(), ?exhausted, "child does not stay alive");
+        tracing::error!(
+            error_code = ErrorCode::ActorExhausted.as_str(),
+            actor = child.name(),
+            ?exhausted,
+            "child does not stay alive"
+        );
         match exhausted {
             Exhausted::FailTree => self.end_tree(TreeEnd::Exhausted(child.name()), myself).await,
             Exhausted::CloseSocket => self.journal.hang_line_up(close::TRY_LATER, "try again later"),

@@ -15,7 +15,6 @@ use super::slot::Slot;
 use crate::domain::edge::{EntryKey, Timestamp};
 use crate::domain::voice::Speaker;
 use crate::ids::ItemId;
-use crate::mutants::planted;
 use std::collections::VecDeque;
 use time::Duration;
 
@@ -88,7 +87,6 @@ impl Transcript {
         }
         let doubt = if self.opened_at.is_some() { Doubt::NoItem } else { Doubt::NoCall };
         let index = self.insert_witness(witness, doubt, now);
-        self.slots[index].authoritative |= planted!(self, NotesCount);
         self.slots[index].entry()
     }
 
@@ -193,7 +191,6 @@ impl Transcript {
     fn witness_of_unknown(&mut self, witness: Witness, item: ItemId, now: Timestamp) -> Vec<Entry> {
         if self.opened_at.is_none() {
             let index = self.insert_witness(witness, Doubt::NoCall, now);
-            self.slots[index].authoritative |= planted!(self, WordsBeforeCall);
             return self.slots[index].entry().into_iter().collect();
         }
         let doubt = if self.hearing.deaf { Doubt::DeafLine } else { Doubt::Unconfirmed };
@@ -410,7 +407,6 @@ impl Transcript {
 
     /// Into the record. Nothing when it is there like that already.
     fn admit(&mut self, index: usize, doubt: Option<Doubt>) -> Option<Entry> {
-        let doubt = doubt.filter(|_| !planted!(self, TailWithoutDoubt));
         let slot = &mut self.slots[index];
         if slot.source != Source::Browser || slot.authoritative && (slot.doubt.is_none() || slot.doubt == doubt) {
             return None;
@@ -434,10 +430,7 @@ impl Transcript {
         let position = self.position_at(index);
         let key = witness.item_id.as_ref().map_or(witness.key, EntryKey::of_item);
         let segment = awaiting.map_or(self.segment, |index| self.slots[index].segment);
-        let mut at = Timestamp::of_live_event(witness.claimed, self.opened_at, now);
-        if planted!(self, TimesNotClamped) {
-            at = witness.claimed.unwrap_or(now);
-        }
+        let at = Timestamp::of_live_event(witness.claimed, self.opened_at, now);
         let mut slot = Slot::new(key, witness.item_id, segment, position, at);
         slot.claimed_at = (witness.claimed != Some(at)).then_some(witness.claimed_at);
         slot.speaker = Some(witness.speaker);

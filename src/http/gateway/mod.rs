@@ -172,7 +172,7 @@ async fn in_span(State(Traced { name, tenant }): State<Traced>, request: Request
         let span = Span::current();
         span.record("http.response.status_code", response.status().as_u16());
         if let Some(error) = response.extensions().get::<ApiError>() {
-            span.record("error.type", error.code());
+            span.record("error.type", error.code().as_str());
             error.log(&request_id);
         }
         response

@@ -116,7 +116,7 @@ pub(super) async fn create(
         Err(error) => {
             // Without a key nobody can ask for this one again.
             if setup.fresh && new.idempotency_key.is_none() {
-                setup.undo(&state, error.code(), None, true);
+                setup.undo(&state, error.code().as_str(), None, true);
             }
             Err(error)
         }

@@ -148,7 +148,7 @@ mod tests {
             (json!({"max_duration_s": 7201}), "max_duration_s"),
         ] {
             let error = check(&wishes).expect_err(key);
-            assert_eq!((error.code(), error.status().as_u16()), ("session_settings_invalid", 422), "{wishes}");
+            assert_eq!((error.code().as_str(), error.status().as_u16()), ("session_settings_invalid", 422), "{wishes}");
         }
     }
 }

@@ -6,6 +6,7 @@ use super::takes::{UPLOAD_SLACK, discard, prepare};
 use crate::actors::gateway::machines::{MachineError, MachineOrder};
 use crate::backoff::Backoff;
 use crate::domain::placement::{Importance, Region};
+use crate::error::ErrorCode;
 use crate::error::{Fault, chain};
 use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
@@ -130,7 +131,7 @@ impl Setup {
 
 fn unavailable(error: &MachineError) -> ApiError {
     let detail = "no machine could be had for this interview; try again";
-    ApiError::named(StatusCode::SERVICE_UNAVAILABLE, "machine_unavailable", detail)
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::MachineUnavailable, detail)
         .retry_after(Duration::from_secs(5))
         .because(format!("{}: {}", error.code().as_str(), chain(error)))
 }

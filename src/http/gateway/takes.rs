@@ -7,6 +7,7 @@
 use super::AppState;
 use crate::clock;
 use crate::domain::record::RecordingState;
+use crate::error::ErrorCode;
 use crate::error::{Fault, chain};
 use crate::ids::{SessionId, VideoId};
 use crate::integrations::store::StoreError;
@@ -52,7 +53,11 @@ pub(super) async fn offer_take(
         return Ok(Some(newest).filter(OfferedTake::takes_parts));
     }
     if i64::from(newest.segment) >= i64::from(state.config.limits.takes) {
-        tracing::warn!(error_code = "recording_takes_exhausted", takes = newest.segment, "no further take for this interview");
+        tracing::warn!(
+            error_code = ErrorCode::RecordingTakesExhausted.as_str(),
+            takes = newest.segment,
+            "no further take for this interview"
+        );
         return Ok(None);
     }
     let left = Duration::try_from(join.deadline_at - clock::now()).unwrap_or_default();

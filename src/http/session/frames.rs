@@ -2,6 +2,7 @@
 //!
 //! `scripts/autobahn` holds it against the Autobahn test suite.
 
+use crate::error::ErrorCode;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -53,6 +54,7 @@ pub async fn hear(stream: &mut Stream, patience: Duration) -> Result<Message, Fa
 /// notice if the text changes.
 fn fault(error: &str) -> Farewell {
     if error.starts_with("Space limit") {
+        tracing::info!(error_code = ErrorCode::FrameOversized.as_str(), "a frame is larger than the limit");
         Farewell::Ours(TOO_BIG, "frame too big")
     } else if error.starts_with("UTF-8") {
         Farewell::Ours(NOT_UTF8, "text is not UTF-8")

@@ -11,6 +11,7 @@ use crate::actors::session::{Attached, SessionMsg, SocketRef};
 use crate::actors::signaling_socket::SignalingSocketMsg;
 use crate::domain::protocol::{ClientMessage, MAX_FRAME_BYTES, SUBPROTOCOL, ServerEvent, close};
 use crate::domain::seat::Seat;
+use crate::error::{ErrorCode, Fault, chain};
 use crate::http::limits::{Address, Held};
 use crate::http::replay_state;
 use crate::ids::{ConnectionId, SessionId};
@@ -79,7 +80,7 @@ fn accept(http: SessionHttp, headers: &HeaderMap, client: Address, upgrade: WebS
     if let Some(source) = headers.get("fly-replay-src").and_then(|value| value.to_str().ok())
         && !replay_state::admits(source, &http.config.routing.secrets(), http.session_id)
     {
-        tracing::warn!(error_code = "replay_state_refused", "a replayed request without the gateway's signature");
+        tracing::warn!(error_code = ErrorCode::ReplayStateRefused.as_str(), "a replayed request without the gateway's signature");
         return StatusCode::FORBIDDEN.into_response();
     }
     let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -87,6 +88,7 @@ fn accept(http: SessionHttp, headers: &HeaderMap, client: Address, upgrade: WebS
     if let Some(origin) = &origin
         && !http.config.http.allowed_origins().contains(origin)
     {
+        tracing::info!(error_code = ErrorCode::OriginRefused.as_str(), origin, "a page of a foreign origin was refused");
         return StatusCode::FORBIDDEN.into_response();
     }
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -108,8 +110,8 @@ async fn serve(http: SessionHttp, socket: WebSocket, client: Address, shown: Sho
     let (mut sink, mut stream) = socket.split();
     let seat = match authenticate(&http, &mut stream, client, shown, origin.as_deref()).await {
         Ok(seat) => seat,
-        Err(farewell) => {
-            tracing::info!(?farewell, "a connection was refused");
+        Err((code, farewell)) => {
+            tracing::info!(error_code = code.as_str(), ?farewell, "a connection was refused");
             return part(sink, stream, farewell).await;
         }
     };
@@ -154,8 +156,8 @@ async fn authenticate(
     client: Address,
     shown: Shown,
     origin: Option<&str>,
-) -> Result<Seat, Farewell> {
-    let refused = |why| Err(Farewell::Ours(close::TICKET_REFUSED, why));
+) -> Result<Seat, (ErrorCode, Farewell)> {
+    let refused = |code, why| Err((code, Farewell::Ours(close::TICKET_REFUSED, why)));
     let ticket = match shown {
         Shown::Ticket(ticket) => ticket,
         Shown::Nothing(_place) => {
@@ -163,34 +165,37 @@ async fn authenticate(
             let ticket = match timeout(limit, hear(stream, limit)).await {
                 Ok(Ok(Message::Text(text))) => match ClientMessage::read(text.as_str()) {
                     Ok(ClientMessage::Authenticate { ticket, .. }) => ticket,
-                    _ => return refused("the first message must be authenticate"),
+                    _ => return refused(ErrorCode::TicketMissing, "the first message must be authenticate"),
                 },
-                Ok(Ok(_)) => return refused("the first message must be authenticate"),
-                Err(_) | Ok(Err(Farewell::Ours(close::GOING_AWAY, _))) => return refused("no ticket in time"),
-                Ok(Err(farewell)) => return Err(farewell),
+                Ok(Ok(_)) => return refused(ErrorCode::TicketMissing, "the first message must be authenticate"),
+                Err(_) | Ok(Err(Farewell::Ours(close::GOING_AWAY, _))) => {
+                    return refused(ErrorCode::TicketMissing, "no ticket in time");
+                }
+                Ok(Err(farewell)) => return Err((ErrorCode::TicketMissing, farewell)),
             };
             if http.limits.shown_ticket(client).is_err() {
-                return Err(Farewell::Ours(close::TRY_LATER, "too many tickets from this address"));
+                let farewell = Farewell::Ours(close::TRY_LATER, "too many tickets from this address");
+                return Err((ErrorCode::TicketRateExceeded, farewell));
             }
             ticket
         }
     };
     match http.store.consume_ticket(&ticket, origin).await {
         Ok(Ok(seat)) => Ok(seat),
-        Ok(Err(refusal)) => refused(match refusal {
-            TicketRefusal::Unknown => "ticket unknown",
-            TicketRefusal::Expired => "ticket expired",
-            TicketRefusal::Consumed => "ticket used before",
-            TicketRefusal::WrongOrigin => "ticket of another origin",
-        }),
+        Ok(Err(refusal)) => match refusal {
+            TicketRefusal::Unknown => refused(ErrorCode::TicketUnknown, "ticket unknown"),
+            TicketRefusal::Expired => refused(ErrorCode::TicketExpired, "ticket expired"),
+            TicketRefusal::Consumed => refused(ErrorCode::TicketConsumed, "ticket used before"),
+            TicketRefusal::WrongOrigin => refused(ErrorCode::TicketRefused, "ticket of another origin"),
+        },
         // The ticket is good still, for the process that holds the session now.
-        Err(StoreError::Fenced { .. }) => {
+        Err(error @ StoreError::Fenced { .. }) => {
             let _ = http.root.borrow().cast(SessionMsg::Fenced);
-            Err(Farewell::Ours(close::RESTART, "moved to another machine"))
+            Err((error.code(), Farewell::Ours(close::RESTART, "moved to another machine")))
         }
         Err(error) => {
-            tracing::error!(error_code = crate::error::Fault::code(&error).as_str(), error = %crate::error::chain(&error), "cannot check a ticket");
-            Err(Farewell::Ours(close::TRY_LATER, "tickets cannot be checked now"))
+            tracing::error!(error_code = error.code().as_str(), error = %chain(&error), "cannot check a ticket");
+            Err((error.code(), Farewell::Ours(close::TRY_LATER, "tickets cannot be checked now")))
         }
     }
 }
@@ -203,7 +208,7 @@ async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) ->
     loop {
         // The database is away and we hold all we may: the rest waits in TCP. Pings go on.
         if http.journal.is_full() {
-            tracing::warn!(error_code = "outbox_full", "not reading from the browser until there is room");
+            tracing::warn!(error_code = ErrorCode::OutboxFull.as_str(), "not reading from the browser until there is room");
             http.journal.room().await;
         }
         let message = match hear(stream, dead_after).await {
@@ -211,11 +216,15 @@ async fn read(http: &SessionHttp, stream: &mut Stream, mut socket: SocketRef) ->
             Err(farewell) => return farewell,
         };
         if !bucket.take() {
+            tracing::info!(error_code = ErrorCode::FrameRateExceeded.as_str(), "a browser sends frames faster than the limit");
             return Farewell::Ours(close::POLICY, "too many frames");
         }
         let text = match message {
             Message::Text(text) => text,
-            Message::Binary(_) => return Farewell::Ours(1003, "text frames only"),
+            Message::Binary(_) => {
+                tracing::info!(error_code = ErrorCode::FrameBinaryRefused.as_str(), "a binary frame of a browser");
+                return Farewell::Ours(1003, "text frames only");
+            }
             Message::Close(_) => return Farewell::Theirs,
             Message::Ping(_) | Message::Pong(_) => continue,
         };
@@ -258,7 +267,7 @@ async fn write(http: &SessionHttp, sink: &mut Sink, mut outgoing: mpsc::Receiver
                     let n = (!matches!(*event, ServerEvent::HeartbeatAck {})).then_some(n);
                     match serde_json::to_string(&Frame { event: &event, n }) {
                         Ok(text) => Message::Text(text.into()),
-                        Err(error) => { tracing::error!(error_code = "event_unserializable", %error, "an event could not be written"); continue }
+                        Err(error) => { tracing::error!(error_code = ErrorCode::EventUnserializable.as_str(), %error, "an event could not be written"); continue }
                     }
                 }
                 Some(Outgoing::Close { code, reason }) => return Farewell::Ours(code, reason),

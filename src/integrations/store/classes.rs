@@ -1,6 +1,7 @@
 //! What PostgreSQL's errors mean: for whoever waits, and for what was to be stored.
 
 use crate::domain::refusals::Failure;
+use crate::error::ErrorCode;
 use crate::error::FaultClass;
 use sqlx::Error;
 use sqlx::error::DatabaseError;
@@ -90,7 +91,7 @@ impl Stale {
         if let Err(Error::Database(error)) = outcome
             && is_stale_plan(&**error)
         {
-            tracing::warn!(error_code = "database_refused", cause = ?error.code(), "plans are out of date, replacing the connections");
+            tracing::warn!(error_code = ErrorCode::DatabaseRefused.as_str(), cause = ?error.code(), "plans are out of date, replacing the connections");
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
     }

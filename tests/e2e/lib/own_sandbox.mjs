@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually } from './wait.mjs';
 
@@ -27,7 +27,9 @@ export async function startSandbox(flags) {
   const data = await mkdtemp(join(tmpdir(), 'interview-sandbox-'));
   const port = await freePort();
   const url = `http://localhost:${port}`;
-  const log = createWriteStream(`${data}.log`);
+  const logFile = join(ROOT, 'tests/e2e/out', `${basename(data)}.log`);
+  await mkdir(dirname(logFile), { recursive: true });
+  const log = createWriteStream(logFile);
   const child = spawn(
     place('SANDBOX_BIN', 'target/debug/interview-sandbox'),
     [
@@ -44,7 +46,7 @@ export async function startSandbox(flags) {
   await eventually(
     'the sandbox starts',
     async () => {
-      assert.equal(child.exitCode, null, `see ${data}.log`);
+      assert.equal(child.exitCode, null, `see ${logFile}`);
       return (await fetch(`${url}/healthz`)).ok;
     },
     { timeoutMs: 60_000 },
