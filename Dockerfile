@@ -14,11 +14,10 @@ RUN npm run build
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 ENV SQLX_OFFLINE=true
+COPY .cargo/ .cargo/
 COPY Cargo.toml Cargo.lock ./
 # The workspace's other members are not built, but cargo wants to see them.
-COPY candidate/ candidate/
-COPY sandbox/ sandbox/
-COPY sim/ sim/
+COPY crates/ crates/
 COPY tests/ tests/
 COPY benches/ benches/
 COPY .sqlx/ .sqlx/

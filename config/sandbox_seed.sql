@@ -1,4 +1,4 @@
--- The tenants, people and positions of the sandbox. Ids match sandbox/users.json.
+-- The tenants, people and positions of the sandbox. Ids match crates/sandbox/users.json.
 -- Applied once after the migrations; running it again changes nothing.
 insert into app.tenants (id, slug, name) values
   ('0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001', 'demo', 'Northwind Labs'),

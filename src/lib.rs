@@ -6,13 +6,11 @@
 //! Who may import whom is in ARCHITECTURE.md and checked by a test.
 
 pub mod actors;
-pub mod backoff;
-pub mod clock;
 pub mod config;
-pub mod domain;
-pub mod error;
 pub mod http;
-pub mod ids;
 pub mod integrations;
 pub mod roles;
 pub mod telemetry;
+
+pub use interview_domain as domain;
+pub use interview_domain::{backoff, clock, error, ids};

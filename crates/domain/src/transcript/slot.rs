@@ -1,0 +1,266 @@
+//! One item of the conversation, from the first sign of it to its settled words.
+
+use super::entry::{Doubt, Entry, Source, Status};
+use super::hearing::Cause;
+use crate::edge::{EntryKey, Millis, Text, Timestamp};
+use crate::ids::{ItemId, ReplyId};
+use crate::voice::Speaker;
+use time::Duration;
+
+/// Between two pieces of which what lies between was not heard.
+const GAP_MARK: &str = " … ";
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Set once the slot is first told to the outside; see [`Entry::seq`].
+    pub(super) seq: Option<i32>,
+    pub(super) key: EntryKey,
+    pub(super) item: Option<ItemId>,
+    pub(super) segment: i32,
+    pub(super) position: i64,
+    pub(super) revision: i32,
+    pub(super) speaker: Option<Speaker>,
+    pub(super) silent: bool,
+    /// Somebody took it out of the conversation. What was said stays said, and keeps its place.
+    pub(super) deleted: bool,
+    /// The provider has told its place.
+    pub(super) placed: bool,
+    /// Audio of the candidate by its kind, in a call in which our line has carried no speech yet.
+    pub(super) unheard: bool,
+    /// Known to be spoken: audio that was committed on the call, or part of a reply.
+    pub(super) spoken: bool,
+    /// Since when its audio is committed: its words should come soon.
+    pub(super) committed_at: Option<Duration>,
+    /// Somebody switched the transcription off while it was open: no word of the browser settles it.
+    pub(super) tampered: bool,
+    /// What was heard of it, in pieces with gaps between them.
+    pub(super) heard: Vec<String>,
+    /// Whether the first piece is its beginning.
+    pub(super) heard_begin: bool,
+    /// The settled words.
+    pub(super) text: Text,
+    /// None while words may still come.
+    pub(super) settled: Option<Status>,
+    pub(super) source: Source,
+    pub(super) authoritative: bool,
+    pub(super) doubt: Option<Doubt>,
+    pub(super) reply: Option<ReplyId>,
+    /// Told by the provider; an estimate of the heard text needs the length as well.
+    pub(super) heard_ms: Option<Millis>,
+    pub(super) audio_ms: Option<Millis>,
+    pub(super) commentary: bool,
+    pub(super) started_ms: Option<Millis>,
+    pub(super) ended_ms: Option<Millis>,
+    /// What the browser says was said, while the words are not settled.
+    pub(super) witness: Option<Text>,
+    /// The browser has told of it: a repeat is no news about its neighbours.
+    pub(super) told: bool,
+    /// Begun before we listened, or the line broke before it was settled: the truth may never come.
+    pub(super) orphaned: Option<Cause>,
+    /// The call ended before it was settled: no gap closed behind it.
+    pub(super) cut_by_end: bool,
+    /// Stands behind an item that nobody has told us of yet.
+    pub(super) awaits: Option<ItemId>,
+    /// Who made the gap that swallowed the item before it.
+    pub(super) hole: Option<Cause>,
+    /// How many gaps there were when our line, or the provider's chain, named it; none: only the browser did.
+    pub(super) named: Option<usize>,
+    /// It began in the last of those gaps, or before: what was said behind it may have fallen into that gap as well.
+    pub(super) begun_unheard: bool,
+    pub(super) at: Timestamp,
+    pub(super) claimed_at: Option<Text>,
+}
+
+impl Slot {
+    pub(super) fn new(key: EntryKey, item: Option<ItemId>, segment: i32, position: i64, at: Timestamp) -> Self {
+        Self {
+            seq: None,
+            key,
+            item,
+            segment,
+            position,
+            revision: 0,
+            speaker: None,
+            silent: false,
+            deleted: false,
+            placed: false,
+            unheard: false,
+            spoken: false,
+            committed_at: None,
+            tampered: false,
+            heard: Vec::new(),
+            heard_begin: true,
+            text: Text::default(),
+            settled: None,
+            source: Source::Sideband,
+            authoritative: true,
+            doubt: None,
+            reply: None,
+            heard_ms: None,
+            audio_ms: None,
+            commentary: false,
+            started_ms: None,
+            ended_ms: None,
+            witness: None,
+            told: false,
+            orphaned: None,
+            cut_by_end: false,
+            awaits: None,
+            hole: None,
+            named: None,
+            begun_unheard: false,
+            at,
+            claimed_at: None,
+        }
+    }
+
+    /// As stored by an earlier process.
+    pub(super) fn restore(entry: Entry) -> Self {
+        let by_browser = entry.source == Source::Browser;
+        let blank = Self {
+            seq: Some(entry.seq),
+            revision: entry.revision,
+            speaker: Some(entry.speaker),
+            spoken: true,
+            placed: true,
+            claimed_at: entry.claimed_at,
+            ..Self::new(entry.key, entry.item_id, entry.segment, entry.position, entry.at)
+        };
+        if by_browser && !entry.authoritative && entry.status == Status::Partial {
+            // The browser's word, kept beside until ours came.
+            return Self { witness: Some(entry.text), named: Some(0), orphaned: Some(Cause::Ours), ..blank };
+        }
+        let heard = if entry.status == Status::Partial { pieces(&entry.text) } else { Vec::new() };
+        Self {
+            heard,
+            heard_begin: false,
+            text: entry.text,
+            settled: Some(entry.status),
+            source: entry.source,
+            authoritative: entry.authoritative,
+            doubt: entry.doubt,
+            heard_ms: entry.heard_ms,
+            commentary: entry.commentary,
+            started_ms: entry.started_ms,
+            ended_ms: entry.ended_ms,
+            named: (!by_browser).then_some(0),
+            ..blank
+        }
+    }
+
+    /// Someone spoke, and the words may still come.
+    pub(super) fn is_open(&self) -> bool {
+        self.settled.is_none() && !self.silent && self.spoken && self.speaker.is_some()
+    }
+
+    /// We were there and did not hear it to its end.
+    pub(super) fn lacks_words(&self) -> bool {
+        self.source == Source::Sideband && matches!(self.settled, Some(Status::Missing | Status::Partial))
+    }
+
+    /// Whether the browser alone told of it.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.item.is_some() && self.named.is_none()
+    }
+
+    /// Nothing that happened to the line explains that its words did not come.
+    pub(super) fn may_be_filled(&self) -> bool {
+        self.orphaned == Some(Cause::Ours) && !self.tampered
+    }
+
+    pub(super) fn add_words(&mut self, delta: &str) {
+        if self.lacks_words() {
+            // Settled by a process that stopped: the words come now.
+            self.settled = None;
+            self.break_off();
+        }
+        if self.settled.is_some() || self.heard.iter().map(String::len).sum::<usize>() >= Text::MAX_BYTES {
+            return;
+        }
+        match self.heard.last_mut() {
+            Some(piece) => piece.push_str(delta),
+            None => self.heard.push(delta.to_owned()),
+        }
+    }
+
+    /// What comes from now on does not follow on what was heard so far.
+    pub(super) fn break_off(&mut self) {
+        match self.heard.last() {
+            Some(piece) if piece.is_empty() => {}
+            Some(_) => self.heard.push(String::new()),
+            None => self.heard_begin = false,
+        }
+    }
+
+    /// Everything that was heard of it, in one text.
+    pub(super) fn words_heard(&self) -> Text {
+        let pieces: Vec<&str> = self.heard.iter().map(|piece| piece.trim()).filter(|piece| !piece.is_empty()).collect();
+        Text::new(pieces.join(GAP_MARK))
+    }
+
+    /// Whether these may be its words: what was heard of it is in them, piece by piece in order.
+    pub(super) fn agrees_with(&self, told: &str) -> bool {
+        let told = letters(told);
+        let mut from = 0;
+        for (index, piece) in self.heard.iter().map(|piece| letters(piece)).enumerate() {
+            let Some(found) = told[from..].find(&piece) else { return false };
+            if index == 0 && self.heard_begin && found > 0 {
+                return false;
+            }
+            from += found + piece.len();
+        }
+        true
+    }
+
+    pub(super) fn entry(&self) -> Option<Entry> {
+        self.as_settled(self.settled?)
+    }
+
+    /// The entry that it would be with this status.
+    pub(super) fn as_settled(&self, status: Status) -> Option<Entry> {
+        let (seq, speaker) = (self.seq?, self.speaker?);
+        Some(Entry {
+            seq,
+            key: self.key.clone(),
+            item_id: self.item.clone(),
+            segment: self.segment,
+            position: self.position,
+            revision: self.revision,
+            speaker,
+            text: self.text.clone(),
+            source: self.source,
+            authoritative: self.authoritative,
+            doubt: self.doubt,
+            status,
+            interrupted: self.heard_ms.is_some(),
+            heard_ms: self.heard_ms,
+            heard_text: self.heard_text().map(Into::into),
+            commentary: self.commentary,
+            started_ms: self.started_ms,
+            ended_ms: self.ended_ms,
+            at: self.at,
+            claimed_at: self.claimed_at.clone(),
+        })
+    }
+
+    /// The share of the text that corresponds to the share of the audio, cut at a word.
+    fn heard_text(&self) -> Option<String> {
+        let (heard, audio) = (self.heard_ms?.get(), self.audio_ms?.get());
+        if heard >= audio {
+            return Some(self.text.as_str().to_owned());
+        }
+        let wanted =
+            self.text.chars().count() as u128 * u128::from(heard.unsigned_abs()) / u128::from(audio.unsigned_abs().max(1));
+        let cut: String = self.text.chars().take(wanted as usize).collect();
+        Some(cut.rsplit_once(char::is_whitespace).map_or("", |(words, _)| words).to_owned())
+    }
+}
+
+fn pieces(text: &str) -> Vec<String> {
+    text.split(GAP_MARK).map(str::to_owned).collect()
+}
+
+/// What two writings of the same words have in common. A piece may begin or end in the middle of a word.
+fn letters(text: &str) -> String {
+    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
