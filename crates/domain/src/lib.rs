@@ -6,8 +6,8 @@
 //! the order of the conversation. Everything that must be stored waits in the [`outbox`]
 //! until the database has it; [`refusals`] decides about what it does not take. [`summary`] turns
 //! the stored transcript into a judged summary in which every quote can be found. [`recording`]
-//! follows what the browser records beside it, take by take. [`seat`] is who sits at the browser's end.
-//! [`protocol`] is what the browser and we say to each other.
+//! follows what the browser records beside it, take by take. [`seat`] is who sits at the browser's end,
+//! [`invitation`] until when it is kept for them. [`protocol`] is what the browser and we say to each other.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values. It is a crate of its own
 //! so that the compiler keeps it so: none of its dependencies can wait, store or send. The runtime shows it as
@@ -20,6 +20,7 @@ pub mod edge;
 pub mod error;
 pub mod frame_edge;
 pub mod ids;
+pub mod invitation;
 pub mod keeper;
 pub mod outbox;
 pub mod phase;

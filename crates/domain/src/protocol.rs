@@ -67,6 +67,8 @@ pub enum ClientMessage {
         video_id: Option<VideoId>,
         #[serde(default)]
         part: Option<u32>,
+        #[serde(default)]
+        mime_type: Option<String>,
     },
     IntegrityEvent {
         kind: String,
