@@ -139,10 +139,6 @@ impl Supervision {
         self.records.get(&child).map_or(0, |record| record.restarts)
     }
 
-    pub fn child_of(&self, id: ActorId) -> Option<Child> {
-        self.running.get(&id).map(|running| running.child)
-    }
-
     pub fn cell(&self, child: Child) -> Option<ActorCell> {
         self.running.values().find(|running| running.child == child).map(|running| running.cell.clone())
     }

@@ -109,7 +109,7 @@ async fn serve(
     let ready = Arc::new(AtomicBool::new(true));
     let mut closed = closing.subscribe();
     let limits = &config.limits;
-    let bounds = Bounds { connections: limits.gateway_connections, head: limits.head_timeout(), body: limits.body_timeout() };
+    let bounds = Bounds::of(config, limits.gateway_connections);
     let served = server::serve(Lingering(listener), router(state, ready.clone()), bounds, async move {
         let _ = closed.wait_for(|closed| *closed).await;
     });

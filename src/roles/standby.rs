@@ -97,7 +97,7 @@ async fn serve(config: &Config, machine: MachineId, listener: BoundListener, sto
     };
     let (closing, mut closed) = watch::channel(false);
     let limits = &config.limits;
-    let bounds = Bounds { connections: limits.session_connections, head: limits.head_timeout(), body: limits.body_timeout() };
+    let bounds = Bounds::of(config, limits.session_connections);
     let router = with_security_headers(router(waiting), config, NO_PAGE);
     let mut server = TaskGuard::spawn(server::serve(ours, router, bounds, async move {
         let _ = closed.wait_for(|closed| *closed).await;

@@ -16,6 +16,7 @@ mod hooks;
 mod hostile;
 mod image;
 mod interview;
+mod invitations;
 mod keeper;
 mod line;
 mod machines;

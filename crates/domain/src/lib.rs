@@ -8,7 +8,7 @@
 //!   database does not accept.
 //! - [`summary`] turns the stored transcript into a judged summary in which every quote can be found.
 //! - [`recording`] follows what the browser records, take by take.
-//! - [`seat`] is the person who uses the browser's connection.
+//! - [`seat`] is the person who uses the browser's connection. [`invitation`] says how long the interview is kept for them.
 //! - [`protocol`] has the messages between the browser and us.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values. It is a crate of its own, so the
@@ -22,6 +22,7 @@ pub mod edge;
 pub mod error;
 pub mod frame_edge;
 pub mod ids;
+pub mod invitation;
 pub mod keeper;
 pub mod outbox;
 pub mod phase;

@@ -67,6 +67,8 @@ pub enum ClientMessage {
         video_id: Option<VideoId>,
         #[serde(default)]
         part: Option<u32>,
+        #[serde(default)]
+        mime_type: Option<String>,
     },
     IntegrityEvent {
         kind: String,
@@ -337,7 +339,6 @@ pub enum Subsystem {
     Storage,
     Control,
     Recording,
-    Summary,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -358,7 +359,6 @@ pub mod close {
     pub const TRY_LATER: u16 = 1013;
     pub const SUPERSEDED: u16 = 4001;
     pub const TICKET_REFUSED: u16 = 4003;
-    pub const SESSION_OVER: u16 = 4010;
 }
 
 /// Why a message was not taken: a stable code for programs, words for people.

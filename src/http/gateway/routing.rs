@@ -49,7 +49,7 @@ async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Resp
     if !asks_for_websocket(&request) {
         return Err(no_websocket());
     }
-    let client = Address::of(request.headers(), request.extensions());
+    let client = Address::asking(request.extensions());
     // Nobody has signed in yet: what is asked of the database here is asked for a stranger.
     if !state.limits.look_for(id, client)? {
         return Err(ApiError::session_not_found());

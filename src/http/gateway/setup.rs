@@ -101,8 +101,7 @@ impl Setup {
         if !self.with_recording {
             return Ok(());
         }
-        let interview = &state.config.interview;
-        let ttl = Duration::from_secs(interview.absence_timeout_s + self.max_duration_s) + UPLOAD_SLACK;
+        let ttl = state.config.interview.longest(self.max_duration_s) + UPLOAD_SLACK;
         let prepared = prepare(state, self.session, ttl).await;
         let kept = state.store.insert_recording(self.session, 1, &prepared).await;
         if !matches!(kept, Ok(true)) {

@@ -61,7 +61,7 @@ impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(Address::of(&parts.headers, &parts.extensions)))
+        Ok(Self(Address::asking(&parts.extensions)))
     }
 }
 

@@ -303,10 +303,6 @@ impl Item {
     pub fn is_commentary(&self) -> bool {
         self.phase.as_deref() == Some("commentary")
     }
-
-    pub fn is_completed(&self) -> bool {
-        self.status.as_deref() == Some("completed")
-    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

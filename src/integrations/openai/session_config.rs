@@ -54,16 +54,11 @@ pub struct SessionConfig {
     pub max_output_tokens: Option<TokenLimit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truncation: Option<Truncation>,
-    #[serde(skip_serializing_if = "Field::is_keep")]
-    pub tracing: Field<TracingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include: Option<Vec<String>>,
     /// `gpt-realtime-2` and later only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
-    /// `gpt-realtime-2` and later only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parallel_tool_calls: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -205,13 +200,6 @@ impl Serialize for Truncation {
             Self::Retain(share) => Ratio { retention_ratio: *share }.serialize(serializer),
         }
     }
-}
-
-/// OpenAI's own tracing, not ours; it cannot change once it is on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TracingConfig {
-    pub workflow_name: String,
-    pub group_id: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
