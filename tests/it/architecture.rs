@@ -1,4 +1,4 @@
-//! Who may import whom, and the protocol page against the code.
+//! Checks who may import whom, and compares the documentation with the code.
 
 use interview_runtime::error::ErrorCode;
 use std::path::{Path, PathBuf};

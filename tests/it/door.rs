@@ -1,4 +1,5 @@
-//! The door: who is let in, what every answer carries, and what one peer can use up (docs/ACCESS.md, docs/LIMITS.md).
+//! The public endpoint: who is admitted, what every answer carries, and what one client can use up (docs/ACCESS.md,
+//! docs/LIMITS.md).
 
 use crate::support::browser::Browser;
 use crate::support::process::Process;

@@ -1,5 +1,5 @@
-//! Whatever the database refuses, of whatever it is given: the others are stored in order, once, and
-//! what is refused is kept aside; while it refuses everything, everything waits.
+//! The database refuses records in every way: the others are stored in order, once, and a refused record is set aside. While the
+//! database refuses everything, everything waits.
 
 use async_trait::async_trait;
 use interview_runtime::actors::journal::{Journal, Receipt};

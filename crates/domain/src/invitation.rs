@@ -1,4 +1,4 @@
-//! The end of an invitation: until when an interview that nobody has begun is kept, and who may move it.
+//! The end of an invitation: how long an interview that nobody has begun is kept, and who may change that.
 
 use super::edge::Timestamp;
 use super::phase::Phase;
