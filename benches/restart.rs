@@ -304,6 +304,7 @@ fn claimed() -> Claimed {
         traceparent: None,
         started_at: None,
         deadline_at: OffsetDateTime::now_utc() + Duration::from_hours(1),
+        join_by: None,
         entries: vec![],
     }
 }
@@ -351,7 +352,7 @@ impl SessionRows for Memory {
         Ok(())
     }
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
-        Ok(Pulse { end_requested: None })
+        Ok(Pulse { end_requested: None, join_by: None })
     }
     async fn consume_ticket(&self, _: &str, _: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError> {
         Ok(Err(TicketRefusal::Unknown))

@@ -1,4 +1,4 @@
-//! Configuration: config/default.toml, then a file, then the environment; checked once.
+//! Configuration: config/default.toml, then a file, then the environment. It is checked once.
 
 pub mod operator;
 
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::Url;
 
+/// Fly sets it on each of its machines.
+const FLY_MACHINE: &str = "FLY_MACHINE_ID";
 const DEFAULTS: &str = include_str!("../config/default.toml");
 
 #[derive(Clone, Debug, Deserialize)]
@@ -48,6 +50,9 @@ pub struct Http {
     allowed_origins: String,
     web_dir: String,
     websocket_url: String,
+    /// Requests come through Fly's proxy, as the process runs on one of its machines.
+    #[serde(skip)]
+    pub behind_fly: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -236,6 +241,7 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct Interview {
     pub absence_timeout_s: u64,
+    pub longest_invitation_s: u64,
     pub grace_s: u64,
     pub default_duration_s: u64,
     pub max_duration_s: u64,
@@ -373,6 +379,10 @@ impl Config {
         role: Role,
         overrides: Option<std::collections::HashMap<String, String>>,
     ) -> Result<Self, ConfigError> {
+        let behind_fly = match &overrides {
+            Some(keys) => keys.contains_key(FLY_MACHINE),
+            None => std::env::var_os(FLY_MACHINE).is_some(),
+        };
         let environment =
             Environment::with_prefix("INTERVIEW").prefix_separator("__").separator("__").try_parsing(true).source(overrides);
         let mut sources = Sources::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
@@ -380,7 +390,8 @@ impl Config {
             sources = sources.add_source(File::from(path).format(FileFormat::Toml));
         }
         let sources = sources.add_source(environment).build()?;
-        let config: Self = sources.clone().try_deserialize().map_err(|error| explain(&error, &sources))?;
+        let mut config: Self = sources.clone().try_deserialize().map_err(|error| explain(&error, &sources))?;
+        config.http.behind_fly = behind_fly;
         config.check(role)?;
         Ok(config)
     }
@@ -418,6 +429,13 @@ impl Config {
                 "interview.default_duration_s",
                 &self.interview.default_duration_s.to_string(),
                 "1 to interview.max_duration_s",
+            );
+        }
+        if self.interview.longest_invitation_s < self.interview.absence_timeout_s {
+            return not_allowed(
+                "interview.longest_invitation_s",
+                &self.interview.longest_invitation_s.to_string(),
+                "interview.absence_timeout_s or more",
             );
         }
         if self.telemetry.otlp_endpoint.contains("/v1/") {
@@ -688,6 +706,12 @@ impl Routing {
             return not_allowed("routing.private_resolver", &self.private_resolver, allowed);
         }
         Ok(())
+    }
+}
+impl Interview {
+    /// For the whole of an interview, from when it is asked for to its last part: what is made for it lives so long.
+    pub fn longest(&self, max_duration_s: u64) -> Duration {
+        Duration::from_secs(self.longest_invitation_s.saturating_add(max_duration_s))
     }
 }
 impl Limits {

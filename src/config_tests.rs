@@ -53,6 +53,19 @@ fn a_gateway_knows_its_regions_its_start_deadline_and_sizes_that_are_sold() {
 }
 
 #[test]
+fn a_process_knows_by_its_machine_whether_flys_proxy_stands_before_it() {
+    assert!(!load(&[]).expect("valid").http.behind_fly);
+    assert!(load(&[("FLY_MACHINE_ID", "a-machine")]).expect("valid").http.behind_fly);
+    assert!(load(&[("INTERVIEW__HTTP__BEHIND_FLY", "true")]).is_err(), "it is not a matter of opinion");
+}
+
+#[test]
+fn an_invitation_can_be_as_long_as_it_is_made() {
+    let keys = [("INTERVIEW__INTERVIEW__ABSENCE_TIMEOUT_S", "100"), ("INTERVIEW__INTERVIEW__LONGEST_INVITATION_S", "99")];
+    assert!(load(&keys).expect_err("shorter").to_string().contains("interview.longest_invitation_s"));
+}
+
+#[test]
 fn a_wrong_value_names_the_key_and_the_value() {
     for (key, value, told) in [
         ("INTERVIEW__HTTP__BIND", "nowhere", "\"nowhere\""),

@@ -1,9 +1,8 @@
 //! The runtime behind AI job interviews.
 //!
-//! One interview is one supervised tree of actors in one process on one machine. To read:
-//! [`actors::tree`] is the tree as data, [`domain::phase`] the life of an interview,
-//! [`roles::session`] one interview's process, [`roles::gateway`] the tenant's door.
-//! Who may import whom is in ARCHITECTURE.md and checked by a test.
+//! One interview is one supervised tree of actors in one process on one machine. Start reading here: [`actors::tree`] is the
+//! tree as data, [`domain::phase`] the life of an interview, [`roles::session`] one interview's process, [`roles::gateway`] the
+//! tenant's gateway. ARCHITECTURE.md says who may import whom, and a test checks it.
 
 pub mod actors;
 pub mod config;

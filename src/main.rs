@@ -1,4 +1,4 @@
-//! The command line: read the configuration, start telemetry, run a role, exit with its code.
+//! The command line: reads the configuration, starts telemetry, runs a role, exits with its code.
 
 use clap::{Parser, Subcommand};
 use interview_runtime::config::{Config, Role};

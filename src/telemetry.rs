@@ -1,8 +1,8 @@
 //! Traces, metrics and logs of one process.
 //!
-//! Causality is passed on purpose: whoever does work for a session opens a short span whose
-//! parent is the session's stored root context (see docs/adr/0004). Lifetimes of an hour are
-//! not spans; a trace is visible from its first second. Logs are JSON lines with trace ids.
+//! Causality is passed explicitly: code that works for a session opens a short span whose parent is the session's stored root
+//! context (see docs/adr/0004). Lifetimes of an hour are not spans; a trace is visible from its first second. Logs are JSON
+//! lines with trace ids.
 
 use crate::config;
 use crate::ids::{SessionId, TenantId};

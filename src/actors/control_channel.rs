@@ -1,8 +1,8 @@
-//! ControlChannel: our own line into the call.
+//! ControlChannel: our own connection into the call.
 //!
-//! It opens the call with the browser's offer, joins it on a second connection (the
-//! sideband), and from then on hears everything that is said and tells the model what to do.
-//! The answer goes back to the browser before the sideband has joined: media first.
+//! It opens the call with the browser's offer and joins it on a second connection (the sideband). From then on it hears
+//! everything that is said and instructs the model. The answer goes back to the browser before the sideband has joined,
+//! because the media come first.
 
 use super::TaskGuard;
 use super::journal::Journal;

@@ -1,5 +1,5 @@
-//! How much may wait for an actor, and how much does. ractor's mailboxes have neither a bound
-//! nor a gauge, so whoever brings messages from outside passes a gate with each.
+//! Limits and counts the messages that wait for an actor. ractor's mailboxes have neither a limit nor a gauge. So code that
+//! brings messages from outside takes a permit of a gate for each.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

@@ -1,7 +1,6 @@
-//! What outlives every actor: the transcript, the outbox, and the browser's line.
+//! The state that outlives every actor: the transcript, the outbox, and the browser's connection.
 //!
-//! Owned by the process and shared by the children. Locked for moments only, never across
-//! an await.
+//! The process owns it and the children share it. It is locked for moments only, never across an await.
 
 use super::gate::Gate;
 use crate::domain::edge::{Label, Text, Timestamp};

@@ -1,11 +1,9 @@
-//! The actors of one interview; and, in [`gateway`], the keepers of all of them.
+//! The actors of one interview, and, in [`gateway`], the keepers of all interviews.
 //!
-//! [`tree`] is the supervisor tree as data; [`session`] is its root. Children do not know
-//! each other: they cast facts to the session, and share the [`journal`], which is owned by
-//! the process and outlives all of them.
+//! [`tree`] is the supervisor tree as data. [`session`] is its root. Children do not know each other: they send facts to the
+//! session and share the [`journal`], which the process owns and which outlives all of them.
 //!
-//! To add a child: a row in [`tree::TREE`], a file with its actor, an arm in
-//! `session::Session::spawn`.
+//! To add a child: a row in [`tree::TREE`], a file with its actor, its arms in `session/children.rs`.
 
 pub mod control_channel;
 pub mod gate;

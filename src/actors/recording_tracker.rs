@@ -1,8 +1,7 @@
-//! RecordingTracker: what the recording provider has, and what the browser says of it.
+//! RecordingTracker: what the recording provider has, and what the browser reports about it.
 //!
-//! `domain::recording` decides, this actor asks and performs. Upload tokens are deleted when
-//! nothing more is to come. Encoding is not waited for: it is minutes of work for a machine
-//! that should be gone.
+//! `domain::recording` decides; this actor asks the provider and acts. Upload tokens are deleted when no more parts will come.
+//! The actor does not wait for encoding: that takes minutes, and the machine should be gone by then.
 
 use super::TaskGuard;
 use super::journal::Journal;
@@ -34,7 +33,11 @@ pub enum RecordingTrackerMsg {
     FindRecording,
     Found(Vec<Recording>),
     PollDue,
-    Polled(Vec<Seen>),
+    /// What was closed with what had arrived of it, and what the provider has.
+    Polled {
+        closed: Vec<VideoId>,
+        seen: Vec<Seen>,
+    },
     /// The interview is over: settle soon. `patient`: the browser is there and may still be sending.
     Settle {
         patient: bool,
@@ -129,8 +132,12 @@ impl Actor for RecordingTracker {
                 }
             }
             RecordingTrackerMsg::PollDue => state.poll(&myself),
-            RecordingTrackerMsg::Polled(seen) => {
+            RecordingTrackerMsg::Polled { closed, seen } => {
                 state.poll = None;
+                for video in closed {
+                    let change = state.takes.closed(&video);
+                    state.store(change);
+                }
                 for Seen { video, state: known, parts } in seen {
                     let change = state.takes.seen(&video, known, parts);
                     state.store(change);
@@ -194,7 +201,7 @@ impl RecordingTrackerState {
             }
             return;
         }
-        let change = self.takes.reported(report.video.as_ref(), report.state, report.part);
+        let change = self.takes.reported(report.video.as_ref(), report.state, report.part, report.mime_type);
         self.store(change);
         if report.state == crate::domain::protocol::ClientRecordingState::Finished {
             self.poll(myself);
@@ -270,9 +277,13 @@ impl RecordingTrackerState {
         let span = self.args.trace.adopt(tracing::info_span!("recording_tracker.poll", error_code = tracing::field::Empty));
         self.poll = Some(TaskGuard::spawn(
             async move {
+                let mut closed = Vec::with_capacity(close.len());
                 for (video, part) in close {
                     match integrations.video.close_upload(&video, part).await {
-                        Ok(()) => tracing::info!(%video, part, "an interrupted take was closed with what had arrived"),
+                        Ok(()) => {
+                            tracing::info!(%video, part, "an interrupted take was closed with what had arrived");
+                            closed.push(video);
+                        }
                         Err(error) => complain(&error, "an interrupted take could not be closed"),
                     }
                 }
@@ -292,7 +303,7 @@ impl RecordingTrackerState {
                         Err(error) => complain(&error, "recording status is not to be had"),
                     }
                 }
-                let _ = target.cast(RecordingTrackerMsg::Polled(seen));
+                let _ = target.cast(RecordingTrackerMsg::Polled { closed, seen });
             }
             .instrument(span),
         ));

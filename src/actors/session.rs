@@ -1,8 +1,7 @@
 //! Session: the root of one interview's tree.
 //!
-//! `domain::phase` decides, this actor performs. It owns every child, follows
-//! [`super::tree::TREE`] when one ends, and never waits for the outside: whatever takes
-//! time is a child's or a timer's.
+//! `domain::phase` decides; this actor performs. It owns every child, follows [`super::tree::TREE`] when one ends, and never
+//! waits for the outside: a child or a timer does everything that takes time.
 
 use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
 use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
@@ -12,10 +11,12 @@ use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork, 
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
 use super::{Injected, TaskGuard};
+use crate::domain::edge::Timestamp;
+use crate::domain::invitation;
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Said, Timer};
 use crate::domain::protocol::{
-    ClientRecordingState, ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent,
-    SessionReady, Subsystem, SummaryState, close,
+    ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent, SessionReady, Subsystem,
+    SummaryState, close,
 };
 use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::replies::Purpose;
@@ -94,17 +95,15 @@ pub enum SessionMsg {
     },
     ConsentsStored(Vec<ConsentKind>),
     MediaReported(MediaState),
-    RecordingReported {
-        state: ClientRecordingState,
-        video: Option<VideoId>,
-        part: Option<u32>,
-    },
+    RecordingReported(RecordingReport),
     RecordingUrlClaimed {
         url: String,
     },
     /// All containers that are known, in the order of their takes.
     RecordingsFound(Vec<VideoId>),
     EndRequested(EndReason),
+    /// Until when it is kept while nobody has begun it.
+    JoinBy(Timestamp),
     // the call
     CallOpened {
         call: CallId,
@@ -223,6 +222,10 @@ pub struct SessionState {
     /// The receipt that tells that everything is stored.
     awaited: u64,
     segment: i32,
+    /// Until when it is kept while nobody has begun it.
+    join_by: Option<Timestamp>,
+    /// The candidate was here, if only to begin.
+    visited: bool,
     /// When the agreed time is over; known once the interview is live.
     time_limit: Option<Instant>,
     timers: HashMap<Timer, (u64, TaskGuard)>,
@@ -255,6 +258,8 @@ impl Actor for Session {
             videos: claimed.recordings.iter().map(|recording| recording.take.video.clone()).collect(),
             awaited: 0,
             segment: claimed.segment,
+            join_by: claimed.join_by,
+            visited: false,
             claimed,
             journal: args.journal,
             store: args.store,
@@ -307,7 +312,7 @@ impl Actor for Session {
             SessionMsg::MediaReported(MediaState::Failed) => state.decide(Event::MediaLost, &myself).await,
             // The browser's own ICE may still recover.
             SessionMsg::MediaReported(MediaState::Connecting | MediaState::Disconnected) => {}
-            SessionMsg::RecordingReported { state: reported, video, part } => state.recording_reported(reported, video, part),
+            SessionMsg::RecordingReported(report) => state.recording_reported(report),
             SessionMsg::RecordingsFound(videos) => state.videos = videos,
             SessionMsg::RecordingUrlClaimed { url } => state.check_recording_url(&url),
             SessionMsg::EndRequested(reason) => state.decide(Event::EndRequested(reason), &myself).await,
@@ -332,6 +337,7 @@ impl Actor for Session {
                 state.decide(Event::ControlReady, &myself).await;
             }
             SessionMsg::ControlLost => state.decide(Event::ControlLost, &myself).await,
+            SessionMsg::JoinBy(at) => state.keep_until(at, &myself).await,
             SessionMsg::InterviewerEnded => state.decide(Event::EndRequested(EndReason::InterviewerEnded), &myself).await,
             SessionMsg::LastWordsOver => state.decide(Event::LastWordsOver, &myself).await,
             SessionMsg::WordsSettled => state.decide(Event::WordsSettled, &myself).await,
@@ -473,6 +479,11 @@ impl SessionState {
                 self.finish(myself).await;
             }
             Effect::Arm(Timer::TimeLimit) => self.arm_time_limit(myself),
+            Effect::Arm(Timer::Grace) => {
+                let grace = self.length_of(Timer::Grace);
+                self.journal.record(Record::ReturnBy(self.return_by(grace)));
+                self.arm(Timer::Grace, grace, myself);
+            }
             Effect::Arm(timer) => self.arm(timer, self.length_of(timer), myself),
             Effect::Disarm(timer) => {
                 self.timers.remove(&timer);

@@ -1,8 +1,7 @@
-//! SignalingSocket: what one browser connection says.
+//! SignalingSocket: handles what one browser connection sends.
 //!
-//! The socket itself belongs to the HTTP task, which survives this actor; answers go out
-//! through the journal. So a crash here costs at most the message at hand, which a client
-//! repeats, and never the connection.
+//! The socket itself belongs to the HTTP task, which survives this actor. Answers go out through the journal. So a crash here
+//! costs at most the message at hand, which a client repeats, and never the connection.
 
 use super::Injected;
 use super::journal::{Journal, Receipt};
@@ -197,8 +196,10 @@ impl SignalingSocketState {
                 }
                 Ok(())
             }
-            ClientMessage::RecordingState { state, video_id, part } => {
-                self.cast(SessionMsg::RecordingReported { state, video: video_id, part });
+            ClientMessage::RecordingState { state, video_id, part, mime_type } => {
+                // An odd name of the container is not worth the rest of the report.
+                let mime_type = mime_type.and_then(|name| Label::new(&name).ok());
+                self.cast(SessionMsg::RecordingReported(RecordingReport { video: video_id, state, part, mime_type }));
                 Ok(())
             }
             ClientMessage::IntegrityEvent { kind, at } => {
@@ -275,6 +276,8 @@ pub struct RecordingReport {
     pub video: Option<VideoId>,
     pub state: ClientRecordingState,
     pub part: Option<u32>,
+    /// What is written into the container.
+    pub mime_type: Option<Label>,
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! From the outbox to the database, one batch at a time: the writer's work, and the process's own
-//! last flush.
+//! From the outbox to the database, one batch at a time. The writer uses it, and the process for its last flush.
 //!
-//! It holds nothing: what waits and what is known about it are in the journal. What a failure means
-//! is decided in [`crate::domain::refusals`]; here it is tried. A panic in storing is a failure as
-//! any other: it costs the record that brings it about, twice in a row, and never its storer.
+//! It holds no state: what waits, and what is known about it, is in the journal. [`crate::domain::refusals`] decides what a
+//! failure means; this code tries it. A panic in storing is a failure like any other: after the second one in a row it costs
+//! the record that causes it, and never the actor that stores.
 
 use super::journal::Journal;
 use crate::domain::edge::Text;

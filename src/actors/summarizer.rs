@@ -1,10 +1,9 @@
-//! Summarizer: runs once, on the stored transcript, and tells the session what came of it.
+//! Summarizer: runs once, on the stored transcript, and reports the result to the session.
 //!
-//! The model is asked, its answer is held against what was said, and a bad answer is asked
-//! for again. Each question is paid for, so each is counted in the session's row before it is
-//! asked: whoever asks, and however often they crash, there are no more than `keeper.summary_tries`.
-//! What cannot be had is stored as a reason, never awaited for ever: the keepers run it again
-//! later on the same rows.
+//! It asks the model, compares the answer with what was said, and asks again after a bad answer. Each question costs money. So
+//! each is counted in the session's row before it is asked: whoever asks, and however often they crash, there are no more than
+//! `keeper.summary_tries`. If there is no summary, the reason is stored and nobody waits for ever: the keepers run the
+//! summarizer again later on the same rows.
 
 use super::TaskGuard;
 use super::session::SessionMsg;

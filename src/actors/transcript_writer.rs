@@ -1,8 +1,7 @@
-//! TranscriptWriter: from the outbox to PostgreSQL, in batches, in order, until it is there.
+//! TranscriptWriter: from the outbox to PostgreSQL, in batches and in order, until everything is stored.
 //!
-//! It holds nothing of its own: a batch that was not confirmed is still in the outbox when
-//! the next incarnation looks. A database that is away is waited for; a record that the
-//! database does not take is found and set aside ([`super::storing`]).
+//! It holds no state of its own: a batch that was not confirmed is still in the outbox when the next incarnation starts. It
+//! waits for a database that is away. A record that the database does not accept is found and set aside ([`super::storing`]).
 
 use super::TaskGuard;
 use super::journal::{Journal, Receipt};

@@ -1,8 +1,8 @@
-//! THE SUPERVISOR TREE of one interview, as data.
+//! The supervisor tree of one interview, as data.
 //!
-//! One list for all: children start from first to last and stop from last to first, each
-//! drained within its budget and killed after it. How a child is restarted, how often, and
-//! what its loss means stands beside its name. The session actor follows this table.
+//! There is one list for everything. Children start from first to last and stop from last to first. Each child has a time
+//! budget to stop and is killed after it. The row of a child says how it is restarted, how often, and what its loss means. The
+//! session actor follows this table.
 
 use crate::backoff::Backoff;
 use crate::domain::restart::{Ended, History, Intensity, Restart};
@@ -137,10 +137,6 @@ impl Supervision {
 
     pub fn restarts(&self, child: Child) -> u32 {
         self.records.get(&child).map_or(0, |record| record.restarts)
-    }
-
-    pub fn child_of(&self, id: ActorId) -> Option<Child> {
-        self.running.get(&id).map(|running| running.child)
     }
 
     pub fn cell(&self, child: Child) -> Option<ActorCell> {

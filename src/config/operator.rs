@@ -1,4 +1,4 @@
-//! The operator's side of the configuration, and what of it a tenant's machines get.
+//! The operator's configuration, and which part of it a tenant's machines get.
 
 use super::{Config, ConfigError, DEFAULTS, Role, explain};
 use config::{Config as Sources, Environment, File, FileFormat};

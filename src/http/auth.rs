@@ -1,4 +1,4 @@
-//! Who asks: the bearer of a Supabase access token of this tenant.
+//! Authentication: the bearer of a Supabase access token of this tenant.
 
 use super::limits::GatewayLimits;
 use super::problem::ApiError;

@@ -1,4 +1,4 @@
-//! The headers that every answer of every listener carries, whatever came of the request.
+//! The headers that every answer of every listener carries, whatever the request's result is.
 
 use crate::config::Config;
 use axum::Router;

@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it takes requests. The same for both roles.
+//! Whether the process lives, and whether it accepts requests. The same for both roles.
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,6 +1,6 @@
-//! What one peer can use up, and how much of it: the bounds of docs/LIMITS.md that a process counts for itself.
+//! What one client can use up: the limits of docs/LIMITS.md that a process counts for itself.
 //!
-//! Each gateway counts for itself, so a tenant's two allow twice as much; what costs money (sessions, and with them
+//! Each gateway counts for itself, so a tenant's two gateways allow twice as much. What costs money (sessions, and with them
 //! machines and videos) is counted in the database.
 
 mod counters;
@@ -8,7 +8,6 @@ mod counters;
 pub use self::counters::Held;
 use self::counters::{Counts, Full, Rate, Seen, lock};
 use super::problem::ApiError;
-use super::server::Peer;
 use crate::config;
 use crate::error::ErrorCode;
 use crate::ids::{SessionId, UserId};
@@ -114,11 +113,16 @@ impl Refused {
 pub struct Address(pub IpAddr);
 
 impl Address {
-    /// On Fly the peer is the proxy, which names the client. Without a proxy the peer is the client.
-    pub fn of(headers: &HeaderMap, extensions: &Extensions) -> Self {
-        let named = headers.get(FLY_CLIENT_IP).and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
-        let peer = extensions.get::<Peer>().map(|peer| peer.0);
-        Self(named.or(peer).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)))
+    /// On Fly the peer is the proxy, which names the client. Elsewhere the peer is the client, and the header is
+    /// whatever it likes to say.
+    pub fn of(headers: &HeaderMap, peer: IpAddr, behind_fly: bool) -> Self {
+        let named = headers.get(FLY_CLIENT_IP).filter(|_| behind_fly).and_then(|value| value.to_str().ok());
+        Self(named.and_then(|text| text.trim().parse().ok()).unwrap_or(peer))
+    }
+
+    /// As the listener has found it.
+    pub fn asking(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or(Self(IpAddr::V6(Ipv6Addr::UNSPECIFIED)))
     }
 
     fn counted(self) -> Self {
@@ -262,15 +266,15 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_names_the_client_and_without_one_it_is_the_peer() {
-        let mut extensions = Extensions::new();
-        extensions.insert(Peer([10, 0, 0, 1].into()));
-        let of = |named: Option<&'static str>| {
+    fn flys_proxy_names_the_client_and_elsewhere_it_is_the_peer() {
+        let peer = IpAddr::from([10, 0, 0, 1]);
+        let of = |named: Option<&'static str>, behind_fly| {
             let headers = named.map(|named| (FLY_CLIENT_IP, named.parse().expect("a value"))).into_iter().collect();
-            Address::of(&headers, &extensions).0
+            Address::of(&headers, peer, behind_fly).0
         };
-        assert_eq!(of(Some("192.0.2.7")), IpAddr::from([192, 0, 2, 7]));
-        assert_eq!((of(None), of(Some("nonsense"))), ([10, 0, 0, 1].into(), [10, 0, 0, 1].into()));
+        assert_eq!(of(Some("192.0.2.7"), true), IpAddr::from([192, 0, 2, 7]));
+        assert_eq!((of(None, true), of(Some("nonsense"), true)), (peer, peer));
+        assert_eq!(of(Some("192.0.2.7"), false), peer, "nobody but Fly may say so");
     }
 
     #[test]

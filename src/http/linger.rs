@@ -1,7 +1,7 @@
-//! Lingering close: what the other side still sends is read and thrown away for a moment.
+//! Lingering close: what the other side still sends is read and discarded for a moment.
 //!
-//! A TCP connection that is closed with bytes unread is reset, and the reset overtakes our last
-//! words: a browser that sent too much would never see the close frame that says so.
+//! A TCP connection that is closed with unread bytes is reset, and the reset overtakes our last bytes. A browser that sent too
+//! much would then never see the close frame that says so.
 
 use axum::serve::Listener;
 use std::io;

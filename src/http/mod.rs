@@ -1,4 +1,4 @@
-//! From the wire to messages and back. No decisions live here.
+//! From the wire to messages and back. No decisions are made here.
 
 pub mod auth;
 pub mod gateway;

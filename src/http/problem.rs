@@ -1,4 +1,4 @@
-//! How a refused request is answered: `application/problem+json` (RFC 9457) with a stable code.
+//! The answer to a refused request: `application/problem+json` (RFC 9457) with a stable code.
 
 use super::server::timed_out;
 use crate::error::{ErrorCode, Fault, FaultClass, chain};

@@ -1,7 +1,7 @@
-//! What the gateway signs when it hands a request to a session's machine through `fly-replay`.
+//! What the gateway signs when it passes a request to a session's machine through `fly-replay`.
 //!
-//! Fly's proxy carries the text in `fly-replay-src: …;state=…`. It proves that the request
-//! came through the tenant's own gateway a moment ago; who may join is the ticket's business.
+//! Fly's proxy adds the text as `fly-replay-src: …;state=…`. It proves that the request came through the tenant's own gateway a
+//! moment ago. The ticket decides who may join.
 
 use crate::ids::SessionId;
 use crate::integrations::signature;

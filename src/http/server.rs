@@ -1,8 +1,10 @@
-//! The loop of a listener: HTTP/1.1, with a bound on connections and on the time that a request's head and body take.
+//! The loop of a listener: HTTP/1.1, with limits for connections and for the time that a request's head and body take.
 //!
-//! `axum::serve` sets no timer, so that a socket which says nothing, or drips, is kept for ever.
+//! `axum::serve` sets no timer. With it, a connection that sends nothing, or very slowly, is kept for ever.
 
+use crate::config::Config;
 use crate::error::ErrorCode;
+use crate::http::limits::Address;
 use axum::Router;
 use axum::body::Body;
 use axum::serve::Listener;
@@ -13,7 +15,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -36,11 +38,17 @@ pub struct Bounds {
     pub head: Duration,
     /// For a whole body, from when it is read.
     pub body: Duration,
+    /// The peer is Fly's proxy, which says who asks.
+    behind_fly: bool,
 }
 
-/// The other end of a connection: on Fly it is the proxy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub IpAddr);
+impl Bounds {
+    pub fn of(config: &Config, connections: usize) -> Self {
+        let limits = &config.limits;
+        let (head, body) = (limits.head_timeout(), limits.body_timeout());
+        Self { connections, head, body, behind_fly: config.http.behind_fly }
+    }
+}
 
 /// Serve until `closed`; then finish what is under way.
 pub async fn serve<L>(mut listener: L, router: Router, bounds: Bounds, closed: impl Future<Output = ()>)
@@ -70,7 +78,8 @@ where
         let routes = TowerToHyperService::new(router.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(|body| Body::new(Timed { body, within: bounds.body, end: None }));
-            request.extensions_mut().insert(Peer(address.ip()));
+            let client = Address::of(request.headers(), address.ip(), bounds.behind_fly);
+            request.extensions_mut().insert(client);
             routes.call(request)
         });
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();

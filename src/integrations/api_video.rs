@@ -1,6 +1,5 @@
-//! api.video: the container a browser uploads its recording into, the token it
-//! uploads with, and what has arrived. The key reaches every video of the project,
-//! so a video is only trusted if its metadata names our session.
+//! api.video: the container into which a browser uploads its recording, the token for the upload, and which parts have arrived.
+//! The key reaches every video of the project. So a video is only trusted if its metadata names our session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,6 @@ use crate::ids::VideoId;
 
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// The largest page the vendor allows; one session has a handful of videos.
-const PAGE_SIZE: &str = "100";
 const MAX_URL_BYTES: usize = 2048;
 const MAX_VIDEO_ID_BYTES: usize = 64;
 /// Where api.video serves or names videos.
@@ -197,11 +195,6 @@ struct WireAssets {
 }
 
 #[derive(Deserialize)]
-struct WireList {
-    data: Vec<WireVideo>,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireToken {
     token: SecretString,
@@ -235,19 +228,13 @@ impl WireVideo {
     }
 }
 
-impl Video {
-    fn has(&self, wanted: &Metadata) -> bool {
-        wanted.iter().all(|(key, value)| self.metadata.iter().any(|(k, v)| k == key && v == value))
-    }
-}
-
 impl ApiVideoClient {
     pub fn new(http: HttpClient, options: ApiVideoOptions) -> Result<Self, InvalidBaseUrl> {
         check_base_url(&options.base_url)?;
         Ok(Self { http, options: Arc::new(options) })
     }
 
-    /// Not idempotent: after an unclear failure ask [`Self::find_videos`] first.
+    /// Not idempotent: after an unclear failure the video may exist.
     pub async fn create_video(&self, title: &str, metadata: &Metadata) -> Result<Video, CallError> {
         let pairs = metadata.iter().map(|(key, value)| WirePair { key: (*key).to_owned(), value: value.clone() });
         let body = CreateVideo { title, public: false, transcript: false, mp4_support: true, metadata: pairs.collect() };
@@ -255,20 +242,6 @@ impl ApiVideoClient {
         let answer = self.accept("create_video", request).await?;
         let video = answer.json::<WireVideo>()?.into_video();
         video.ok_or_else(|| answer.unexpected("the answer names no video"))
-    }
-
-    /// Videos that carry all of this metadata. The filter is the vendor's, the
-    /// decision ours: a filter that is ignored must not give us a stranger's video.
-    pub async fn find_videos(&self, metadata: &Metadata) -> Result<Vec<Video>, CallError> {
-        let mut query: Vec<(String, &str)> = vec![("pageSize".to_owned(), PAGE_SIZE)];
-        query.extend(metadata.iter().map(|(key, value)| (format!("metadata[{key}]"), value.as_str())));
-        let request = self.request(Method::GET, &["videos"]).query(&query);
-        let list: WireList = self.accept("find_videos", request).await?.json()?;
-        Ok(list.data.into_iter().filter_map(WireVideo::into_video).filter(|video| video.has(metadata)).collect())
-    }
-
-    pub async fn find_video_by_session(&self, session_id: &str) -> Result<Vec<Video>, CallError> {
-        self.find_videos(&[("session_id", session_id.to_owned())]).await
     }
 
     /// `ttl` has to cover the whole interview and its last upload; zero would mean

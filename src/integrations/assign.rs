@@ -1,8 +1,8 @@
-//! Giving a waiting machine its session, over the tenant's private network.
+//! Gives a standby machine its session, over the tenant's private network.
 //!
-//! An assignment names one session for one machine and is signed with the secret that only
-//! this tenant's processes share. Nothing else is in it: what a session is made of is in the
-//! database, and a machine's other environment is the same for all sessions.
+//! An assignment names one session for one machine. It is signed with the secret that only this tenant's processes share. It
+//! contains nothing else: the session's data is in the database, and the rest of a machine's environment is the same for all
+//! sessions.
 
 use super::call_error::{CallError, CallErrorKind};
 use super::http_client::{CallLimits, HttpClient, Vendor};

@@ -1,4 +1,4 @@
-//! What can go wrong with one vendor call, classified once.
+//! The failures of one vendor call, classified once.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,8 +1,7 @@
 //! Fly Machines: create, watch and destroy the machine of one session.
 //!
-//! There is no idempotency header; a machine's name is unique per app and takes its
-//! place. Lists lag and have been plainly wrong: never take "not listed" for "does
-//! not exist".
+//! There is no idempotency header. A machine's name is unique in its app and takes its place. Lists lag, and some have been
+//! wrong: never conclude from "not listed" that a machine does not exist.
 
 pub mod apps;
 mod machine;

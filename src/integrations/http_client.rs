@@ -1,7 +1,5 @@
-//! The one HTTP client of the process and the way every vendor call goes through
-//! it: one deadline for the whole exchange, no redirects, no proxies from the
-//! environment, a bounded body, and an error that says whether the vendor may
-//! have acted on the request.
+//! The one HTTP client of the process. Every vendor call goes through it: one deadline for the whole exchange, no redirects, no
+//! proxies from the environment, a bounded body, and an error that says whether the vendor may have acted on the request.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

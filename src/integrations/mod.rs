@@ -1,7 +1,6 @@
-//! Clients for everything outside this process. A client gives each call one
-//! deadline, never retries and never spawns; the caller (an actor) owns both.
-//! Errors carry a class, a stable code, the vendor's request id and, where the
-//! vendor named one, the time to wait.
+//! Clients for everything outside this process. A client gives each call one deadline. It never retries and never spawns: the
+//! caller (an actor) does both. Errors carry a class, a stable code, the vendor's request id and, where the vendor named one,
+//! the time to wait.
 
 pub mod api_video;
 pub mod assign;

@@ -1,8 +1,8 @@
-//! What one interview needs of the outside, as traits.
+//! What one interview needs from the outside, as traits.
 //!
-//! Actors and process hold these, not the clients: the clients of this folder are one
-//! implementation, the models of the simulation (docs/SIMULATION.md) another. Each promises
-//! what the whole folder does: one deadline for each call, no retry, no task of its own.
+//! Actors and process hold these traits, not the clients. The clients of this folder implement them, and so do the models of
+//! the simulation (docs/SIMULATION.md). Each implementation promises what the whole folder promises: one deadline for each
+//! call, no retry, no task of its own.
 
 use super::api_video::VideoStatus;
 use super::call_error::CallError;

@@ -1,7 +1,6 @@
 //! Where a machine is in its tenant's private network.
 //!
-//! Addresses change when Fly moves a machine to another host: they are asked for each time
-//! and never kept.
+//! Addresses change when Fly moves a machine to another host. So they are looked up each time and never kept.
 
 use std::io;
 use std::net::SocketAddr;

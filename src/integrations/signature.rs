@@ -1,4 +1,4 @@
-//! What one process of ours signs for another, with the secret they share.
+//! Signatures between our own processes, with the secret that they share.
 
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;

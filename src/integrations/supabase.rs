@@ -1,7 +1,7 @@
-//! Verifies Supabase access tokens against the project's published keys.
+//! Verifies Supabase access tokens with the project's published keys.
 //!
-//! Only ES256 and RS256, and the algorithm is the key's, never the token's. A
-//! revoked session is not visible here: a token stays good until it expires.
+//! Only ES256 and RS256 are accepted. The key decides the algorithm, never the token. A revoked session is not visible here: a
+//! token stays valid until it expires.
 
 mod keys;
 

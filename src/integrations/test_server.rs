@@ -1,5 +1,5 @@
-//! A scripted HTTP server for the clients' tests: it keeps every request to the
-//! byte and can answer with anything, broken answers included.
+//! A scripted HTTP server for the clients' tests. It keeps every request byte by byte and can send any answer, also broken
+//! ones.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The tenant's door, from boot to exit. It holds nothing that matters: two of them run side
-//! by side, and either may be replaced at any moment.
+//! The tenant's gateway, from boot to exit. It holds nothing that must be kept: two of them run side by side, and either may be
+//! replaced at any moment.
 
 use super::{Exit, LINGER, gauges, stop_signal};
 use crate::actors::TaskGuard;
@@ -109,7 +109,7 @@ async fn serve(
     let ready = Arc::new(AtomicBool::new(true));
     let mut closed = closing.subscribe();
     let limits = &config.limits;
-    let bounds = Bounds { connections: limits.gateway_connections, head: limits.head_timeout(), body: limits.body_timeout() };
+    let bounds = Bounds::of(config, limits.gateway_connections);
     let served = server::serve(Lingering(listener), router(state, ready.clone()), bounds, async move {
         let _ = closed.wait_for(|closed| *closed).await;
     });

@@ -1,4 +1,4 @@
-//! What of a process can fill up, as gauges.
+//! Gauges for everything in a process that can fill up.
 
 use crate::actors::journal::Journal;
 use crate::http::gateway::carry::Carrier;

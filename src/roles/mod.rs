@@ -1,4 +1,4 @@
-//! The ways to run the one binary: wiring, in order, and nothing else.
+//! The roles in which the one binary runs: only wiring, in order.
 
 pub mod doctor;
 pub mod gateway;

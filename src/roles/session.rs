@@ -1,8 +1,8 @@
 //! One interview's process, from boot to exit.
 //!
-//! It takes the session in the database, owns what must outlive the actors (journal, store,
-//! the listener), runs the tree, starts a fresh tree when one crashes, and exits when the
-//! interview is over. It holds nothing that cannot be rebuilt from PostgreSQL.
+//! It claims the session in the database, owns what must outlive the actors (journal, store, the listener), runs the tree,
+//! starts a fresh tree when one crashes, and exits when the interview is over. Everything it holds can be rebuilt from
+//! PostgreSQL.
 
 use super::gauges::{observe, observe_refused};
 use super::standby::{Assigned, Stop};
@@ -250,8 +250,7 @@ impl Process {
             ready: ready.clone(),
         };
         let (closing, mut closed) = watch::channel(false);
-        let limits = &self.config.limits;
-        let bounds = Bounds { connections: limits.session_connections, head: limits.head_timeout(), body: limits.body_timeout() };
+        let bounds = Bounds::of(&self.config, self.config.limits.session_connections);
         let mut server = TaskGuard::spawn(server::serve(listener, router(http), bounds, async move {
             let _ = closed.wait_for(|closed| *closed).await;
         }));
@@ -431,8 +430,9 @@ async fn beat(rows: Rows, every: Duration, root: watch::Receiver<ActorRef<Sessio
     loop {
         ticks.tick().await;
         let message = match rows.heartbeat().await {
-            Ok(Pulse { end_requested: Some(reason) }) => SessionMsg::EndRequested(reason),
-            Ok(Pulse { end_requested: None }) => continue,
+            Ok(Pulse { end_requested: Some(reason), .. }) => SessionMsg::EndRequested(reason),
+            Ok(Pulse { end_requested: None, join_by: Some(join_by) }) => SessionMsg::JoinBy(join_by),
+            Ok(Pulse { end_requested: None, join_by: None }) => continue,
             Err(StoreError::Fenced { .. }) => SessionMsg::Fenced,
             Err(error) => {
                 tracing::debug!(error_code = error.code().as_str(), "heartbeat not stored");

@@ -1,8 +1,8 @@
 //! A session process that does not know its session yet: it waits until the gateway gives it one.
 //!
-//! What it becomes then is the ordinary session process ([`super::session`]), on the same
-//! listener. When it starts it asks whether a session names its machine: one whose process
-//! crashed goes on with its session, and one that had a session gets no other (ADR 0007).
+//! Then it becomes the ordinary session process ([`super::session`]), on the same listener. When it starts, it asks whether a
+//! session names its machine: after a crash the process goes on with its session, and a process that had a session gets no
+//! other one (ADR 0007).
 
 use super::{Exit, LINGER};
 use crate::actors::TaskGuard;
@@ -97,7 +97,7 @@ async fn serve(config: &Config, machine: MachineId, listener: BoundListener, sto
     };
     let (closing, mut closed) = watch::channel(false);
     let limits = &config.limits;
-    let bounds = Bounds { connections: limits.session_connections, head: limits.head_timeout(), body: limits.body_timeout() };
+    let bounds = Bounds::of(config, limits.session_connections);
     let router = with_security_headers(router(waiting), config, NO_PAGE);
     let mut server = TaskGuard::spawn(server::serve(ours, router, bounds, async move {
         let _ = closed.wait_for(|closed| *closed).await;

@@ -1,9 +1,8 @@
-//! Notices that the event loop stands still, and ends the process so that it is started again.
+//! Detects that the event loop stalls, and ends the process so that it is started again.
 //!
-//! One blocking call on the only thread stops everything: acknowledgements, heartbeats, even
-//! the answer to a stop signal. Nothing on that thread can notice it, so a plain thread does.
-//! It counts its own wake-ups and not the time: a machine that was suspended as a whole is not
-//! taken for a stalled one.
+//! One blocking call on the only thread stops everything: acknowledgements, heartbeats, even the answer to a stop signal.
+//! Nothing on that thread can detect it, so a plain thread does. It counts its own wake-ups and not the time. So a machine that
+//! was suspended as a whole is not mistaken for a stalled one.
 
 use super::Exit;
 use crate::actors::TaskGuard;

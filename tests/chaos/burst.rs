@@ -1,5 +1,5 @@
-//! Many sessions asked for in one moment, against a Fly that makes one machine a second: first
-//! without machines that wait, then with as many as are asked for.
+//! Many sessions requested at the same moment, from a Fly that makes one machine a second: first without standby machines, then
+//! with as many as there are requests.
 
 use crate::support::system::System;
 use interview_sandbox::SESSION_APP;

@@ -1,5 +1,5 @@
-//! What an attacker gets who asks ten times as much as a bound allows, and what a neighbour notices of it, in paired
-//! rounds: the neighbour's median before, and while it goes on (docs/LIMITS.md).
+//! What an attacker gains who requests ten times as much as a limit allows, and what another user notices of it. Paired rounds:
+//! the other user's median before and during the attack (docs/LIMITS.md).
 
 use crate::Options;
 use crate::support::browser::Browser;

@@ -1,4 +1,4 @@
-//! A thousand interviews on a Fly that does everything the real one has been seen to do.
+//! A thousand interviews on a Fly with every fault that the real one has shown.
 
 use crate::Options;
 use crate::support::storm::{expected_faults, storm};

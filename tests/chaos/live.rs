@@ -1,4 +1,4 @@
-//! Interviews with real media and our own line into the call, whose process is killed.
+//! Interviews with real media and our own sideband into the call. Their process is killed.
 
 use crate::support::{ORIGIN, World};
 use crate::{Options, Report};

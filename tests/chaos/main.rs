@@ -1,5 +1,5 @@
-//! The campaign: real session processes and a real PostgreSQL, broken at random instants, over
-//! and over, and after each fault the promise is checked (docs/CHAOS.md). Started by scripts/chaos.
+//! The campaigns: real session processes and a real PostgreSQL are broken at random instants, again and again. After each fault
+//! the promise is checked (docs/CHAOS.md). Started by scripts/chaos.
 
 #[allow(dead_code)]
 #[path = "../it/support/mod.rs"]

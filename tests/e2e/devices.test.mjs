@@ -1,28 +1,20 @@
 // What happens to a browser's devices, sound and storage in the middle of an interview, and what the page says.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
-import { ON_REQUEST, launch, person, scene, shoot } from './lib/browser.mjs';
-import { atTheFloor, interruptible, withoutMixing, withoutStorage } from './lib/broken_browser.mjs';
+import { ON_REQUEST, person, scene, shoot } from './lib/browser.mjs';
+import { atTheFloor, interruptible, withoutMixing, withoutMixingOf, withoutStorage } from './lib/broken_browser.mjs';
 import { receivedAudio } from './lib/fake_microphone.mjs';
-import { agree, comeBack, end, interviewerHasSpoken, invite, live, mood, roomUrl, signIn } from './lib/steps.mjs';
+import { agree, checkDevices, comeBack, end, interviewerHasSpoken, invite, live, mood, oneTurn, roomUrl, signIn } from './lib/steps.mjs';
+import { openStage } from './lib/stage.mjs';
+import { api } from './lib/truth.mjs';
 import { eventually } from './lib/wait.mjs';
 
-let browser;
-let recruiter;
-before(async () => {
-  browser = await launch();
-  recruiter = await person(browser, 'recruiter');
-  await signIn(recruiter, 'recruiter@demo.test');
-});
-after(async () => {
-  await browser?.close();
-});
+const stage = openStage();
 
 const notice = ({ page }, id, words) => page.getByTestId(id).getByText(words);
 
 /** As far as the check of the devices. */
 async function toTheCheck(candidate, email, name) {
-  const sessionId = await invite(recruiter, name);
+  const sessionId = await invite(stage.recruiter, name);
   await signIn(candidate, email);
   await candidate.page.getByRole('heading', { name: 'Your interviews' }).waitFor();
   await candidate.page.goto(roomUrl(sessionId));
@@ -32,7 +24,7 @@ async function toTheCheck(candidate, email, name) {
 }
 
 scene('an old browser without storage, in which nothing can be mixed, holds an interview', { timeout: 120_000 }, async () => {
-  const candidate = await person(browser, 'floor');
+  const candidate = await person(stage.browser, 'floor');
   for (const script of [atTheFloor, withoutStorage, withoutMixing]) await candidate.context.addInitScript(script);
   await toTheCheck(candidate, 'mei@demo.test', 'Mei Tanaka');
   await candidate.page.getByTestId('no-meter').waitFor();
@@ -50,8 +42,37 @@ scene('an old browser without storage, in which nothing can be mixed, holds an i
   await candidate.context.close();
 });
 
+// B-04 (b) and (c): the call depends neither on the meter nor on the mix.
+for (const [what, told] of [
+  ['since', 'from Start on'],
+  ['remote', "for the interviewer's voice alone"],
+]) {
+  scene(`mixing is refused ${told}: the interviewer is heard, and the recording says what it lacks`, { timeout: 120_000 }, async () => {
+    const candidate = await person(stage.browser, `unmixed-${what}`);
+    const { page } = candidate;
+    await candidate.context.addInitScript(withoutMixingOf, what);
+    const sessionId = await toTheCheck(candidate, 'mei@demo.test', 'Mei Tanaka');
+    await checkDevices(candidate, { camera: false });
+    await page.evaluate(() => (window.__mixingIsRefused = true));
+    await page.getByTestId('start-interview').click();
+    await live(candidate);
+    await eventually('the interviewer is heard', async () => (await receivedAudio(page)).energy > 0.005);
+    assert.ok(await page.getByTestId('ai-audio').evaluate((audio) => Boolean(audio.srcObject) && !audio.paused), 'it plays');
+    assert.ok((await page.evaluate(() => window.__mixingRefused)) > 0, 'mixing was refused');
+    await page.getByTestId('one-voice-notice').waitFor();
+    await oneTurn(candidate, 0);
+    await end(candidate);
+    assert.deepEqual(candidate.complaints, []);
+    await candidate.context.close();
+    await eventually('the recording of one voice arrives', async () => {
+      const recording = await api(`/sessions/${sessionId}/recording`);
+      return ['uploaded', 'playable'].includes(recording.state) && !recording.incomplete && recording.mime_type.startsWith('audio/webm');
+    });
+  });
+}
+
 scene('a microphone and a voice that fail in every way come back, or say what to do', { timeout: 240_000 }, async () => {
-  const candidate = await person(browser, 'devices');
+  const candidate = await person(stage.browser, 'devices');
   const { page } = candidate;
   await candidate.context.addInitScript(interruptible);
   await toTheCheck(candidate, 'jonas@demo.test', 'Jonas Weber');
@@ -157,7 +178,7 @@ scene('a microphone and a voice that fail in every way come back, or say what to
   await page.evaluate(() => (location.hash = '#/'));
   await page.getByTestId('leave').click();
   const first = page.getByTestId('interview').first();
-  await first.getByTestId('waits').waitFor();
+  await first.getByTestId('waits').getByText(/It waits for you until .*\b20\d\d\b.*, (\d minutes?|less than a minute) more/).waitFor();
   await shoot(candidate, '52-waits', ON_REQUEST);
   await first.getByTestId('join').click();
 

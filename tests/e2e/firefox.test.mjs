@@ -2,6 +2,7 @@
 // decide is left to the tests in Chromium.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { withoutMixingOf } from './lib/broken_browser.mjs';
 import { launchFirefox, visitor } from './lib/firefox.mjs';
 import { api, createByApi, isWhole } from './lib/truth.mjs';
 import { eventually } from './lib/wait.mjs';
@@ -77,3 +78,44 @@ test('an interview in Firefox survives a lost microphone and a reload', { timeou
   await isWhole(t, { sessionId, since, name: 'Amara Okafor' }, { takes });
   assert.ok(takes >= 1, 'the recording has arrived');
 });
+
+// B-04 (b) and (c). Without a sound card nothing runs that could be mixed here, so a refusal is met in a browser that
+// records one voice anyway; what is played is the same for both engines.
+for (const [what, told] of [
+  ['since', 'from Start on'],
+  ['remote', "for the interviewer's voice alone"],
+]) {
+  test(`mixing is refused in Firefox ${told}, and the call does not notice`, { timeout: 120_000 }, async () => {
+    const sessionId = await createByApi('Amara Okafor');
+    const candidate = await visitor(browser);
+    const { page } = candidate;
+    await page.evaluateOnNewDocument(withoutMixingOf, what);
+    await candidate.goto('/');
+    // Whoever signed in before in this browser still is.
+    await page.waitForSelector('[data-testid="sign-in-amara@demo.test"], [data-testid="interview"]', { visible: true });
+    if ((await candidate.count('sign-in-amara@demo.test')) > 0) await candidate.click('sign-in-amara@demo.test');
+    await candidate.see('interview');
+    await candidate.goto(`/#/room/${sessionId}`);
+    for (const id of ['consent-ai_evaluation', 'consent-recording', 'consent-continue']) await candidate.click(id);
+    await candidate.see('start-interview', ':not([disabled])');
+    await page.evaluate(() => (window.__mixingIsRefused = true));
+    await candidate.click('start-interview');
+    await candidate.see('room', '[data-state="live"]', 60_000);
+    await eventually('the interviewer is heard', async () => (await candidate.heard()) > 0.005);
+    assert.ok(await page.$eval('[data-testid="ai-audio"]', (audio) => Boolean(audio.srcObject) && !audio.paused), 'it plays');
+    assert.ok((await page.evaluate(() => window.__mixingRefused)) > 0, 'mixing was refused');
+    await candidate.see('one-voice-notice');
+    await candidate.yourTurn(0);
+    await candidate.say(1_600);
+    await eventually('the answer is heard', async () => (await candidate.count('caption-candidate', '[data-settled="true"]')) > 0);
+    await candidate.click('end');
+    await candidate.click('confirm-end');
+    await candidate.see('upload', '[data-recording="stored"]', 60_000);
+    assert.deepEqual(candidate.complaints, []);
+    await page.close();
+    await eventually('the recording of one voice arrives', async () => {
+      const recording = await api(`/sessions/${sessionId}/recording`);
+      return ['uploaded', 'playable'].includes(recording.state) && !recording.incomplete;
+    });
+  });
+}

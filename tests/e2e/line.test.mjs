@@ -1,27 +1,18 @@
 // What a candidate meets when the link, the voice or the agreement is missing.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
-import { BASE_URL, ON_REQUEST, launch, person, scene, shoot } from './lib/browser.mjs';
+import { BASE_URL, ON_REQUEST, person, scene, shoot } from './lib/browser.mjs';
 import { receivedAudio } from './lib/fake_microphone.mjs';
 import { answer, enter, interviewerHasSpoken, invite, live, roomUrl, settled, signIn } from './lib/steps.mjs';
 import { sandbox } from './lib/sandbox.mjs';
 import { callsOf } from './lib/truth.mjs';
+import { openStage } from './lib/stage.mjs';
 import { eventually } from './lib/wait.mjs';
 
-let browser;
-let recruiter;
-before(async () => {
-  browser = await launch();
-  recruiter = await person(browser, 'recruiter');
-  await signIn(recruiter, 'recruiter@demo.test');
-});
-after(async () => {
-  await browser?.close();
-});
+const stage = openStage();
 
 scene('a lost link is found again while the conversation goes on', { timeout: 240_000 }, async () => {
-  const candidate = await person(browser, 'link');
-  const sessionId = await invite(recruiter, 'Mei Tanaka');
+  const candidate = await person(stage.browser, 'link');
+  const sessionId = await invite(stage.recruiter, 'Mei Tanaka');
   await enter(candidate, 'mei@demo.test', sessionId);
   assert.equal(await interviewerHasSpoken(candidate, 0), 'your turn');
 
@@ -61,8 +52,8 @@ scene('a lost link is found again while the conversation goes on', { timeout: 24
 
 scene('a lost voice line is covered calmly and comes back', { timeout: 240_000 }, async () => {
   const since = Date.now() - 1_000;
-  const candidate = await person(browser, 'line');
-  const sessionId = await invite(recruiter, 'Amara Okafor');
+  const candidate = await person(stage.browser, 'line');
+  const sessionId = await invite(stage.recruiter, 'Amara Okafor');
   await enter(candidate, 'amara@demo.test', sessionId);
   assert.equal(await interviewerHasSpoken(candidate, 0), 'your turn');
   const before = await receivedAudio(candidate.page);
@@ -114,8 +105,8 @@ scene('a lost voice line is covered calmly and comes back', { timeout: 240_000 }
 });
 
 scene('someone who does not agree is told what happens, and nothing starts', { timeout: 60_000 }, async () => {
-  const candidate = await person(browser, 'declines');
-  const sessionId = await invite(recruiter, 'Jonas Weber');
+  const candidate = await person(stage.browser, 'declines');
+  const sessionId = await invite(stage.recruiter, 'Jonas Weber');
   await signIn(candidate, 'jonas@demo.test');
   await candidate.page.getByRole('heading', { name: 'Your interviews' }).waitFor();
   await candidate.page.goto(roomUrl(sessionId));
@@ -125,7 +116,7 @@ scene('someone who does not agree is told what happens, and nothing starts', { t
   assert.equal(await candidate.page.evaluate(() => window.__sockets.length), 0, 'no connection was opened');
   assert.equal(await candidate.page.evaluate(() => window.__peers.length), 0, 'no call was placed');
 
-  const { page } = recruiter;
+  const { page } = stage.recruiter;
   await page.goto(`${BASE_URL}/#/console/sessions/${sessionId}`);
   await page.getByTestId('end-session').click();
   await page.getByTestId('confirm-end-session').click();

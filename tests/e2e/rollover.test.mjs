@@ -1,33 +1,23 @@
 // The provider ends every call after an hour. Here it is a minute, so that a conversation meets the end of a call.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
 import { startSandbox } from './lib/own_sandbox.mjs';
 
 // Each call is asked to be renewed after half a minute.
 const own = await startSandbox(['--questions', 5, '--longest-call-s', 60, '--set', 'INTERVIEW__OPENAI__ROLL_OVER_BEFORE_S=28']);
 process.env.BASE_URL = own.url;
-const { launch, person, scene, shoot } = await import('./lib/browser.mjs');
+const { person, scene, shoot } = await import('./lib/browser.mjs');
 const { sandbox } = await import('./lib/sandbox.mjs');
-const { end, enter, interviewerHasSpoken, invite, live, oneTurn, settled, signIn } = await import('./lib/steps.mjs');
+const { end, enter, interviewerHasSpoken, invite, live, oneTurn, settled } = await import('./lib/steps.mjs');
 const { callsOf, isWhole } = await import('./lib/truth.mjs');
+const { openStage } = await import('./lib/stage.mjs');
 const { eventually } = await import('./lib/wait.mjs');
 
-let browser;
-let recruiter;
-before(async () => {
-  browser = await launch();
-  recruiter = await person(browser, 'recruiter');
-  await signIn(recruiter, 'recruiter@demo.test');
-});
-after(async () => {
-  await browser?.close();
-  await own.stop();
-});
+const stage = openStage(own.stop);
 
 scene('a call is renewed before it reaches its limit, and after it was ended by it', { timeout: 240_000 }, async (t) => {
   const interview = { since: Date.now() - 1_000, name: 'Amara Okafor' };
-  const candidate = await person(browser, 'rollover');
-  interview.sessionId = await invite(recruiter, interview.name);
+  const candidate = await person(stage.browser, 'rollover');
+  interview.sessionId = await invite(stage.recruiter, interview.name);
   await enter(candidate, 'amara@demo.test', interview.sessionId);
   const [first] = await callsOf(interview);
   await oneTurn(candidate, 0);

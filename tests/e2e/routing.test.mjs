@@ -1,7 +1,6 @@
 // Interviews on the ways to a session's machine that are not the default one: carried by the gateway, and with the
 // session in the host name.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
 import { startSandbox } from './lib/own_sandbox.mjs';
 
 // The address of a page's WebSocket names its session: interview-<id>.localhost is this machine to any Chromium.
@@ -12,32 +11,23 @@ const own = await startSandbox((port) => [
   '--set', `INTERVIEW__HTTP__WEBSOCKET_URL=ws://interview-{session_id}.localhost:${port}/ws`,
 ]);
 process.env.BASE_URL = own.url;
-const { launch, person, scene, shoot } = await import('./lib/browser.mjs');
+const { person, scene, shoot } = await import('./lib/browser.mjs');
 const { sandbox } = await import('./lib/sandbox.mjs');
-const { end, enter, interviewerHasSpoken, invite, live, oneTurn, settled, signIn } = await import('./lib/steps.mjs');
+const { end, enter, interviewerHasSpoken, invite, live, oneTurn, settled } = await import('./lib/steps.mjs');
 const { isWhole } = await import('./lib/truth.mjs');
+const { openStage } = await import('./lib/stage.mjs');
 const { eventually } = await import('./lib/wait.mjs');
 
-let browser;
-let recruiter;
-before(async () => {
-  browser = await launch();
-  recruiter = await person(browser, 'recruiter');
-  await signIn(recruiter, 'recruiter@demo.test');
-});
-after(async () => {
-  await browser?.close();
-  await own.stop();
-});
+const stage = openStage(own.stop);
 
 const gatewayOf = async () => (await sandbox.state()).fly.machines.find((each) => each.name === 'gateway-1');
 
 scene('carried by the gateway, which is replaced in the middle of it', { timeout: 240_000 }, async (t) => {
   const interview = { since: Date.now() - 1_000, name: 'Amara Okafor' };
-  const candidate = await person(browser, 'carried');
+  const candidate = await person(stage.browser, 'carried');
   const addresses = [];
   candidate.page.on('websocket', (socket) => addresses.push(socket.url()));
-  interview.sessionId = await invite(recruiter, interview.name);
+  interview.sessionId = await invite(stage.recruiter, interview.name);
   await enter(candidate, 'amara@demo.test', interview.sessionId);
   await oneTurn(candidate, 0);
   const form = new RegExp(`^ws://interview-${interview.sessionId}\\.localhost:\\d+/ws$`);

@@ -1,7 +1,6 @@
 // What an interview survives: each test breaks one thing in the middle of a conversation, in a real browser with a
 // real call, and then compares what is stored with what was said.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
 import { BASE_URL, launch, person, scene, shoot } from './lib/browser.mjs';
 import { chaosProxy } from './lib/chaos_proxy.mjs';
 import { receivedAudio } from './lib/fake_microphone.mjs';
@@ -19,21 +18,12 @@ import {
   oneTurn,
   roomUrl,
   settled,
-  signIn,
 } from './lib/steps.mjs';
 import { callsOf, isWhole, machinesOf } from './lib/truth.mjs';
+import { openStage } from './lib/stage.mjs';
 import { eventually } from './lib/wait.mjs';
 
-let browser;
-let recruiter;
-before(async () => {
-  browser = await launch();
-  recruiter = await person(browser, 'recruiter');
-  await signIn(recruiter, 'recruiter@demo.test');
-});
-after(async () => {
-  await browser?.close();
-});
+const stage = openStage();
 
 const cover = ({ page }, shown) => page.locator(`[data-testid="line-lost"][data-shown="${shown}"]`);
 const line = ({ page }, words) => page.getByTestId('line').getByText(words);
@@ -49,14 +39,14 @@ const listensTo = (interview) =>
 /** So far that the candidate was heard once and the next question is being asked. */
 async function begun(candidate, email, name) {
   const since = Date.now() - 1_000;
-  const sessionId = await invite(recruiter, name);
+  const sessionId = await invite(stage.recruiter, name);
   await enter(candidate, email, sessionId);
   await oneTurn(candidate, 0);
   return { sessionId, since, name };
 }
 
 scene('a reload in the middle of a sentence', { timeout: 180_000 }, async (t) => {
-  const candidate = await person(browser, 'reload', { viewport: { width: 390, height: 844 } });
+  const candidate = await person(stage.browser, 'reload', { viewport: { width: 390, height: 844 } });
   const interview = await begun(candidate, 'jonas@demo.test', 'Jonas Weber');
   await eventually('the next question is on its way', async () => (await mood(candidate)) === 'speaking');
   await candidate.page.waitForFunction(() => document.querySelectorAll('[data-testid="caption-ai"]').length >= 2);
@@ -83,13 +73,13 @@ scene('a reload in the middle of a sentence', { timeout: 180_000 }, async (t) =>
   await candidate.context.close();
   await isWhole(t, interview, { takes: 3 });
 
-  await recruiter.page.goto(`${BASE_URL}/#/console/sessions/${interview.sessionId}`);
-  await recruiter.page.locator('[data-testid="recording"] video').waitFor({ timeout: 30_000 });
-  assert.equal(await recruiter.page.getByTestId('take').count(), 3, 'the takes can be chosen');
-  await shoot(recruiter, '23-takes', { all: true });
-  const first = await recruiter.page.locator('[data-testid="recording"] video').getAttribute('src');
-  await recruiter.page.getByTestId('take').nth(1).click();
-  const played = await recruiter.page.locator('[data-testid="recording"] video').evaluate(async (video) => {
+  await stage.recruiter.page.goto(`${BASE_URL}/#/console/sessions/${interview.sessionId}`);
+  await stage.recruiter.page.locator('[data-testid="recording"] video').waitFor({ timeout: 30_000 });
+  assert.equal(await stage.recruiter.page.getByTestId('take').count(), 3, 'the takes can be chosen');
+  await shoot(stage.recruiter, '23-takes', { all: true });
+  const first = await stage.recruiter.page.locator('[data-testid="recording"] video').getAttribute('src');
+  await stage.recruiter.page.getByTestId('take').nth(1).click();
+  const played = await stage.recruiter.page.locator('[data-testid="recording"] video').evaluate(async (video) => {
     video.muted = true;
     await video.play();
     await new Promise((resolve) => video.addEventListener('timeupdate', () => video.currentTime > 0.2 && resolve()));
@@ -142,7 +132,7 @@ scene('no network for thirty seconds', { timeout: 240_000 }, async (t) => {
 });
 
 scene('the process is killed', { timeout: 180_000 }, async (t) => {
-  const candidate = await person(browser, 'killed');
+  const candidate = await person(stage.browser, 'killed');
   const interview = await begun(candidate, 'mei@demo.test', 'Mei Tanaka');
   await eventually('the next question is on its way', async () => (await mood(candidate)) === 'speaking');
   const [machine] = await machinesOf(interview.sessionId);
@@ -169,7 +159,7 @@ scene('the process is killed', { timeout: 180_000 }, async (t) => {
 });
 
 scene('the machine is lost with its host', { timeout: 240_000 }, async (t) => {
-  const candidate = await person(browser, 'lost');
+  const candidate = await person(stage.browser, 'lost');
   const interview = await begun(candidate, 'jonas@demo.test', 'Jonas Weber');
   assert.equal(await interviewerHasSpoken(candidate, await settled(candidate, 'ai').then((n) => n - 1)), 'your turn');
   const [machine] = await machinesOf(interview.sessionId);
@@ -201,7 +191,7 @@ scene('the machine is lost with its host', { timeout: 240_000 }, async (t) => {
 });
 
 scene('two windows', { timeout: 180_000 }, async (t) => {
-  const older = await person(browser, 'window');
+  const older = await person(stage.browser, 'window');
   const interview = await begun(older, 'jonas@demo.test', 'Jonas Weber');
   assert.equal(await interviewerHasSpoken(older, await settled(older, 'ai').then((n) => n - 1)), 'your turn');
 

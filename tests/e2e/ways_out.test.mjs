@@ -1,29 +1,20 @@
 // What is left on a device, who is signed out in the middle of something, and who should not be here at all.
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
-import { BASE_URL, ON_REQUEST, launch, person, scene, shoot } from './lib/browser.mjs';
+import { BASE_URL, ON_REQUEST, person, scene, shoot } from './lib/browser.mjs';
 import { keptTakes } from './lib/kept_takes.mjs';
 import { sandbox } from './lib/sandbox.mjs';
 import { enter, invite, roomUrl, signIn } from './lib/steps.mjs';
 import { api } from './lib/truth.mjs';
+import { openStage } from './lib/stage.mjs';
 import { eventually } from './lib/wait.mjs';
 
-let browser;
-let recruiter;
-before(async () => {
-  browser = await launch();
-  recruiter = await person(browser, 'recruiter');
-  await signIn(recruiter, 'recruiter@demo.test');
-});
-after(async () => {
-  await browser?.close();
-});
+const stage = openStage();
 
 scene('a recording that could not be sent is sent by the page that is opened next', { timeout: 120_000 }, async () => {
-  const candidate = await person(browser, 'leftover');
+  const candidate = await person(stage.browser, 'leftover');
   const { context } = candidate;
   let { page } = candidate;
-  const sessionId = await invite(recruiter, 'Amara Okafor');
+  const sessionId = await invite(stage.recruiter, 'Amara Okafor');
   await enter(candidate, 'amara@demo.test', sessionId);
   // Something to send.
   await candidate.page.getByTestId('caption-ai').first().waitFor();
@@ -48,7 +39,7 @@ scene('a recording that could not be sent is sent by the page that is opened nex
   await page.goto(`${BASE_URL}/`);
   await page.getByTestId('upload-bar').waitFor();
   assert.ok((await keptTakes(page)) > 0, 'it waits on the device');
-  await recruiter.page.goto(`${BASE_URL}/#/console/sessions/${sessionId}`);
+  await stage.recruiter.page.goto(`${BASE_URL}/#/console/sessions/${sessionId}`);
   await context.unroute(/\/upload\?token=/);
   await page.getByTestId('upload-bar').waitFor({ state: 'hidden', timeout: 40_000 });
   await eventually('the provider has all of it', async () => {
@@ -63,7 +54,7 @@ scene('a recording that could not be sent is sent by the page that is opened nex
   await context.close();
 
   // U-05: what could not be read is not said to be missing, and comes when it can be read.
-  const { page: desk } = recruiter;
+  const { page: desk } = stage.recruiter;
   await desk.route(`**/api/sessions/${sessionId}`, async (route) => {
     const answer = await route.fetch();
     await route.fulfill({ response: answer, json: { ...(await answer.json()), summary: { status: 'stored' } } });
@@ -73,7 +64,7 @@ scene('a recording that could not be sent is sent by the page that is opened nex
   await desk.reload();
   await desk.getByTestId('retry-recording').waitFor();
   await desk.getByTestId('retry-summary').waitFor();
-  await shoot(recruiter, '61-not-loaded', ON_REQUEST);
+  await shoot(stage.recruiter, '61-not-loaded', ON_REQUEST);
   await desk.unrouteAll({ behavior: 'wait' });
   await desk.getByTestId('retry-recording').click();
   await desk.locator('[data-testid="recording"] video').waitFor();
@@ -82,7 +73,7 @@ scene('a recording that could not be sent is sent by the page that is opened nex
 });
 
 scene('who is signed out goes on where they are after signing in again', { timeout: 60_000 }, async () => {
-  const { page } = recruiter;
+  const { page } = stage.recruiter;
   await page.goto(`${BASE_URL}/#/console`);
   await page.getByTestId('session-row').first().waitFor();
   let asked = 0;
@@ -92,7 +83,7 @@ scene('who is signed out goes on where they are after signing in again', { timeo
   });
   await page.getByTestId('signed-out').waitFor();
   await page.getByRole('dialog').getByLabel('Email').waitFor();
-  await shoot(recruiter, '62-signed-out', ON_REQUEST);
+  await shoot(stage.recruiter, '62-signed-out', ON_REQUEST);
   assert.ok(await page.getByTestId('session-row').first().isVisible(), 'the page stays');
   await page.getByTestId('old').waitFor();
   const before = asked;
@@ -105,14 +96,18 @@ scene('who is signed out goes on where they are after signing in again', { timeo
 });
 
 scene('nobody but the candidate is asked to agree, and a browser that cannot is told so before', { timeout: 60_000 }, async () => {
-  const sessionId = await invite(recruiter, 'Mei Tanaka');
-  await recruiter.page.goto(roomUrl(sessionId));
-  await recruiter.page.getByTestId('preview').waitFor();
-  await recruiter.page.getByText('What the candidate is asked to agree to').waitFor();
-  assert.equal(await recruiter.page.getByTestId('consent-continue').count(), 0);
-  await shoot(recruiter, '63-preview', ON_REQUEST);
+  const sessionId = await invite(stage.recruiter, 'Mei Tanaka');
+  await stage.recruiter.page.goto(roomUrl(sessionId));
+  await stage.recruiter.page.getByTestId('preview').waitFor();
+  await stage.recruiter.page.getByText('What the candidate is asked to agree to').waitFor();
+  assert.equal(await stage.recruiter.page.getByTestId('consent-continue').count(), 0);
+  // U-33: by the company's name, as the candidate reads it.
+  const { company } = (await api(`/sessions/${sessionId}/preview`)).interview_context;
+  assert.ok(company.name.length > 0);
+  await stage.recruiter.page.getByText(`people at ${company.name} read it and decide`).waitFor();
+  await shoot(stage.recruiter, '63-preview', ON_REQUEST);
 
-  const deaf = await person(browser, 'nocall');
+  const deaf = await person(stage.browser, 'nocall');
   await deaf.context.addInitScript(() => Object.defineProperty(navigator, 'mediaDevices', { value: undefined }));
   await signIn(deaf, 'mei@demo.test');
   await deaf.page.getByRole('heading', { name: 'Your interviews' }).waitFor();
@@ -122,7 +117,7 @@ scene('nobody but the candidate is asked to agree, and a browser that cannot is 
   await deaf.context.close();
 
   // An invitation that nobody took in time says so, and what to do.
-  const late = await person(browser, 'late');
+  const late = await person(stage.browser, 'late');
   await late.context.route('**/api/sessions/*/ticket', (route) =>
     route.fulfill({ status: 410, contentType: 'application/problem+json', body: '{"code":"session_over"}' }),
   );
@@ -138,7 +133,7 @@ scene('nobody but the candidate is asked to agree, and a browser that cannot is 
   await shoot(late, '68-expired', ON_REQUEST);
   await late.context.close();
 
-  const old = await person(browser, 'old');
+  const old = await person(stage.browser, 'old');
   await old.context.addInitScript(() => delete Array.prototype.findLast);
   await old.page.goto(`${BASE_URL}/`);
   await old.page.getByRole('heading', { name: 'This browser is too old for this page' }).waitFor();
@@ -147,7 +142,7 @@ scene('nobody but the candidate is asked to agree, and a browser that cannot is 
   await old.context.close();
 
   // A fault of the page is no reason to wait, and is not tried for ever.
-  const faulty = await person(browser, 'faulty');
+  const faulty = await person(stage.browser, 'faulty');
   await faulty.context.addInitScript(() => {
     window.RTCPeerConnection = class {
       constructor() {

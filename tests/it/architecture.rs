@@ -1,4 +1,4 @@
-//! Who may import whom, and the protocol page against the code.
+//! Checks who may import whom, and compares the documentation with the code.
 
 use interview_runtime::error::ErrorCode;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ fn code_of(layer: &str) -> Vec<(PathBuf, String)> {
 fn layers_import_only_what_stands_below_them() {
     let forbidden: &[(&str, &[&str])] = &[
         ("crates/domain/src/ids.rs", &["crate::"]),
-        ("crates/domain/crates/domain/src/error.rs", &["crate::"]),
+        ("crates/domain/src/error.rs", &["crate::"]),
         ("crates/domain/src/clock.rs", &["crate::"]),
         ("crates/domain/src/backoff.rs", &["crate::"]),
         ("src/integrations", &["ractor", "crate::actors", "crate::http::", "crate::roles"]),

@@ -1,5 +1,5 @@
-//! What one peer can do to a session's process: nothing that another would notice, and nothing
-//! that costs more than a bounded amount of memory. Real processes, real sockets.
+//! What one client can do to a session's process: nothing that another client would notice, and nothing that costs more than a
+//! bounded amount of memory. Real processes, real sockets.
 
 use crate::support::browser::Browser;
 use crate::support::process::Process;

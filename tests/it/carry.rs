@@ -1,5 +1,4 @@
-//! What the gateway does with bytes it carries (`proxy_6pn`): a real gateway, and machines that
-//! are this test's own and behave as it likes.
+//! What the gateway does with the bytes that it proxies (`proxy_6pn`): a real gateway, and machines that this test plays.
 
 use crate::routing::{carried, fake_session, refusal};
 use crate::support::system::System;

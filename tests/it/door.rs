@@ -1,4 +1,5 @@
-//! The door: who is let in, what every answer carries, and what one peer can use up (docs/ACCESS.md, docs/LIMITS.md).
+//! The public endpoint: who is admitted, what every answer carries, and what one client can use up (docs/ACCESS.md,
+//! docs/LIMITS.md).
 
 use crate::support::browser::Browser;
 use crate::support::process::Process;
@@ -482,6 +483,20 @@ async fn handshake(process: &Process, ticket: Option<&str>, from: &'static str) 
     }
 }
 
+/// elsewhere than on Fly nobody else than the other end of the connection is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_flys_proxy_nobody_says_who_asks() {
+    let world = World::start().await;
+    let process = world.spawn_ready(world.new_session().await, &[("INTERVIEW__LIMITS__TICKETLESS", "12")]).await;
+    let mut open = Vec::new();
+    for from in ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"] {
+        open.push(handshake(&process, None, from).await.expect("as many as one address may have"));
+    }
+    let refused = handshake(&process, None, "192.0.2.5").await.err();
+    assert_eq!(refused, Some((503, "service_saturated".to_owned())), "a name in a header is no other address");
+    world.stop().await;
+}
+
 ///
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_knows_the_link_keeps_nobody_out_of_a_session() {
@@ -491,6 +506,8 @@ async fn whoever_knows_the_link_keeps_nobody_out_of_a_session() {
         ("INTERVIEW__LIMITS__HEAD_TIMEOUT_MS", "700"),
         ("INTERVIEW__LIMITS__TICKETLESS", "6"),
         ("INTERVIEW__LIMITS__CALLS", "0"),
+        // On Fly, whose proxy says who asks.
+        ("FLY_MACHINE_ID", "a-machine"),
     ];
     let process = world.spawn_ready(session, &keys).await;
     slow_heads_end(process.address).await;

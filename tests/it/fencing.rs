@@ -1,5 +1,4 @@
-//! One writer: two real processes on one session, as when a machine that was held for lost is
-//! still there.
+//! Only one writer: two real processes on one session, as when a machine that was believed lost is still there.
 
 use crate::support::browser::Browser;
 use crate::support::{World, wait_for};

@@ -1,5 +1,5 @@
-//! A candidate who lies, on every channel that they own (docs/HOSTILE_INPUT.md): what they say is acknowledged and kept,
-//! and no word becomes the record's that our line did not hear or a gap of ours did not take.
+//! A candidate who lies, on every channel that they have (docs/HOSTILE_INPUT.md). What they send is acknowledged and kept. Only
+//! words that our sideband heard, or that fit into a gap of ours, enter the record.
 
 use crate::interview::{connect, new_session, stored};
 use crate::support::room::{note, told};

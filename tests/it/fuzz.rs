@@ -1,8 +1,7 @@
-//! What comes from outside, broken in every way that a seed leads to: nothing panics, and what
-//! is accepted keeps its promises.
+//! Outside data, broken in many ways from a seed: nothing panics, and what is accepted keeps its promises.
 //!
-//! A few thousand inputs each in every test run; `scripts/fuzz` runs a million (`FUZZ_INPUTS`,
-//! `FUZZ_SEED`). Same seed, same inputs.
+//! A few thousand inputs each in every test run; `scripts/fuzz` runs a million (`FUZZ_INPUTS`, `FUZZ_SEED`). Same seed, same
+//! inputs.
 
 use crate::support::mutate::{lines, mutated, setting};
 use interview_runtime::domain::protocol::{ClientMessage, MAX_SDP_BYTES, MAX_SDP_LINE_BYTES, check_offer};

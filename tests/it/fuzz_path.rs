@@ -1,8 +1,8 @@
-//! Mutated frames and provider events through the whole path: real session processes, a real PostgreSQL, a browser's
-//! socket on one side and the voice provider's on the other, with good neighbours between the bad inputs.
+//! Mutated frames and provider events through the whole path: real session processes, a real PostgreSQL, a browser's socket on
+//! one side and the voice provider's on the other, with valid inputs between the bad ones.
 //!
-//! No input ends a process, no neighbour is lost or out of its order, and each interview ends completed. A few thousand
-//! inputs in every test run; `FUZZ_INPUTS=1000000 scripts/fuzz path` is the campaign (docs/HOSTILE_INPUT.md).
+//! No input ends a process, no valid input is lost or out of order, and each interview ends completed. A few thousand inputs in
+//! every test run; `FUZZ_INPUTS=1000000 scripts/fuzz path` is the campaign (docs/HOSTILE_INPUT.md).
 
 use crate::support::mutate::{lines, mutated, setting};
 use crate::support::process::Process;

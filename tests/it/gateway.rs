@@ -1,4 +1,4 @@
-//! The tenant's door, with the real binary as gateway and as session machine.
+//! The tenant's public endpoint, with the real binary as gateway and as session machine.
 
 use crate::support::system::System;
 use crate::support::wait_for;

@@ -1,4 +1,4 @@
-//! What api.video tells the gateway: signed or refused, and each thing once.
+//! Webhooks of api.video at the gateway: signed or refused, and each event counts once.
 
 use crate::support::system::System;
 use crate::support::wait_for;

@@ -1,5 +1,5 @@
-//! Bad data on every way in, against the real process and the real PostgreSQL (docs/HOSTILE_INPUT.md): whatever comes,
-//! it is answered, its neighbours are stored in order, and the interview ends.
+//! Bad data on every way in, against the real process and the real PostgreSQL (docs/HOSTILE_INPUT.md). Whatever comes is
+//! answered, the records beside it are stored in order, and the interview ends.
 
 use crate::interview::new_session;
 use crate::support::room::{Room, told};

@@ -1,5 +1,5 @@
-//! The image and how its machines are run: the Dockerfile and fly.toml as they are read by those
-//! who never see them work here, the binary's own needs, its sockets, its ends.
+//! The image, and how its machines are run: the Dockerfile and fly.toml checked without Docker or Fly, what the binary needs,
+//! its sockets, its exit codes.
 
 use crate::support::process::Process;
 use crate::support::system::System;

@@ -1,5 +1,5 @@
-//! The third circle: what becomes of an interview whose machine is gone. Real gateways, real
-//! session processes, a real database; Fly is the sandbox's.
+//! What happens to an interview whose machine is gone. Real gateways, real session processes, a real database; Fly is the
+//! sandbox's.
 
 use crate::interview::{connect, new_session, speakers, stored};
 use crate::support::system::{System, second_gateway};

@@ -1,4 +1,4 @@
-//! Our own line into the call breaks while people speak.
+//! Our own sideband breaks while people speak.
 
 use crate::interview::{connect, new_session, speakers, stored};
 use crate::support::browser::Browser;

@@ -1,4 +1,4 @@
-//! One machine for each interview, on a Fly in the worst of moods.
+//! One machine for each interview, on a Fly with every fault on.
 
 use crate::support::storm::storm;
 

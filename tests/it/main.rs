@@ -17,6 +17,7 @@ mod hooks;
 mod hostile;
 mod image;
 mod interview;
+mod invitations;
 mod keeper;
 mod line;
 mod machines;

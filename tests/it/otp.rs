@@ -1,11 +1,9 @@
-//! Our restart decisions beside those of Erlang/OTP's own supervisor.
+//! Compares our restart decisions with those of Erlang/OTP's own supervisor.
 //!
-//! Random schedules of crashes run twice: in the `supervisor` of the installed Erlang/OTP, with
-//! real processes in virtual time (`tests/otp/oracle.erl` says how), and in our [`Supervision`].
-//! After every step both write down, for each child, how often it was started and whether it
-//! runs (`+`), rests (`-`) or was given up (`!`), and which tree of the process this is; the
-//! lines must be equal. The process's own level is [`History`] with the process's limit, as
-//! `roles::session` uses it.
+//! Random schedules of crashes run twice: in the `supervisor` of the installed Erlang/OTP, with real processes in virtual time
+//! (`tests/otp/oracle.erl` says how), and in our [`Supervision`]. After every step both write down, for each child, how often it
+//! was started and whether it runs (`+`), is stopped (`-`) or was given up (`!`), and which tree of the process this is. The
+//! lines must be equal. The process's own level is [`History`] with the process's limit, as `roles::session` uses it.
 //!
 //! Needs `erlc` and `erl` (Debian: `erlang-base`); without them it says so and passes.
 //! `OTP_SCHEDULES` and `OTP_SEED` change how many schedules and which.

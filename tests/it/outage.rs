@@ -1,5 +1,5 @@
-//! The database goes away, answers late, refuses, dies: nothing is lost, nothing is doubled, and
-//! the browser is told. The same over and over with real kills: scripts/chaos.
+//! The database goes away, answers late, refuses or dies: nothing is lost, nothing is doubled, and the browser is told.
+//! `scripts/chaos` repeats this with real kills.
 
 use crate::support::browser::Browser;
 use crate::support::proxy::{Line, Proxy};

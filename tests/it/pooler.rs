@@ -1,6 +1,6 @@
-//! Many interviews over few server connections: behind a transaction pooler (PgBouncer, as
-//! Supabase's port 6543) each sees its own rows and loses nothing. And that this is not a
-//! matter of course: with statements prepared under a name the same load goes wrong.
+//! Many interviews over few server connections: behind a transaction pooler (PgBouncer, as Supabase's port 6543) each sees its
+//! own rows and loses nothing. A second test shows that this can fail: with statements prepared under a name the same load goes
+//! wrong.
 
 use crate::support::browser::Browser;
 use crate::support::{World, free_address, wait_for};

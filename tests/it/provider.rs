@@ -1,4 +1,4 @@
-//! What becomes of an interview when the voice or summary provider is slow, busy, broken or forgetful.
+//! What happens to an interview when the voice or summary provider is slow, busy, broken, or has forgotten the call.
 
 use crate::interview::{Begun, begun, speakers, stored};
 use crate::support::browser::Browser;

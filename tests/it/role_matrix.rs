@@ -1,6 +1,5 @@
-//! Who reaches whose rows in the database: every table, every verb, every role that a process or a
-//! person can have, against `role_matrix/matrix.toml`. Then each policy is opened and closed in
-//! turn: the matrix must tell of every one.
+//! Who reaches whose rows in the database: every table, every verb, every role that a process or a person can have, compared
+//! with `role_matrix/matrix.toml`. Then each policy is opened and closed in turn: the matrix must notice each change.
 
 use crate::support::system::System;
 use interview_runtime::domain::tenant_plan::{Names, Which};

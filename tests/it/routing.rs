@@ -1,5 +1,5 @@
-//! The way of a WebSocket to its session's machine, in both modes: through Fly's proxy, and
-//! carried by the gateway itself. Real gateways, real session processes.
+//! How a WebSocket reaches its session's machine, in both modes: through Fly's proxy, and proxied by the gateway itself. Real
+//! gateways, real session processes.
 
 use crate::support::browser::Browser;
 use crate::support::system::System;

@@ -1,5 +1,5 @@
-//! Machines that wait for a session: real gateways, real processes, a real database; Fly is the
-//! sandbox's. The burst of a hundred is a campaign of its own (scripts/chaos burst).
+//! Standby machines: real gateways, real processes, a real database; Fly is the sandbox's. The burst of a hundred is a campaign
+//! of its own (scripts/chaos burst).
 
 use crate::interview::{connect, new_session, stored};
 use crate::keeper::{QUICK, admin, come_back, order, until_attempt_runs, view};

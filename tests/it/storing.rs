@@ -1,5 +1,5 @@
-//! Whatever the database refuses, of whatever it is given: the others are stored in order, once, and
-//! what is refused is kept aside; while it refuses everything, everything waits.
+//! The database refuses records in every way: the others are stored in order, once, and a refused record is set aside. While the
+//! database refuses everything, everything waits.
 
 use async_trait::async_trait;
 use interview_runtime::actors::journal::{Journal, Receipt};
@@ -138,7 +138,14 @@ fn record(rng: &mut fastrand::Rng, n: u64) -> Record {
         4 => Record::ClientSeq(n),
         _ => {
             let state = RecordingState::Recording;
-            Record::Recording(RecordingRecord { video: "vi".into(), state, parts: n as i32, failure: None })
+            Record::Recording(RecordingRecord {
+                video: "vi".into(),
+                state,
+                parts: n as i32,
+                failure: None,
+                mime_type: None,
+                incomplete: false,
+            })
         }
     }
 }
@@ -210,7 +217,7 @@ impl SessionRows for FakeRows {
     }
 
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
-        Ok(Pulse { end_requested: None })
+        Ok(Pulse { end_requested: None, join_by: None })
     }
     async fn consume_ticket(&self, _: &str, _: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError> {
         Ok(Err(TicketRefusal::Unknown))

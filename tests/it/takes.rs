@@ -98,6 +98,7 @@ async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves
     assert_eq!(told, [(&json!(1), &first, &json!(2)), (&json!(3), &third, &json!(1))], "{recording}");
     assert!(takes.iter().all(|take| take["playback_url"].is_string()), "{recording}");
     assert_eq!(recording["video_id"], first, "who knows no takes sees the first");
+    assert_eq!((&recording["incomplete"], &recording["mime_type"]), (&json!(false), &Value::Null), "{recording}");
     // The candidate sees how far it is; who may play it is the company's to decide.
     let (status, seen) = system.get(&amara, &format!("{path}/recording")).await;
     assert_eq!((status, seen["state"].as_str()), (200, Some("playable")), "{seen}");
@@ -114,7 +115,10 @@ async fn what_arrived_from_a_page_that_never_came_back_can_be_watched() {
     let mut page = system.join(&amara, id).await;
     page.consent().await;
     let info = ticket(&system, &amara, id, json!({})).await;
-    page.send(json!({"type": "recording_state", "state": "recording", "video_id": video})).await;
+    // A name of the container that is none is left out, and the first good one stays.
+    for name in ["video/webm;\u{0}", &"x".repeat(65), "video/webm;codecs=vp8,opus", "video/mp4"] {
+        page.send(json!({"type": "recording_state", "state": "recording", "video_id": video, "mime_type": name})).await;
+    }
     let path = format!("/api/sessions/{id}");
     wait_for("the recording is known", || async { system.get(&token, &path).await.1["recording"]["state"] == "recording" }).await;
     for part in ["1/*", "2/*"] {
@@ -126,6 +130,11 @@ async fn what_arrived_from_a_page_that_never_came_back_can_be_watched() {
     wait_for("the interview is stored", || async { system.phase(&token, id).await == "completed" }).await;
     let recording = recording_of(&system, &token, id).await;
     assert_eq!(recording["segments"][0]["parts"], 3, "two of the page, one that closes: {recording}");
+    // Whole as far as the provider knows, and said to lack a part.
+    let seen = system.get(&token, &path).await.1;
+    for told in [&recording, &recording["segments"][0], &seen["recording"]] {
+        assert_eq!((&told["incomplete"], &told["mime_type"]), (&json!(true), &json!("video/webm;codecs=vp8,opus")), "{told}");
+    }
     system.stop().await;
 }
 

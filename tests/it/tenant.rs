@@ -1,4 +1,4 @@
-//! A tenant's life by the operator's command line: made, changed and removed, cut off anywhere.
+//! A tenant's life by the operator's command line: created, changed and removed, interrupted anywhere.
 
 use crate::support::operator::{IMAGE, Operator};
 use crate::support::wait_for;

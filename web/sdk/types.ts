@@ -72,7 +72,18 @@ export interface CreateSession {
   settings: SessionSettings;
 }
 
-export interface JoinInfo {
+/** What a candidate is told and asked before anything begins. */
+export interface Agreement {
+  required_consents: ConsentKind[];
+  consent_policy_version: string;
+  interview_context: {
+    position: Position;
+    company: { id: Uuid; name: string };
+    competencies: Competency[];
+  };
+}
+
+export interface JoinInfo extends Agreement {
   session_id: Uuid;
   websocket_url: string;
   websocket_ticket: string;
@@ -83,13 +94,8 @@ export interface JoinInfo {
   /** Which take of the recording the video is for, from 1. */
   video_segment: number | null;
   video_upload_url: string;
-  required_consents: ConsentKind[];
-  consent_policy_version: string;
-  interview_context: {
-    position: Position;
-    company: { id: Uuid; name: string };
-    competencies: Competency[];
-  };
+  /** Until when the interview is kept while nobody has begun it; `null`: that is not told. */
+  join_by: Timestamp | null;
   warnings: string[];
 }
 
@@ -120,9 +126,21 @@ export interface SessionView {
   started_at: Timestamp | null;
   ended_at: Timestamp | null;
   deadline_at: Timestamp;
+  /** Until when it is kept while nobody has begun it. */
+  join_by: Timestamp | null;
+  /** Until when a live one waits for a candidate who is gone. */
+  return_by: Timestamp | null;
   candidate_connected: boolean;
   machine: { id: string | null; region: string | null; attempt: number };
-  recording: { state: string; video_id: string | null; parts: number };
+  recording: {
+    state: string;
+    video_id: string | null;
+    parts: number;
+    /** What the browser has written into it, as it said. */
+    mime_type: string | null;
+    /** A part of it is missing: not there yet, or it never came. */
+    incomplete: boolean;
+  };
   summary: { status: 'none' | 'pending' | 'stored' | 'failed' };
   transcript_entries: number;
   trace_id: string | null;
@@ -195,6 +213,8 @@ export interface RecordingView {
   provider: string | null;
   video_id: string | null;
   parts: number;
+  mime_type: string | null;
+  incomplete: boolean;
   playback_url: string | null;
   /** Every take that something was recorded into, in order; most interviews have one. */
   segments: RecordingSegment[];
@@ -205,6 +225,8 @@ export interface RecordingSegment {
   state: string;
   video_id: string | null;
   parts: number;
+  mime_type: string | null;
+  incomplete: boolean;
   playback_url: string | null;
 }
 

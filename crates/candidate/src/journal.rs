@@ -1,4 +1,4 @@
-//! What came in, in order, and waiting for more of it.
+//! Everything that was received, in order, and waiting for more.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

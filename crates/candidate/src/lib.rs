@@ -1,9 +1,8 @@
 //! A candidate without a browser.
 //!
-//! [`WebRtcPeer`] is the microphone and the ear: a real WebRTC client with one audio track
-//! and the data channel `oai-events`. [`Candidate`] adds the WebSocket `interview.v1` and
-//! holds a whole interview. Both are for tests and benches; every wait has a deadline, and
-//! what came instead is part of the error.
+//! [`WebRtcPeer`] sends and receives the audio: it is a real WebRTC client with one audio track and the data channel
+//! `oai-events`. [`Candidate`] adds the WebSocket `interview.v1` and takes part in a whole interview. Both are for tests and
+//! benches. Every wait has a deadline, and its error contains what was received instead.
 
 mod error;
 mod journal;

@@ -1,4 +1,4 @@
-//! The media side: a WebRTC client in a task of its own.
+//! The media side: a WebRTC client in its own task.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

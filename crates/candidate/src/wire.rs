@@ -1,4 +1,4 @@
-//! The WebSocket in a task of its own: reads into the journal, writes, keeps the heartbeat.
+//! The WebSocket in its own task: reads into the journal, writes, keeps the heartbeat.
 
 use std::time::Duration;
 

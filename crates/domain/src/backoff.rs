@@ -1,4 +1,4 @@
-//! Delays between tries: exponential, jittered, capped.
+//! Delays between tries: exponential, with jitter and a cap.
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;

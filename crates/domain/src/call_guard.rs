@@ -1,8 +1,8 @@
-//! What in a call we did not ask for.
+//! Detects what somebody else does in one of our calls.
 //!
-//! The candidate's browser owns a channel into its call and can say there whatever we can. The provider's events do
-//! not tell who caused them, so everything is counted that we, the candidate's voice and the provider's own turn
-//! taking account for; what is left over is somebody else's.
+//! The candidate's browser has a channel into its call and can send there whatever we can send. The provider's events do not
+//! tell who caused them. So this guard counts every event that we, the candidate's voice or the provider's own turn taking
+//! explain. An event that is left over was caused by somebody else.
 
 use super::edge::{Label, Timestamp};
 use super::voice::{ItemContent, ReplyOutcome, VoiceEvent};

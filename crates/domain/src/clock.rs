@@ -1,5 +1,5 @@
-//! Wall clock in one place. Durations and deadlines use tokio's monotonic clock;
-//! wall time only labels what people read.
+//! The only source of wall time. Durations and deadlines use tokio's monotonic clock. Wall time is only used for times that
+//! people read.
 
 use std::fmt;
 use std::sync::Arc;

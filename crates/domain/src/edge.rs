@@ -1,10 +1,9 @@
-//! The edge for input: the types that everything from outside passes before it becomes a record.
+//! The edge for input: all data from outside passes these types before it becomes a record.
 //!
-//! Browser frames, HTTP bodies, provider events, a model's answers, webhooks, token claims and
-//! configuration are read into raw strings and numbers. A [`crate::record::Record`] holds
-//! none of those: it holds [`Text`], [`Label`], [`Timestamp`], [`Millis`] and ids, and these can
-//! only be made by making the input harmless (`tests/it/architecture.rs` checks the fields).
-//! So what reaches the database can be stored, and what is shown cannot change the page around it.
+//! Browser frames, HTTP bodies, provider events, a model's answers, webhooks, token claims and configuration are read into
+//! raw strings and numbers. A [`crate::record::Record`] holds none of those. It holds [`Text`], [`Label`], [`Timestamp`],
+//! [`Millis`] and ids, and these can only be made by making the input harmless (`tests/it/architecture.rs` checks the fields).
+//! So everything that reaches the database can be stored, and nothing that is shown can change the page around it.
 
 mod ids;
 mod json;

@@ -1,6 +1,6 @@
-//! Every failure of the runtime carries two facts besides its text: a class,
-//! which decides what the code does about it, and a stable code, by which people
-//! and dashboards find it. Both are given once, where the failure is first seen.
+//! Every failure of the runtime carries two facts besides its text: a class and a stable code. The class decides what the
+//! code does about the failure. People and dashboards find the failure by its code. Both are set once, where the failure is
+//! first seen.
 
 use std::fmt;
 use std::time::Duration;
@@ -257,6 +257,12 @@ error_codes! {
     SessionNotFound = "session_not_found",
     /// The session is over. Nothing more can be done in it.
     SessionOver = "session_over",
+    /// The invitation ended before the candidate came. Create the interview anew.
+    InvitationExpired = "invitation_expired",
+    /// The end of an invitation was to be moved although the candidate has begun the interview. There is nothing to extend.
+    InvitationTaken = "invitation_taken",
+    /// An invitation was to end earlier than it does, or later than any may. See `interview.longest_invitation_s`.
+    InvitationEndRefused = "invitation_end_refused",
     /// A newer connection took the place of this one.
     SessionSuperseded = "session_superseded",
     /// The session is still starting. The client tries again.

@@ -1,6 +1,6 @@
-//! Where one frame of a WebSocket ends in a stream of bytes that nobody here reads.
+//! Finds where one WebSocket frame ends in a byte stream that we only pass on.
 //!
-//! Who carries such a stream may put a frame of its own between two others, never into one.
+//! A proxy may insert its own frame between two frames, never inside one.
 
 /// Opcode, length byte, the longest length, the mask.
 const LONGEST_HEADER: usize = 14;

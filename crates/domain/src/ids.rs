@@ -1,4 +1,4 @@
-//! Ids are types: no bare `Uuid` or `String` id crosses a function.
+//! Ids are types: no function takes or returns a bare `Uuid` or `String` as an id.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;

@@ -1,9 +1,8 @@
-//! What becomes of an interview whose process or machine is not heard of any more.
+//! Decides what happens to an interview whose process or machine is silent.
 //!
-//! The gateway's keepers look at the stored session, at its machine as Fly tells it, and at
-//! how long it has been silent; [`decide`] says what to do. Two rules stand above all: a
-//! machine that may still start its process again gets its time first, and what Fly does not
-//! tell is not taken for bad news.
+//! The gateway's keepers read the stored session, its machine as Fly reports it, and how long the session has been silent.
+//! [`decide`] says what to do. Two rules come first. A machine that may still start its process again gets time for that. A
+//! missing answer from Fly does not count as bad news.
 
 use super::phase::{EndReason, Phase};
 use crate::ids::SessionId;

@@ -1,16 +1,19 @@
-//! What an interview is, without a socket, a clock of its own or a database.
+//! What an interview is, without sockets, database or its own clock.
 //!
-//! An interview is a book; each call to the voice provider is a chapter of it. It moves
-//! forward only ([`phase`]): created, ready, live, ending, summarizing, completed or failed.
-//! What is said arrives as [`voice::VoiceEvent`]s, which [`transcript`] turns into entries in
-//! the order of the conversation; [`replies`] decides who speaks next. Everything that must be stored waits in the [`outbox`]
-//! until the database has it; [`refusals`] decides about what it does not take. [`summary`] turns
-//! the stored transcript into a judged summary in which every quote can be found. [`recording`]
-//! follows what the browser records beside it, take by take. [`seat`] is who sits at the browser's end.
-//! [`protocol`] is what the browser and we say to each other.
+//! An interview has one or more calls to the voice provider, one after the other (the code also calls them chapters). Its
+//! phases only go forward ([`phase`]): created, ready, live, ending, summarizing, completed or failed.
 //!
-//! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values. It is a crate of its own
-//! so that the compiler keeps it so: none of its dependencies can wait, store or send. The runtime shows it as
+//! - [`transcript`] turns each [`voice::VoiceEvent`] into entries, in the order of the conversation.
+//! - [`replies`] decides who speaks next, and [`call_setup`] how a call is configured.
+//! - [`outbox`] holds everything that must be stored until the database has it. [`refusals`] decides about records that the
+//!   database does not accept.
+//! - [`summary`] turns the stored transcript into a judged summary in which every quote can be found.
+//! - [`recording`] follows what the browser records, take by take.
+//! - [`seat`] is the person who uses the browser's connection. [`invitation`] says how long the interview is kept for them.
+//! - [`protocol`] has the messages between the browser and us.
+//!
+//! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values. It is a crate of its own, so the
+//! compiler enforces this: none of its dependencies can wait, store or send. The runtime exports it as
 //! `interview_runtime::domain`.
 
 pub mod backoff;
@@ -21,6 +24,7 @@ pub mod edge;
 pub mod error;
 pub mod frame_edge;
 pub mod ids;
+pub mod invitation;
 pub mod keeper;
 pub mod language;
 pub mod outbox;

@@ -1,7 +1,7 @@
-//! What must be stored and is not stored yet.
+//! The records that must be stored and are not stored yet.
 //!
-//! Owned by the process, never by an actor that may die. Records leave only when the
-//! database has committed them; a receipt is released when everything before it is stored.
+//! The process owns the outbox, never an actor, because an actor may die. A record leaves only when the database has
+//! committed it. A receipt is released when everything before it is stored.
 
 use std::collections::VecDeque;
 

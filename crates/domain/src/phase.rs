@@ -1,8 +1,7 @@
-//! The life of an interview: what happens next, decided purely.
+//! The life of an interview as a pure state machine: it decides what happens next.
 //!
-//! [`Interview::on`] takes an event and answers with effects; the session actor only
-//! performs them. Phases go forward only. The end is a procedure: let the last words out,
-//! wait for words still being transcribed, hang up, store, summarize, finish.
+//! [`Interview::on`] takes an event and returns effects. The session actor only performs them. Phases only go forward. The end
+//! has these steps: let the last words out, wait for words that are still being transcribed, hang up, store, summarize, finish.
 
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +174,8 @@ pub enum Event {
     MediaConnected,
     MediaLost,
     EndRequested(EndReason),
+    /// The interview is kept longer for a candidate who has not come.
+    InvitationMoved,
     LastWordsOver,
     /// Nothing that was said waits for its words any more.
     WordsSettled,
@@ -417,6 +418,7 @@ impl Interview {
                 }
             }
             Event::EndRequested(reason) => self.end_requested(reason),
+            Event::InvitationMoved if self.phase < Phase::Live => vec![Effect::Arm(Timer::Absence)],
             Event::LastWordsOver if self.closing == Closing::LastWords => self.await_words(),
             Event::WordsSettled if self.closing == Closing::AwaitedWords => self.close_call(),
             Event::AllStored => self.all_stored(),
@@ -426,7 +428,7 @@ impl Interview {
                 if self.closing == Closing::Recording { self.store_end() } else { vec![] }
             }
             Event::Due(timer) => self.due(timer),
-            Event::LastWordsOver | Event::WordsSettled | Event::SummaryFinished => vec![],
+            Event::InvitationMoved | Event::LastWordsOver | Event::WordsSettled | Event::SummaryFinished => vec![],
         }
     }
 
@@ -437,7 +439,7 @@ impl Interview {
                 vec![Effect::SavePhase(Phase::Ready), Effect::Arm(Timer::Absence)]
             }
             // The candidate talks on in the call that a process before us opened, or brings a new offer.
-            Phase::Live => vec![Effect::Arm(Timer::Grace), Effect::Arm(Timer::TimeLimit)],
+            Phase::Live => vec![Effect::Arm(Timer::TimeLimit), Effect::Arm(Timer::Grace)],
             // The browser may come back with words that the process before us could not store.
             Phase::Ending => {
                 self.closing = Closing::AwaitedWords;

@@ -216,3 +216,13 @@ proptest! {
         prop_assert!(effects.iter().filter(|e| **e == Effect::AskOpening).count() <= 1);
     }
 }
+
+#[test]
+fn an_invitation_that_is_extended_is_waited_for_anew_until_it_is_taken() {
+    let mut interview = fresh();
+    interview.on(Event::Started);
+    assert_eq!(interview.on(Event::InvitationMoved), [Effect::Arm(Timer::Absence)]);
+    assert_eq!(live().on(Event::InvitationMoved), []);
+    interview.on(Event::Due(Timer::Absence));
+    assert_eq!(interview.on(Event::InvitationMoved), [], "it is over");
+}

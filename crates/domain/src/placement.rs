@@ -1,8 +1,8 @@
-//! Where an interview's machine is asked for, and how large it is.
+//! Where an interview's machine is requested, and how large it is.
 //!
-//! The tenant's policy says where machines may be: region codes, aliases such as `eu`, or
-//! `any`. Within it the candidate's nearest region comes first, then its neighbours, then the
-//! rest in the policy's order; a region that just lost a machine comes last.
+//! The tenant's policy says where machines may be: region codes, aliases such as `eu`, or `any`. Within the policy the
+//! candidate's nearest region comes first, then its neighbours, then the rest in the policy's order. A region that has just
+//! lost a machine comes last.
 
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;

@@ -1,6 +1,6 @@
-//! `interview.v1`: what the browser and we say to each other over the WebSocket.
+//! `interview.v1`: the messages between the browser and us over the WebSocket.
 //!
-//! docs/PROTOCOL.md describes each message; a test holds the two together.
+//! docs/PROTOCOL.md describes each message. A test compares the page with this file.
 
 use super::edge::{ClientId, EntryKey, Text, Timestamp, mend_surrogates};
 use super::phase::{EndReason, Phase};
@@ -67,6 +67,8 @@ pub enum ClientMessage {
         video_id: Option<VideoId>,
         #[serde(default)]
         part: Option<u32>,
+        #[serde(default)]
+        mime_type: Option<String>,
     },
     IntegrityEvent {
         kind: String,
@@ -339,7 +341,6 @@ pub enum Subsystem {
     Interviewer,
     Control,
     Recording,
-    Summary,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -360,7 +361,6 @@ pub mod close {
     pub const TRY_LATER: u16 = 1013;
     pub const SUPERSEDED: u16 = 4001;
     pub const TICKET_REFUSED: u16 = 4003;
-    pub const SESSION_OVER: u16 = 4010;
 }
 
 /// Why a message was not taken: a stable code for programs, words for people.

@@ -1,4 +1,4 @@
-//! What one interview leaves behind, record by record, in the order it was decided.
+//! The records of one interview, in the order in which they were decided.
 
 use super::edge::{Label, Text, Timestamp};
 use super::phase::{EndReason, Phase};
@@ -31,6 +31,8 @@ pub enum Record {
     },
     Greeted,
     Connected(bool),
+    /// Until when a candidate who is gone is waited for.
+    ReturnBy(Timestamp),
     Consent {
         kind: ConsentKind,
         policy_version: Text,
@@ -56,6 +58,7 @@ impl Record {
             Self::Call { .. } => "call",
             Self::Greeted => "greeted",
             Self::Connected(_) => "connected",
+            Self::ReturnBy(_) => "return_by",
             Self::Consent { .. } => "consent",
             Self::Recording(_) => "recording",
             Self::Summary(_) => "summary",
@@ -77,12 +80,14 @@ impl Record {
             }
             Self::Greeted => json!({}),
             Self::Connected(connected) => json!({"connected": connected}),
+            Self::ReturnBy(at) => json!({"at": at.unix_timestamp()}),
             Self::Consent { kind, policy_version, given_by } => {
                 let (user, ticket) = (given_by.user, given_by.ticket.to_string());
                 json!({"kind": kind, "policy_version": policy_version, "given_by": user, "ticket_sha256": ticket})
             }
             Self::Recording(recording) => {
-                json!({"video": recording.video.as_str(), "state": recording.state.as_str(), "parts": recording.parts, "failure": recording.failure})
+                json!({"video": recording.video.as_str(), "state": recording.state.as_str(), "parts": recording.parts, "failure": recording.failure,
+                       "mime_type": recording.mime_type, "incomplete": recording.incomplete})
             }
             Self::Summary(summary) => match &summary.outcome {
                 Ok(content) => json!({"content": content, "model": summary.model}),
@@ -116,6 +121,10 @@ pub struct RecordingRecord {
     pub state: RecordingState,
     pub parts: i32,
     pub failure: Option<Text>,
+    /// What the browser writes; none when it has not said so.
+    pub mime_type: Option<Label>,
+    /// It was begun, and the rest of it never came.
+    pub incomplete: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
-//! The recording of one interview, take by take, decided purely.
+//! The recording of one interview, take by take, as pure decisions.
 //!
-//! A container at the provider holds one stream of one recorder. A page that is reloaded, or
-//! whose recorder breaks, goes on in the next one: the next take. What the provider has of a
-//! take is the truth; what the browser says makes it visible sooner. At the end each take is
-//! waited for, or closed with what has arrived of it.
+//! A container at the provider holds one stream of one recorder. When a page reloads or its recorder breaks, recording goes on
+//! in the next container: the next take. The provider decides what a take contains. The browser's reports only make it visible
+//! sooner. At the end each take is waited for, or closed with the parts that have arrived.
 
+use super::edge::Label;
 use super::protocol::ClientRecordingState;
 use super::record::{RecordingRecord, RecordingState};
 use crate::ids::VideoId;
@@ -25,6 +25,10 @@ struct Take {
     broken: bool,
     /// The provider was asked since the end began.
     asked: bool,
+    /// What the browser says it writes.
+    mime_type: Option<Label>,
+    /// Closed by us, or given up: the rest never came.
+    incomplete: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl Takes {
         let before = self.takes.len();
         for known in known {
             if self.find(&known.video).is_none() {
-                self.takes.push(Take { known, broken: false, asked: false });
+                self.takes.push(Take { known, broken: false, asked: false, mime_type: None, incomplete: false });
             }
         }
         self.takes.sort_by_key(|take| take.known.segment);
@@ -85,6 +89,7 @@ impl Takes {
         video: Option<&VideoId>,
         state: ClientRecordingState,
         part: Option<u32>,
+        mime_type: Option<Label>,
     ) -> Option<RecordingRecord> {
         let index = match video {
             Some(video) => self.find(video)?,
@@ -95,7 +100,11 @@ impl Takes {
             self.takes[index].broken = true;
         }
         let parts = part.map_or(0, |part| i32::try_from(part.min(10_000)).unwrap_or(0));
-        self.advance(index, RecordingState::Recording, parts)
+        let told = self.takes[index].mime_type.is_none() && mime_type.is_some();
+        if told {
+            self.takes[index].mime_type = mime_type;
+        }
+        self.advance(index, RecordingState::Recording, parts).or_else(|| told.then(|| self.record(index, None)))
     }
 
     /// What the provider says.
@@ -108,7 +117,15 @@ impl Takes {
         }
         // Begun, given up, and nothing of it has arrived.
         self.takes[index].known.state = RecordingState::Failed;
+        self.takes[index].incomplete = true;
         Some(self.record(index, Some("nothing_received")))
+    }
+
+    /// We have closed it with what had arrived.
+    pub fn closed(&mut self, video: &VideoId) -> Option<RecordingRecord> {
+        let index = self.find(video)?;
+        self.takes[index].incomplete = true;
+        Some(self.record(index, None))
     }
 
     /// The interview is over. `patient`: the browser is there and may still be sending.
@@ -180,8 +197,15 @@ impl Takes {
     }
 
     fn record(&self, index: usize, failure: Option<&str>) -> RecordingRecord {
-        let known = &self.takes[index].known;
-        RecordingRecord { video: known.video.clone(), state: known.state, parts: known.parts, failure: failure.map(Into::into) }
+        let Take { known, mime_type, incomplete, .. } = &self.takes[index];
+        RecordingRecord {
+            video: known.video.clone(),
+            state: known.state,
+            parts: known.parts,
+            failure: failure.map(Into::into),
+            mime_type: mime_type.clone(),
+            incomplete: *incomplete,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ fn waiting(segment: i32) -> KnownTake {
 }
 
 fn recording(takes: &mut Takes, n: i32) {
-    takes.reported(Some(&video(n)), ClientRecordingState::Recording, None);
+    takes.reported(Some(&video(n)), ClientRecordingState::Recording, None, None);
 }
 
 #[test]
@@ -28,12 +28,24 @@ fn reports_follow_the_video_they_name_and_the_newest_take_without_a_name() {
     recording(&mut takes, 1);
     assert!(takes.learn(vec![waiting(1), waiting(2)]), "the second is new");
     assert!(!takes.learn(vec![waiting(2)]));
-    let record = takes.reported(Some(&video(1)), ClientRecordingState::PartStored, Some(3)).expect("a change");
+    let record = takes.reported(Some(&video(1)), ClientRecordingState::PartStored, Some(3), None).expect("a change");
     assert_eq!((record.video, record.parts), (video(1), 3));
-    let record = takes.reported(None, ClientRecordingState::Recording, None).expect("a change");
+    let record = takes.reported(None, ClientRecordingState::Recording, None, None).expect("a change");
     assert_eq!(record.video, video(2));
-    assert_eq!(takes.reported(Some(&video(9)), ClientRecordingState::Recording, None), None, "not ours");
+    assert_eq!(takes.reported(Some(&video(9)), ClientRecordingState::Recording, None, None), None, "not ours");
     assert_eq!(takes.to_ask(), [video(1), video(2)]);
+}
+
+#[test]
+fn what_is_written_into_a_take_is_kept_as_it_was_first_told() {
+    let mut takes = Takes::new(vec![waiting(1)]);
+    let told = |name: &str| Some(Label::new(name).expect("a label"));
+    recording(&mut takes, 1);
+    let mut report = |name| takes.reported(Some(&video(1)), ClientRecordingState::Recording, None, told(name));
+    assert_eq!(report("video/mp4").expect("news").mime_type, told("video/mp4"));
+    assert_eq!(report("video/webm"), None, "the container is what it was begun as");
+    let part = takes.reported(Some(&video(1)), ClientRecordingState::PartStored, Some(1), None).expect("a change");
+    assert_eq!((part.mime_type, part.incomplete), (told("video/mp4"), false));
 }
 
 #[test]
@@ -41,7 +53,7 @@ fn a_take_moves_forward_only() {
     let mut takes = Takes::new(vec![waiting(1)]);
     recording(&mut takes, 1);
     assert_eq!(takes.seen(&video(1), RecordingState::Playable, 2).expect("a change").state, RecordingState::Playable);
-    assert_eq!(takes.reported(Some(&video(1)), ClientRecordingState::PartStored, Some(1)), None);
+    assert_eq!(takes.reported(Some(&video(1)), ClientRecordingState::PartStored, Some(1), None), None);
     assert_eq!(takes.seen(&video(1), RecordingState::Recording, 1), None);
     assert!(takes.to_ask().is_empty());
 }
@@ -51,13 +63,14 @@ fn while_the_browser_sends_its_takes_are_waited_for_and_broken_ones_are_closed()
     let mut takes = Takes::new(vec![waiting(1), waiting(2)]);
     recording(&mut takes, 1);
     recording(&mut takes, 2);
-    takes.reported(Some(&video(1)), ClientRecordingState::Failed, None);
+    takes.reported(Some(&video(1)), ClientRecordingState::Failed, None, None);
     takes.settle(true);
     assert!(takes.to_close().is_empty(), "the provider knows better what has arrived");
     takes.seen(&video(1), RecordingState::Recording, 4);
     takes.seen(&video(2), RecordingState::Recording, 1);
     assert_eq!(takes.to_close(), [(video(1), 5)]);
-    takes.seen(&video(1), RecordingState::Uploaded, 5);
+    assert!(takes.closed(&video(1)).expect("a take").incomplete, "the rest of it never came");
+    assert!(takes.seen(&video(1), RecordingState::Uploaded, 5).expect("a change").incomplete);
     assert!(!takes.is_settled());
     takes.seen(&video(2), RecordingState::Uploaded, 2);
     assert!(takes.is_settled());

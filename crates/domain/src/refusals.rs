@@ -1,10 +1,9 @@
-//! What stands in the way of storing, and what to do about it.
+//! What prevents storing, and what to do about it.
 //!
-//! A database that is away refuses everything for as long as it takes, and then everything waits.
-//! A record that cannot be stored is refused alone, while others are taken. One failure does not
-//! tell the two apart, so it is tried: with a part of the batch, with a neighbour, with nothing at
-//! all. What is refused alone is set aside; what cannot be set aside either is given up, so that
-//! it stops neither its neighbours nor the end.
+//! A database that is away refuses everything, and then everything waits, however long it takes. A record that cannot be
+//! stored is refused alone, while others are accepted. One failure does not show which of the two it is. So it is tested: with
+//! a part of the batch, with a neighbouring record, with an empty batch. A record that is refused alone is set aside. A record
+//! that cannot be set aside either is given up, so that it blocks neither the other records nor the end.
 
 /// What one failure says about what was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

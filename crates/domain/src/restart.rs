@@ -1,5 +1,5 @@
-//! When a crashed child is started again, in the words and with the arithmetic of
-//! Erlang/OTP's `supervisor`: intensity restarts within a period, counted in whole seconds.
+//! Decides when a crashed child is started again, with the terms and the arithmetic of Erlang/OTP's `supervisor`: at most
+//! `intensity` restarts within a period, counted in whole seconds.
 
 use std::collections::VecDeque;
 

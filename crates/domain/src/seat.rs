@@ -1,4 +1,4 @@
-//! Who sits at the browser's end of a connection.
+//! The person who uses the browser's connection.
 
 use crate::ids::{TicketHash, UserId};
 

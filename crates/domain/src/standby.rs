@@ -1,4 +1,4 @@
-//! Machines that wait for a session: how many, and what each of them needs next.
+//! Standby machines: how many must wait, and what each of them needs next.
 
 use std::time::Duration;
 

@@ -1,10 +1,9 @@
-//! The summary of an interview: what the model is asked, what it must answer, and the check
-//! that every quote was really said.
+//! The summary of an interview: the question to the model, the form of its answer, and the check that every quote was really
+//! said.
 //!
-//! Only the words are judged, by schema: there is no field for tone, emotion or confidence.
-//! The transcript is data, never instruction: it travels as JSON, and nothing in it can
-//! change the shape of the answer. A quote that cannot be found is removed; a judgement left
-//! without any quote is withdrawn. Prose is text: what is dangerous is made harmless where it is shown.
+//! Only the words are judged, and the schema enforces it: there is no field for tone, emotion or confidence. The transcript is
+//! data, never an instruction: it is sent as JSON, and nothing in it can change the form of the answer. A quote that cannot be
+//! found is removed. A judgement that has no quote left is withdrawn. Prose is text: the page that shows it makes it harmless.
 
 mod check;
 mod quotes;

@@ -1,8 +1,8 @@
-//! What a tenant should consist of, compared with what is there: the steps that are missing.
+//! Compares what a tenant should consist of with what exists, and returns the missing steps.
 //!
-//! A run does not remember an earlier one. It reads the tenant's record and what Fly has, and
-//! plans from there; so an interrupted run is finished by running the same command again, and
-//! the plan that `--dry-run` prints is the plan that is executed.
+//! A run does not remember an earlier one. It reads the tenant's record and what Fly has, and plans from there. So an
+//! interrupted run is finished by running the same command again, and the plan that `--dry-run` prints is the plan that is
+//! executed.
 
 mod record;
 

@@ -1,10 +1,9 @@
 //! From voice events to transcript entries, in the order of the conversation.
 //!
-//! Order is the conversation's, not arrival's: the candidate's words are often final only
-//! in the middle of the AI's answer. Each item of the conversation has a slot; a slot is
-//! placed by its predecessor and settles when its words are final. A settled slot yields an
-//! [`Entry`]; if it changes later (interrupted, moved) it yields the same entry again with a
-//! higher revision, and storing an older revision changes nothing.
+//! The order is that of the conversation, not of arrival: the candidate's words are often final only in the middle of the AI's
+//! answer. Each item of the conversation has a slot. Its predecessor places the slot, and the slot settles when its words are
+//! final. A settled slot yields an [`Entry`]. If it changes later (interrupted, moved), it yields the same entry again with a
+//! higher revision. Storing an older revision changes nothing.
 
 mod entry;
 mod hearing;

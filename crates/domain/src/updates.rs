@@ -1,9 +1,7 @@
-//! Which of the browser's numbered updates we have, and whether a number came twice with
-//! other words.
+//! Tracks which of the browser's numbered updates we have, and whether a number came twice with different words.
 //!
-//! An acknowledgement covers all up to its number, so it must never pass a gap: who is told
-//! that 3 is stored forgets 2. What comes beyond a gap is taken and stored at once, and
-//! acknowledged when the gap is closed.
+//! An acknowledgement covers all updates up to its number. So it must never pass a gap: a browser that is told that 3 is stored
+//! forgets 2. An update behind a gap is accepted and stored at once, and acknowledged when the gap is closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

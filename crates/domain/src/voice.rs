@@ -1,7 +1,7 @@
-//! The seam between the interview and whoever provides the voice.
+//! The seam between the interview and the provider of the voice.
 //!
-//! The control channel translates a provider's wire events into these, and these into
-//! the provider's commands. OpenAI Realtime is the first adapter.
+//! The control channel translates a provider's wire events into these events, and these commands into the provider's commands.
+//! OpenAI Realtime is the first adapter.
 
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! Bringing the demo tenant up, the way its operator would: database, migrations, seed,
-//! apps and secrets, then the gateway's machine through the Machines API.
+//! Starts the demo tenant as its operator would: database, migrations, seed, apps and secrets, then the gateway's machine
+//! through the Machines API.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! `/sandbox/…`: what happened, what should go wrong next, who may sign in.
+//! `/sandbox/…`: what happened, which faults come next, who may sign in.
 
 use axum::extract::{Query, State};
 use axum::routing::{get, post};

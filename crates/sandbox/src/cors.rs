@@ -1,5 +1,5 @@
-//! The vendors answer browsers of any origin; so must their stand-ins, or a page that
-//! is served by a development server could not use them.
+//! The vendors answer browsers of any origin. The stand-ins must too: otherwise a page from a development server could not use
+//! them.
 
 use axum::Router;
 use axum::body::Body;

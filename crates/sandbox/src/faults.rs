@@ -1,8 +1,7 @@
-//! Faults on order: "the next two uploads answer 503", "the next answer gets lost".
+//! Faults on request: "the next two uploads answer 503", "the next answer gets lost".
 //!
-//! A fault names a vendor and a route, both in the words of the ledger, and is used
-//! up as it strikes. Tests add them in process; a person does it with
-//! `POST /sandbox/faults`.
+//! A fault names a vendor and a route, both by the names of the ledger. It is used up when it happens. Tests add faults in
+//! process; a person does it with `POST /sandbox/faults`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

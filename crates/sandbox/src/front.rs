@@ -1,4 +1,4 @@
-//! The two doors: the internal one for servers, the front for browsers.
+//! The two listeners: the internal one for servers, the front for browsers.
 
 use axum::Router;
 

@@ -1,8 +1,7 @@
-//! What every stand-in was asked, and what it answered.
+//! All requests to the stand-ins, and their answers.
 //!
-//! The ledger is the evidence of a test: it shows the bytes on the vendor's side of
-//! the wire, so a client that "thinks" it sent something cannot fool anybody. Calls a
-//! vendor would not understand are kept apart as violations.
+//! The ledger is the evidence of a test. It shows the bytes on the vendor's side of the wire, so it does not depend on what a
+//! client believes it sent. Calls that a vendor would not understand are listed separately as violations.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
-//! The HTTP/1.1 listener under both doors.
+//! The HTTP/1.1 listener of both addresses.
 //!
-//! It does two things that `axum::serve` hides: a fault can cut one connection in the
-//! middle of an answer, and everything ends when the sandbox ends.
+//! It does two things that `axum::serve` cannot: a fault can cut one connection in the middle of an answer, and everything ends
+//! when the sandbox ends.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

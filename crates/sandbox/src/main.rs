@@ -1,4 +1,4 @@
-//! `interview-sandbox`: hold a full interview without any key.
+//! `interview-sandbox`: runs a full interview without any key.
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;

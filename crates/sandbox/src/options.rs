@@ -1,4 +1,4 @@
-//! What to start, and how true to life.
+//! What to start, and how closely it follows the real services.
 
 use std::fmt;
 use std::path::PathBuf;

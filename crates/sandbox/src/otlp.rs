@@ -1,5 +1,5 @@
-//! An OTLP receiver (http/protobuf): keeps the spans and the newest gauges of all machines, so
-//! that a test can ask "is this one trace?" instead of believing it.
+//! An OTLP receiver (http/protobuf). It keeps the spans and the newest gauges of all machines, so a test can check "is this one
+//! trace?".
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};

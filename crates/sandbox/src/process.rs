@@ -1,4 +1,4 @@
-//! Signals to child processes, and what is left of those of an earlier run.
+//! Signals to child processes, and cleaning up those of an earlier run.
 
 use std::path::Path;
 use std::time::Duration;

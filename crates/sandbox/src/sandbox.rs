@@ -1,4 +1,4 @@
-//! Starting and stopping the whole.
+//! Starts and stops the whole sandbox.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
-//! Small things every stand-in needs: locks that outlive a panic, random text, and
-//! facts about other processes.
+//! Small helpers that every stand-in needs: locks that survive a panic, random text, and facts about other processes.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,4 +1,4 @@
-//! What was really said, as only the simulation knows it, and who has heard of it.
+//! The ground truth: what was really said, which only the simulation knows, and who has heard it.
 
 use interview_runtime::domain::voice::Speaker;
 use std::collections::{BTreeMap, BTreeSet};

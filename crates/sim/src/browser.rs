@@ -1,7 +1,7 @@
 //! A model of the candidate's page: it does what `web/sdk` does, over a real WebSocket.
 //!
-//! Updates are numbered and kept until they are acknowledged, also over a reload; a lost link
-//! is dialled again with a new ticket; close codes are obeyed; a lost call is offered again.
+//! Updates are numbered and kept until they are acknowledged, also over a reload. A lost connection is opened again with a new
+//! ticket. Close codes are obeyed. For a lost call a new offer is sent.
 
 use crate::book::{Acked, Book};
 use crate::database::{Database, POISON, POLICY, Ticket};
@@ -522,9 +522,9 @@ impl Page {
         self.around.world.note(format_args!("page {} < close {code}", self.name));
         self.forget_link();
         match code {
-            1000 | 4010 => self.left = Some(Left::Ended),
+            1000 => self.left = Some(Left::Ended),
             4001 => self.left = Some(Left::Superseded),
-            1008 | 1009 | 4008 => self.left = Some(Left::Failed),
+            1008 | 1009 => self.left = Some(Left::Failed),
             // A new ticket at once; the model of the gateway gives good ones.
             4003 => self.dial_at = Some(Instant::now()),
             _ => self.dial_later(),

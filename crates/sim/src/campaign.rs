@@ -1,4 +1,4 @@
-//! Many seeds: over several threads, with the counters of all.
+//! Runs many seeds on several threads and adds up their counters.
 
 use crate::faults::{Counters, Fault};
 use crate::run::{Outcome, simulate};

@@ -1,6 +1,6 @@
-//! A model of PostgreSQL with the rows of one interview: transactions that are applied whole
-//! or not at all, epochs that fence, keys that are unique, and all the ways to be away.
-//! It does what `integrations/store/session.rs` asks of the real one.
+//! A model of PostgreSQL with the rows of one interview: transactions that are applied completely or not at all, epochs that
+//! fence, keys that are unique, and all the ways to be unavailable. It does what `integrations/store/session.rs` requires of
+//! the real one.
 
 use crate::book::Book;
 use crate::faults::Fault;
@@ -187,6 +187,7 @@ impl Database {
             traceparent: None,
             started_at: None,
             deadline_at: world.wall() + plan.limit,
+            join_by: None,
             entries: vec![],
         };
         let rng = Rng::with_seed(seed ^ 0xdb);
@@ -539,7 +540,7 @@ impl SessionRows for ModelRows {
         self.door
             .transact("touch the session", false, |inner| {
                 self.fence(inner)?;
-                Ok(Pulse { end_requested: inner.tables.end_requested.then_some(EndReason::RecruiterEnded) })
+                Ok(Pulse { end_requested: inner.tables.end_requested.then_some(EndReason::RecruiterEnded), join_by: None })
             })
             .await
     }
@@ -650,7 +651,7 @@ impl Tables {
                 let claimed = claimed_at.as_ref().map(|claimed| claimed.as_str().to_owned());
                 self.integrity.push((kind.as_str().to_owned(), **at, claimed));
             }
-            Record::Connected(_) => {}
+            Record::Connected(_) | Record::ReturnBy(_) => {}
         }
     }
 

@@ -1,5 +1,5 @@
-//! What must hold at the end of every run, whatever happened in it. What must hold at every
-//! moment is checked where that moment is: in `browser` and `database`.
+//! What must hold at the end of every run, whatever happened in it. What must hold at every moment is checked in `browser` and
+//! `database`.
 
 use crate::book::{CallBook, Foreign, Heard, Pages, Said};
 use crate::database::Tables;

@@ -1,8 +1,7 @@
-//! One interview's whole tree under simulated time and faults, seed by seed.
+//! Runs one interview's whole tree under simulated time and faults, seed by seed.
 //!
-//! The actors, the domain, the process loop and the socket's HTTP code are the real ones; what
-//! is outside of the process (database, voice, recording, summary, machines, browser) are
-//! small models in one thread and in virtual time. See docs/SIMULATION.md.
+//! The actors, the domain, the process loop and the socket's HTTP code are real. Everything outside the process (database,
+//! voice, recording, summary, machines, browser) is a small model, in one thread and in virtual time. See docs/SIMULATION.md.
 //!
 //! Read [`plan`] (what will happen), [`run`] (how it happens), [`invariants`] (what must hold).
 

@@ -1,4 +1,4 @@
-//! What will happen to one interview, drawn from its seed before it begins.
+//! What will happen to one interview, generated from its seed before it begins.
 
 use crate::database::Moment;
 use crate::world::Point;

@@ -1,4 +1,4 @@
-//! One seed, one interview: builds the world, lets it happen, and looks at what is left.
+//! One seed, one interview: builds the world, runs it, and checks the result.
 
 use crate::book::Book;
 use crate::browser::{Deed, Kept, Left, Page, Surroundings};

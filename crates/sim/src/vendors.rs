@@ -1,4 +1,4 @@
-//! Models of who writes the summary and who keeps the recording.
+//! Models of the provider that writes the summary and of the one that stores the recording.
 
 use crate::database::COMPETENCY;
 use crate::faults::Fault;

@@ -1,8 +1,8 @@
-//! A model of the voice provider: calls, the conversation in them, and the lines into them.
+//! A model of the voice provider: calls, their conversations, and the sidebands into them.
 //!
-//! It keeps the provider's habits that cost something: words that are final long after they
-//! were said, replies that are generated before they are heard, interruptions, one reply at a
-//! time, an order that only `previous_item_id` tells, and nothing repeated for who joins late.
+//! It keeps the provider's difficult habits: words become final long after they were said, replies are generated before they
+//! are heard, replies are interrupted, there is one reply at a time, only `previous_item_id` tells the order, and nothing is
+//! repeated for a connection that joins late.
 
 use crate::book::{Book, Foreign, Heard, Pages};
 use crate::faults::Fault;

@@ -1,5 +1,5 @@
-//! What all parts of one simulated interview share: the trace, the counters, what was found
-//! wrong, the wall clock, and the points at which a planned fault may strike.
+//! What all parts of one simulated interview share: the trace, the counters, the violations that were found, the wall clock,
+//! and the points at which a planned fault may happen.
 
 use crate::faults::{Counters, Fault};
 use crate::plan::Action;

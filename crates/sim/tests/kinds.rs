@@ -1,4 +1,4 @@
-//! What the seeds of campaigns found, each kind drawn by hand: a seed means something else tomorrow.
+//! Each kind of failure that the campaigns found, as a plan written by hand: the meaning of a seed changes with the plan.
 
 use interview_runtime::actors::tree::Child;
 use interview_sim::plan::{Action, Ending, Plan};

@@ -1,4 +1,4 @@
-//! Opening and ending a call at the provider, with the retries that are safe.
+//! Opens and ends a call at the provider. Retries only where a repeat is safe.
 
 use super::*;
 

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 
 impl ControlChannelState {
     pub(super) fn heard(&mut self, event: &ServerEvent) {
+        if let ServerEvent::SessionUpdated(updated) = event
+            && !self.configuration_told(updated)
+        {
+            return;
+        }
         match event {
             ServerEvent::Unknown { kind } => tracing::debug!(kind, "unknown event of the voice provider"),
-            ServerEvent::SessionUpdated(updated) => {
-                if !self.configuration_told(updated) {
-                    return;
-                }
-            }
             ServerEvent::InputTranscriptionFailed(failed) => self.not_transcribed(&failed.error),
             ServerEvent::InputTranscriptionCompleted(_) => self.setup.transcribed(),
             ServerEvent::Error(error) => {

@@ -1,4 +1,4 @@
-//! What somebody else does in our call: noticed, set right, noted; at the second time the call is replaced.
+//! What somebody else does in our call is noticed, corrected and noted. The second time the call is replaced.
 
 use super::*;
 use crate::domain::call_guard::{Intrusion, Ours};

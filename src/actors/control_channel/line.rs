@@ -1,4 +1,4 @@
-//! The sideband's connection: dialled, held, dialled again.
+//! The sideband's connection: opens it, keeps it, opens it again.
 
 use super::*;
 

@@ -1,7 +1,7 @@
-//! Sessions that no machine will finish, and summaries that failed for a passing reason.
+//! Finishes sessions that no machine will finish, and retries summaries that failed for a passing reason.
 //!
-//! The keeper takes the session as its own process would: the epoch rises, the records go the
-//! same way, the summary is the Summarizer's own work.
+//! The keeper claims the session as its own process would: the epoch rises, the records go the same way, and the Summarizer
+//! writes the summary.
 
 use super::{AT_ONCE, Keepers};
 use crate::actors::journal::Journal;

@@ -1,7 +1,7 @@
-//! The machine of one attempt of one session: made, found again, looked at, destroyed.
+//! The machine of one attempt of one session: create it, find it again, check it, destroy it.
 //!
-//! Its name is unique in its app, so that neither a lost answer nor two gateways at once can
-//! make two of them: whoever comes second adopts the first one's.
+//! Its name is unique in its app. So neither a lost answer nor two gateways at once can create two of them: the second one
+//! adopts the machine of the first.
 
 use crate::backoff::Backoff;
 use crate::config::Config;

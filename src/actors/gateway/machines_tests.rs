@@ -1,5 +1,5 @@
-//! What is done about each answer of the Machines API, class by class (docs/FLY.md has the
-//! table): a scripted server, the real client, the real decisions.
+//! How each answer of the Machines API is handled, class by class (docs/FLY.md has the table): a scripted server, the real
+//! client, the real decisions.
 
 use super::*;
 use crate::config::Role;

@@ -1,9 +1,8 @@
-//! The keepers: what a tenant's sessions need when no process of theirs can see to it.
+//! The keepers (reconcilers): they do for a tenant's sessions what no process of these sessions can do.
 //!
-//! Each duty is a loop of passes. A pass takes rows, does what [`crate::domain::keeper`]
-//! decides, and gives them back; it is a task of its own, so that a panic or a deadline costs
-//! one pass and never the loop. Nothing is remembered between passes but what is in the
-//! database, so that any gateway may do any of it, and two never do the same (ADR 0006).
+//! Each duty is a loop of passes. A pass takes rows, does what [`crate::domain::keeper`] decides, and gives the rows back. Each
+//! pass is a task of its own, so a panic or a deadline costs one pass and never the loop. Everything that must be remembered
+//! between passes is in the database. So any gateway may do any of the work, and two never do the same (ADR 0006).
 
 mod finish;
 pub mod machines;

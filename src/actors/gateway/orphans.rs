@@ -1,4 +1,4 @@
-//! Machines that no session needs.
+//! Destroys machines that no session needs.
 
 use super::{AT_ONCE, Keepers};
 use crate::clock;

@@ -1,4 +1,4 @@
-//! Recordings that no process follows any more, until they are playable or known not to become so.
+//! Follows recordings that no process follows any more, until they are playable or known never to be.
 
 use super::{AT_ONCE, BATCH, Keepers};
 use crate::domain::record::RecordingState;
@@ -70,12 +70,12 @@ impl Keepers {
                 _ => self.fail(recording, ErrorCode::RecordingFailed).await,
             };
         }
-        self.close(recording, parts).await;
+        self.close(recording, parts).await?;
         self.out_of_looks(recording).await
     }
 
     /// Its sender is gone with its session: what has arrived is all there will be.
-    async fn close(&self, recording: &UnsettledRecording, parts: i32) {
+    async fn close(&self, recording: &UnsettledRecording, parts: i32) -> Result<(), StoreError> {
         let (video, state) = (recording.video.clone(), RecordingState::Recording);
         let mut takes = Takes::new(vec![KnownTake { segment: 1, video: video.clone(), state, parts }]);
         takes.settle(false);
@@ -83,13 +83,15 @@ impl Keepers {
         for (video, part) in takes.to_close() {
             match self.integrations.video.close_upload(&video, part).await {
                 Ok(()) => {
-                    tracing::info!(session.id = %recording.session, %video, part, "an interrupted take was closed with what had arrived")
+                    tracing::info!(session.id = %recording.session, %video, part, "an interrupted take was closed with what had arrived");
+                    self.store.recording_cut_off(recording.session, video.as_str()).await?;
                 }
                 Err(error) => {
                     tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), session.id = %recording.session, "an interrupted take could not be closed");
                 }
             }
         }
+        Ok(())
     }
 
     async fn store_state(&self, recording: &UnsettledRecording, state: RecordingState, parts: i32) -> Result<(), StoreError> {

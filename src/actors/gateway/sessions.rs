@@ -1,4 +1,4 @@
-//! Sessions whose process is silent, or that ran past their deadline.
+//! Handles sessions whose process is silent, and sessions past their deadline.
 
 use super::Keepers;
 use super::machines::{MachineError, MachineOrder, Machines};

@@ -1,8 +1,7 @@
-//! The pools of machines that wait for a session: filled, looked at, given out, destroyed.
+//! The pools of standby machines: fills them, checks their machines, assigns and destroys them.
 //!
-//! As with all keepers, work is taken by rows: any gateway may do any of it. A pool is filled
-//! one machine after the other, so that a session that needs one made is not far behind in
-//! Fly's queue.
+//! As with all keepers, work is taken by rows: any gateway may do any of it. A pool is filled one machine after the other, so
+//! that a session that needs a new machine does not wait long in Fly's queue.
 
 use super::machines::{Blueprint, MachineOrder};
 use super::{Duty, StoreError};

@@ -1,4 +1,4 @@
-//! The session and the browser's connection; what it says of the recording.
+//! The session and the browser's connection, and what the browser reports about the recording.
 
 use super::*;
 
@@ -14,6 +14,7 @@ impl SessionState {
         if let Err(error) = self.spawn(Child::SignalingSocket, myself).await {
             tracing::error!(error_code = ErrorCode::ActorStartFailed.as_str(), actor = "signaling_socket", %error, "child did not start");
         }
+        self.visited = true;
         self.journal.greet(self.ready());
         self.journal.record(Record::Connected(true));
         if let Some(recording) = &self.recording {
@@ -54,9 +55,9 @@ impl SessionState {
         }
     }
 
-    pub(super) fn recording_reported(&self, reported: ClientRecordingState, video: Option<VideoId>, part: Option<u32>) {
+    pub(super) fn recording_reported(&self, report: RecordingReport) {
         if let Some(recording) = &self.recording {
-            let _ = recording.cast(RecordingTrackerMsg::Reported(RecordingReport { video, state: reported, part }));
+            let _ = recording.cast(RecordingTrackerMsg::Reported(report));
         }
     }
 

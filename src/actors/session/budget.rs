@@ -1,4 +1,4 @@
-//! So many at once, and one more after each pause.
+//! A budget that allows a number of actions at once, and one more after each pause.
 
 use std::time::Duration;
 use tokio::time::Instant;

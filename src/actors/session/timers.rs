@@ -1,6 +1,9 @@
-//! The session's clocks. A timer that was disarmed or armed anew is not heard any more.
+//! The session's timers. A timer that was disarmed or armed again has no effect any more.
 
 use super::*;
+
+/// An extension that is stored before the end of the invitation is heard of within so many.
+const HEARTBEATS: u32 = 3;
 
 impl SessionState {
     pub(super) fn duration(&self) -> Duration {
@@ -10,7 +13,7 @@ impl SessionState {
     pub(super) fn length_of(&self, timer: Timer) -> Duration {
         let interview = &self.config.interview;
         Duration::from_secs(match timer {
-            Timer::Absence => interview.absence_timeout_s,
+            Timer::Absence => return self.absence(),
             Timer::Grace => interview.grace_s,
             Timer::TimeLimit => return self.duration(),
             Timer::MediaAssumed => interview.media_assumed_s,
@@ -19,6 +22,28 @@ impl SessionState {
             Timer::RecordingSettling => interview.recording_settle_s,
             Timer::RollOver => return Duration::from_mins(57),
         })
+    }
+
+    /// How long nobody may begin: to the end of the invitation.
+    fn absence(&self) -> Duration {
+        let interview = &self.config.interview;
+        let Some(join_by) = self.join_by else { return Duration::from_secs(interview.absence_timeout_s) };
+        let now = self.integrations.clock.now().into();
+        let slack = self.config.session.heartbeat_interval() * HEARTBEATS;
+        invitation::absence(join_by, now, self.visited, Duration::from_secs(interview.grace_s), slack)
+    }
+
+    /// Told with each heartbeat, whether it has changed or not.
+    pub(super) async fn keep_until(&mut self, join_by: Timestamp, myself: &ActorRef<SessionMsg>) {
+        if self.join_by.replace(join_by) != Some(join_by) {
+            self.decide(Event::InvitationMoved, myself).await;
+        }
+    }
+
+    /// Until when a candidate who is gone is waited for: the agreed time goes on meanwhile.
+    pub(super) fn return_by(&self, grace: Duration) -> Timestamp {
+        let left = self.time_limit.map_or(grace, |at| grace.min(at.saturating_duration_since(Instant::now())));
+        Timestamp::from(self.integrations.clock.now()) + time::Duration::try_from(left).unwrap_or_default()
     }
 
     /// The agreed time counts from the first call, through crashes and reconnects.

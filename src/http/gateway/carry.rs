@@ -1,9 +1,8 @@
-//! `proxy_6pn`: the gateway itself carries a WebSocket between a browser and the machine of its
-//! session, over the tenant's private network.
+//! `proxy_6pn`: the gateway itself proxies a WebSocket between a browser and the machine of its session, over the tenant's
+//! private network.
 //!
-//! It makes the upgrade on both sides and then passes bytes; what they say is the session's
-//! business, and so is a browser that says nothing (its heartbeat). What a browser's request
-//! says reaches the machine only where it is named in [`PASSED`].
+//! It makes the upgrade on both sides and then passes bytes. It does not read them: the session handles what they say, and also
+//! a browser that sends nothing (by its heartbeat). Only the headers named in [`PASSED`] reach the machine.
 
 use crate::backoff::Backoff;
 use crate::config::Config;

@@ -1,4 +1,4 @@
-//! Who is here, and what may be interviewed for.
+//! The signed-in person, and the candidates and positions that may be interviewed.
 
 use super::AppState;
 use super::view::{Page, PositionView};

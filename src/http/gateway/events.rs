@@ -1,7 +1,7 @@
 //! Watching an interview: its state and captions as server-sent events.
 //!
-//! The session runs in another process, so the database is asked once a second, as the person
-//! who watches. The stream ends with the interview, with the person's token, or with us.
+//! The session runs in another process. So the database is asked once a second, as the person who watches. The stream ends with
+//! the interview, with the person's token, or with this process.
 
 use super::view::SessionView;
 use super::{AppState, session_id};

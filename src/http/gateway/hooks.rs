@@ -1,5 +1,5 @@
-//! What vendors tell us by themselves. Nothing of it is believed beyond "look again": it only
-//! moves the keepers' next look to now, and only once for each thing told.
+//! Webhooks of the vendors. Their content is not trusted: a webhook only makes the keepers check now, and only once for each
+//! event.
 
 use super::AppState;
 use crate::error::ErrorCode;

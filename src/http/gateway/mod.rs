@@ -1,4 +1,4 @@
-//! What the tenant's door serves: the HTTP API, the way to a session's WebSocket, the web app.
+//! What the tenant's gateway serves: the HTTP API, the route to a session's WebSocket, the web app.
 
 pub mod carry;
 mod directory;
@@ -125,6 +125,8 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/sessions", traced("http.list_sessions", get(sessions::list)))
         .route("/sessions/{id}", traced("http.read_session", get(sessions::read)))
         .route("/sessions/{id}/ticket", traced("http.issue_ticket", post(tickets::issue)))
+        .route("/sessions/{id}/preview", traced("http.preview_session", get(tickets::preview)))
+        .route("/sessions/{id}/extend", traced("http.extend_invitation", post(sessions::extend)))
         .route("/sessions/{id}/end", traced("http.end_session", post(sessions::end)))
         .route("/sessions/{id}/transcript", traced("http.read_transcript", get(reads::transcript)))
         .route("/sessions/{id}/summary", traced("http.read_summary", get(reads::summary)))
@@ -141,7 +143,7 @@ fn api(tenant: TenantId) -> Router<AppState> {
 }
 
 async fn bounded_by_address(State(limits): State<GatewayLimits>, request: Request, next: Next) -> Response {
-    match limits.request_of_address(Address::of(request.headers(), request.extensions())) {
+    match limits.request_of_address(Address::asking(request.extensions())) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }

@@ -1,4 +1,4 @@
-//! What an interview left behind: transcript, summary, recording. Each look is audited.
+//! What an interview has stored: transcript, summary, recording. Each access is audited.
 
 use super::takes::UPLOAD_SLACK;
 use super::transcript_text::{plain_text, web_vtt};
@@ -117,6 +117,10 @@ pub(super) struct RecordingBody {
     /// Of the first take that can be watched, or else of the first.
     video_id: Option<String>,
     parts: i32,
+    /// What the browser says it has written into it.
+    mime_type: Option<String>,
+    /// A part of it is missing: not there yet, or it never came.
+    incomplete: bool,
     playback_url: Option<Redacted>,
     segments: Vec<TakeBody>,
 }
@@ -127,6 +131,8 @@ pub(super) struct TakeBody {
     state: &'static str,
     video_id: Option<String>,
     parts: i32,
+    mime_type: Option<String>,
+    incomplete: bool,
     /// Good for one viewer, once: never stored.
     playback_url: Option<Redacted>,
 }
@@ -147,6 +153,7 @@ pub(super) async fn recording(
     for row in rows {
         takes.push(seen_take(&state, &session, row).await?);
     }
+    let incomplete = takes.iter().any(|take| take.incomplete);
     // A container that nothing was recorded into is no take of the recording.
     let held: Vec<SeenTake> = takes.iter().filter(|take| take.holds_something()).cloned().collect();
     let shown = if held.is_empty() { takes.split_off(takes.len() - 1) } else { held };
@@ -166,6 +173,8 @@ pub(super) async fn recording(
         provider,
         video_id: first.as_ref().and_then(|take| take.video_id.clone()),
         parts: segments.iter().map(|take| take.parts).sum(),
+        mime_type: first.as_ref().and_then(|take| take.mime_type.clone()),
+        incomplete,
         playback_url: first.and_then(|take| take.playback_url),
         segments,
     }))
@@ -177,6 +186,8 @@ struct SeenTake {
     video: Option<VideoId>,
     state: RecordingState,
     parts: i32,
+    mime_type: Option<String>,
+    incomplete: bool,
 }
 
 impl SeenTake {
@@ -194,7 +205,15 @@ impl SeenTake {
             playback_url = playback.mp4_url.or(playback.player_url);
         }
         let video_id = self.video.map(VideoId::into_string);
-        Ok(TakeBody { segment: self.segment, state: self.state.as_str(), video_id, parts: self.parts, playback_url })
+        Ok(TakeBody {
+            segment: self.segment,
+            state: self.state.as_str(),
+            video_id,
+            parts: self.parts,
+            mime_type: self.mime_type,
+            incomplete: self.incomplete,
+            playback_url,
+        })
     }
 }
 
@@ -213,9 +232,16 @@ fn state_of_all(takes: &[SeenTake]) -> RecordingState {
 /// the answer, and closes what nobody will go on with.
 async fn seen_take(state: &AppState, session: &SessionRow, row: RecordingRow) -> Result<SeenTake, ApiError> {
     let known = RecordingState::named(&row.state).unwrap_or(RecordingState::Failed);
-    let mut take = SeenTake { segment: row.segment, video: row.video_id.map(VideoId::new), state: known, parts: row.parts };
-    let Some(video) = take.video.clone() else { return Ok(take) };
     let over = session.phase.is_terminal();
+    let mut take = SeenTake {
+        segment: row.segment,
+        video: row.video_id.map(VideoId::new),
+        state: known,
+        parts: row.parts,
+        mime_type: row.mime_type,
+        incomplete: row.incomplete || over && known == RecordingState::Recording,
+    };
+    let Some(video) = take.video.clone() else { return Ok(take) };
     if !(take.state == RecordingState::Uploaded || over && take.holds_something() && take.state != RecordingState::Playable) {
         return Ok(take);
     }
@@ -229,11 +255,15 @@ async fn seen_take(state: &AppState, session: &SessionRow, row: RecordingRow) ->
     take.parts = take.parts.max(i32::try_from(status.parts()).unwrap_or(i32::MAX));
     if status.playable() || status.uploaded() {
         take.state = if status.playable() { RecordingState::Playable } else { RecordingState::Uploaded };
+        take.incomplete = row.incomplete;
         state.store.recording_seen(session.id, video.as_str(), take.state, take.parts).await?;
     } else if status.parts() > 0 && over && session.ended_at.is_some_and(|at| clock::now() - at > UPLOAD_SLACK) {
         // Its upload token is dead: what is there now is all that will ever come.
-        if let Err(error) = state.api_video.close_upload(&video, status.parts() + 1).await {
-            tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "an interrupted take could not be closed");
+        match state.api_video.close_upload(&video, status.parts() + 1).await {
+            Ok(()) => state.store.recording_cut_off(session.id, video.as_str()).await?,
+            Err(error) => {
+                tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "an interrupted take could not be closed");
+            }
         }
     }
     Ok(take)
@@ -247,8 +277,10 @@ mod tests {
     fn a_recording_is_as_far_as_its_least_finished_take() {
         use RecordingState::{Failed, Playable, Recording, Uploaded, Waiting};
         let all = |states: &[RecordingState]| {
-            let takes: Vec<SeenTake> =
-                states.iter().map(|state| SeenTake { segment: 1, video: None, state: *state, parts: 0 }).collect();
+            let takes: Vec<SeenTake> = states
+                .iter()
+                .map(|state| SeenTake { segment: 1, video: None, state: *state, parts: 0, mime_type: None, incomplete: false })
+                .collect();
             state_of_all(&takes)
         };
         assert_eq!(all(&[Playable, Recording]), Recording);

@@ -1,8 +1,8 @@
-//! The way to a session's WebSocket: Fly's proxy is told to hand the request to its machine, or
-//! this gateway carries it there.
+//! The route to a session's WebSocket: Fly's proxy is told to pass the request to the session's machine, or this gateway
+//! proxies it there.
 //!
-//! With `fly_replay` the upgrade is the session machine's to accept; answering it here would
-//! keep the proxy from replaying it.
+//! With `fly_replay` the session's machine must accept the upgrade. If the gateway accepted it, the proxy would not replay the
+//! request.
 
 use super::carry::{asks_for_websocket, no_websocket};
 use super::{AppState, session_id};
@@ -49,7 +49,7 @@ async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Resp
     if !asks_for_websocket(&request) {
         return Err(no_websocket());
     }
-    let client = Address::of(request.headers(), request.extensions());
+    let client = Address::asking(request.extensions());
     // Nobody has signed in yet: what is asked of the database here is asked for a stranger.
     if !state.limits.look_for(id, client)? {
         return Err(ApiError::session_not_found());

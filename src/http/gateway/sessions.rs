@@ -1,4 +1,4 @@
-//! Asking for interviews, looking at them, ending them.
+//! Creates, reads and ends interviews.
 
 use super::settings::Wishes;
 use super::setup::Setup;
@@ -7,6 +7,8 @@ use super::tickets::{JoinInfo, join_info};
 use super::view::{Page, SessionView, read_cursor, write_cursor};
 use super::{AppState, session_id};
 use crate::clock;
+use crate::domain::edge::Timestamp;
+use crate::domain::invitation::Refusal;
 use crate::domain::phase::Phase;
 use crate::domain::placement::{Importance, Region};
 use crate::error::ErrorCode;
@@ -61,15 +63,15 @@ pub(super) async fn create(
     // One after the other, so that what is counted in the database holds.
     let _creating = if by_candidate { Some(state.limits.creating(person.user)?) } else { None };
     check_parties(&state, &person, request.candidate_id, request.position_id).await?;
-    let interview = &state.config.interview;
-    let wait =
-        Duration::seconds(i64::try_from(interview.absence_timeout_s + settings.max_duration_s).unwrap_or(i64::from(u32::MAX)));
+    let seconds = |count: u64| Duration::seconds(i64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+    let join_by = clock::now() + seconds(state.config.interview.absence_timeout_s);
     let new = NewSession {
         id: SessionId(Uuid::now_v7()),
         candidate: request.candidate_id,
         position: request.position_id,
         settings: settings.to_json(),
-        deadline_at: clock::now() + wait + DEADLINE_SLACK,
+        deadline_at: join_by + seconds(settings.max_duration_s) + DEADLINE_SLACK,
+        join_by,
         traceparent: current_traceparent(),
         created_by: person.user,
         by_candidate,
@@ -223,6 +225,49 @@ pub(super) async fn end(
     person.require_recruiter()?;
     state.store.request_end(id, person.user).await?;
     Ok((StatusCode::ACCEPTED, Json(state.visible(&person, id).await?.into())))
+}
+
+#[derive(Deserialize)]
+pub(super) struct ExtendRequest {
+    join_by: String,
+}
+
+/// `POST /api/sessions/{id}/extend`: keep an interview that nobody has begun until later. The process hears of it with
+/// its next heartbeat. Asking again changes nothing.
+pub(super) async fn extend(
+    State(state): State<AppState>,
+    person: Person,
+    Path(id): Path<String>,
+    body: Result<Json<ExtendRequest>, JsonRejection>,
+) -> Result<Json<SessionView>, ApiError> {
+    let Json(request) = body?;
+    let id = session_id(&id)?;
+    state.visible(&person, id).await?;
+    person.require_recruiter()?;
+    let asked = Timestamp::parse(&request.join_by);
+    let asked = asked.ok_or_else(|| ApiError::invalid("join_by: a time as RFC 3339 has it"))?;
+    let longest = StdDuration::from_secs(state.config.interview.longest_invitation_s);
+    state.store.extend_invitation(id, person.user, asked, longest).await?.map_err(|refusal| not_extended(refusal, longest))?;
+    Ok(Json(state.visible(&person, id).await?.into()))
+}
+
+fn not_extended(refusal: Refusal, longest: StdDuration) -> ApiError {
+    let refused = |status, code, detail: String| ApiError::new(status, code, detail);
+    match refusal {
+        Refusal::Over => ApiError::session_over(),
+        Refusal::Expired => refused(StatusCode::GONE, ErrorCode::InvitationExpired, "the invitation has expired".to_owned()),
+        Refusal::Begun => {
+            refused(StatusCode::CONFLICT, ErrorCode::InvitationTaken, "the candidate has begun the interview".to_owned())
+        }
+        Refusal::NotLater => {
+            let detail = "an invitation can be extended, not shortened; end the interview instead".to_owned();
+            refused(StatusCode::BAD_REQUEST, ErrorCode::InvitationEndRefused, detail)
+        }
+        Refusal::TooLate => {
+            let detail = format!("an invitation ends at most {} hours after it was made", longest.as_secs() / 3_600);
+            refused(StatusCode::BAD_REQUEST, ErrorCode::InvitationEndRefused, detail)
+        }
+    }
 }
 
 #[cfg(test)]

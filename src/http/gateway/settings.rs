@@ -1,4 +1,4 @@
-//! What may be wished for an interview.
+//! The settings that may be requested for an interview.
 
 use crate::config::Config;
 use crate::domain::language::Language;

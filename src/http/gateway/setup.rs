@@ -1,5 +1,5 @@
-//! What an interview needs from outside before anyone can join: a machine and, if it can be
-//! had, a video to record into. Both are asked for side by side.
+//! What an interview needs from outside before anyone can join: a machine and, if one is available, a video to record into.
+//! Both are requested at the same time.
 
 use super::AppState;
 use super::takes::{UPLOAD_SLACK, discard, prepare};
@@ -101,8 +101,7 @@ impl Setup {
         if !self.with_recording {
             return Ok(());
         }
-        let interview = &state.config.interview;
-        let ttl = Duration::from_secs(interview.absence_timeout_s + self.max_duration_s) + UPLOAD_SLACK;
+        let ttl = state.config.interview.longest(self.max_duration_s) + UPLOAD_SLACK;
         let prepared = prepare(state, self.session, ttl).await;
         let kept = state.store.insert_recording(self.session, 1, &prepared).await;
         if !matches!(kept, Ok(true)) {

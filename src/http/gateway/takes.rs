@@ -1,8 +1,8 @@
-//! The recording's takes, as the door makes them: which container a page may record into.
+//! The takes of the recording, as the gateway creates them: which container a page may record into.
 //!
-//! A container holds one stream of one recorder. A page that comes back cannot go on with
-//! what an earlier one has begun, so its ticket names a new container. Asking again without
-//! having recorded anything gets the same one: a reload storm leaves no pile behind.
+//! A container holds one stream of one recorder. A page that comes back cannot continue what an earlier page began. So its
+//! ticket names a new container. A page that asks again without having recorded anything gets the same container: many reloads
+//! leave no unused ones behind.
 
 use super::AppState;
 use crate::clock;

@@ -1,4 +1,4 @@
-//! What a browser joins with: a ticket that works once, for a short while, from one origin.
+//! Tickets, with which a browser joins: valid once, for a short time, from one origin.
 
 use super::takes::{RecordingWish, offer_take};
 use super::view::CompetencyView;
@@ -36,10 +36,20 @@ pub(super) struct JoinInfo {
     /// Which take of the recording it is for, from 1.
     video_segment: Option<i32>,
     video_upload_url: String,
+    /// Until when the interview is kept while nobody has begun it.
+    #[serde(with = "time::serde::rfc3339::option")]
+    join_by: Option<OffsetDateTime>,
+    #[serde(flatten)]
+    agreement: Agreement,
+    warnings: Vec<String>,
+}
+
+/// What a candidate is told and asked before anything begins.
+#[derive(Serialize)]
+pub(super) struct Agreement {
     required_consents: Vec<String>,
     consent_policy_version: String,
     interview_context: InterviewContext,
-    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -135,19 +145,36 @@ pub(super) async fn join_info(
         video_id: take.as_ref().and_then(|take| take.video.clone()),
         video_token: take.filter(|_| is_seated(person, &join) && join.recording_consented).and_then(|take| take.upload_token),
         video_upload_url: state.config.api_video.upload_url.to_string(),
+        join_by: join.join_by,
+        agreement: agreement(state, join),
+        warnings,
+    })
+}
+
+fn agreement(state: &AppState, join: JoinRow) -> Agreement {
+    let JoinRow { position, .. } = join;
+    Agreement {
         required_consents: join.required_consents,
         consent_policy_version: join.consent_policy_version,
         interview_context: InterviewContext {
-            position: PositionContext {
-                id: join.position.id,
-                title: join.position.title,
-                description: join.position.description,
-            },
+            position: PositionContext { id: position.id, title: position.title, description: position.description },
             company: Company { id: state.store.tenant(), name: join.company },
-            competencies: join.position.competencies.into_iter().map(CompetencyView::from).collect(),
+            competencies: position.competencies.into_iter().map(CompetencyView::from).collect(),
         },
-        warnings,
-    })
+    }
+}
+
+/// `GET /api/sessions/{id}/preview`: what the candidate reads, for a recruiter. Nothing to join with.
+pub(super) async fn preview(
+    State(state): State<AppState>,
+    person: Person,
+    Path(id): Path<String>,
+) -> Result<Json<Agreement>, ApiError> {
+    let id = session_id(&id)?;
+    state.visible(&person, id).await?;
+    person.require_recruiter()?;
+    let join = state.store.join(id).await?.ok_or_else(ApiError::session_not_found)?;
+    Ok(Json(agreement(&state, join)))
 }
 
 async fn issue_ticket(

@@ -1,4 +1,4 @@
-//! A transcript to read and to show under a video.
+//! A transcript as text to read, and as captions under a video.
 
 use crate::domain::transcript::Entry;
 use crate::domain::voice::Speaker;

@@ -24,6 +24,12 @@ pub(super) struct SessionView {
     ended_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339")]
     deadline_at: OffsetDateTime,
+    /// Until when it is kept while nobody has begun it.
+    #[serde(with = "time::serde::rfc3339::option")]
+    join_by: Option<OffsetDateTime>,
+    /// Until when it waits for a candidate who is gone.
+    #[serde(with = "time::serde::rfc3339::option")]
+    return_by: Option<OffsetDateTime>,
     candidate_connected: bool,
     machine: MachineView,
     recording: RecordingView,
@@ -56,6 +62,8 @@ struct RecordingView {
     state: String,
     video_id: Option<String>,
     parts: i32,
+    mime_type: Option<String>,
+    incomplete: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,11 +84,19 @@ impl From<SessionRow> for SessionView {
             started_at: row.started_at,
             ended_at: row.ended_at,
             deadline_at: row.deadline_at,
+            join_by: row.join_by,
+            return_by: row.return_by.filter(|_| row.phase == Phase::Live && !row.candidate_connected),
             candidate_connected: row.candidate_connected,
             machine: MachineView { id: row.machine, region: row.machine_region, attempt: row.attempt },
             recording: row.recording.map_or_else(
-                || RecordingView { state: "waiting".to_owned(), video_id: None, parts: 0 },
-                |recording| RecordingView { state: recording.state, video_id: recording.video_id, parts: recording.parts },
+                || RecordingView { state: "waiting".to_owned(), video_id: None, parts: 0, mime_type: None, incomplete: false },
+                |recording| RecordingView {
+                    state: recording.state,
+                    video_id: recording.video_id,
+                    parts: recording.parts,
+                    mime_type: recording.mime_type,
+                    incomplete: row.recording_incomplete,
+                },
             ),
             summary: SummaryStatusView { status: summary },
             transcript_entries: row.transcript_entries,

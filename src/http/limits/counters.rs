@@ -1,4 +1,4 @@
-//! How often, how many at once, and whether there is such a session: counted by key, in memory of a bounded size.
+//! Counters by key, in memory of a bounded size: rates, numbers at once, and which sessions are known.
 
 use crate::ids::SessionId;
 use governor::clock::Clock;

@@ -1,6 +1,6 @@
-//! The frame layer of a browser's connection: its limits, what ends it, and how both sides part.
+//! The frame layer of a browser's connection: its limits, what ends it, and how both sides close it.
 //!
-//! `scripts/autobahn` holds it against the Autobahn test suite.
+//! `scripts/autobahn` compares it with the Autobahn test suite.
 
 use crate::error::ErrorCode;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};

@@ -1,5 +1,4 @@
-//! What a session process serves: its one WebSocket, its health, and, in the sandbox only,
-//! ways to break it on purpose.
+//! What a session process serves: its one WebSocket, its health, and, in the sandbox only, ways to break it on purpose.
 
 pub mod frames;
 pub mod socket;

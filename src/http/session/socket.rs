@@ -1,8 +1,7 @@
 //! One browser connection: from bytes to messages and back.
 //!
-//! The task that reads holds the socket; the actor that listens may crash and be replaced
-//! meanwhile. A browser that sends faster than it is heard waits in TCP; one that reads
-//! slower than it is told is cut off and resumes.
+//! The task that reads holds the socket. The actor that handles the messages may crash and be replaced meanwhile. A browser
+//! that sends faster than we read waits in TCP. A browser that reads slower than we send is disconnected and resumes.
 
 use super::SessionHttp;
 use super::frames::{Farewell, Sink, Stream, hear, limited, part, say};
@@ -62,7 +61,7 @@ impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(Address::of(&parts.headers, &parts.extensions)))
+        Ok(Self(Address::asking(&parts.extensions)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Apps, as an operator makes and removes them: network, secrets, addresses, tokens, policies.
+//! Apps, as an operator creates and removes them: network, secrets, addresses, tokens, policies.
 
 use super::{FlyClient, failed};
 use crate::integrations::call_error::CallError;

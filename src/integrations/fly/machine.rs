@@ -1,5 +1,4 @@
-//! A machine as Fly describes it, read leniently: fields come and go, and a host
-//! that is out of reach takes most of them with it.
+//! A machine as Fly describes it, read leniently: fields come and go, and most of them are missing when a host is out of reach.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,8 @@
-//! Fly takes about one request a second of each kind from an app, a few at once. Asking
-//! faster costs an answer 429 and a retry; waiting for one's turn costs only the wait.
+//! Keeps to Fly's rate limit: about one request a second of each kind from an app, a few at once. A faster request costs a 429
+//! and a retry; waiting for a turn costs only the wait.
 //!
-//! Turns are booked in the order they are asked for, so nobody is overtaken; the line is as
-//! long as the patience of who stands in it, so it is bounded. Another gateway that draws from
-//! the same allowance is only heard of through a 429.
+//! Turns are given in the order of the requests, so nobody is overtaken. A request that would wait longer than its deadline is
+//! refused, so the queue is bounded. Another gateway uses the same allowance; only a 429 tells us of it.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;

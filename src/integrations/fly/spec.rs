@@ -1,5 +1,5 @@
-//! The body of a machine's creation. Fly ignores fields it does not know without a
-//! word, so everything is typed and checked by a test against the wire form.
+//! The body of the request that creates a machine. Fly silently ignores unknown fields. So everything is typed, and a test
+//! compares it with the wire form.
 
 use std::collections::BTreeMap;
 

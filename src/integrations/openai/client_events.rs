@@ -1,4 +1,4 @@
-//! What we send on the sideband.
+//! The events that we send on the sideband.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the server events carry. Only what gives a frame its meaning is required.
+//! The fields of the server events. Only fields without which a frame has no meaning are required.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -331,10 +331,6 @@ impl Item {
 
     pub fn is_commentary(&self) -> bool {
         self.phase.as_deref() == Some("commentary")
-    }
-
-    pub fn is_completed(&self) -> bool {
-        self.status.as_deref() == Some("completed")
     }
 }
 

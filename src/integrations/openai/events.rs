@@ -1,10 +1,8 @@
-//! What travels on the sideband: the server events we use. What we send is in
-//! `client_events`.
+//! The server events of the sideband that we use. The events that we send are in `client_events`.
 //!
-//! Parsing never fails. OpenAI adds fields and types without notice and its own
-//! schema is not quite what it sends, so a field that is absent, null or of another
-//! shape becomes its default, and a frame that lacks what gives it meaning becomes
-//! [`ServerEvent::Unknown`]. Words print as their length only.
+//! Parsing never fails. OpenAI adds fields and types without notice, and its own schema is not exactly what it sends. So a field
+//! that is absent, null or of another form gets its default, and a frame without its essential fields becomes
+//! [`ServerEvent::Unknown`]. Debug output shows only the length of words.
 
 use crate::domain::edge::{Text, mend_surrogates};
 use serde::Deserialize;

@@ -1,7 +1,6 @@
-//! The GA session object, as `POST /realtime/calls` and `session.update` take it.
-//! Only what is present is sent, because an unknown or misplaced field makes
-//! OpenAI reject the whole object. There is no `temperature` in the GA session,
-//! and over WebRTC the audio formats are negotiated by SDP, so neither exists here.
+//! The GA session object, as `POST /realtime/calls` and `session.update` accept it. Only fields that are set are sent, because
+//! OpenAI rejects the whole object for one unknown or misplaced field. The GA session has no `temperature`, and over WebRTC the
+//! audio formats are negotiated by SDP, so neither exists here.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -55,16 +54,11 @@ pub struct SessionConfig {
     pub max_output_tokens: Option<TokenLimit>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub truncation: Option<Truncation>,
-    #[serde(skip_serializing_if = "Field::is_keep")]
-    pub tracing: Field<TracingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include: Option<Vec<String>>,
     /// `gpt-realtime-2` and later only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
-    /// `gpt-realtime-2` and later only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parallel_tool_calls: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -206,13 +200,6 @@ impl Serialize for Truncation {
             Self::Retain(share) => Ratio { retention_ratio: *share }.serialize(serializer),
         }
     }
-}
-
-/// OpenAI's own tracing, not ours; it cannot change once it is on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct TracingConfig {
-    pub workflow_name: String,
-    pub group_id: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

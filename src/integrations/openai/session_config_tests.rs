@@ -38,7 +38,6 @@ fn full_session_has_the_ga_shape() {
         tool_choice: Some(ToolChoice::Auto),
         max_output_tokens: Some(TokenLimit::Infinite),
         truncation: Some(Truncation::Auto),
-        tracing: Field::Clear,
         include: Some(vec!["item.input_audio_transcription.logprobs".into()]),
         ..SessionConfig::default()
     };
@@ -58,7 +57,7 @@ fn full_session_has_the_ga_shape() {
             "type": "function", "name": "end_interview", "description": "Ends it.",
             "parameters": {"type": "object", "properties": {}, "required": []}
         }],
-        "tool_choice": "auto", "max_output_tokens": "inf", "truncation": "auto", "tracing": null,
+        "tool_choice": "auto", "max_output_tokens": "inf", "truncation": "auto",
         "include": ["item.input_audio_transcription.logprobs"]
     });
     assert_eq!(serde_json::to_value(&config).expect("serializes"), expected);

@@ -1,4 +1,4 @@
-//! What the provider says a call is configured with, held against what we asked for.
+//! Compares the configuration that the provider reports for a call with the one that we asked for.
 
 use super::session_config::{AudioConfig, AudioOutput, SessionConfig};
 use serde_json::Value;

@@ -1,8 +1,8 @@
-//! The control connection of a call: a WebSocket that joins it from our side.
+//! The control connection of a call: a WebSocket that joins the call from our side.
 //!
-//! It brings no `session.created` and no history; send `session.update` first and
-//! take `session.updated` for "ready". It does not say when the browser leaves: on
-//! doubt dial again, and [`ConnectSidebandError::CallGone`] tells.
+//! The provider sends no `session.created` and no history on it. Send `session.update` first; `session.updated` then means
+//! "ready". The provider does not say when the browser leaves. When in doubt, connect again:
+//! [`ConnectSidebandError::CallGone`] then shows that the call is gone.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! OpenAI Realtime behind the seam of `domain::voice`.
+//! OpenAI Realtime as an adapter of `domain::voice`.
 
 use super::events::{ErrorMeaning, Item, ItemKind, ItemRole, ResponseStatus, ServerEvent};
 use super::session_config::{

@@ -1,8 +1,7 @@
 //! A deadline for each unit of work of a session process.
 //!
-//! PostgreSQL stops a slow statement by itself, but not when the network swallows the question
-//! or the answer: then only the client can give up. What it gave up on is rolled back or was
-//! committed; writing it again changes nothing.
+//! PostgreSQL stops a slow statement by itself, but not when the network loses the request or the answer. Then only the client
+//! can give up. Work that it gave up was rolled back or committed; writing it again changes nothing.
 
 use super::StoreError;
 use super::session::{Claimed, Pulse, Recording, TicketRefusal};

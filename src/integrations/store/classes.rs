@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean: for whoever waits, and for what was to be stored.
+//! What PostgreSQL's errors mean: for the caller that waits, and for the record that was to be stored.
 
 use crate::domain::refusals::Failure;
 use crate::error::ErrorCode;

@@ -1,4 +1,4 @@
-//! What a login is to the database, for `doctor`.
+//! What a login may do in the database, for `doctor`.
 
 use super::{During as _, Scope, Store, StoreError};
 use crate::ids::{MachineId, TenantId};

@@ -1,4 +1,4 @@
-//! Transcript entries as rows: one mapping for everybody who reads them.
+//! Transcript entries as rows: one mapping for all readers.
 
 use super::StoreError;
 use crate::domain::edge::{EntryKey, Millis};

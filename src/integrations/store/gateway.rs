@@ -1,7 +1,7 @@
-//! The rows of one tenant, as its door reads and writes them.
+//! The rows of one tenant, as its gateway reads and writes them.
 //!
-//! What people ask for is read as that person, so that row level security decides what they
-//! see; the door writes as itself. Each query repeats the tenant: two locks on one door.
+//! What people request is read as that person, so row level security decides what they see. The gateway writes as itself. Each
+//! query also names the tenant, as a second protection.
 
 pub mod keeper;
 mod reads;
@@ -59,12 +59,16 @@ pub struct SessionRow {
     pub started_at: Option<OffsetDateTime>,
     pub ended_at: Option<OffsetDateTime>,
     pub deadline_at: OffsetDateTime,
+    pub join_by: Option<OffsetDateTime>,
+    pub return_by: Option<OffsetDateTime>,
     pub candidate_connected: bool,
     pub machine: Option<MachineId>,
     pub machine_region: Option<String>,
     pub attempt: i32,
     pub traceparent: Option<String>,
     pub recording: Option<RecordingRow>,
+    /// A take of it was begun, and the rest never came.
+    pub recording_incomplete: bool,
     /// Of the newest summary.
     pub summary_status: Option<String>,
     pub transcript_entries: i64,
@@ -78,6 +82,10 @@ pub struct RecordingRow {
     /// None when no recording could be prepared.
     pub video_id: Option<String>,
     pub parts: i32,
+    /// What the browser says it has written.
+    pub mime_type: Option<String>,
+    /// It was begun, and the rest never came.
+    pub incomplete: bool,
 }
 
 /// Where a page of sessions goes on: behind this one.
@@ -124,6 +132,7 @@ pub struct CompetencyRow {
 pub struct JoinRow {
     pub phase: Phase,
     pub deadline_at: OffsetDateTime,
+    pub join_by: Option<OffsetDateTime>,
     pub company: String,
     pub required_consents: Vec<String>,
     pub consent_policy_version: String,
@@ -171,6 +180,7 @@ pub struct NewSession {
     pub position: PositionId,
     pub settings: Value,
     pub deadline_at: OffsetDateTime,
+    pub join_by: OffsetDateTime,
     pub traceparent: Option<String>,
     pub created_by: UserId,
     /// For themselves: not more than one of a position at once.

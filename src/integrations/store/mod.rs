@@ -1,8 +1,8 @@
-//! PostgreSQL, the only store. SQL lives in this folder and nowhere else.
+//! PostgreSQL, the only store. SQL is in this folder and nowhere else.
 //!
-//! Every unit of work is one transaction that first takes a role and the claims row level
-//! security reads; without them it sees nothing. Supabase's own login may bypass row level
-//! security, so we never use it: our logins are `interview_runtime` (migrations/0001) and two for each tenant (`operator.rs`).
+//! Every unit of work is one transaction. It first takes a role and the claims that row level security reads; without them it
+//! sees nothing. Supabase's own login may bypass row level security, so we never use it. Our logins are `interview_runtime`
+//! (migrations/0001) and two for each tenant (`operator.rs`).
 
 mod bounded;
 mod classes;

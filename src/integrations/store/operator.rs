@@ -1,4 +1,4 @@
-//! The rows of all tenants, as their operator sees them; signed in as the database's owner.
+//! The rows of all tenants, as their operator sees them, signed in as the database's owner.
 
 use super::{During as _, MigrateError, StoreError};
 use crate::domain::tenant_plan::{Operation, Record, Release, Which, Written};

@@ -3,7 +3,7 @@
 use super::bounded::{Bounded, within};
 use super::entries::{EntryRow, name};
 use super::{During, Scope, Store, StoreError, Transaction};
-use crate::domain::edge::{EntryKey, Millis, Text};
+use crate::domain::edge::{EntryKey, Label, Millis, Text, Timestamp};
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::protocol::ConsentKind;
 use crate::domain::record::{Record, RecordingRecord, RecordingState, SummaryRecord};
@@ -60,6 +60,8 @@ pub struct Claimed {
     pub traceparent: Option<String>,
     pub started_at: Option<OffsetDateTime>,
     pub deadline_at: OffsetDateTime,
+    /// None for a session that was made before invitations had an end of their own.
+    pub join_by: Option<Timestamp>,
     pub entries: Vec<Entry>,
 }
 
@@ -86,6 +88,7 @@ impl Claimed {
                 Record::Entry(_)
                 | Record::ClientSeq(_)
                 | Record::Connected(_)
+                | Record::ReturnBy(_)
                 | Record::Consent { .. }
                 | Record::Recording(_)
                 | Record::Summary(_)
@@ -119,6 +122,8 @@ pub struct Settings {
 pub struct Pulse {
     /// Someone asked for the end: a recruiter, or the keepers past the deadline.
     pub end_requested: Option<EndReason>,
+    /// Until when the interview is kept while nobody has begun it.
+    pub join_by: Option<Timestamp>,
 }
 
 /// Why a ticket was not taken.
@@ -225,7 +230,7 @@ impl SessionRows for SessionStore {
     async fn heartbeat(&self) -> Result<Pulse, StoreError> {
         let mut tx = self.store.begin(&self.scope).await?;
         let row = sqlx::query!(
-            "update app.sessions set heartbeat_at = now() where tenant_id = $1 and id = $2 and epoch = $3 returning end_requested_at, end_requested_by",
+            "update app.sessions set heartbeat_at = now() where tenant_id = $1 and id = $2 and epoch = $3 returning end_requested_at, end_requested_by, join_by",
             self.tenant.0,
             self.session.0,
             self.epoch.0,
@@ -236,7 +241,7 @@ impl SessionRows for SessionStore {
         .ok_or(StoreError::Fenced { epoch: self.epoch.0 })?;
         tx.commit().await.during("touch the session")?;
         let reason = if row.end_requested_by.is_some() { EndReason::RecruiterEnded } else { EndReason::TimeLimit };
-        Ok(Pulse { end_requested: row.end_requested_at.map(|_| reason) })
+        Ok(Pulse { end_requested: row.end_requested_at.map(|_| reason), join_by: row.join_by.map(Timestamp::from) })
     }
 
     async fn consume_ticket(&self, ticket: &str, origin: Option<&str>) -> Result<Result<Seat, TicketRefusal>, StoreError> {
@@ -439,6 +444,9 @@ impl SessionStore {
                     connected
                 )
             }
+            Record::ReturnBy(at) => {
+                sqlx::query!("update app.sessions set return_by = $3 where tenant_id = $1 and id = $2", tenant, session, **at)
+            }
             Record::Consent { kind, policy_version, given_by } => sqlx::query!(
                 "insert into app.consents (tenant_id, session_id, kind, policy_version, given_by, ticket_sha256)
                  values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
@@ -468,7 +476,8 @@ impl SessionStore {
     async fn append_recording(&self, tx: &mut Transaction, recording: &RecordingRecord) -> Result<(), StoreError> {
         sqlx::query!(
             r#"update app.recordings set state = $3, parts = greatest(parts, $4), failure = coalesce($5, failure), updated_at = now(),
-                 upload_token = case when $3 in ('uploaded','playable','failed','declined') then null else upload_token end
+                 upload_token = case when $3 in ('uploaded','playable','failed','declined') then null else upload_token end,
+                 mime_type = coalesce(mime_type, $7), incomplete = incomplete or $8
                where tenant_id = $1 and session_id = $2 and video_id = $6"#,
             self.tenant.0,
             self.session.0,
@@ -476,6 +485,8 @@ impl SessionStore {
             recording.parts,
             recording.failure.as_deref(),
             recording.video.as_str(),
+            recording.mime_type.as_ref().map(Label::as_str),
+            recording.incomplete,
         )
         .execute(&mut **tx)
         .await
@@ -517,7 +528,7 @@ impl SessionStore {
 async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Claimed, StoreError> {
     let row = sqlx::query!(
         r#"select phase, end_reason, segment, call_id, ending_calls, greeted, acked_client_seq, candidate_id, position_id,
-                  settings, traceparent, started_at, deadline_at
+                  settings, traceparent, started_at, deadline_at, join_by
            from app.sessions where tenant_id = $1 and id = $2"#,
         tenant.0,
         session.0,
@@ -586,6 +597,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
         traceparent: row.traceparent,
         started_at: row.started_at,
         deadline_at: row.deadline_at,
+        join_by: row.join_by.map(Timestamp::from),
         entries,
     })
 }

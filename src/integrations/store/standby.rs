@@ -1,4 +1,4 @@
-//! Whose machine this is, as its process asks when it starts.
+//! The session to which this machine belongs, as its process asks when it starts.
 
 use super::bounded::within;
 use super::{During, Scope, Store, StoreError};

@@ -1,10 +1,9 @@
-//! One unit of work, through which every statement of ours goes.
+//! One unit of work. All our statements go through it.
 //!
-//! Behind a transaction pooler each transaction may run on another server connection. A named
-//! prepared statement stays behind on the one before, and the same name may stand for another
-//! client's statement there: measured, that returned other clients' rows without an error. So
-//! behind one (`database.pooler = "transaction"`) no statement gets a name. sqlx offers that only
-//! query by query, and not for its checked macros; hence the wrapper (docs/adr/0010).
+//! Behind a transaction pooler each transaction may run on another server connection. A named prepared statement stays on the
+//! previous connection, and the same name may stand for another client's statement there. Measured: that returned other
+//! clients' rows without an error. So behind such a pooler (`database.pooler = "transaction"`) no statement gets a name. sqlx
+//! offers this only for single queries and not for its checked macros; hence the wrapper (docs/adr/0010).
 
 use super::classes::Stale;
 use super::{During, StoreError};

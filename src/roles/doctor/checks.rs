@@ -1,4 +1,4 @@
-//! The checks that ask somebody.
+//! The checks that send requests.
 
 use super::{Finding, Subject};
 use crate::clock;

@@ -1,4 +1,4 @@
-//! `interview-runtime doctor`: everything a role needs, asked for side by side, each with a deadline.
+//! `interview-runtime doctor`: checks everything that a role needs, all at the same time, each with a deadline.
 
 mod checks;
 mod models;

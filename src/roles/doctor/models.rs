@@ -1,4 +1,4 @@
-//! Models that are going to be switched off.
+//! Models with a known end of life.
 
 use super::Finding;
 use crate::config::Config;

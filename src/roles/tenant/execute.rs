@@ -1,4 +1,4 @@
-//! A plan's steps, each safe to repeat, retried when what failed may pass.
+//! Executes a plan's steps. Each step is safe to repeat, and is retried when its failure may pass.
 
 use super::keys::Keys;
 use super::settings::Sources;

@@ -1,4 +1,4 @@
-//! A tenant's gateways: made, found healthy, removed.
+//! A tenant's gateways: creates them, waits until they are healthy, removes them.
 
 use super::execute::{Deployment, Problem};
 use crate::domain::tenant_plan::GatewaySeen;

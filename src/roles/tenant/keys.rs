@@ -1,5 +1,5 @@
-//! Secrets that are derived instead of kept: a run that was cut off and runs again writes the
-//! same values, and nobody has to store them anywhere but at Fly.
+//! Secrets that are derived instead of stored: a run that was interrupted and runs again writes the same values, and they are
+//! stored nowhere but at Fly.
 
 use crate::domain::tenant_plan::Which;
 use crate::ids::TenantId;

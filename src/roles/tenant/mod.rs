@@ -1,7 +1,7 @@
 //! `interview-runtime tenant …`: what the operator does for a tenant at Fly and in the database.
 //!
-//! Every command reads what is there, plans what is missing (`domain/tenant_plan.rs`), prints the
-//! plan and executes it, then looks again. A run that was cut off is finished by running it again.
+//! Every command reads what exists, plans what is missing (`domain/tenant_plan.rs`), prints the plan, executes it and reads
+//! again. A run that was interrupted is finished by running it again.
 
 mod execute;
 mod gateways;

@@ -1,4 +1,4 @@
-//! What there is of a tenant, at Fly and in the database.
+//! What exists of a tenant, at Fly and in the database.
 
 use super::execute::{Deployment, Problem, settled};
 use super::gateways::{RELEASE, ROLE, SECRETS, SLOT};

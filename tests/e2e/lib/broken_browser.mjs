@@ -32,6 +32,27 @@ export function withoutMixing() {
   };
 }
 
+/**
+ * The same, but not for everything: `'since'` the page was told so by `window.__mixingIsRefused` (from Start on, as
+ * with a headset that is connected then), or for the voice of a call alone, the `'remote'` one.
+ */
+export function withoutMixingOf(what) {
+  const native = AudioContext.prototype.createMediaStreamSource;
+  const isRemote = (stream) => {
+    const received = (window.__peers ?? []).flatMap((peer) => peer.getReceivers().map(({ track }) => track.id));
+    return stream.getAudioTracks().some(({ id }) => received.includes(id));
+  };
+  window.__mixingRefused = 0;
+  AudioContext.prototype.createMediaStreamSource = function (stream) {
+    if (what === 'since' ? !window.__mixingIsRefused : !isRemote(stream)) return native.call(this, stream);
+    window.__mixingRefused += 1;
+    throw new DOMException(
+      'Connecting AudioNodes from AudioContexts with different sample-rate is currently not supported.',
+      'NotSupportedError',
+    );
+  };
+}
+
 /** Remembers every audio context and every microphone, so that a test can interrupt them as a system does. */
 export function interruptible() {
   const contexts = (window.__contexts = []);

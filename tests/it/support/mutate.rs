@@ -1,4 +1,4 @@
-//! Valid inputs, broken in every way that a seed leads to. Same seed, same inputs.
+//! Valid inputs, broken in many ways from a seed. Same seed, same inputs.
 
 // The campaigns use the other parts.
 #![allow(dead_code)]

@@ -1,5 +1,5 @@
-//! A page as web/sdk is one, without the browser: it numbers what it says, keeps it until it is
-//! acknowledged, comes back with a new ticket, and says again what was not.
+//! A page that behaves like web/sdk, without the browser: it numbers its updates, keeps them until they are acknowledged, comes
+//! back with a new ticket, and sends again what was not acknowledged.
 
 // As in proxy.rs.
 #![allow(dead_code)]

@@ -1,4 +1,4 @@
-//! The processes of a storm's sessions: real rows, real heartbeats, a fate for each.
+//! The processes of a storm's sessions: real rows, real heartbeats, and a planned fate for each.
 
 // As in storm.rs.
 #![allow(dead_code)]

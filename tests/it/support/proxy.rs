@@ -1,5 +1,5 @@
-//! A TCP proxy that misbehaves on order: between a process and its database, or a browser and
-//! its process. What is not ordered passes untouched.
+//! A TCP proxy with faults on request: between a process and its database, or a browser and its process. Without a fault,
+//! everything passes unchanged.
 
 // Two programs include this (tests/it and tests/chaos); neither needs all of it.
 #![allow(dead_code)]

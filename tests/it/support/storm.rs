@@ -1,8 +1,7 @@
-//! Many interviews asked for at once from two real gateways, on a Fly that does everything the
-//! real one has been seen to do.
+//! Many interviews requested at once from two real gateways, on a Fly with every fault that the real one has shown.
 //!
-//! Gateways, database, rows and heartbeats are real. A session's machine is a real process that
-//! only waits: this test beats its heart, through the store's own code, and decides its fate.
+//! Gateways, database, rows and heartbeats are real. A session's machine is a real process that only waits: this test sends its
+//! heartbeats, through the store's own code, and decides its fate.
 
 // The campaign and the test each use their part.
 #![allow(dead_code)]

@@ -1,4 +1,4 @@
-//! A browser's socket that is read while it speaks: for whoever sends much.
+//! A browser's socket that is read while it writes, for tests that send much.
 
 // The campaigns use the other parts.
 #![allow(dead_code)]

@@ -1,7 +1,8 @@
-//! A stand-in for the voice provider that says whatever the test says: what the sandbox, which is honest, never does.
+//! A stand-in for the voice provider that sends whatever the test tells it. The sandbox only behaves correctly and cannot do
+//! this.
 //!
-//! It opens calls, joins our line to them, and answers our commands as the provider would; everything else is sent by
-//! the test, event by event or in the short forms `turn` and `reply`. There is no media.
+//! It opens calls, joins our sideband to them, and answers our commands as the provider would; everything else is sent by the
+//! test, event by event or in the short forms `turn` and `reply`. There is no media.
 
 // The campaigns use the other parts.
 #![allow(dead_code)]

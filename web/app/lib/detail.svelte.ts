@@ -118,6 +118,16 @@ export class DetailModel {
     }
   }
 
+  /** Why the invitation is not kept open longer; `null` when it is. */
+  async extend(joinBy: Date): Promise<string | null> {
+    try {
+      this.session = await account.api.extendInvitation(this.#sessionId, joinBy);
+      return null;
+    } catch (error) {
+      return explain(error);
+    }
+  }
+
   readSummary(): Promise<void> {
     return this.summary.read(() => account.api.summary(this.#sessionId));
   }

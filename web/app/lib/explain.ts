@@ -7,6 +7,9 @@ const WORDS: Readonly<Record<string, string>> = {
   session_already_open: 'You have an open interview for this position already. Join it from "Your interviews".',
   session_quota_exhausted: 'You cannot start another interview today. Join one that is open, or come back tomorrow.',
   tenant_sessions_exhausted: 'As many interviews as possible are open. Please try again when some have ended.',
+  invitation_expired: 'This invitation has expired. Invite the candidate again.',
+  invitation_taken: 'The candidate has begun the interview, so there is nothing to extend.',
+  invitation_end_refused: 'It cannot be kept open that long. Choose an earlier time.',
   streams_exhausted: 'You are watching as many interviews as possible. Close one of the windows, then try again.',
 };
 

@@ -1,6 +1,16 @@
 import type { Assessment, EndReason, Phase, Recommendation, SessionView } from '../../sdk';
 
 const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+/** An appointment: nobody should have to guess its day or its zone. */
+const moment = new Intl.DateTimeFormat(undefined, {
+  weekday: 'short',
+  day: 'numeric',
+  month: 'short',
+  year: 'numeric',
+  hour: '2-digit',
+  minute: '2-digit',
+  timeZoneName: 'short',
+});
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
 /** One time that nobody can read must not keep the page from being drawn. */
@@ -10,7 +20,19 @@ function format(how: Intl.DateTimeFormat, value: string | null | undefined): str
 }
 
 export const formatDateTime = (value: string | null | undefined) => format(dateTime, value);
+export const formatMoment = (value: string | null | undefined) => format(moment, value);
 export const formatClock = (value: string | null | undefined) => format(clock, value);
+
+/** How long it is until then, in words; `null` when it is over or nobody knows. */
+export function timeUntil(value: string | null | undefined, now = Date.now()): string | null {
+  const seconds = (Date.parse(value ?? '') - now) / 1000;
+  if (!(seconds > 0)) return null;
+  const words = (count: number, unit: string) => `${count} ${unit}${count === 1 ? '' : 's'}`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 1) return 'less than a minute';
+  if (minutes < 120) return words(minutes, 'minute');
+  return minutes < 48 * 60 ? words(Math.floor(minutes / 60), 'hour') : words(Math.floor(minutes / 1440), 'day');
+}
 
 /** 75 → "1:15" */
 export function formatSeconds(seconds: number): string {
@@ -103,15 +125,15 @@ export function resumeFirst(sessions: SessionView[]): SessionView[] {
 }
 
 /**
- * The recording in one word. After the end nothing is being recorded any more: what has not arrived by then is still
+ * The recording in a few words. After the end nothing is being recorded any more: what has not arrived by then is still
  * on the candidate's device, or lost.
  */
 export function recordingWords(session: Pick<SessionView, 'phase' | 'recording'>): string {
-  const { state } = session.recording;
+  const { state, incomplete } = session.recording;
   if (!isOver(session.phase)) return recordingLabel(state);
-  if (state === 'recording') return 'Incomplete: a part has not arrived';
   if (state === 'waiting') return 'Nothing has arrived';
-  return recordingLabel(state);
+  if (state === 'recording') return 'A part of the recording is missing';
+  return incomplete ? `${recordingLabel(state)}; a part is missing` : recordingLabel(state);
 }
 
 /** May the candidate still come in? */

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { SessionView } from '../../sdk';
 import { Choices } from './choices.svelte';
 import { explain } from './explain';
-import { outcome, recordingWords, resumeFirst } from './format';
+import { formatMoment, outcome, recordingWords, resumeFirst, timeUntil } from './format';
 import { kept } from './kept';
 import { Playback } from './playback.svelte';
 import { randomUuid } from './uuid';
@@ -54,8 +54,12 @@ describe('an id', () => {
 });
 
 describe('the lists', () => {
-  const session = (phase: SessionView['phase'], end_reason: SessionView['end_reason'] = null, state = 'none') =>
-    ({ phase, end_reason, recording: { state, video_id: null, parts: 0 } }) as SessionView;
+  const session = (
+    phase: SessionView['phase'],
+    end_reason: SessionView['end_reason'] = null,
+    state = 'none',
+    incomplete = false,
+  ) => ({ phase, end_reason, recording: { state, video_id: null, parts: 0, mime_type: null, incomplete } }) as SessionView;
 
   it('show the interview that goes on first', () => {
     const all = [session('completed'), session('created'), session('live'), session('ready')];
@@ -69,9 +73,31 @@ describe('the lists', () => {
 
   it('do not call a recording running after the end', () => {
     expect(recordingWords(session('live', null, 'recording'))).toBe('Recording');
-    expect(recordingWords(session('completed', null, 'recording'))).toContain('Incomplete');
+    expect(recordingWords(session('completed', null, 'recording', true))).toBe('A part of the recording is missing');
+    expect(recordingWords(session('completed', null, 'playable', true))).toBe('Ready to watch; a part is missing');
     expect(recordingWords(session('completed', null, 'waiting'))).toBe('Nothing has arrived');
     expect(recordingWords(session('completed', null, 'playable'))).toBe('Ready to watch');
+  });
+});
+
+describe('the end of an invitation', () => {
+  it('has a date, a time and a zone', () => {
+    const words = formatMoment('2026-11-28T13:35:00Z');
+    expect(words).toContain('2026');
+    expect(words).toMatch(/\d\d:35/);
+    const zone = new Intl.DateTimeFormat(undefined, { timeZoneName: 'short' })
+      .formatToParts(Date.parse('2026-11-28T13:35:00Z'))
+      .find(({ type }) => type === 'timeZoneName');
+    expect(words).toContain(zone?.value);
+    expect(formatMoment(null)).toBe('–');
+  });
+
+  it('is so far away', () => {
+    const at = (seconds: number) => timeUntil(new Date(seconds * 1000).toISOString(), 0);
+    expect([at(30), at(60), at(61), at(119 * 60), at(120 * 60), at(47 * 3600), at(50 * 3600)]).toEqual([
+      'less than a minute', '1 minute', '1 minute', '119 minutes', '2 hours', '47 hours', '2 days',
+    ]);
+    expect([at(0), at(-5), timeUntil(null), timeUntil('nonsense')]).toEqual([null, null, null, null]);
   });
 });
 

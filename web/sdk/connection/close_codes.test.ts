@@ -11,8 +11,6 @@ describe('close codes', () => {
     [1008, 'policy'],
     [1009, 'too_big'],
     [4001, 'superseded'],
-    [4008, 'consent_refused'],
-    [4010, 'session_over'],
     [4999, 'refused'],
   ])('%i stops (%s)', (code, reason) => {
     expect(closeAction(code)).toBe('stop');

@@ -15,7 +15,6 @@ export type StopReason =
   | 'too_big'
   | 'superseded'
   | 'ticket_refused'
-  | 'consent_refused'
   | 'session_over'
   | 'refused'
   /** This page's own code failed; coming back would not help. */
@@ -37,8 +36,6 @@ const TABLE: Readonly<Record<number, Exclude<CloseAction, 'stop'> | StopReason>>
   1013: 'reconnect',
   4001: 'superseded',
   4003: 'new_ticket_once',
-  4008: 'consent_refused',
-  4010: 'session_over',
 };
 
 /**

@@ -3,6 +3,7 @@ import { PageFault, isProgramError } from '../fault';
 import { limitedBy } from '../signals';
 import { DeadlineError, sleep, withDeadline } from '../time';
 import type {
+  Agreement,
   Candidate,
   ClientConfig,
   CreateSession,
@@ -127,6 +128,16 @@ export class InterviewApi {
   /** Asks the interview to end. Repeating it is harmless. */
   endSession(sessionId: Uuid): Promise<SessionView> {
     return this.#json(`${sessionPath(sessionId)}/end`, { method: 'POST' });
+  }
+
+  /** Keeps an interview that nobody has begun until later. Repeating it is harmless. */
+  extendInvitation(sessionId: Uuid, joinBy: Date): Promise<SessionView> {
+    return this.#json(`${sessionPath(sessionId)}/extend`, { method: 'POST', body: { join_by: joinBy.toISOString() } });
+  }
+
+  /** What the candidate reads, for a recruiter. */
+  preview(sessionId: Uuid): Promise<Agreement> {
+    return this.#json(`${sessionPath(sessionId)}/preview`);
   }
 
   /** `witness`: also what only the browser told and no judgement rests on. */

@@ -328,9 +328,6 @@ export class Interview extends Emitter<InterviewEvents> {
       case 'superseded':
         this.#dispatch({ type: 'superseded' });
         return;
-      case 'consent_refused':
-        this.#dispatch({ type: 'failed', code: 'consent_refused', message: state.detail ?? '' });
-        return;
       default:
         this.#dispatch({
           type: 'failed',

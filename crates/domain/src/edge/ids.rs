@@ -1,4 +1,4 @@
-//! What a client names, and what a row is known by.
+//! Ids and names: those that a client chooses, and those of rows.
 
 use super::text::is_harmful;
 use crate::ids::ItemId;

@@ -1,4 +1,4 @@
-//! JSON that a reader can take whole.
+//! JSON that every reader can parse completely.
 
 use std::borrow::Cow;
 

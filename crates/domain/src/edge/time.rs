@@ -1,4 +1,4 @@
-//! Times and durations that can be stored, formatted and reckoned with.
+//! Times and durations that can be stored, formatted and used in calculations.
 
 use serde::{Serialize, Serializer};
 use std::ops::{Add, Deref, Sub};

@@ -1,8 +1,8 @@
-//! The model's answer, held against what was said and what was asked.
+//! Checks the model's answer against what was said and what was asked.
 //!
-//! Lenient where it costs nobody truth: the answer is paid for. What is not the summary's JSON is asked for
-//! again; fields that nobody knows, competencies that nobody asked for and second assessments are dropped, one
-//! that is left out was not assessed.
+//! The check is lenient where that does not cost truth, because the answer is paid for. An answer that is not the summary's
+//! JSON is requested again. Unknown fields, competencies that nobody asked for and second assessments are dropped. A missing
+//! competency counts as not assessed.
 
 use super::quotes;
 use super::{Assessment, Competency, CompetencyAssessment, Observation, Quote, Recommendation, Summary};

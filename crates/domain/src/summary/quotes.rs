@@ -1,12 +1,11 @@
-//! Where a quote stands in a text.
+//! Finds where a quote is in a text.
 //!
-//! Who quotes spells differently: straight quotation marks for curly ones, one space for two, `...` for
-//! `…`, a composed `é`. So words are compared, in one form (Unicode NFKD, case folded), and what lies
-//! between them is not. What is found is told as it stands in the text: no word is lost or added.
+//! A quote may be spelled differently: straight quotation marks for curly ones, one space for two, `...` for `…`, a composed
+//! `é`. So words are compared in one form (Unicode NFKD, case folded), and the characters between words are ignored. The result
+//! is the passage as it is in the text: no word is lost or added.
 //!
-//! A quote begins and ends between words, and is long enough to say something: three words, or twelve
-//! characters. Scripts without spaces have no words to count; a character of Chinese, Japanese or Korean
-//! counts as two, as a reader sees it (East Asian Width).
+//! A quote begins and ends between words. It must be long enough to mean something: three words, or twelve characters. Scripts
+//! without spaces have no words to count. A character of Chinese, Japanese or Korean counts as two (East Asian Width).
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::{decompose_compatible, is_combining_mark};

@@ -1,4 +1,4 @@
-//! What is kept of a tenant's deployment, and how an order moves it.
+//! The stored state of a tenant's deployment, and how an order changes it.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {

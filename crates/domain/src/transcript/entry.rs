@@ -1,4 +1,4 @@
-//! What the transcript yields, and what a browser brings to it.
+//! The entries that the transcript yields, and what a browser reports to it.
 
 use crate::edge::{EntryKey, Millis, Text, Timestamp};
 use crate::ids::ItemId;

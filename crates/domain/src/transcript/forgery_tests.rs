@@ -1,4 +1,4 @@
-//! Whatever a lying browser says on any channel in any order, no word becomes the record's that the rule does not allow.
+//! Whatever a lying browser sends on any channel and in any order, only words that the rule allows enter the record.
 
 use super::*;
 use crate::edge::Text;

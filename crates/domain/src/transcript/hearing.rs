@@ -1,4 +1,4 @@
-//! When our own line into a call heard it, and who made the gaps in which it did not.
+//! When our own sideband heard a call, and who caused the gaps in which it did not.
 
 use time::Duration;
 

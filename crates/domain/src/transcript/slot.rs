@@ -1,4 +1,4 @@
-//! One item of the conversation, from the first sign of it to its settled words.
+//! One item of the conversation, from its first sign to its settled words.
 
 use super::entry::{Doubt, Entry, Source, Status};
 use super::hearing::Cause;

@@ -1,12 +1,12 @@
-//! The second witness: what the browser says was said.
+//! The browser's report of what was said (the second witness).
 //!
-//! The browser belongs to the candidate, so its word fills gaps and changes nothing (decision 14, docs/PROTOCOL.md "What
+//! The browser belongs to the candidate. So its report fills gaps and changes nothing (decision 14, docs/PROTOCOL.md "What
 //! counts as said"). It becomes a word of the record only for
-//! - an item that our line has named and was cut off from before its words came,
+//! - an item that our sideband has named and was cut off from before its words came,
 //! - an item that the provider's own chain names: the predecessor of one that we heard after a gap,
 //! - items that stand in the browser's copy between one that we heard before a gap of ours and one after it.
 //!
-//! What is told of the end of a gap that never closes is in the record with a doubt. Everything else is kept beside it.
+//! A report about the end of a gap that never closes is in the record with a doubt. Everything else is kept beside the record.
 
 use super::Transcript;
 use super::entry::{Doubt, Entry, Source, Status, Witness};

@@ -1,5 +1,5 @@
-//! Fly ignores fields it does not know. A stand-in that did the same would hide a
-//! misspelt setting until production, so each one becomes a violation.
+//! Fly ignores unknown fields. A stand-in that did the same would hide a misspelt setting until production. So each unknown
+//! field becomes a violation.
 
 use serde_json::Value;
 

@@ -1,8 +1,7 @@
-//! What the real Machines API has been seen to do, each by the name of its fault.
+//! Faults that the real Machines API has shown, each with its name.
 //!
-//! A mishap strikes when it is ordered (`faults.rs`), one request at a time or by chance; the
-//! route says which request it can strike. What the API answers is what clients have met:
-//! the status and text of each error decide what a client does next.
+//! A fault happens when it is requested (`faults.rs`), for single requests or by chance. Its route says which requests it can
+//! affect. The answers are those that clients have met: the status and text of an error decide what a client does next.
 
 use std::collections::BTreeMap;
 

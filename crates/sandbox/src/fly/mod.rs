@@ -1,7 +1,7 @@
 //! Fly.io: the Machines API and the proxy in front of the machines.
 //!
-//! A "machine" is a child process of the very binary that ships, with its own loopback
-//! address, so that what is tested here is what runs there.
+//! A "machine" is a child process of the binary that ships, with its own loopback address. So the code that is tested here is
+//! the code that runs at Fly.
 
 mod api;
 mod apps;

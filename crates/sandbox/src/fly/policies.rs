@@ -1,7 +1,7 @@
 //! Network policies: which machines of one private network may open connections to which.
 //!
-//! They are in Fly's guide and not in its OpenAPI document. As there: traffic that comes through
-//! the proxy is not touched, and the first rule in a direction closes everything else in it.
+//! They are in Fly's guide and not in its OpenAPI document. As in the guide: they do not affect traffic through the proxy, and
+//! the first rule in a direction closes everything else in it.
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};

@@ -1,8 +1,7 @@
-//! The names of the private networks: where a started machine is, told to machines of its own
-//! network only.
+//! The names of the private networks: where a started machine is. Only machines of the same network get an answer.
 //!
-//! At Fly this is DNS (`<machine>.vm.<app>.internal`). Here a caller is known by the secret in
-//! the address it was given, which each network has one of.
+//! At Fly this is DNS (`<machine>.vm.<app>.internal`). Here a caller is identified by the secret in the address that it was
+//! given; each network has one secret.
 
 use aws_lc_rs::hmac;
 use axum::Router;

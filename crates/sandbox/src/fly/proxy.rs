@@ -1,5 +1,4 @@
-//! Fly Proxy: from the public door to a machine, and on to another one when the first
-//! answers with `fly-replay`.
+//! Fly Proxy: from the public endpoint to a machine, and on to another one when the first answers with `fly-replay`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! Choosing and reaching the machine that a request goes to.
+//! Chooses the machine for a request and connects to it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Bytes both ways, once a machine has accepted an upgrade.
+//! Copies bytes in both directions after a machine has accepted an upgrade.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

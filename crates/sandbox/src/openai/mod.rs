@@ -1,8 +1,7 @@
-//! A stand-in for OpenAI: Realtime calls with a real WebRTC peer, their sideband
-//! WebSocket, and the Responses API, all by the wire formats of the GA interface.
+//! A stand-in for OpenAI: Realtime calls with a real WebRTC peer, their sideband WebSocket, and the Responses API, all in the
+//! wire formats of the GA interface.
 //!
-//! What it is strict about, the vendor is strict about; where the vendor's documents and
-//! recordings of its traffic differ, the recordings win.
+//! It is as strict as the vendor. Where the vendor's documents and recordings of its traffic differ, it follows the recordings.
 
 mod brain;
 mod call;

@@ -1,8 +1,7 @@
 //! What is said in a scripted interview.
 //!
-//! No words are recognised here: the candidate's answers are texts of this file, handed
-//! out one per turn when the voice-activity detector hears the candidate stop. The page
-//! says so to whoever tries it.
+//! No words are recognised: the candidate's answers are texts of this file, one for each turn in which the voice-activity
+//! detector hears the candidate stop. The page tells the user so.
 
 use std::time::Duration;
 

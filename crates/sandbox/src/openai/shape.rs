@@ -1,5 +1,5 @@
-//! A small language to write down which JSON the vendor accepts, and a checker that
-//! refuses in the vendor's words, with the path of the culprit.
+//! A small language to describe which JSON the vendor accepts, and a checker that refuses with the vendor's words and the path
+//! of the invalid field.
 
 use serde_json::{Map, Value};
 

@@ -1,7 +1,7 @@
-//! Who speaks when, from the audio level that browsers send with every packet (RFC 6464).
+//! Detects who speaks, from the audio level that browsers send with every packet (RFC 6464).
 //!
-//! No decoding: a packet above [`LOUD`] counts as speech. The header's own voice bit is
-//! useless, Chromium sets it on every packet.
+//! There is no decoding: a packet above [`LOUD`] counts as speech. The header's own voice bit is useless, because Chromium sets
+//! it on every packet.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! PostgreSQL refuses to run as root. When the sandbox is root (as in most
-//! containers), the server runs as somebody else, who must be able to reach its files.
+//! PostgreSQL refuses to run as root. When the sandbox is root (as in most containers), the server runs as another user, who
+//! must be able to reach its files.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};

@@ -1,4 +1,4 @@
-//! A private PostgreSQL: the real server, in the sandbox's own folder, for it alone.
+//! A private PostgreSQL: the real server, in the sandbox's own folder, used by the sandbox only.
 
 mod account;
 mod locate;

@@ -1,4 +1,4 @@
-//! GoTrue's HTTP.
+//! The HTTP routes of GoTrue.
 
 use axum::body::Bytes;
 use axum::extract::{Query, Request, State};

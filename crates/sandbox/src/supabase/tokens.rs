@@ -1,4 +1,4 @@
-//! Signing keys and access tokens, good ones and (for tests) every kind of bad one.
+//! Signing keys and access tokens, valid ones and (for tests) every kind of invalid one.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use data_encoding::BASE64URL_NOPAD;

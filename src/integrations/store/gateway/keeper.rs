@@ -1,7 +1,7 @@
-//! The rows the keepers take and leave. Taking is a lease that ends by itself: a gateway that
-//! dies at work keeps nothing from the other.
+//! The rows that the keepers take and give back. A keeper takes a row by a lease that ends by itself: a gateway that dies at
+//! work blocks nothing for the other.
 //!
-//! Silence and age are measured by the database's clock, so that no two clocks are compared.
+//! Silence and age are measured by the database's clock, so no two clocks are compared.
 
 use super::super::{During, StoreError};
 use super::{GatewayStore, phase};
@@ -451,7 +451,7 @@ impl GatewayStore {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let changed = sqlx::query!(
             "update app.recordings set state = $4, parts = greatest(parts, $5), failure = coalesce($6, failure), upload_token = null,
-               updated_at = now()
+               incomplete = incomplete or ($4 = 'failed' and state = 'recording'), updated_at = now()
              where tenant_id = $1 and session_id = $2 and video_id = $3 and state in ('waiting', 'recording', 'uploaded') and state <> $4",
             self.tenant.0,
             recording.session.0,

@@ -25,6 +25,8 @@ struct RawSession {
     started_at: Option<OffsetDateTime>,
     ended_at: Option<OffsetDateTime>,
     deadline_at: OffsetDateTime,
+    join_by: Option<OffsetDateTime>,
+    return_by: Option<OffsetDateTime>,
     candidate_connected: bool,
     machine_id: Option<String>,
     machine_region: Option<String>,
@@ -35,6 +37,9 @@ struct RawSession {
     video_id: Option<String>,
     parts: Option<i32>,
     recording_segment: Option<i32>,
+    mime_type: Option<String>,
+    take_incomplete: Option<bool>,
+    recording_incomplete: bool,
     summary_status: Option<String>,
     transcript_entries: i64,
 }
@@ -55,6 +60,8 @@ impl TryFrom<RawSession> for SessionRow {
             started_at: raw.started_at,
             ended_at: raw.ended_at,
             deadline_at: raw.deadline_at,
+            join_by: raw.join_by,
+            return_by: raw.return_by,
             candidate_connected: raw.candidate_connected,
             machine: raw.machine_id.map(MachineId::new),
             machine_region: raw.machine_region,
@@ -66,7 +73,10 @@ impl TryFrom<RawSession> for SessionRow {
                 provider,
                 video_id: raw.video_id,
                 parts: raw.parts.unwrap_or(0),
+                mime_type: raw.mime_type,
+                incomplete: raw.take_incomplete.unwrap_or(false),
             }),
+            recording_incomplete: raw.recording_incomplete,
             summary_status: raw.summary_status,
             transcript_entries: raw.transcript_entries,
         })
@@ -223,7 +233,7 @@ impl GatewayStore {
     pub async fn join(&self, id: SessionId) -> Result<Option<JoinRow>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let Some(row) = sqlx::query!(
-            r#"select s.phase, s.deadline_at, s.position_id, p.title, p.description, t.name as company, t.required_consents,
+            r#"select s.phase, s.deadline_at, s.join_by, s.position_id, p.title, p.description, t.name as company, t.required_consents,
                       t.consent_policy_version, c.user_id as "candidate_user?",
                       exists (select from app.consents g where g.tenant_id = s.tenant_id and g.session_id = s.id
                               and g.kind = 'recording' and g.withdrawn_at is null) as "recording_consented!"
@@ -254,6 +264,7 @@ impl GatewayStore {
         Ok(Some(JoinRow {
             phase: phase(&row.phase)?,
             deadline_at: row.deadline_at,
+            join_by: row.join_by,
             company: row.company,
             required_consents: row.required_consents,
             consent_policy_version: row.consent_policy_version,
@@ -308,7 +319,7 @@ impl GatewayStore {
     pub async fn recordings(&self, person: &Scope, id: SessionId) -> Result<Vec<RecordingRow>, StoreError> {
         let mut tx = self.store.begin(person).await?;
         let rows = sqlx::query!(
-            "select segment, state, provider, video_id, parts from app.recordings
+            "select segment, state, provider, video_id, parts, mime_type, incomplete from app.recordings
              where tenant_id = $1 and session_id = $2 order by segment",
             self.tenant.0,
             id.0,
@@ -325,6 +336,8 @@ impl GatewayStore {
                 state: row.state,
                 provider: row.provider,
                 parts: row.parts,
+                mime_type: row.mime_type,
+                incomplete: row.incomplete,
             })
             .collect())
     }
@@ -364,10 +377,13 @@ impl GatewayStore {
         sqlx::query_as!(
             RawSession,
             r#"select s.id, s.phase, s.end_reason, s.candidate_id, c.name as candidate_name, s.position_id, p.title as position_title,
-                 s.created_at, s.started_at, s.ended_at, s.deadline_at, s.candidate_connected, s.machine_id, s.machine_region,
-                 s.attempt, s.traceparent,
+                 s.created_at, s.started_at, s.ended_at, s.deadline_at, s.join_by, s.return_by, s.candidate_connected,
+                 s.machine_id, s.machine_region, s.attempt, s.traceparent,
                  r.state as "recording_state?", r.provider as "recording_provider?", r.parts as "parts?",
-                 r.segment as "recording_segment?", nullif(r.video_id, s.id::text) as video_id,
+                 r.segment as "recording_segment?", r.mime_type as "mime_type?", r.incomplete as "take_incomplete?",
+                 nullif(r.video_id, s.id::text) as video_id,
+                 exists (select from app.recordings i where i.tenant_id = s.tenant_id and i.session_id = s.id
+                         and (i.incomplete or i.state = 'recording' and s.phase in ('completed', 'failed'))) as "recording_incomplete!",
                  (select m.status from app.summaries m where m.tenant_id = s.tenant_id and m.session_id = s.id
                   order by m.version desc limit 1) as summary_status,
                  (select count(*) from app.transcript_entries e
@@ -375,7 +391,7 @@ impl GatewayStore {
                from app.sessions s
                join app.candidates c on c.tenant_id = s.tenant_id and c.id = s.candidate_id
                join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
-               left join lateral (select r.state, r.provider, r.parts, r.segment, r.video_id
+               left join lateral (select r.state, r.provider, r.parts, r.segment, r.video_id, r.mime_type, r.incomplete
                                   from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
                                   order by r.parts = 0 and r.state in ('waiting', 'failed'), r.segment desc limit 1) r on true
                where s.tenant_id = $1

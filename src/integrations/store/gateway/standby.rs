@@ -1,5 +1,5 @@
-//! The rows of the machines that wait for a session. A row is there before its machine and
-//! stays until it is destroyed, so that no machine of a pool is ever unknown (ADR 0007).
+//! The rows of standby machines. A row exists before its machine and until the machine is destroyed. So no machine of a pool is
+//! ever unknown (ADR 0007).
 
 use super::super::{During, StoreError};
 use super::GatewayStore;

@@ -1,14 +1,17 @@
-//! What the door writes, as itself; each change leaves a line in the audit log.
+//! What the gateway writes, as itself. Each change leaves a line in the audit log.
 
 use super::super::{During, StoreError, Transaction};
 use super::{
     FailedSetup, GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER,
     SETUP_FAILED, SessionQuota, phase,
 };
+use crate::domain::edge::Timestamp;
+use crate::domain::invitation::{Invitation, Refusal};
 use crate::domain::phase::Phase;
 use crate::domain::record::RecordingState;
 use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 impl GatewayStore {
     /// Insert a session, or find the one this Idempotency-Key made before.
@@ -23,8 +26,8 @@ impl GatewayStore {
         }
         let inserted = sqlx::query!(
             "insert into app.sessions (tenant_id, id, candidate_id, position_id, settings, phase, attempt, idempotency_key,
-                                       traceparent, created_by, deadline_at, by_candidate)
-             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11)
+                                       traceparent, created_by, deadline_at, by_candidate, join_by)
+             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12)
              on conflict do nothing",
             self.tenant.0,
             new.id.0,
@@ -37,6 +40,7 @@ impl GatewayStore {
             new.created_by.0,
             new.deadline_at,
             new.by_candidate,
+            new.join_by,
         )
         .execute(&mut *tx)
         .await
@@ -310,6 +314,69 @@ impl GatewayStore {
             self.audit_in(&mut tx, Some(by), "session_end_requested", session, json!({})).await?;
         }
         tx.commit().await.during("ask for the end")
+    }
+
+    /// Keep an interview that nobody has begun until `join_by`; what else has an end of its own moves with it.
+    pub async fn extend_invitation(
+        &self,
+        session: SessionId,
+        by: UserId,
+        join_by: Timestamp,
+        longest: Duration,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let row = sqlx::query!(
+            r#"select phase, started_at is not null as "begun!", end_requested_at is not null as "ending!", created_at,
+                 coalesce(join_by, created_at) as "join_by!", now() as "now!"
+               from app.sessions where tenant_id = $1 and id = $2 for update"#,
+            self.tenant.0,
+            session.0,
+        )
+        .fetch_one(&mut *tx)
+        .await
+        .during("read an invitation")?;
+        let invitation = Invitation {
+            phase: phase(&row.phase)?,
+            begun: row.begun,
+            ending: row.ending,
+            made: row.created_at.into(),
+            join_by: row.join_by.into(),
+        };
+        if let Err(refusal) = invitation.extend(join_by, row.now.into(), longest) {
+            return Ok(Err(refusal));
+        }
+        if invitation.join_by != join_by {
+            sqlx::query!(
+                "update app.sessions set join_by = $3, deadline_at = deadline_at + ($3 - $4::timestamptz)
+                 where tenant_id = $1 and id = $2",
+                self.tenant.0,
+                session.0,
+                *join_by,
+                row.join_by,
+            )
+            .execute(&mut *tx)
+            .await
+            .during("extend an invitation")?;
+            let detail = json!({"join_by": join_by, "before": invitation.join_by});
+            self.audit_in(&mut tx, Some(by), "invitation_extended", session, detail).await?;
+        }
+        tx.commit().await.during("extend an invitation")?;
+        Ok(Ok(()))
+    }
+
+    /// A take was closed although its sender never finished it.
+    pub async fn recording_cut_off(&self, session: SessionId, video_id: &str) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        sqlx::query!(
+            "update app.recordings set incomplete = true, updated_at = now() where tenant_id = $1 and session_id = $2 and video_id = $3",
+            self.tenant.0,
+            session.0,
+            video_id,
+        )
+        .execute(&mut *tx)
+        .await
+        .during("store that a part of a recording is missing")?;
+        tx.commit().await.during("store that a part of a recording is missing")
     }
 
     /// Who looked at what.

@@ -103,11 +103,22 @@ describe('the recording', () => {
     provider: 'api.video',
     video_id: 'v1',
     parts: 1,
+    mime_type: 'video/webm',
+    incomplete: takes.includes('recording'),
     playback_url: null,
-    segments: takes.map((each, index) => ({ segment: index + 1, state: each, video_id: `v${index}`, parts: 1, playback_url: null })),
+    segments: takes.map((each, index) => ({
+      segment: index + 1,
+      state: each,
+      video_id: `v${index}`,
+      parts: 1,
+      mime_type: 'video/webm',
+      incomplete: each === 'recording',
+      playback_url: null,
+    })),
   });
+  const known = (state: string) => ({ state, video_id: null, parts: 0, mime_type: null, incomplete: false });
   const panel = (overrides: object) => {
-    const props = { recording: null, state: 'playable', over: true, problem: null, onRetry: () => undefined, ...overrides };
+    const props = { recording: null, session: known('playable'), over: true, problem: null, onRetry: () => undefined, ...overrides };
     return read(render(RecordingPanel, { props }).body);
   };
 
@@ -115,13 +126,16 @@ describe('the recording', () => {
     expect(panel({ problem: 'The server could not be reached.' })).toContain('The recording could not be loaded. The server could not be reached.');
     expect(panel({ problem: 'x' })).not.toContain('There is no recording');
     expect(panel({})).toContain('is being loaded');
-    expect(panel({ state: 'none' })).toContain('There is no recording');
+    expect(panel({ session: known('none') })).toContain('There is no recording');
   });
 
   it('lacks a part when the interview is over and one of its takes is not', () => {
-    expect(panel({ recording: view('recording', ['playable', 'recording']) })).toContain('A part of the recording has not arrived');
-    expect(panel({ recording: view('recording', ['recording']), over: false })).not.toContain('has not arrived');
-    expect(panel({ recording: view('playable', ['playable']) })).not.toContain('has not arrived');
+    const awaited = panel({ recording: view('recording', ['playable', 'recording']) });
+    expect(awaited).toContain('A part of the recording is missing. It waits on the candidate');
+    const closed = panel({ recording: { ...view('playable', ['playable', 'playable']), incomplete: true } });
+    expect(closed).toContain('A part of the recording is missing. It never arrived');
+    expect(panel({ recording: view('recording', ['recording']), over: false })).not.toContain('missing');
+    expect(panel({ recording: view('playable', ['playable']) })).not.toContain('missing');
   });
 
   it('counts its parts as people do', () => {

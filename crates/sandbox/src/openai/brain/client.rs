@@ -1,4 +1,4 @@
-//! Client events: what a browser or a sideband may ask of the session.
+//! Client events: what a browser or a sideband may request from the session.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Which line comes next. Knows the script and how far it got, nothing of the wire.
+//! Chooses the next line of the script. It knows the script and the progress, but nothing of the wire.
 
 use serde_json::{Map, Value, json};
 

@@ -1,8 +1,8 @@
-//! The mind of a call: takes what a Realtime session takes (client events, the level of
-//! the candidate's voice, time) and gives what it gives (server events, speech).
+//! The logic of a call. Input is what a Realtime session takes (client events, the level of the candidate's voice, time).
+//! Output is what it gives (server events, speech).
 //!
-//! No sockets, no clock, no tasks: time comes in from outside, so a test can live
-//! through an hour in a millisecond and see the same events each time.
+//! It has no sockets, clock or tasks: time comes from outside. So a test can simulate an hour in a millisecond and sees the same
+//! events each time.
 
 mod client;
 mod conversation;

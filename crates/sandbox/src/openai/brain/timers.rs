@@ -1,4 +1,4 @@
-//! Things that are due later, in the order of their time and then of their making.
+//! Actions that are due later, ordered by due time and then by creation.
 
 use std::time::Duration;
 
