@@ -213,7 +213,8 @@ impl Plan {
         if !seed.is_multiple_of(10) {
             plan.add_strangers(&mut Rng::with_seed(seed ^ 0x0000_dd0f_a115_0f75), talk);
         }
-        plan.reply_faults = !seed.is_multiple_of(10) && Rng::with_seed(seed ^ 0x4e91_1e5f).u8(0..3) == 0;
+        // Of an honest page only: a request that was never followed excuses one reply that somebody else made.
+        plan.reply_faults = plan.liar.is_none() && !seed.is_multiple_of(10) && Rng::with_seed(seed ^ 0x4e91_1e5f).u8(0..3) == 0;
         if plan.limit > Duration::from_hours(1) {
             // A day of calls of half a minute each would be thousands of chapters, and a day of talk
             // with another page as many entries.

@@ -332,6 +332,7 @@ impl Voice {
             odd,
             faulty,
             owed_since: None,
+            parting: false,
             browser: None,
             media_since: Instant::now(),
             due: BTreeMap::new(),
@@ -750,6 +751,8 @@ struct Conversation {
     faulty: Option<Rng>,
     /// Since when a reply is owed that will not come by itself, on a line that is heard.
     owed_since: Option<Instant>,
+    /// The goodbye was asked for: no turn is answered any more, and the end has a limit of its own.
+    parting: bool,
     browser: Option<mpsc::UnboundedSender<Value>>,
     media_since: Instant,
     due: BTreeMap<(Instant, u64), Due>,
@@ -894,6 +897,9 @@ impl Conversation {
                 if item["output"].as_str().is_some_and(|output| refused.iter().any(|words| output.contains(words))) {
                     // It tries again when it speaks next.
                     (self.concluding, self.concluded) = (true, false);
+                }
+                if item.to_string().contains("at its end") {
+                    (self.parting, self.owed_since) = (true, None);
                 }
                 self.place(item, None);
             }
@@ -1119,7 +1125,7 @@ impl Conversation {
     }
 
     fn owes(&mut self) {
-        if self.browser.is_some() && !self.lines.is_empty() {
+        if self.browser.is_some() && !self.lines.is_empty() && !self.parting {
             self.owed_since.get_or_insert_with(Instant::now);
         }
     }
