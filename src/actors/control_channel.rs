@@ -10,6 +10,7 @@ use super::session::SessionMsg;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::call_guard::CallGuard;
+use crate::domain::call_guard::Intrusion;
 use crate::domain::call_setup::CallSetup;
 use crate::domain::edge::Label;
 use crate::domain::protocol::Subsystem;
@@ -23,7 +24,7 @@ use crate::integrations::clients::Integrations;
 use crate::integrations::openai::events::{ClientEvent, ServerEvent};
 use crate::integrations::openai::session_config::SessionConfig;
 use crate::integrations::openai::session_echo::as_update;
-use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError, Inbound};
+use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError, Inbound, SidebandError};
 use crate::integrations::openai::voice::translate;
 use crate::integrations::outside::{self, VoiceProvider};
 use crate::integrations::store::session::Claimed;
@@ -96,6 +97,8 @@ pub enum ControlChannelMsg {
 pub enum Line {
     /// It was in doubt, and answers.
     Alive,
+    /// It brought more than we take at once. We ask for nothing so large: somebody else did.
+    Oversized,
     Down,
     /// The call is over at the provider.
     Gone,
@@ -437,8 +440,13 @@ impl ControlChannelState {
                 self.args.journal.line_is_alive(self.args.integrations.clock.now());
                 self.check_words();
             }
-            Line::Down => {
-                self.args.journal.line_lost();
+            Line::Down | Line::Oversized => {
+                if line == Line::Oversized {
+                    self.args.journal.line_broken_by_client();
+                    self.intruded(&Intrusion::ItemRetrieved);
+                } else {
+                    self.args.journal.line_lost();
+                }
                 if let Some(joined) = &mut self.joined {
                     joined.ready = false;
                 }

@@ -263,6 +263,10 @@ impl Journal {
     pub fn line_lost(&self) {
         self.with_transcript(Transcript::line_lost);
     }
+    /// The same, by something that the browser can bring about at will.
+    pub fn line_broken_by_client(&self) {
+        self.with_transcript(Transcript::line_broken_by_client);
+    }
     pub fn line_is_deaf(&self) {
         self.with_transcript(Transcript::line_is_deaf);
     }

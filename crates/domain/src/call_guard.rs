@@ -22,6 +22,8 @@ pub enum Intrusion {
     ItemCreated(ItemId),
     ItemDeleted,
     ItemTruncated,
+    /// What the call holds was asked for, with its audio: too much for our line.
+    ItemRetrieved,
     ReplyCreated(ReplyId),
     ReplyCancelled,
     PlaybackCleared,
@@ -35,6 +37,7 @@ impl Intrusion {
             Self::ItemCreated(_) => "foreign_item",
             Self::ItemDeleted => "foreign_item_deleted",
             Self::ItemTruncated => "foreign_item_truncated",
+            Self::ItemRetrieved => "foreign_item_retrieved",
             Self::ReplyCreated(_) => "foreign_reply",
             Self::ReplyCancelled => "foreign_reply_cancelled",
             Self::PlaybackCleared => "foreign_playback_cleared",

@@ -281,6 +281,8 @@ impl Replies {
                     self.line = Line::None;
                 }
             }
+            // The call that is given up came back: its successor is waited for all the same.
+            Input::Ready if matches!(self.line, Line::Renewing { .. }) => {}
             Input::Ready => self.ready(),
             Input::LineDown => self.line_down(),
             Input::LineGivenUp if matches!(self.line, Line::Joining { by: Some(_) }) => self.renew(Trouble::LineNotJoined),

@@ -148,10 +148,19 @@ impl Transcript {
 
     /// Our line into the call broke: the words of what is unfinished may never come.
     pub fn line_lost(&mut self) -> Vec<Entry> {
-        if !self.hearing.lost(self.steady) {
+        self.line_broke(Cause::Ours)
+    }
+
+    /// The same by something that the browser can bring about at will: the gap is not the browser's to fill.
+    pub fn line_broken_by_client(&mut self) -> Vec<Entry> {
+        self.line_broke(Cause::Client)
+    }
+
+    fn line_broke(&mut self, cause: Cause) -> Vec<Entry> {
+        if !self.hearing.lost(cause, self.steady) {
             return vec![];
         }
-        let mut entries = self.orphan_open_slots(Cause::Ours, false, i32::MAX);
+        let mut entries = self.orphan_open_slots(cause, false, i32::MAX);
         entries.extend(self.believe_unheard());
         entries
     }
@@ -417,11 +426,13 @@ impl Transcript {
         match content {
             ItemContent::Committed => {
                 slot.speaker.get_or_insert(Speaker::Candidate);
-                slot.spoken = true;
+                (slot.spoken, slot.unproven) = (true, false);
                 slot.committed_at.get_or_insert(steady);
             }
             // Whether its audio was committed our line may not have been there to hear.
             ItemContent::Message { speaker, commentary } if slot.spoken || just_come => {
+                // It may as well have been put there by hand: only what our line hears of it counts.
+                slot.unproven |= !slot.spoken;
                 slot.speaker.get_or_insert(speaker);
                 slot.spoken = true;
                 slot.commentary |= commentary;

@@ -27,7 +27,11 @@ impl ControlChannelState {
             }
             // What the candidate hears of the interviewer stays what was said.
             Intrusion::ItemTruncated => return false,
-            Intrusion::ItemDeleted | Intrusion::ReplyCancelled | Intrusion::PlaybackCleared | Intrusion::SessionUpdated => {}
+            Intrusion::ItemDeleted
+            | Intrusion::ItemRetrieved
+            | Intrusion::ReplyCancelled
+            | Intrusion::PlaybackCleared
+            | Intrusion::SessionUpdated => {}
         }
         true
     }

@@ -40,6 +40,7 @@ enum LineEnd {
     Redial,
     /// We were let in, and nobody answered.
     Unanswered,
+    Oversized,
     Gone,
     /// Nobody listens to us any more.
     Unheard,
@@ -69,6 +70,7 @@ impl LineTask {
                         }
                         LineEnd::Unanswered if failures >= UNANSWERED => return self.report(Line::Gone),
                         LineEnd::Unanswered => failures += 1,
+                        LineEnd::Oversized => self.report(Line::Oversized),
                         LineEnd::Gone => return self.report(Line::Gone),
                         LineEnd::Unheard => return,
                     }
@@ -134,6 +136,9 @@ impl LineTask {
                     }
                     Err(error) => {
                         tracing::warn!(error_code = error.code().as_str(), error = %chain(&error), "the sideband broke");
+                        if matches!(error, SidebandError::TooLarge) {
+                            return LineEnd::Oversized;
+                        }
                         return if answered { LineEnd::Redial } else { LineEnd::Unanswered };
                     }
                 },

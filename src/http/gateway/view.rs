@@ -181,7 +181,8 @@ pub(super) fn read_cursor(text: &str) -> Result<PageKey, ApiError> {
         let (time, id) = bytes.split_first_chunk::<8>()?;
         let nanos = i128::from(i64::from_be_bytes(*time)) * 1_000;
         Some(PageKey {
-            created_at: OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?,
+            // What the database can hold, whoever made it up.
+            created_at: OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().filter(|at| (1..=9_999).contains(&at.year()))?,
             id: SessionId(Uuid::from_slice(id).ok()?),
         })
     };

@@ -8,9 +8,16 @@ use crate::voice::{Delivery, ItemContent, ReplyOutcome, VoiceEvent};
 impl Replies {
     pub(super) fn heard(&mut self, event: &VoiceEvent) {
         match event {
-            VoiceEvent::SpeechStarted { .. } => self.candidate_speaks(),
+            VoiceEvent::SpeechStarted { item, .. } => self.candidate_speaks(item),
             VoiceEvent::SpeechStopped { .. } => self.floor.stop(self.now),
             VoiceEvent::ItemPlaced { content: ItemContent::Committed, .. } => self.turn_committed(),
+            // Its end fell into a gap.
+            VoiceEvent::CandidateSettled { item, .. } | VoiceEvent::CandidateFailed { item }
+                if self.floor.is_over_by_words_of(item) =>
+            {
+                self.turn_committed();
+            }
+            VoiceEvent::CandidateSettled { .. } | VoiceEvent::CandidateFailed { .. } => {}
             VoiceEvent::ReplyStarted { reply, in_conversation, purpose } => {
                 self.reply_started(reply, *in_conversation, purpose.as_deref());
             }
@@ -34,8 +41,6 @@ impl Replies {
             | VoiceEvent::ItemPlaced { .. }
             | VoiceEvent::ItemDeleted { .. }
             | VoiceEvent::CandidateWords { .. }
-            | VoiceEvent::CandidateSettled { .. }
-            | VoiceEvent::CandidateFailed { .. }
             | VoiceEvent::ItemCut { .. }
             | VoiceEvent::Expired => {}
         }
@@ -43,8 +48,8 @@ impl Replies {
 
     // ---- the candidate ----
 
-    fn candidate_speaks(&mut self) {
-        self.floor.take(self.now);
+    fn candidate_speaks(&mut self, item: &ItemId) {
+        self.floor.take(item, self.now);
         self.farewell = None;
         self.spoken_into_the_end();
     }

@@ -141,9 +141,19 @@ impl Watch {
                 self.hear(VoiceEvent::ReplyDone { reply: name(reply), outcome, texts: vec![], audio_tokens: None, delivery });
                 self.owes = false;
             }
-            Step::Play(reply) => self.hear(VoiceEvent::PlaybackStarted { reply: name(reply) }),
-            Step::Played(reply) => self.hear(VoiceEvent::PlaybackEnded { reply: name(reply) }),
-            Step::Cut(reply) => self.hear(VoiceEvent::PlaybackCut { reply: name(reply) }),
+            Step::Play(reply) => {
+                // Whatever it answers is being heard.
+                self.owes = false;
+                self.hear(VoiceEvent::PlaybackStarted { reply: name(reply) });
+            }
+            Step::Played(reply) => {
+                self.owes = false;
+                self.hear(VoiceEvent::PlaybackEnded { reply: name(reply) });
+            }
+            Step::Cut(reply) => {
+                self.owes = false;
+                self.hear(VoiceEvent::PlaybackCut { reply: name(reply) });
+            }
             Step::Tool { reply, call, name: tool } => {
                 let tool = [END_INTERVIEW, "finish_call", ""][usize::from(tool)].to_owned();
                 let call = format!("c{call}").as_str().into();

@@ -1,7 +1,7 @@
 //! What the machine knows.
 
 use super::{COMMITTED_WITHIN, LONGEST_TURN, LONGEST_TURN_AFTER_GAP, Moment, PAUSE_WITHIN, Purpose, Request};
-use crate::ids::{ReplyId, ToolCallId};
+use crate::ids::{ItemId, ReplyId, ToolCallId};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -33,8 +33,10 @@ pub(super) enum Line {
 }
 
 /// Whether the candidate has the floor.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Floor {
+    /// What they say now.
+    item: Option<ItemId>,
     /// Since when they speak.
     pub(super) speaking: Option<Moment>,
     /// When they stopped; whether it was a turn shows when it is committed.
@@ -48,8 +50,9 @@ impl Floor {
         self.speaking.is_some() || self.stopped.is_some()
     }
 
-    pub(super) fn take(&mut self, now: Moment) {
+    pub(super) fn take(&mut self, item: &ItemId, now: Moment) {
         self.stopped = None;
+        self.item = Some(item.clone());
         if self.speaking.is_none() {
             (self.speaking, self.by) = (Some(now), now + LONGEST_TURN);
         }
@@ -57,6 +60,11 @@ impl Floor {
 
     pub(super) fn stop(&mut self, now: Moment) {
         (self.speaking, self.stopped) = (None, Some(now));
+    }
+
+    /// Words are written down of turns that are over only.
+    pub(super) fn is_over_by_words_of(&self, item: &ItemId) -> bool {
+        self.is_taken() && self.item.as_ref() == Some(item)
     }
 
     pub(super) fn closes_by(&self) -> Option<Moment> {

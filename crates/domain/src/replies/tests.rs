@@ -634,6 +634,39 @@ fn a_line_that_breaks_leaves_nothing_owed_and_greets_no_second_time() {
     assert_eq!(play.purposes(), ["opening"]);
 }
 
+/// Words are written down of turns that are over: who is waiting for an answer does not wait for the longest turn.
+#[test]
+fn a_turn_whose_end_fell_into_a_gap_is_over_when_its_words_come() {
+    let mut play = Play::opened();
+    play.hear(VoiceEvent::SpeechStarted { item: "u1".into(), start_ms: None });
+    play.input(Input::LineDown);
+    play.input(Input::Ready);
+    play.hear(VoiceEvent::CandidateSettled { item: "u0".into(), text: "of the turn before".to_owned() });
+    play.wait(8.0);
+    assert!(play.purposes().is_empty(), "somebody speaks");
+    play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
+    play.wait(6.0);
+    assert_eq!(play.purposes(), ["answer"]);
+}
+
+/// The line into a call that was given up may come back before its successor stands.
+#[test]
+fn nothing_is_asked_for_in_a_call_that_is_given_up() {
+    let mut play = Play::with(Rules::default());
+    play.input(Input::Want(Purpose::Opening));
+    play.wait(30.0);
+    assert!(play.other.iter().any(|command| matches!(command, Command::RenewCall(_))), "{:?}", play.other);
+    let asked = play.purposes().len();
+    play.input(Input::Ready);
+    play.input(Input::Want(Purpose::Thread));
+    play.wait(20.0);
+    assert_eq!(play.purposes().len(), asked);
+    play.input(Input::CallOpened);
+    play.input(Input::Ready);
+    play.input(Input::Want(Purpose::Thread));
+    assert_eq!(play.purposes().len(), asked + 1, "in the new one it is");
+}
+
 #[test]
 fn c13_calls_that_let_no_line_of_ours_in_end_the_interview() {
     let mut play = Play::with(Rules::default());

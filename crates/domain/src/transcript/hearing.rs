@@ -123,11 +123,11 @@ impl Hearing {
     }
 
     /// True when it was up.
-    pub(super) fn lost(&mut self, now: Duration) -> bool {
+    pub(super) fn lost(&mut self, cause: Cause, now: Duration) -> bool {
         let was_up = self.is_up();
         if was_up {
             self.line = Line::Away;
-            self.gaps.push(Gap { cause: Cause::Ours, since: now, opening: false, empty: false, hides: false });
+            self.gaps.push(Gap { cause, since: now, opening: false, empty: false, hides: false });
         }
         was_up
     }
@@ -138,10 +138,10 @@ impl Hearing {
         self.line = Line::Up { since: now };
     }
 
-    /// A gap that a client made, and that is open for longer than the client can answer for, is ours.
+    /// A gap that a client made by an offer, and that is open for longer than the client can answer for, is ours.
     pub(super) fn outlasts_client(&mut self, now: Duration) {
         if self.is_away()
-            && let Some(gap) = self.gaps.last_mut()
+            && let Some(gap) = self.gaps.last_mut().filter(|gap| gap.opening)
             && now - gap.since > LONGEST_OF_A_CLIENT
         {
             gap.cause = Cause::Ours;

@@ -38,6 +38,8 @@ pub(super) struct Slot {
     pub(super) stopped_at: Option<Duration>,
     /// Somebody switched the transcription off while it was open: no word of the browser settles it.
     pub(super) tampered: bool,
+    /// Our line had just come when it was placed, and heard nothing of how it was spoken.
+    pub(super) unproven: bool,
     /// What was heard of it, in pieces with gaps between them.
     pub(super) heard: Vec<String>,
     /// Whether the first piece is its beginning.
@@ -96,6 +98,7 @@ impl Slot {
             committed_at: None,
             stopped_at: None,
             tampered: false,
+            unproven: false,
             heard: Vec::new(),
             heard_begin: true,
             wordless: false,
@@ -181,7 +184,7 @@ impl Slot {
 
     /// Nothing that happened to the line explains that its words did not come.
     pub(super) fn may_be_filled(&self) -> bool {
-        self.orphaned == Some(Cause::Ours) && !self.tampered
+        self.orphaned == Some(Cause::Ours) && !self.tampered && !self.unproven
     }
 
     pub(super) fn add_words(&mut self, delta: &str) {

@@ -523,6 +523,58 @@ fn a_gap_that_the_browser_made_is_not_the_browsers_to_fill() {
     }
 }
 
+/// The browser can have the provider send more than our line takes, as often as it likes, for as long as it likes.
+#[test]
+fn a_gap_of_a_line_that_the_browser_broke_is_not_the_browsers_to_fill() {
+    for (by_client, believed) in [(true, false), (false, true)] {
+        let (mut transcript, now) = heard();
+        for event in &turn(1, None) {
+            transcript.apply(event, now);
+        }
+        transcript.apply(&VoiceEvent::SpeechStarted { item: item("u2"), start_ms: None }, now);
+        if by_client {
+            transcript.line_broken_by_client()
+        } else {
+            transcript.line_lost()
+        };
+        transcript.witness(witness("c:2", Some("u2"), "BETTER WORDS"), now);
+        pass(&mut transcript, time::Duration::seconds(30));
+        transcript.witness(witness("c:x", Some("x"), "INVENTED"), now);
+        transcript.line_back(now);
+        for event in turn(3, Some("x")) {
+            transcript.apply(&event, now);
+        }
+        transcript.close();
+        let texts = texts(&transcript);
+        for forged in ["BETTER WORDS", "INVENTED"] {
+            assert_eq!(texts.iter().any(|text| text == forged), believed, "{texts:?}");
+        }
+    }
+}
+
+/// While our line comes, an item of the candidate may have been spoken before, or put there by hand.
+#[test]
+fn what_is_placed_while_our_line_comes_counts_by_the_words_of_the_line_only() {
+    for heard in [false, true] {
+        let mut transcript = Transcript::default();
+        transcript.call_opened(1, Cause::Ours, at());
+        transcript.line_back(at());
+        let placed = VoiceEvent::ItemPlaced { item: item("x"), previous: None, content: said(Speaker::Candidate) };
+        transcript.apply(&placed, at());
+        transcript.witness(witness("c:x", Some("x"), "as the browser says"), at());
+        if heard {
+            transcript.apply(&VoiceEvent::CandidateSettled { item: item("x"), text: "as it was said".into() }, at());
+        }
+        pass(&mut transcript, time::Duration::minutes(1));
+        transcript.line_lost();
+        transcript.line_back(at());
+        transcript.witness(witness("c:x", Some("x"), "as the browser says"), at());
+        transcript.close();
+        let expected = if heard { "as it was said" } else { "" };
+        assert_eq!(transcript.entries()[0].text.as_str(), expected);
+    }
+}
+
 #[test]
 fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_tail_is_doubtful() {
     let (mut transcript, now) = heard();

@@ -393,7 +393,7 @@ impl GatewayStore {
                join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
                left join lateral (select r.state, r.provider, r.parts, r.segment, r.video_id, r.mime_type, r.incomplete
                                   from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
-                                  order by r.parts = 0 and r.state in ('waiting', 'failed'), r.segment desc limit 1) r on true
+                                  order by r.parts = 0 and r.state in ('waiting', 'failed', 'declined'), r.segment desc limit 1) r on true
                where s.tenant_id = $1
                  and ($2::uuid is null or s.id = $2)
                  and ($3::timestamptz is null or (s.created_at, s.id) < ($3, $4::uuid))
