@@ -259,8 +259,9 @@ impl Actor for ControlChannel {
                 } else if line == Line::Alive {
                     // Of a call that was replaced: only the words count that come on it.
                 } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
-                    // What it did not bring was lost with the line, not left by the browser.
-                    state.args.journal.give_up_earlier_calls(Cause::Ours);
+                    // What it did not bring was lost with the line, not left by the browser, unless that broke the line.
+                    let cause = if line == Line::Oversized { Cause::Client } else { Cause::Ours };
+                    state.args.journal.give_up_earlier_calls(cause);
                     state.end_fade();
                 }
             }

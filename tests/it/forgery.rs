@@ -280,10 +280,13 @@ async fn deleting_cutting_and_replying_for_others_is_noted_and_loses_no_word() {
     let (world, stub) = (World::start().await, VoiceStub::start().await);
     let cancelled = json!({"type": "cancelled", "reason": "client_cancelled"});
     type Act = fn(&Call, &str, &str);
-    let acts: [(&str, Act); 5] = [
+    let acts: [(&str, Act); 6] = [
         ("foreign_item_deleted", |call, said, _| call.send(json!({"type": "conversation.item.deleted", "item_id": said}))),
         ("foreign_item_truncated", |call, _, asked| {
             call.send(json!({"type": "conversation.item.truncated", "item_id": asked, "content_index": 0, "audio_end_ms": 1}));
+        }),
+        ("foreign_item_retrieved", |call, said, _| {
+            call.send(json!({"type": "conversation.item.retrieved", "item": {"id": said, "type": "message"}}));
         }),
         ("foreign_playback_cleared", |call, _, _| call.playback("resp_any", "cleared")),
         ("foreign_reply", |call, _, _| call.created("resp_foreign", Value::Null)),
@@ -329,6 +332,36 @@ async fn deleting_cutting_and_replying_for_others_is_noted_and_loses_no_word() {
             assert!(texts.contains(&"And what then"), "what was heard stays: {texts:?}");
         }
     }
+    world.stop().await;
+}
+
+/// The provider sends what the call holds to whoever asks, with its audio: more than our line takes. The browser can break
+/// the line like that whenever it likes, so the gap is not the browser's to fill.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_the_browser_breaks_is_noted_and_its_gap_is_not_the_browsers_to_fill() {
+    let (world, stub) = (World::start().await, VoiceStub::start().await);
+    let mut room = world.room(&stub, &[]).await;
+    let (call, session) = (room.call.clone(), room.session());
+    let said = call.turn("I built a ledger.");
+    call.reply("What was hard about it?");
+    world.until_stored(session, "What was hard about it?").await;
+    room.settled().await;
+    let before = call.lines();
+    let audio = "A".repeat(5 * 1024 * 1024);
+    call.send(json!({"type": "conversation.item.retrieved", "item": {"id": said, "content": [{"audio": audio}]}}));
+    wait_for("our line is back", || async { call.lines() > before }).await;
+    room.tell(1, json!({"text": "INVENTED", "speaker": "candidate", "timestamp": "2026-11-29T00:00:00Z", "item_id": "x"})).await;
+    wait_for("it is noted", || async { world.noted(session, "foreign_item_retrieved").await == 1 }).await;
+    let last = call.turn("The last answer.");
+    world.until_stored(session, "The last answer.").await;
+    room.tell(
+        2,
+        json!({"text": "The last answer.", "speaker": "candidate", "timestamp": "2026-11-29T00:00:00Z", "item_id": last}),
+    )
+    .await;
+    room.over(&world).await;
+    let told = world.entry(session, "INVENTED").await.expect("kept beside");
+    assert_eq!(told["authoritative"], false, "{told}");
     world.stop().await;
 }
 

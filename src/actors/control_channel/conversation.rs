@@ -1,7 +1,7 @@
 //! What the call brings goes to whoever decides about it; what was decided is done here.
 
 use super::*;
-use crate::domain::call_guard::Ours;
+use crate::domain::call_guard::{Intrusion, Ours};
 use crate::domain::replies::{Command, REPLY_REQUEST, Trouble};
 use crate::domain::voice::ReplyOutcome;
 use crate::integrations::openai::events::{ErrorMeaning, NewItem, ResponseParams};
@@ -17,6 +17,7 @@ impl ControlChannelState {
         }
         match event {
             ServerEvent::Unknown { kind } => tracing::debug!(kind, "unknown event of the voice provider"),
+            ServerEvent::ItemRetrieved => self.intruded(&Intrusion::ItemRetrieved),
             ServerEvent::InputTranscriptionFailed(failed) => self.not_transcribed(&failed.error),
             ServerEvent::InputTranscriptionCompleted(_) => self.setup.transcribed(),
             ServerEvent::Error(error) => {

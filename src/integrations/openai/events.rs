@@ -47,6 +47,8 @@ pub enum ServerEvent {
     PlaybackCleared(ResponseReference),
     RateLimitsUpdated(RateLimits),
     Error(ErrorEvent),
+    /// Somebody asked for an item with its audio. We never do.
+    ItemRetrieved,
     /// Known, and of no use to us.
     Ignored,
     /// A type we do not know, or a frame we cannot read: counted, never fatal.
@@ -97,9 +99,9 @@ impl ServerEvent {
             "output_audio_buffer.cleared" => Self::PlaybackCleared(read(text)?),
             "rate_limits.updated" => Self::RateLimitsUpdated(read(text)?),
             "error" => Self::Error(read(text)?),
+            "conversation.item.retrieved" => Self::ItemRetrieved,
             "conversation.created"
             | "conversation.item.created"
-            | "conversation.item.retrieved"
             | "conversation.item.input_audio_transcription.segment"
             | "input_audio_buffer.cleared"
             | "response.content_part.added"

@@ -180,6 +180,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
         | ServerEvent::InputTimedOut(_)
         | ServerEvent::OutputItemDone(_)
         | ServerEvent::RateLimitsUpdated(_)
+        | ServerEvent::ItemRetrieved
         | ServerEvent::Ignored
         | ServerEvent::Unknown { .. } => vec![],
     }
