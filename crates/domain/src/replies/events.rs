@@ -17,7 +17,6 @@ impl Replies {
             {
                 self.turn_committed();
             }
-            VoiceEvent::CandidateSettled { .. } | VoiceEvent::CandidateFailed { .. } => {}
             VoiceEvent::ReplyStarted { reply, in_conversation, purpose } => {
                 self.reply_started(reply, *in_conversation, purpose.as_deref());
             }
@@ -41,6 +40,8 @@ impl Replies {
             | VoiceEvent::ItemPlaced { .. }
             | VoiceEvent::ItemDeleted { .. }
             | VoiceEvent::CandidateWords { .. }
+            | VoiceEvent::CandidateSettled { .. }
+            | VoiceEvent::CandidateFailed { .. }
             | VoiceEvent::ItemCut { .. }
             | VoiceEvent::Expired => {}
         }
