@@ -63,6 +63,8 @@ test('an interview in Firefox survives a lost microphone and a reload', { timeou
 
   // A reload. The recording goes on. (What a page had recorded before is another test's: of a microphone that has been
   // silent from the beginning Firefox hands nothing out for ten seconds.)
+  // The greeting is said before: one that a reload cuts off may be said again.
+  await eventually('the greeting is said', async () => (await candidate.count('caption-ai', '[data-settled="true"]')) > 0);
   await page.reload();
   await enter();
   await candidate.see('recording-indicator', '.on', 60_000);
