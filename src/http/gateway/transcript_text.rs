@@ -90,36 +90,13 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::edge::EntryKey;
-    use crate::domain::transcript::{Source, Status};
     use time::OffsetDateTime;
     use time::macros::datetime;
 
     const START: OffsetDateTime = datetime!(2026-11-23 10:00:00 UTC);
 
     fn entry(seq: i32, speaker: Speaker, text: &str, at_ms: i64) -> Entry {
-        Entry {
-            seq,
-            key: EntryKey::stored(seq.to_string()),
-            item_id: None,
-            segment: 1,
-            position: i64::from(seq),
-            revision: 1,
-            speaker,
-            text: text.into(),
-            source: Source::Sideband,
-            authoritative: true,
-            doubt: None,
-            status: Status::Final,
-            interrupted: false,
-            heard_ms: None,
-            heard_text: None,
-            commentary: false,
-            started_ms: None,
-            ended_ms: None,
-            at: (START + Duration::milliseconds(at_ms)).into(),
-            claimed_at: None,
-        }
+        Entry { at: (START + Duration::milliseconds(at_ms)).into(), ..Entry::heard(seq, speaker, text) }
     }
 
     #[test]
