@@ -54,7 +54,6 @@ pub enum ControlChannelMsg {
     /// Open a call, the chapter `segment`. The one it replaces stays until it stands.
     Open {
         sdp: String,
-        history: Vec<Entry>,
         segment: i32,
         replaces: Option<CallId>,
         /// Who makes the gap until our line is in it.
@@ -174,7 +173,6 @@ pub struct ControlChannelState {
 }
 
 struct Opening {
-    history: Vec<Entry>,
     segment: i32,
     replaces: Option<CallId>,
     gap: Cause,
@@ -234,9 +232,9 @@ impl Actor for ControlChannel {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ControlChannelMsg::Injected(fault) => fault.strike("control_channel").await,
-            ControlChannelMsg::Open { sdp, history, segment, replaces, gap, cause } => {
+            ControlChannelMsg::Open { sdp, segment, replaces, gap, cause } => {
                 let task = state.open(sdp, &cause, &myself);
-                state.opening = Some(Opening { history, segment, replaces, gap, _task: task });
+                state.opening = Some(Opening { segment, replaces, gap, _task: task });
             }
             ControlChannelMsg::Opened(Ok((call, answer))) => state.opened(call, answer, &myself),
             ControlChannelMsg::FadeOver => state.end_fade(),
@@ -326,7 +324,7 @@ impl ControlChannelState {
 
     /// The new call stands: only now the one before may go.
     fn opened(&mut self, call: CallId, answer: String, myself: &ActorRef<ControlChannelMsg>) {
-        let Some(Opening { history, segment, replaces, gap, .. }) = self.opening.take() else { return };
+        let Some(Opening { segment, replaces, gap, .. }) = self.opening.take() else { return };
         self.end_fade();
         self.forget_call();
         self.setup.call_opened();
@@ -337,7 +335,7 @@ impl ControlChannelState {
         if let Some(before) = replaces {
             self.fade(before, line, myself);
         }
-        self.join(call, history, true);
+        self.join(call, self.args.journal.history(), true);
     }
 
     /// Words of the call before may still be on their way; when they are here, or late, it is hung up.

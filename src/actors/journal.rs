@@ -294,6 +294,10 @@ impl Journal {
     pub fn is_heard(&self) -> bool {
         self.lock().transcript.is_heard()
     }
+    /// See [`Transcript::history`].
+    pub fn history(&self) -> Vec<Entry> {
+        self.lock().transcript.history()
+    }
     pub fn entries(&self) -> Vec<Entry> {
         self.lock().transcript.entries()
     }

@@ -213,6 +213,13 @@ impl Transcript {
         self.slots.iter().filter(|slot| slot.authoritative).filter_map(Slot::entry).collect()
     }
 
+    /// What a new call is told of the chapters before it: also what was heard of a turn that is not finished. A greeting that the
+    /// new call cuts off was heard all the same.
+    pub fn history(&self) -> Vec<Entry> {
+        let before = self.slots.iter().filter(|slot| slot.authoritative && slot.segment < self.segment);
+        before.filter_map(|slot| slot.entry().or_else(|| slot.so_far())).collect()
+    }
+
     /// How many authoritative entries are settled.
     pub fn len(&self) -> usize {
         self.slots.iter().filter(|slot| slot.authoritative && slot.entry().is_some()).count()

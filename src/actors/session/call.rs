@@ -64,8 +64,8 @@ impl SessionState {
         // Whoever brings an offer that nobody asked for, in a call that we hear, makes the gap until we hear the next.
         let unasked = replaces.is_some() && self.journal.is_heard() && !std::mem::take(&mut self.rolling_over);
         let gap = if unasked { Cause::Client } else { Cause::Ours };
-        let (history, segment) = (self.journal.entries(), self.segment + 1);
-        self.to_control(ControlChannelMsg::Open { sdp, history, segment, replaces, gap, cause });
+        let segment = self.segment + 1;
+        self.to_control(ControlChannelMsg::Open { sdp, segment, replaces, gap, cause });
     }
 
     pub(super) async fn call_opened(&mut self, call: CallId, answer: String, myself: &ActorRef<SessionMsg>) {

@@ -238,6 +238,14 @@ impl Slot {
         self.as_settled(self.settled?)
     }
 
+    /// What was heard of a turn that is not finished.
+    pub(super) fn so_far(&self) -> Option<Entry> {
+        let text = self.words_heard();
+        let is_begun = self.is_open() && !text.is_empty();
+        let entry = self.as_settled(Status::Partial).filter(|_| is_begun)?;
+        Some(Entry { text, ..entry })
+    }
+
     /// The entry that it would be with this status.
     pub(super) fn as_settled(&self, status: Status) -> Option<Entry> {
         let (seq, speaker) = (self.seq?, self.speaker?);

@@ -403,6 +403,20 @@ fn a_deletion_loses_and_moves_nothing() {
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."]);
 }
 
+/// A page that is reloaded in the middle of the greeting must not be greeted again.
+#[test]
+fn a_new_call_is_told_also_what_was_heard_of_an_unfinished_turn() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None)[4..8] {
+        transcript.apply(event, now);
+    }
+    assert!(transcript.history().is_empty(), "of the call that is open");
+    transcript.call_opened(2, Cause::Ours, now);
+    let told: Vec<String> = transcript.history().into_iter().map(|entry| entry.text.into_string()).collect();
+    assert_eq!(told, ["answer 1"]);
+    assert!(transcript.entries().is_empty(), "it is not settled by that");
+}
+
 /// What only the browser told stands somewhere, and the conversation goes on before it, for as long as it likes.
 #[test]
 fn a_call_that_the_client_opened_and_that_our_line_never_gets_into_is_a_gap_of_ours() {
