@@ -126,7 +126,8 @@ async fn behind_a_transaction_pooler_named_statements_fail_and_ours_do_not() {
             let work = stores.into_iter().zip(sessions).map(|(store, session)| tokio::spawn(touch(store, session)));
             let mut failed = 0;
             for one in work.collect::<Vec<_>>() {
-                failed += one.await.expect("no panic");
+                // A statement under a name that another session prepared may answer with other columns; the driver then panics.
+                failed += one.await.unwrap_or(1);
             }
             failed
         }
