@@ -102,6 +102,20 @@ async fn who_no_longer_holds_the_session_lets_nobody_in_and_leaves_the_ticket_go
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_a_fenced_process_cannot_write_down_is_hung_up() {
     let world = World::start().await;
+    // A process that learns of its fence by an earlier write makes no call at all: then there is nothing to show, and it is tried again.
+    for _ in 0..10 {
+        offer_to_a_fenced_process(&world).await;
+        if !world.openai.snapshot().calls.is_empty() {
+            break;
+        }
+    }
+    let calls = world.openai.snapshot().calls;
+    assert_eq!(calls.iter().map(|call| call.alive).collect::<Vec<_>>(), [false], "nobody else knows of it");
+    assert_eq!(world.ledger.find(|entry| entry.path.ends_with("/hangup")).len(), 1);
+    world.stop().await;
+}
+
+async fn offer_to_a_fenced_process(world: &World) {
     let session = world.new_session().await;
     let mut older = world.spawn_ready(session, &[("INTERVIEW__SESSION__HEARTBEAT_INTERVAL_MS", "3600000")]).await;
     let mut browser = Browser::join(&older.websocket_url(), &world.ticket(session).await).await;
@@ -111,11 +125,7 @@ async fn a_call_that_a_fenced_process_cannot_write_down_is_hung_up() {
     browser.send(json!({"type": "sdp_offer", "sdp": peer.offer()})).await;
     assert_eq!(browser.closed().await, 1012);
     assert_eq!(older.ended(WITHIN).await.code, Some(0), "{:#?}", older.lines());
-    let calls = world.openai.snapshot().calls;
-    assert_eq!(calls.iter().map(|call| call.alive).collect::<Vec<_>>(), [false], "nobody else knows of it: {:#?}", older.lines());
-    assert_eq!(world.ledger.find(|entry| entry.path.ends_with("/hangup")).len(), 1);
     peer.vanish().await;
-    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
