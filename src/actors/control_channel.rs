@@ -403,7 +403,8 @@ impl ControlChannelState {
         let entries = self.args.journal.entries();
         let owed = entries.last().is_none_or(|last| last.speaker == Speaker::Candidate);
         self.setup.attached();
-        self.decide(Input::Attached { owed });
+        let answered = self.args.journal.answered_turns();
+        self.decide(Input::Attached { owed, answered: &answered });
         self.join(call, Vec::new(), false);
     }
 

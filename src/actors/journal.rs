@@ -13,7 +13,7 @@ use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::error::ErrorCode;
-use crate::ids::ConnectionId;
+use crate::ids::{ConnectionId, ItemId};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
@@ -303,6 +303,9 @@ impl Journal {
     }
     pub fn spoken(&self) -> usize {
         self.lock().transcript.len()
+    }
+    pub fn answered_turns(&self) -> Vec<ItemId> {
+        self.lock().transcript.answered_turns()
     }
     /// Answers of the candidate.
     pub fn turns(&self) -> usize {

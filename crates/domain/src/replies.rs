@@ -20,7 +20,7 @@ pub use state::Rules;
 pub use tools::END_INTERVIEW;
 
 use super::voice::VoiceEvent;
-use crate::ids::{ReplyId, ToolCallId};
+use crate::ids::{ItemId, ReplyId, ToolCallId};
 use ending::Ending;
 use state::{Active, Asked, Farewell, Finished, Floor, Jitter, Line, PendingEnd, Recent, Wish};
 use std::time::Duration;
@@ -59,9 +59,10 @@ pub enum Input<'a> {
     /// A call stands; our line is on its way into it.
     CallOpened,
     /// A call that was open before this machine: our line is on its way into it. Whether somebody may wait for the
-    /// interviewer there.
+    /// interviewer there, and the turns that are known to have had their answer.
     Attached {
         owed: bool,
+        answered: &'a [ItemId],
     },
     /// The provider does not know the call any more, or does not let us into it.
     CallGone,
@@ -162,6 +163,10 @@ pub struct Replies {
     /// Replies that are not the conversation's, or that nobody wanted.
     aside: Recent<ReplyId>,
     answered: Recent<ToolCallId>,
+    /// Turns whose beginning or end our line brought.
+    turns_heard: Recent<ItemId>,
+    /// Our line was away during this call: a turn may have been committed meanwhile.
+    gap: bool,
     closing_turn: Option<Request>,
     pending_end: Option<PendingEnd>,
     farewell: Option<Farewell>,
@@ -219,6 +224,8 @@ impl Replies {
             finished: None,
             aside: Recent::default(),
             answered: Recent::default(),
+            turns_heard: Recent::default(),
+            gap: false,
             closing_turn: None,
             pending_end: None,
             farewell: None,
@@ -259,8 +266,11 @@ impl Replies {
                 self.forget_call();
                 self.line = Line::Joining { by: Some(self.now + JOINED_WITHIN) };
             }
-            Input::Attached { owed } => {
+            Input::Attached { owed, answered } => {
                 self.line = Line::Joining { by: None };
+                // Whoever heard the call before is gone: a turn may have been committed since.
+                self.gap = true;
+                answered.iter().for_each(|turn| self.turns_heard.remember(turn.clone()));
                 if owed {
                     self.wish(Wish { in_doubt: true, ..Wish::new(Purpose::Answer, self.now) });
                 }
@@ -422,6 +432,7 @@ impl Replies {
     fn line_down(&mut self) {
         if matches!(self.line, Line::Ready) {
             self.line = Line::Joining { by: None };
+            self.gap = true;
         }
         let unheard = self.active.take().filter(|active| !active.spoke).map(|active| active.purpose.unwrap_or(Purpose::Answer));
         let asked = self.asked.take().map(|asked| asked.wish.purpose);
@@ -442,6 +453,7 @@ impl Replies {
         self.owed = None;
         self.playing = None;
         self.finished = None;
+        self.gap = false;
         self.closing_turn = None;
         self.pending_end = None;
         self.farewell = None;

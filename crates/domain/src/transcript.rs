@@ -236,6 +236,13 @@ impl Transcript {
     }
 
     /// Also by the browser's word alone, where a process before us may have heard it and stored nothing.
+    /// Turns of the candidate that something of the interviewer stands behind.
+    pub fn answered_turns(&self) -> Vec<ItemId> {
+        let replies = self.slots.iter().rposition(|slot| slot.speaker == Some(Speaker::Ai)).unwrap_or_default();
+        let turns = self.slots.iter().take(replies).filter(|slot| slot.speaker == Some(Speaker::Candidate));
+        turns.filter_map(|slot| slot.item.clone()).collect()
+    }
+
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         let counts = |slot: &Slot| slot.authoritative || self.taken_over && slot.item.is_some();
         self.slots.iter().any(|slot| counts(slot) && slot.speaker == Some(speaker) && slot.settled.is_some())

@@ -126,6 +126,16 @@ fn was_told_two_processes_later(evidence: &Evidence, said: &Said) -> bool {
     since.map(|(process, _)| process).collect::<BTreeSet<_>>().len() > 1
 }
 
+/// The process that heard the call ended before it could store anything of it. To its successor that line carried no
+/// speech, and a browser is not believed of such a line.
+fn left_no_trace_of_its_call(evidence: &Evidence, said: &Said) -> bool {
+    let Some(heard) = evidence.book.calls.get(&said.call).and_then(|call| call.heard.last()) else { return false };
+    let of_the_call = |entry: &&Entry| evidence.book.said.get(entry.key.as_str()).is_some_and(|other| other.call == said.call);
+    let mut entries = evidence.tables.entries.iter().map(|row| &row.entry).filter(of_the_call);
+    evidence.processes > heard.process
+        && entries.all(|entry| entry.source == Source::Browser && entry.doubt == Some(Doubt::DeafLine))
+}
+
 /// As long as a hang-up takes to reach the provider. What is said, or cut, in that moment only the page hears.
 const HANGING_UP: Duration = Duration::from_millis(100);
 
@@ -165,7 +175,7 @@ fn what_was_acknowledged_is_in_the_transcript(evidence: &Evidence) -> Result<(),
         .iter()
         .filter_map(|acked| evidence.book.said.get(&acked.key))
         .filter(|said| is_stored(said) && !fell_unnoticed(evidence, said) && !was_told_after_its_call(evidence, said))
-        .filter(|said| !was_told_two_processes_later(evidence, said))
+        .filter(|said| !was_told_two_processes_later(evidence, said) && !left_no_trace_of_its_call(evidence, said))
         .filter(|said| !was_told_as_the_call_ended(evidence, said) && said.full.len() <= MOST_TOLD)
         .filter_map(|said| {
             let rows = rows(evidence, &said.item);

@@ -1119,7 +1119,9 @@ impl Conversation {
 
     /// The runtime has done something about what is owed, or it is given.
     fn cared_for(&mut self) {
-        if let Some(since) = self.owed_since.take() {
+        // Without a line nobody of the runtime hears what is owed.
+        let heard = self.lines.iter().any(|(_, to)| !to.is_closed());
+        if let Some(since) = self.owed_since.take().filter(|_| heard) {
             self.voice.book.lock().owed.push((self.id.clone(), since.elapsed()));
         }
     }

@@ -1,7 +1,7 @@
 //! What the call brings.
 
 use super::state::{Active, Farewell, Finished, Wish};
-use super::{PLAYED_WITHIN, Purpose, Replies, Trouble, is_farewell};
+use super::{ANSWER_WITHIN, PLAYED_WITHIN, Purpose, Replies, Trouble, is_farewell};
 use crate::ids::{ItemId, ReplyId};
 use crate::voice::{Delivery, ItemContent, ReplyOutcome, VoiceEvent};
 
@@ -10,12 +10,18 @@ impl Replies {
         match event {
             VoiceEvent::SpeechStarted { item, .. } => self.candidate_speaks(item),
             VoiceEvent::SpeechStopped { .. } => self.floor.stop(self.now),
-            VoiceEvent::ItemPlaced { content: ItemContent::Committed, .. } => self.turn_committed(),
+            VoiceEvent::ItemPlaced { item, content: ItemContent::Committed, .. } => {
+                self.turns_heard.remember(item.clone());
+                self.turn_committed();
+            }
             // Its end fell into a gap.
             VoiceEvent::CandidateSettled { item, .. } | VoiceEvent::CandidateFailed { item }
                 if self.floor.is_over_by_words_of(item) =>
             {
                 self.turn_committed();
+            }
+            VoiceEvent::CandidateSettled { item, .. } | VoiceEvent::CandidateFailed { item } if self.gap => {
+                self.turn_fell_into_gap(item);
             }
             VoiceEvent::ReplyStarted { reply, in_conversation, purpose } => {
                 self.reply_started(reply, *in_conversation, purpose.as_deref());
@@ -50,6 +56,7 @@ impl Replies {
     // ---- the candidate ----
 
     fn candidate_speaks(&mut self, item: &ItemId) {
+        self.turns_heard.remember(item.clone());
         self.floor.take(item, self.now);
         self.farewell = None;
         self.spoken_into_the_end();
@@ -64,6 +71,14 @@ impl Replies {
         (self.farewell, self.pending_end) = (None, None);
         self.owe();
         self.heard_out();
+    }
+
+    /// All that our line brings of it are its words. Its answer may be on its way: any sign of one fulfils the wish.
+    fn turn_fell_into_gap(&mut self, item: &ItemId) {
+        let quiet = self.active.is_none() && self.asked.is_none() && self.wish.is_none() && self.owed.is_none();
+        if self.turns_heard.insert(item.clone()) && quiet && self.ending.is_no() {
+            self.wish(Wish { in_doubt: true, ..Wish::after(Purpose::Answer, self.now, ANSWER_WITHIN) });
+        }
     }
 
     // ---- the interviewer ----

@@ -1,6 +1,7 @@
 //! The cases of the conversation, as far as they are decided without a wire.
 
 use super::*;
+use crate::ids::ItemId;
 use crate::voice::{Delivery, ItemContent, Refusal, ReplyOutcome};
 use serde_json::json;
 
@@ -647,6 +648,57 @@ fn a_turn_whose_end_fell_into_a_gap_is_over_when_its_words_come() {
     play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
     play.wait(6.0);
     assert_eq!(play.purposes(), ["answer"]);
+}
+
+/// Its place in the conversation fell into the gap; the only sign of it are its words.
+#[test]
+fn a_turn_that_fell_into_a_gap_is_answered() {
+    let after_the_gap = || {
+        let mut play = Play::opened();
+        play.turn();
+        play.reply("r1", None, "And then?");
+        play.input(Input::LineDown);
+        play.wait(4.0);
+        play.input(Input::Ready);
+        play.hear(VoiceEvent::CandidateSettled { item: "unheard".into(), text: "Then I rewrote it.".to_owned() });
+        play
+    };
+    let mut play = after_the_gap();
+    play.wait(4.0);
+    assert!(play.purposes().is_empty(), "the provider may be about to");
+    play.wait(2.0);
+    assert_eq!(play.purposes(), ["answer"]);
+    // The answer was generated in the gap as well, and is being heard.
+    let mut play = after_the_gap();
+    play.wait(3.0);
+    play.hear(VoiceEvent::PlaybackEnded { reply: "r2".into() });
+    play.wait(60.0);
+    assert!(play.purposes().is_empty());
+    // Words of a turn that our line did bring are no second turn.
+    let mut play = Play::opened();
+    play.hear(VoiceEvent::SpeechStarted { item: "u1".into(), start_ms: None });
+    play.hear(VoiceEvent::ItemPlaced { item: "u1".into(), previous: None, content: ItemContent::Committed });
+    play.reply("r1", None, "And then?");
+    play.input(Input::LineDown);
+    play.input(Input::Ready);
+    play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
+    play.wait(60.0);
+    assert!(play.purposes().is_empty());
+}
+
+/// The same of a gap between two processes, or two lives of the actor.
+#[test]
+fn a_turn_that_fell_between_two_processes_is_answered() {
+    let attached = |answered: &[ItemId]| {
+        let mut play = Play { replies: Replies::new(Rules::default(), 7), now: Moment::ZERO, asked: vec![], other: vec![] };
+        play.input(Input::Attached { owed: false, answered });
+        play.input(Input::Ready);
+        play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
+        play.wait(6.0);
+        play
+    };
+    assert_eq!(attached(&[]).purposes(), ["answer"]);
+    assert!(attached(&["u1".into()]).purposes().is_empty(), "its words are late, its answer was given");
 }
 
 /// The line into a call that was given up may come back before its successor stands.
