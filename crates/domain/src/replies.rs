@@ -270,7 +270,9 @@ impl Replies {
                 self.line = Line::Joining { by: None };
                 // Whoever heard the call before is gone: a turn may have been committed since.
                 self.gap = true;
-                answered.iter().for_each(|turn| self.turns_heard.remember(turn.clone()));
+                for turn in answered {
+                    self.turns_heard.remember(turn.clone());
+                }
                 if owed {
                     self.wish(Wish { in_doubt: true, ..Wish::new(Purpose::Answer, self.now) });
                 }
