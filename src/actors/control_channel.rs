@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::call_guard::{CallGuard, Intrusion};
 use crate::domain::call_setup::CallSetup;
+use crate::domain::deaf_line::{Change, DeafLine};
 use crate::domain::edge::Label;
 use crate::domain::protocol::Subsystem;
 use crate::domain::replies::{Input, Moment, Purpose, Replies, Rules};
@@ -127,8 +128,6 @@ const OPEN_TRIES: u32 = 3;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A fresh call may not be known yet where the sideband asks for it.
 const FRESH_CALL: Duration = Duration::from_secs(10);
-/// Replies after which a candidate must have been heard, if the line carries speech at all.
-const DEAF_AFTER_REPLIES: u32 = 3;
 /// Words of a call that was replaced are waited for so long.
 const LATE_WORDS: Duration = Duration::from_secs(5);
 
@@ -162,9 +161,7 @@ pub struct ControlChannelState {
     /// Updates of ours that may still be refused.
     configurations: Vec<String>,
     awaiting_words: bool,
-    replies: u32,
-    candidate_heard: bool,
-    deaf: bool,
+    deaf_line: DeafLine,
     guard: CallGuard,
     /// What somebody else did in this call.
     intrusions: u32,
@@ -211,9 +208,7 @@ impl Actor for ControlChannel {
             configurations: Vec::new(),
             myself: myself.clone(),
             awaiting_words: false,
-            replies: 0,
-            candidate_heard: false,
-            deaf: false,
+            deaf_line: DeafLine::default(),
             guard: CallGuard::default(),
             intrusions: 0,
             replaced: 0,
@@ -390,8 +385,7 @@ impl ControlChannelState {
     }
 
     fn forget_call(&mut self) {
-        self.candidate_heard = false;
-        self.replies = 0;
+        self.deaf_line = DeafLine::default();
         self.intrusions = 0;
         self.guard = CallGuard::default();
     }

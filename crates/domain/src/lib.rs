@@ -20,6 +20,7 @@ pub mod backoff;
 pub mod call_guard;
 pub mod call_setup;
 pub mod clock;
+pub mod deaf_line;
 pub mod edge;
 pub mod error;
 pub mod frame_edge;

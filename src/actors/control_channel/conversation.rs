@@ -3,7 +3,6 @@
 use super::*;
 use crate::domain::call_guard::{Intrusion, Ours};
 use crate::domain::replies::{Command, REPLY_REQUEST, Trouble};
-use crate::domain::voice::ReplyOutcome;
 use crate::integrations::openai::events::{ErrorMeaning, NewItem, ResponseParams};
 use crate::integrations::openai::voice::PURPOSE;
 use std::collections::BTreeMap;
@@ -42,15 +41,11 @@ impl ControlChannelState {
             }
             _ => {}
         }
-        if event.is_candidate_speech() {
-            self.candidate_heard = true;
-            if std::mem::take(&mut self.deaf) {
-                self.args.journal.line_back(self.args.integrations.clock.now());
-                self.args.journal.restored(Subsystem::Control);
-            }
-        }
         for event in translate(event) {
             if self.guard(&event) {
+                if let Some(change) = self.deaf_line.hear(&event) {
+                    self.deafness_changed(change);
+                }
                 self.args.journal.hear(&event, self.args.integrations.clock.now());
                 self.follow(&event);
             }
@@ -64,9 +59,6 @@ impl ControlChannelState {
             VoiceEvent::ReplyDone { reply, outcome, audio_tokens, .. } => {
                 let span = tracing::info_span!("control_channel.reply", reply.id = %reply, reply.outcome = ?outcome, gen_ai.usage.audio.output_tokens = audio_tokens);
                 drop(self.args.trace.adopt(span));
-                if !matches!(outcome, ReplyOutcome::Failed | ReplyOutcome::AccountBlocked) {
-                    self.notice_deafness();
-                }
             }
             _ => {}
         }
@@ -92,23 +84,27 @@ impl ControlChannelState {
         }
         self.args.journal.line_back(self.args.integrations.clock.now());
         self.args.journal.restored(Subsystem::Control);
-        self.deaf = false;
+        self.deaf_line.line_back();
         let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
         self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
         self.decide(Input::Ready);
     }
 
-    /// Some calls were seen to carry no speech of the candidate to the sideband. Then the
-    /// browser is believed, and everyone can see it.
-    fn notice_deafness(&mut self) {
-        self.replies += 1;
-        if self.replies >= DEAF_AFTER_REPLIES && !self.candidate_heard && !std::mem::replace(&mut self.deaf, true) {
-            tracing::warn!(
-                error_code = ErrorCode::SidebandDeaf.as_str(),
-                "the sideband carries no speech of the candidate, falling back to the browser's word"
-            );
-            self.args.journal.line_is_deaf();
-            self.args.journal.degraded(Subsystem::Control);
+    /// While our line carries no speech of the candidate the browser is believed, and everyone can see it.
+    fn deafness_changed(&mut self, change: Change) {
+        match change {
+            Change::Deaf => {
+                tracing::warn!(
+                    error_code = ErrorCode::SidebandDeaf.as_str(),
+                    "the sideband carries no speech of the candidate, falling back to the browser's word"
+                );
+                self.args.journal.line_is_deaf();
+                self.args.journal.degraded(Subsystem::Control);
+            }
+            Change::Hears => {
+                self.args.journal.line_back(self.args.integrations.clock.now());
+                self.args.journal.restored(Subsystem::Control);
+            }
         }
     }
 
