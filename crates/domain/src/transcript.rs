@@ -235,7 +235,6 @@ impl Transcript {
         self.slots.iter().filter(counts).count()
     }
 
-    /// Also by the browser's word alone, where a process before us may have heard it and stored nothing.
     /// Turns of the candidate that something of the interviewer stands behind.
     pub fn answered_turns(&self) -> Vec<ItemId> {
         let replies = self.slots.iter().rposition(|slot| slot.speaker == Some(Speaker::Ai)).unwrap_or_default();
@@ -243,6 +242,7 @@ impl Transcript {
         turns.filter_map(|slot| slot.item.clone()).collect()
     }
 
+    /// Also by the browser's word alone, where a process before us may have heard it and stored nothing.
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         let counts = |slot: &Slot| slot.authoritative || self.taken_over && slot.item.is_some();
         self.slots.iter().any(|slot| counts(slot) && slot.speaker == Some(speaker) && slot.settled.is_some())
@@ -278,6 +278,10 @@ impl Transcript {
         self.index_of(item).is_some()
     }
 
+    fn is_open(&self, item: &ItemId) -> bool {
+        self.index_of(item).is_some_and(|index| self.slots[index].is_open())
+    }
+
     /// So much time has passed; it goes on while the wall clock is set.
     pub fn at_steady(&mut self, since_begin: Duration) {
         self.steady = since_begin;
@@ -301,6 +305,10 @@ impl Transcript {
             {
                 self.begun_too_late.push(item.clone());
                 vec![]
+            }
+            // Its final words may be empty: then these are all there is.
+            VoiceEvent::CandidateWords { item, .. } | VoiceEvent::ReplyWords { item, .. } if self.is_open(item) => {
+                self.take_in(event, now)
             }
             VoiceEvent::CandidateSettled { item, .. }
             | VoiceEvent::CandidateFailed { item }
@@ -566,8 +574,9 @@ impl Transcript {
         if !stronger && (slot.text == text || status == Status::Failed) {
             return vec![];
         }
-        // Nothing was heard of it, and a gap of ours explains that: the browser may know more.
-        let status = if status == Status::Final && text.is_empty() && slot.may_be_filled() { Status::Missing } else { status };
+        // Nothing was heard of it, and a gap of ours explains that: somebody may have said something all the same.
+        let fell_into_gap = slot.orphaned == Some(Cause::Ours);
+        let status = if status == Status::Final && text.is_empty() && fell_into_gap { Status::Missing } else { status };
         slot.wordless = speaker == Speaker::Candidate && status == Status::Final && text.is_empty();
         slot.text = text;
         slot.settled = Some(status);

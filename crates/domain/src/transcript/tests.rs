@@ -513,6 +513,32 @@ fn an_empty_final_takes_nothing_from_the_words_that_came() {
     assert_eq!(texts(&transcript), ["I agree with you"]);
 }
 
+/// A turn is wordless when our line heard all of it, and not when a gap of ours may have taken its words. Whether the
+/// browser may fill it is another question.
+#[test]
+fn an_empty_final_after_a_gap_of_ours_leaves_a_missing_turn() {
+    for (gap, tampered, left) in [(false, false, None), (true, false, Some(Status::Missing)), (true, true, Some(Status::Missing))]
+    {
+        let (mut transcript, now) = heard();
+        transcript.apply(&turn(1, None)[0], now);
+        transcript.apply(&turn(1, None)[3], now);
+        if tampered {
+            transcript.transcription_tampered();
+        }
+        if gap {
+            transcript.line_lost();
+            transcript.line_back(now);
+        }
+        transcript.apply(&VoiceEvent::CandidateSettled { item: item("u1"), text: String::new() }, now);
+        transcript.witness(witness("c:1", Some("u1"), "PERFECT ANSWER"), now);
+        let words = if gap && !tampered { "PERFECT ANSWER" } else { "" };
+        let entries = transcript.entries();
+        let status = if words.is_empty() { left } else { Some(Status::Final) };
+        assert_eq!(entries.first().map(|entry| entry.status), status, "gap {gap}, tampered {tampered}");
+        assert_eq!(entries.first().map_or("", |entry| entry.text.as_str()), words, "gap {gap}, tampered {tampered}");
+    }
+}
+
 /// words told in a gap that an offer of the browser made.
 #[test]
 fn a_gap_that_the_browser_made_is_not_the_browsers_to_fill() {
@@ -677,6 +703,23 @@ fn words_that_come_late_of_what_began_in_a_gap_of_a_replaced_call_stand_at_its_e
     let texts = texts(&transcript);
     assert_eq!(texts.iter().position(|text| text == "I said 2."), Some(2), "{texts:?}");
     assert!(!texts.contains(&"I said 4.".to_owned()));
+}
+
+/// The transcription streams, and then says nothing in the end: these words are all there is.
+#[test]
+fn words_that_come_late_of_what_began_in_a_call_before_it_was_replaced_are_kept() {
+    let (mut transcript, now) = heard();
+    transcript.apply(&turn(1, None)[0], now);
+    transcript.apply(&turn(1, None)[3], now);
+    transcript.call_opened(2, Cause::Ours, now);
+    transcript.line_back(now);
+    transcript.apply_late(&VoiceEvent::CandidateWords { item: item("u1"), delta: "I said 1.".into() }, now);
+    // Of what begins there now nothing is kept.
+    transcript.apply_late(&turn(2, None)[0], now);
+    transcript.apply_late(&VoiceEvent::CandidateWords { item: item("u2"), delta: "I said 2.".into() }, now);
+    transcript.apply_late(&VoiceEvent::CandidateSettled { item: item("u1"), text: String::new() }, now);
+    transcript.close();
+    assert_eq!(texts(&transcript), ["I said 1."]);
 }
 
 #[test]
@@ -934,6 +977,25 @@ fn words_of_a_line_that_carries_no_speech_are_doubtful_and_of_the_record_only_wh
         let all: Vec<_> = transcript.all_entries().into_iter().map(|entry| (entry.authoritative, entry.doubt)).collect();
         assert_eq!(all, [(allowed, Some(Doubt::DeafLine)); 4]);
     }
+}
+
+/// What was told in a gap of ours stays in the record when the line into the next call carries no speech.
+#[test]
+fn a_deaf_line_says_nothing_of_the_call_before_it() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost();
+    transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
+    assert!(texts(&transcript).contains(&"I said 2.".to_owned()), "in the record, with the doubt");
+    transcript.call_opened(2, Cause::Ours, now);
+    transcript.line_back(now);
+    transcript.line_is_deaf();
+    transcript.give_up_earlier_calls(Cause::Ours);
+    transcript.close();
+    let told = transcript.all_entries().into_iter().find(|entry| entry.text == "I said 2.").expect("kept");
+    assert_eq!((told.authoritative, told.doubt), (true, Some(Doubt::UnclosedGap)));
 }
 
 proptest! {

@@ -389,7 +389,10 @@ impl Transcript {
     /// Our line is found to carry no speech of the candidate: what was told of items that it does not know is doubtful
     /// for that reason.
     pub(super) fn doubt_told(&mut self) -> Vec<Entry> {
-        let run = std::mem::take(&mut self.copy.run);
+        // That this line carries no speech says nothing of the line into a call before it.
+        let (segment, run) = (self.segment, std::mem::take(&mut self.copy.run));
+        let (run, of_earlier_calls): (VecDeque<Told>, _) = run.into_iter().partition(|told| told.segment == segment);
+        self.copy.run = of_earlier_calls;
         let told = run.iter().filter_map(|told| self.index_of(&told.item)).filter(|index| self.slots[*index].is_unnamed());
         let mut doubtful: Vec<usize> = told.collect();
         let is_meant = |slot: &Slot| slot.unheard && slot.source == Source::Browser && slot.segment == self.segment;
