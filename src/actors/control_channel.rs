@@ -397,8 +397,8 @@ impl ControlChannelState {
         let entries = self.args.journal.entries();
         let owed = entries.last().is_none_or(|last| last.speaker == Speaker::Candidate);
         self.setup.attached();
-        let answered = self.args.journal.answered_turns();
-        self.decide(Input::Attached { owed, answered: &answered });
+        let answered_turns = self.args.journal.answered_turns();
+        self.decide(Input::Attached { owed, answered_turns: &answered_turns });
         self.join(call, Vec::new(), false);
     }
 

@@ -102,7 +102,7 @@ async fn who_no_longer_holds_the_session_lets_nobody_in_and_leaves_the_ticket_go
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_a_fenced_process_cannot_write_down_is_hung_up() {
     let world = World::start().await;
-    // A process that learns of its fence by an earlier write makes no call at all: then there is nothing to show, and it is tried again.
+    // A process may learn of its fence before it makes a call. Then it makes none, and it is tried again.
     for _ in 0..10 {
         offer_to_a_fenced_process(&world).await;
         if !world.openai.snapshot().calls.is_empty() {

@@ -62,7 +62,7 @@ pub enum Input<'a> {
     /// interviewer there, and the turns that are known to have had their answer.
     Attached {
         owed: bool,
-        answered: &'a [ItemId],
+        answered_turns: &'a [ItemId],
     },
     /// The provider does not know the call any more, or does not let us into it.
     CallGone,
@@ -163,8 +163,8 @@ pub struct Replies {
     /// Replies that are not the conversation's, or that nobody wanted.
     aside: Recent<ReplyId>,
     answered: Recent<ToolCallId>,
-    /// Turns whose beginning or end our line brought.
-    turns_heard: Recent<ItemId>,
+    /// Turns whose beginning or end was heard, and turns that are answered: their words alone are no news.
+    known_turns: Recent<ItemId>,
     /// Our line was away during this call: a turn may have been committed meanwhile.
     gap: bool,
     closing_turn: Option<Request>,
@@ -224,7 +224,7 @@ impl Replies {
             finished: None,
             aside: Recent::default(),
             answered: Recent::default(),
-            turns_heard: Recent::default(),
+            known_turns: Recent::default(),
             gap: false,
             closing_turn: None,
             pending_end: None,
@@ -266,12 +266,12 @@ impl Replies {
                 self.forget_call();
                 self.line = Line::Joining { by: Some(self.now + JOINED_WITHIN) };
             }
-            Input::Attached { owed, answered } => {
+            Input::Attached { owed, answered_turns } => {
                 self.line = Line::Joining { by: None };
                 // Whoever heard the call before is gone: a turn may have been committed since.
                 self.gap = true;
-                for turn in answered {
-                    self.turns_heard.remember(turn.clone());
+                for turn in answered_turns {
+                    self.known_turns.remember(turn.clone());
                 }
                 if owed {
                     self.wish(Wish { in_doubt: true, ..Wish::new(Purpose::Answer, self.now) });

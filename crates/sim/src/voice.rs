@@ -766,6 +766,12 @@ struct Conversation {
     concluded: bool,
 }
 
+async fn all_closed(lines: &[(u64, mpsc::UnboundedSender<ToLine>)]) {
+    for (_, to) in lines {
+        to.closed().await;
+    }
+}
+
 impl Conversation {
     async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
         // A candidate who hears nothing says hello.
@@ -781,6 +787,8 @@ impl Conversation {
                     Some(Input::End) | None => break,
                     Some(input) => self.input(input),
                 },
+                // Nobody of the runtime hears from now on what is owed.
+                () = all_closed(&self.lines), if self.owed_since.is_some() => self.cared_for(),
                 () = sleep_until(wake) => {
                     if Instant::now() >= self.expires_at {
                         self.expire();
@@ -1119,9 +1127,7 @@ impl Conversation {
 
     /// The runtime has done something about what is owed, or it is given.
     fn cared_for(&mut self) {
-        // Without a line nobody of the runtime hears what is owed.
-        let heard = self.lines.iter().any(|(_, to)| !to.is_closed());
-        if let Some(since) = self.owed_since.take().filter(|_| heard) {
+        if let Some(since) = self.owed_since.take() {
             self.voice.book.lock().owed.push((self.id.clone(), since.elapsed()));
         }
     }

@@ -11,7 +11,7 @@ impl Replies {
             VoiceEvent::SpeechStarted { item, .. } => self.candidate_speaks(item),
             VoiceEvent::SpeechStopped { .. } => self.floor.stop(self.now),
             VoiceEvent::ItemPlaced { item, content: ItemContent::Committed, .. } => {
-                self.turns_heard.remember(item.clone());
+                self.known_turns.remember(item.clone());
                 self.turn_committed();
             }
             // Its end fell into a gap.
@@ -56,7 +56,7 @@ impl Replies {
     // ---- the candidate ----
 
     fn candidate_speaks(&mut self, item: &ItemId) {
-        self.turns_heard.remember(item.clone());
+        self.known_turns.remember(item.clone());
         self.floor.take(item, self.now);
         self.farewell = None;
         self.spoken_into_the_end();
@@ -76,7 +76,7 @@ impl Replies {
     /// All that our line brings of it are its words. Its answer may be on its way: any sign of one fulfils the wish.
     fn turn_fell_into_gap(&mut self, item: &ItemId) {
         let quiet = self.active.is_none() && self.asked.is_none() && self.wish.is_none() && self.owed.is_none();
-        if self.turns_heard.insert(item.clone()) && quiet && self.ending.is_no() {
+        if self.known_turns.insert(item.clone()) && quiet && self.ending.is_no() {
             self.wish(Wish { in_doubt: true, ..Wish::after(Purpose::Answer, self.now, ANSWER_WITHIN) });
         }
     }

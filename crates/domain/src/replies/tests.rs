@@ -689,9 +689,9 @@ fn a_turn_that_fell_into_a_gap_is_answered() {
 /// The same of a gap between two processes, or two lives of the actor.
 #[test]
 fn a_turn_that_fell_between_two_processes_is_answered() {
-    let attached = |answered: &[ItemId]| {
+    let attached = |answered_turns: &[ItemId]| {
         let mut play = Play { replies: Replies::new(Rules::default(), 7), now: Moment::ZERO, asked: vec![], other: vec![] };
-        play.input(Input::Attached { owed: false, answered });
+        play.input(Input::Attached { owed: false, answered_turns });
         play.input(Input::Ready);
         play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
         play.wait(6.0);
