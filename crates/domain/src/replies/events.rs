@@ -75,8 +75,15 @@ impl Replies {
 
     /// All that our line brings of it are its words. Its answer may be on its way: any sign of one fulfils the wish.
     fn turn_fell_into_gap(&mut self, item: &ItemId) {
+        if !self.known_turns.insert(item.clone()) {
+            return;
+        }
+        if self.floor.is_over_by_later_turn() {
+            self.floor = Default::default();
+            self.heard_out();
+        }
         let quiet = self.active.is_none() && self.asked.is_none() && self.wish.is_none() && self.owed.is_none();
-        if self.known_turns.insert(item.clone()) && quiet && self.ending.is_no() {
+        if quiet && self.ending.is_no() {
             self.wish(Wish { in_doubt: true, ..Wish::after(Purpose::Answer, self.now, ANSWER_WITHIN) });
         }
     }

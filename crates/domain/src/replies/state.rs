@@ -43,6 +43,8 @@ pub(super) struct Floor {
     pub(super) stopped: Option<Moment>,
     /// By when the turn is to be closed.
     by: Moment,
+    /// All that is known of it was heard before our line was away.
+    since_before_gap: bool,
 }
 
 impl Floor {
@@ -51,7 +53,7 @@ impl Floor {
     }
 
     pub(super) fn take(&mut self, item: &ItemId, now: Moment) {
-        self.stopped = None;
+        (self.stopped, self.since_before_gap) = (None, false);
         self.item = Some(item.clone());
         if self.speaking.is_none() {
             (self.speaking, self.by) = (Some(now), now + LONGEST_TURN);
@@ -77,6 +79,12 @@ impl Floor {
 
     pub(super) fn after_gap(&mut self, now: Moment) {
         self.by = self.by.min(now + LONGEST_TURN_AFTER_GAP);
+        self.since_before_gap = self.is_taken();
+    }
+
+    /// A turn that followed in the gap is over: then so is this one.
+    pub(super) fn is_over_by_later_turn(&self) -> bool {
+        self.since_before_gap
     }
 }
 

@@ -639,6 +639,8 @@ fn a_line_that_breaks_leaves_nothing_owed_and_greets_no_second_time() {
 #[test]
 fn a_turn_whose_end_fell_into_a_gap_is_over_when_its_words_come() {
     let mut play = Play::opened();
+    play.hear(VoiceEvent::ItemPlaced { item: "u0".into(), previous: None, content: ItemContent::Committed });
+    play.reply("r1", None, "And then?");
     play.hear(VoiceEvent::SpeechStarted { item: "u1".into(), start_ms: None });
     play.input(Input::LineDown);
     play.input(Input::Ready);
@@ -683,6 +685,27 @@ fn a_turn_that_fell_into_a_gap_is_answered() {
     play.input(Input::Ready);
     play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
     play.wait(60.0);
+    assert!(play.purposes().is_empty());
+}
+
+/// It followed one that had begun before the gap: nobody waits for the end of that one.
+#[test]
+fn a_turn_that_fell_into_a_gap_shows_that_the_one_before_it_is_over() {
+    let mut play = Play::opened();
+    play.hear(VoiceEvent::SpeechStarted { item: "u1".into(), start_ms: None });
+    play.input(Input::LineDown);
+    play.wait(4.0);
+    play.input(Input::Ready);
+    play.hear(VoiceEvent::CandidateSettled { item: "u2".into(), text: "Then I rewrote it.".to_owned() });
+    play.wait(6.0);
+    assert_eq!(play.purposes(), ["answer"]);
+    // Whoever is heard to speak since has the floor.
+    let mut play = Play::opened();
+    play.input(Input::LineDown);
+    play.input(Input::Ready);
+    play.hear(VoiceEvent::SpeechStarted { item: "u3".into(), start_ms: None });
+    play.hear(VoiceEvent::CandidateSettled { item: "u2".into(), text: "Then I rewrote it.".to_owned() });
+    play.wait(12.0);
     assert!(play.purposes().is_empty());
 }
 
