@@ -88,6 +88,11 @@ impl ControlChannelState {
         let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
         self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
         self.decide(Input::Ready);
+        self.notice_unanswered_turn();
+    }
+
+    /// The browser may tell, before our line is back or later, of a turn of which our line heard nothing.
+    pub(super) fn notice_unanswered_turn(&mut self) {
         if let Some(turn) = self.args.journal.unanswered_turn() {
             self.decide(Input::TurnInGap(&turn));
         }
