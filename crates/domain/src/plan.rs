@@ -8,6 +8,8 @@
 //! people and for our own code: they are never part of a call, where the candidate's browser can read them.
 
 pub mod canonical;
+pub mod diff;
+pub mod lint;
 pub mod schema;
 mod spoken;
 
