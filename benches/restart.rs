@@ -306,6 +306,8 @@ fn claimed() -> Claimed {
         deadline_at: OffsetDateTime::now_utc() + Duration::from_hours(1),
         join_by: None,
         entries: vec![],
+        plan: None,
+        conducted: vec![],
     }
 }
 

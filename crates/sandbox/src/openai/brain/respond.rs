@@ -55,7 +55,7 @@ impl Brain {
     /// Begins to say what the script has next.
     pub(super) fn respond(&mut self, prompt: Prompt<'_>, params: &Value) {
         if self.is_led() {
-            return self.obey(prompt, params);
+            return self.follow_instructions(prompt, params);
         }
         let utterance = self.progress.next(&self.script, prompt);
         let call = utterance.ends.then(|| self.end_call(params)).flatten();
@@ -79,7 +79,7 @@ impl Brain {
     }
 
     /// Says what the session tells it to.
-    fn obey(&mut self, prompt: Prompt<'_>, params: &Value) {
+    fn follow_instructions(&mut self, prompt: Prompt<'_>, params: &Value) {
         let note = if matches!(prompt, Prompt::Asked { .. }) { self.progress.take_note() } else { String::new() };
         let last = self.conversation.items().last().map(|item| &item.value);
         let answer = last.filter(|item| item["type"] == "function_call_output").and_then(|item| item["output"].as_str());
