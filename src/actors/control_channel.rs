@@ -93,6 +93,10 @@ pub enum ControlChannelMsg {
     HangUp {
         call: Option<CallId>,
     },
+    /// The same of one that does not work. The offer that is being answered, if any, is the next.
+    Renew {
+        call: CallId,
+    },
     /// A call nobody hears any more.
     HangUpStray(CallId),
     /// Break on purpose (sandbox only).
@@ -262,13 +266,8 @@ impl Actor for ControlChannel {
             ControlChannelMsg::Line { generation, state: line } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
                     state.line_changed(line);
-                } else if line == Line::Alive {
-                    // Of a call that was replaced: only the words count that come on it.
                 } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
-                    // What it did not bring was lost with the line, not left by the browser, unless that broke the line.
-                    let cause = if line == Line::Oversized { Cause::Client } else { Cause::Ours };
-                    state.args.journal.give_up_earlier_calls(cause);
-                    state.end_fade();
+                    state.fading_line_changed(line);
                 }
             }
             ControlChannelMsg::Ask(purpose) => state.decide(Input::Want(purpose)),
@@ -288,19 +287,15 @@ impl Actor for ControlChannel {
             }
             ControlChannelMsg::AwaitWords => {
                 state.awaiting_words = true;
+                // What a dead line does not bring would be waited for in vain, and the browser not be believed of it.
+                state.args.journal.doubt_line();
                 state.check_words();
             }
             ControlChannelMsg::HangUp { call } => {
                 state.opening = None;
-                state.end_fade();
-                let joined = state.joined.take().map(|joined| joined.call);
-                if let Some(call) = call.or(joined) {
-                    state.hang_up(call);
-                }
-                state.forget_call();
-                state.decide(Input::CallOver);
-                state.args.journal.call_over(Cause::Client);
+                state.end_call(call);
             }
+            ControlChannelMsg::Renew { call } => state.renew(call),
             ControlChannelMsg::HangUpStray(call) => state.hang_up(call),
         }
         Ok(())
@@ -356,8 +351,32 @@ impl ControlChannelState {
         self.join(call, self.args.journal.history(), true);
     }
 
-    /// Words of the call before may still be on their way; when they are here, or late, it is hung up.
+    fn end_call(&mut self, call: Option<CallId>) {
+        self.end_fade();
+        let joined = self.joined.take().map(|joined| joined.call);
+        if let Some(call) = call.or(joined) {
+            self.hang_up(call);
+        }
+        self.forget_call();
+        self.decide(Input::CallOver);
+        self.args.journal.call_over(Cause::Client);
+    }
+
+    fn renew(&mut self, call: CallId) {
+        if self.joined.as_ref().is_some_and(|joined| joined.call != call) {
+            // The next stands already.
+            return self.hang_up(call);
+        }
+        if let Some(opening) = &mut self.opening {
+            opening.replaces = None;
+        }
+        self.end_call(Some(call));
+    }
+
+    /// Words of the call before may still be on their way; when they are here, or late, it is hung up. So it is heard on
+    /// while it is not known whether its line is dead: there is nothing left to learn that from afterwards.
     fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
+        self.args.journal.doubt_line();
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
         let Some(line) = line.filter(|_| awaited) else {
             self.args.journal.give_up_earlier_calls(Cause::Client);
@@ -385,6 +404,21 @@ impl ControlChannelState {
         for event in translate(event) {
             self.args.journal.hear_late(&event, now);
         }
+        self.end_fade_when_heard_out();
+    }
+
+    fn fading_line_changed(&mut self, line: Line) {
+        if line == Line::Alive {
+            self.args.journal.earlier_line_is_alive();
+            return self.end_fade_when_heard_out();
+        }
+        // What it did not bring was lost with the line, not left by the browser, unless that broke the line.
+        let cause = if line == Line::Oversized { Cause::Client } else { Cause::Ours };
+        self.args.journal.give_up_earlier_calls(cause);
+        self.end_fade();
+    }
+
+    fn end_fade_when_heard_out(&mut self) {
         if !self.args.journal.awaits_words_of_earlier_calls() {
             self.end_fade();
         }

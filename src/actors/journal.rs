@@ -255,9 +255,13 @@ impl Journal {
     pub fn line_back(&self, now: OffsetDateTime) {
         self.with_transcript(|transcript| transcript.line_back(now.into()));
     }
-    /// Marked whenever the browser tells of an item that our line did not bring.
+    /// Marked whenever the line may be dead: above all when the browser tells of an item that it did not bring.
     pub fn line_in_doubt(&self) -> watch::Receiver<()> {
         self.line_in_doubt.subscribe()
+    }
+    /// Something else than the browser's word makes whoever holds the line ask.
+    pub fn doubt_line(&self) {
+        self.line_in_doubt.send_replace(());
     }
     /// It has answered.
     pub fn line_is_alive(&self, now: OffsetDateTime) {
@@ -310,6 +314,9 @@ impl Journal {
     }
     pub fn answered_turns(&self) -> Vec<ItemId> {
         self.lock().transcript.answered_turns()
+    }
+    pub fn unanswered_turn(&self) -> Option<ItemId> {
+        self.lock().transcript.unanswered_turn()
     }
     /// Answers of the candidate.
     pub fn turns(&self) -> usize {

@@ -71,6 +71,9 @@ pub enum Input<'a> {
     CallOver,
     /// Our line hears the call, and the call is configured.
     Ready,
+    /// Behind what was said last nothing of the interviewer is known, be it by the browser's word: our line, which is
+    /// back, may not have heard any of this turn.
+    TurnInGap(&'a ItemId),
     LineDown,
     /// Our line is not let into the call and is not tried any more.
     LineGivenUp,
@@ -304,6 +307,7 @@ impl Replies {
             // The call that is given up came back: its successor is waited for all the same.
             Input::Ready if matches!(self.line, Line::Renewing { .. }) => {}
             Input::Ready => self.ready(),
+            Input::TurnInGap(turn) if self.gap => self.turn_fell_into_gap(turn),
             Input::LineDown => self.line_down(),
             Input::LineGivenUp if matches!(self.line, Line::Joining { by: Some(_) }) => self.renew(Trouble::LineNotJoined),
             Input::Want(purpose) if self.ending.is_no() => self.wish(Wish::new(purpose, self.now)),
@@ -314,7 +318,7 @@ impl Replies {
             Input::Troubled(Trouble::Account) => self.give_up(Trouble::Account),
             Input::Troubled(trouble) => self.renew(trouble),
             // A call that was heard before goes on without our line; at the end nothing new is begun.
-            Input::LineGivenUp | Input::Want(_) | Input::Tick => {}
+            Input::LineGivenUp | Input::TurnInGap(_) | Input::Want(_) | Input::Tick => {}
         }
     }
 

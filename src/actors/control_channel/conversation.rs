@@ -94,6 +94,9 @@ impl ControlChannelState {
         let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
         self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
         self.decide(Input::Ready);
+        if let Some(turn) = self.args.journal.unanswered_turn() {
+            self.decide(Input::TurnInGap(&turn));
+        }
         self.conduct(Conducted::Tick);
         // Decided while the line was on its way.
         self.instruct();
@@ -170,6 +173,9 @@ impl ControlChannelState {
             Command::Late { trouble, news } => {
                 tracing::warn!(error_code = code(trouble).as_str(), trouble = trouble.as_str(), "the interviewer is late");
                 self.args.journal.count_trouble(trouble);
+                if trouble.is_silence() {
+                    self.args.journal.doubt_line();
+                }
                 if news {
                     self.args.journal.degraded(Subsystem::Interviewer);
                 }

@@ -111,6 +111,11 @@ impl Trouble {
         Self::Account,
     ];
 
+    /// Nothing came. Perhaps it did, and our line into the call is dead.
+    pub fn is_silence(self) -> bool {
+        matches!(self, Self::ReplyNotBegun | Self::ReplyStuck | Self::TurnNotAnswered | Self::TurnNotClosed)
+    }
+
     /// The label of the metric `interview.replies.troubles`.
     pub fn as_str(self) -> &'static str {
         match self {
