@@ -130,6 +130,8 @@ async fn every_answer_of_every_route_and_status_carries_the_security_headers_and
         answers.push(ask(&http, door, get.clone(), &path, &socket).await);
         answers.push(ask(&http, door, get.clone(), &path, &[]).await);
     }
+    let huge = http.post(format!("http://{door}/api/sessions")).header("authorization", &recruiter).json(&"x".repeat(64 * 1024));
+    answers.push(huge.send().await.expect("an answer"));
     let (mut statuses, mut kept) = (BTreeSet::new(), 0);
     for answer in &answers {
         let (status, headers, at) = (answer.status().as_u16(), answer.headers(), answer.url().to_string());
@@ -154,7 +156,7 @@ async fn every_answer_of_every_route_and_status_carries_the_security_headers_and
         assert!(caching == "no-store" || page, "{caching} of {status} at {at}");
         kept += usize::from(page);
     }
-    let seen = [200, 202, 400, 401, 403, 404, 405, 426, 429];
+    let seen = [200, 202, 400, 401, 403, 404, 405, 413, 426, 429];
     assert!(seen.iter().all(|status| statuses.contains(status)) && kept > 0, "{statuses:?}, {kept}");
     system.stop().await;
 }
