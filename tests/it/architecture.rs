@@ -44,6 +44,7 @@ fn layers_import_only_what_stands_below_them() {
         ("crates/domain/src/error.rs", &["crate::"]),
         ("crates/domain/src/clock.rs", &["crate::"]),
         ("crates/domain/src/backoff.rs", &["crate::"]),
+        ("src/signature.rs", &["crate::"]),
         ("src/integrations", &["ractor", "crate::actors", "crate::http::", "crate::roles"]),
         ("src/actors", &["axum", "crate::http", "crate::roles"]),
         ("src/http", &["crate::roles"]),

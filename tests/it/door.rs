@@ -508,6 +508,7 @@ async fn whoever_knows_the_link_keeps_nobody_out_of_a_session() {
         ("INTERVIEW__LIMITS__HEAD_TIMEOUT_MS", "700"),
         ("INTERVIEW__LIMITS__TICKETLESS", "6"),
         ("INTERVIEW__LIMITS__CALLS", "0"),
+        ("INTERVIEW__LIMITS__SESSION_CONNECTIONS", "24"),
         // On Fly, whose proxy says who asks.
         ("FLY_MACHINE_ID", "a-machine"),
     ];
@@ -556,6 +557,17 @@ async fn whoever_knows_the_link_keeps_nobody_out_of_a_session() {
     holder.rollback().await.expect("it ends");
     assert!((20..=24).contains(&shown) && refused == 30 - shown, "{shown} shown, {refused} refused");
     candidate.say(2, &["still served"]).await;
+    candidate.expect("transcript_ack").await;
+
+    // More connections than a machine takes are told to come again; whoever is in stays.
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(TcpStream::connect(process.address).await.expect("connects"));
+    }
+    let (mut last, mut answer) = (crowd.pop().expect("one of them"), String::new());
+    timeout(Duration::from_secs(5), last.read_to_string(&mut answer)).await.expect("in time").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after"), "{answer}");
+    candidate.say(3, &["served in the crowd"]).await;
     candidate.expect("transcript_ack").await;
 
     // No further call when an interview has had its calls.
