@@ -3,6 +3,7 @@
 //! The process owns it and the children share it. It is locked for moments only, never across an await.
 
 use super::gate::Gate;
+use crate::domain::conduct::Recorded;
 use crate::domain::edge::{Label, Text, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
 use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, SummaryState, claimed_at, close};
@@ -100,6 +101,8 @@ struct Inner {
     /// The latest receipt for everything.
     awaited: u64,
     integrity_events: u32,
+    /// The course of the interview through its plan.
+    conducted: Vec<Recorded>,
     /// What the browser was told does not work as it should. Whoever works on it may crash meanwhile.
     degraded: Vec<Subsystem>,
     /// What kept the interviewer from speaking, and how often.
@@ -132,6 +135,7 @@ impl Journal {
             sealed: false,
             awaited: 0,
             integrity_events: 0,
+            conducted: Vec::new(),
             degraded: Vec::new(),
             troubles: BTreeMap::new(),
             not_transcribed: BTreeMap::new(),
@@ -498,6 +502,20 @@ impl Journal {
         self.lock().not_transcribed.clone()
     }
 
+    /// The course of the interview so far: what an earlier process stored, and what was decided since.
+    pub fn conducted(&self) -> Vec<Recorded> {
+        self.lock().conducted.clone()
+    }
+    pub fn know_conduct(&self, stored: Vec<Recorded>) {
+        self.lock().conducted = stored;
+    }
+    pub fn record_conduct(&self, recorded: Recorded) {
+        let mut inner = self.lock();
+        inner.conducted.push(recorded.clone());
+        inner.record(Record::Conduct(recorded));
+        drop(inner);
+        self.waiting.notify_one();
+    }
     pub fn opened_at(&self) -> Option<Timestamp> {
         self.lock().transcript.opened_at()
     }

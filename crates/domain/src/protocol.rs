@@ -80,6 +80,10 @@ pub enum ClientMessage {
         token: String,
     },
     Heartbeat {},
+    /// The candidate wants a moment to think.
+    Think {},
+    /// The candidate goes on before the moment, or the break, is over.
+    GoOn {},
 }
 
 /// A frame that is no message of the protocol, with what could be read of it.
@@ -131,6 +135,8 @@ impl ClientMessage {
             Self::IntegrityEvent { .. } => "integrity_event",
             Self::RefreshAuth { .. } => "refresh_auth",
             Self::Heartbeat {} => "heartbeat",
+            Self::Think {} => "think",
+            Self::GoOn {} => "go_on",
         }
     }
 }
@@ -256,6 +262,12 @@ pub enum ServerEvent {
     TimeLeft {
         seconds: u64,
     },
+    /// Why nobody speaks.
+    Waiting {
+        state: WaitingState,
+        /// Of a moment to think: how long at most, in seconds.
+        at_most_s: Option<u64>,
+    },
     Degraded {
         what: Subsystem,
     },
@@ -289,6 +301,7 @@ impl ServerEvent {
             Self::TranscriptEntry { .. }
                 | Self::PhaseChanged { .. }
                 | Self::MediaRenegotiate { .. }
+                | Self::Waiting { .. }
                 | Self::Degraded { .. }
                 | Self::Restored { .. }
                 | Self::SessionEnded { .. }
@@ -316,6 +329,18 @@ pub struct SessionReady {
 pub struct FrameLimits {
     pub max_frame_bytes: usize,
     pub max_entries: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingState {
+    Nothing,
+    /// It is the candidate's turn, and nobody is in a hurry.
+    TakeYourTime,
+    /// A moment to think was granted; the clock of the interview stands.
+    Thinking,
+    /// The interview goes on when the candidate speaks, or sends `go_on`.
+    Paused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
