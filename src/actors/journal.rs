@@ -801,6 +801,36 @@ mod tests {
     }
 
     #[test]
+    fn what_a_browser_tells_and_what_is_noted_about_it_has_an_end() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let full = |entries: usize, each: usize, updates: u64| {
+            let journal = journal(0);
+            let told = |n: u64, entries: usize| {
+                let connection = journal.lock().connection();
+                let said = (0..entries as u64).map(|entry| witness(n * 100_000 + entry, &"x".repeat(each))).collect();
+                journal.witness(connection, Ok(said), Some(n), at)
+            };
+            for n in 1..=updates {
+                told(n, entries).expect("there is room");
+            }
+            let waiting = journal.backlog().0;
+            let refusal = told(updates + 1, 1).expect_err("there is none left");
+            assert_eq!((refusal.code, refusal.retryable), (ErrorCode::TranscriptFull, false));
+            let grown = journal.backlog().0 - waiting;
+            assert!(grown <= 1, "the answer to the number alone waits: {grown}");
+        };
+        full(MAX_WITNESSED_ENTRIES / 10, 1, 10);
+        full(MAX_WITNESSED_BYTES / 1024 / 8, 1024, 8);
+
+        let journal = journal(0);
+        for _ in 0..2 * MAX_INTEGRITY_EVENTS {
+            journal.note_integrity(Label::of("call_replaced"), None, at);
+        }
+        let noted = journal.batch(usize::MAX).expect("something waits").records.len();
+        assert_eq!(noted, MAX_INTEGRITY_EVENTS as usize);
+    }
+
+    #[test]
     fn however_much_was_missed_a_resume_never_overflows_the_line() {
         let journal = journal(0);
         for n in 1..=2_000 {

@@ -247,7 +247,7 @@ error_codes! {
     TicketRefused = "ticket_refused",
     /// The page was served by an origin that is not allowed. Check `http.allowed_origins`.
     OriginRefused = "origin_refused",
-    /// A request claims to be routed by the gateway without its signature. Check that all machines share `routing.secret`; else tampering.
+    /// A request claims to be routed by the gateway without its signature. Check that its `routing.public_keys` belong to the gateway's `routing.secret`; else tampering.
     ReplayStateRefused = "replay_state_refused",
     /// The candidate has not given all consents that the tenant requires.
     ConsentRequired = "consent_required",
@@ -381,7 +381,7 @@ error_codes! {
     StandbyUnmade = "standby_unmade",
     /// A waiting machine is gone or does not answer. It is destroyed and replaced; look for its cause if it repeats.
     StandbyLost = "standby_lost",
-    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that all machines share `routing.secret`.
+    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that its `routing.public_keys` belong to the gateway's `routing.secret`.
     AssignmentRefused = "assignment_refused",
 
     // --- The process itself ---
