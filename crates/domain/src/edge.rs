@@ -7,10 +7,12 @@
 
 mod ids;
 mod json;
+mod part;
 mod text;
 mod time;
 
 pub use ids::{ClientId, ClientIdError, EntryKey};
 pub use json::mend_surrogates;
+pub use part::{PartNumber, PartNumberError};
 pub use text::{Label, LabelError, Text};
 pub use time::{Millis, Timestamp};
