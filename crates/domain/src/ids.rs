@@ -99,6 +99,8 @@ uuid_id! {
     PositionId,
     /// What a position is judged by.
     CompetencyId,
+    /// A structured interview as data; its versions have numbers.
+    PlanId,
     /// An account in Supabase Auth.
     UserId,
     /// A place in the pool of machines that wait for a session.

@@ -10,6 +10,8 @@
 //! - [`summary`] turns the stored transcript into a judged summary in which every quote can be found.
 //! - [`recording`] follows what the browser records, take by take.
 //! - [`seat`] is the person who uses the browser's connection. [`invitation`] says how long the interview is kept for them.
+//! - [`plan`] is a structured interview as data: what is asked, in which words, in which order and time.
+//! - [`conduct`] leads an interview through its plan: the current question, the clock, pauses, the closing.
 //! - [`protocol`] has the messages between the browser and us.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values. It is a crate of its own, so the
@@ -20,6 +22,7 @@ pub mod backoff;
 pub mod call_guard;
 pub mod call_setup;
 pub mod clock;
+pub mod conduct;
 pub mod deaf_line;
 pub mod edge;
 pub mod error;
@@ -31,6 +34,7 @@ pub mod language;
 pub mod outbox;
 pub mod phase;
 pub mod placement;
+pub mod plan;
 pub mod protocol;
 pub mod record;
 pub mod recording;
