@@ -10,11 +10,13 @@
 mod authored;
 mod ids;
 mod json;
+mod part;
 mod text;
 mod time;
 
 pub use authored::{List, ListError, Prose, ProseError, Slug, SlugError, Whole, WholeError};
 pub use ids::{ClientId, ClientIdError, EntryKey};
 pub use json::mend_surrogates;
+pub use part::{PartNumber, PartNumberError};
 pub use text::{Label, LabelError, Text};
 pub use time::{Millis, Timestamp};

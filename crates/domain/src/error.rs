@@ -161,6 +161,8 @@ error_codes! {
     ApiVideoVideoNotFound = "api_video_video_not_found",
     /// The recording URL a browser sent does not point to this session's video. It was ignored; look for tampering if it repeats.
     RecordingUrlRefused = "recording_url_refused",
+    /// A browser reported a recording that is not one of this interview's takes. It was ignored; look for tampering if it repeats.
+    RecordingUnknown = "recording_unknown",
     /// An interview has as many takes of its recording as it may. It goes on without a further one.
     RecordingTakesExhausted = "recording_takes_exhausted",
     /// There is no recording for this session, or not yet.
@@ -249,7 +251,7 @@ error_codes! {
     OriginRefused = "origin_refused",
     /// A request claims to be routed by the gateway without its signature. Check that its `routing.public_keys` belong to the gateway's `routing.secret`; else tampering.
     ReplayStateRefused = "replay_state_refused",
-    /// The candidate has not given all consents that the tenant requires.
+    /// The candidate has not given all consents that the tenant requires, or reports a recording without consent to one.
     ConsentRequired = "consent_required",
     /// The consent was given for an older text. The client shows the current one.
     ConsentPolicyOutdated = "consent_policy_outdated",
