@@ -5,11 +5,13 @@
 //! [`Millis`] and ids, and these can only be made by making the input harmless (`tests/it/architecture.rs` checks the fields).
 //! So everything that reaches the database can be stored, and nothing that is shown can change the page around it.
 
+mod field;
 mod ids;
 mod json;
 mod text;
 mod time;
 
+pub use field::{EmailAddress, FieldError, Fields};
 pub use ids::{ClientId, ClientIdError, EntryKey};
 pub use json::mend_surrogates;
 pub use text::{Label, LabelError, Text};

@@ -99,6 +99,8 @@ uuid_id! {
     PositionId,
     /// What a position is judged by.
     CompetencyId,
+    /// What the company's library has of a competency; positions and plans copy it.
+    LibraryCompetencyId,
     /// An account in Supabase Auth.
     UserId,
     /// A place in the pool of machines that wait for a session.
