@@ -315,6 +315,24 @@ error_codes! {
     PositionNotFound = "position_not_found",
     /// The candidate does not exist, or not for this tenant.
     CandidateNotFound = "candidate_not_found",
+    /// The competency does not exist in the library, or not for this tenant.
+    CompetencyNotFound = "competency_not_found",
+    /// Fields of the request cannot be taken. The problem's `errors` name each field and what is wrong with it.
+    FieldsInvalid = "fields_invalid",
+    /// It was changed by somebody else since it was read (If-Match). The client reads it again and shows both.
+    VersionConflicted = "version_conflicted",
+    /// A change names no version (If-Match), so it could undo somebody else's. The client sends the ETag that it read.
+    VersionRequired = "version_required",
+    /// It is archived, or was merged into another one. Restore it first.
+    ResourceArchived = "resource_archived",
+    /// Another candidate has this external id. Change one of them, or merge them.
+    ExternalIdTaken = "external_id_taken",
+    /// The library has a competency of this name already. Use that one, or choose another name.
+    CompetencyNameTaken = "competency_name_taken",
+    /// Two candidates cannot be merged: they are the same one, or the one to be archived has an interview that is not over.
+    MergeRefused = "merge_refused",
+    /// A file to import cannot be read as a whole: its encoding, its columns, or too many rows. The detail says which.
+    ImportInvalid = "import_invalid",
 
     // --- Storage ---
     /// Transcript entries cannot be written to PostgreSQL. They are kept and written later; check the database.

@@ -19,8 +19,8 @@ pub use purpose::{Purpose, Trouble};
 pub use state::Rules;
 pub use tools::END_INTERVIEW;
 
-use crate::conduct::Then;
 use super::voice::VoiceEvent;
+use crate::conduct::Then;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use ending::Ending;
 use state::{Active, Asked, Farewell, Finished, Floor, Jitter, Line, PendingEnd, Recent, Wish};
