@@ -161,6 +161,8 @@ error_codes! {
     ApiVideoVideoNotFound = "api_video_video_not_found",
     /// The recording URL a browser sent does not point to this session's video. It was ignored; look for tampering if it repeats.
     RecordingUrlRefused = "recording_url_refused",
+    /// A browser reported a recording that is not one of this interview's takes. It was ignored; look for tampering if it repeats.
+    RecordingUnknown = "recording_unknown",
     /// An interview has as many takes of its recording as it may. It goes on without a further one.
     RecordingTakesExhausted = "recording_takes_exhausted",
     /// There is no recording for this session, or not yet.
@@ -247,9 +249,9 @@ error_codes! {
     TicketRefused = "ticket_refused",
     /// The page was served by an origin that is not allowed. Check `http.allowed_origins`.
     OriginRefused = "origin_refused",
-    /// A request claims to be routed by the gateway without its signature. Check that all machines share `routing.secret`; else tampering.
+    /// A request claims to be routed by the gateway without its signature. Check that its `routing.public_keys` belong to the gateway's `routing.secret`; else tampering.
     ReplayStateRefused = "replay_state_refused",
-    /// The candidate has not given all consents that the tenant requires.
+    /// The candidate has not given all consents that the tenant requires, or reports a recording without consent to one.
     ConsentRequired = "consent_required",
     /// The consent was given for an older text. The client shows the current one.
     ConsentPolicyOutdated = "consent_policy_outdated",
@@ -399,7 +401,7 @@ error_codes! {
     StandbyUnmade = "standby_unmade",
     /// A waiting machine is gone or does not answer. It is destroyed and replaced; look for its cause if it repeats.
     StandbyLost = "standby_lost",
-    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that all machines share `routing.secret`.
+    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that its `routing.public_keys` belong to the gateway's `routing.secret`.
     AssignmentRefused = "assignment_refused",
 
     // --- The process itself ---

@@ -101,6 +101,8 @@ uuid_id! {
     CompetencyId,
     /// What the company's library has of a competency; positions and plans copy it.
     LibraryCompetencyId,
+    /// A structured interview as data; its versions have numbers.
+    PlanId,
     /// An account in Supabase Auth.
     UserId,
     /// A place in the pool of machines that wait for a session.

@@ -34,6 +34,7 @@ use crate::http::problem::{ApiError, RequestId, with_request_id};
 use crate::ids::{SessionId, TenantId};
 use crate::integrations::api_video::ApiVideoClient;
 use crate::integrations::store::gateway::{GatewayStore, SessionRow};
+use crate::signature::SigningKeys;
 use crate::telemetry::request_span;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
@@ -57,6 +58,8 @@ pub struct AppState {
     pub api_video: ApiVideoClient,
     pub authority: Authority,
     pub carrier: Carrier,
+    /// A session's machine believes what these signed.
+    pub signing: SigningKeys,
     /// Told to the keeper of the recordings.
     recording_news: Arc<Notify>,
     pub limits: GatewayLimits,
@@ -74,12 +77,13 @@ impl AppState {
         api_video: ApiVideoClient,
         authority: Authority,
         carrier: Carrier,
+        signing: SigningKeys,
         recording_news: Arc<Notify>,
     ) -> Self {
         let limits = GatewayLimits::new(&config.limits);
         // Streams of events and carried WebSockets end at the same word.
         let stopping = carrier.stopping();
-        Self { config, store, machines, standby, api_video, authority, carrier, recording_news, limits, stopping }
+        Self { config, store, machines, standby, api_video, authority, carrier, signing, recording_news, limits, stopping }
     }
 
     /// The session as this person sees it; 404 for everyone else's.
