@@ -33,6 +33,7 @@ scene('a competency and a position that uses it, by keyboard', { timeout: 120_00
   await eventually('focus is on the field', () => isFocused(field(page, 'name')));
   assert.equal(await field(page, 'name').getAttribute('aria-invalid'), 'true');
   await page.keyboard.type('Technical depth');
+  assert.equal(await page.getByTestId('wrong-name').count() + (await page.getByTestId('problem').count()), 0, 'it is mended');
   await page.keyboard.press('Tab');
   await page.keyboard.type('Explains why a system works.');
   for (const text of ['Names tools only', 'Explains one choice', 'Weighs choices and their cost']) {

@@ -92,7 +92,7 @@ fn read(body: &[u8]) -> Result<(Columns, Vec<ImportRow>), String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = ReaderBuilder::new().delimiter(delimiter(text)).flexible(true).from_reader(text.as_bytes());
     let columns = Columns::of(reader.headers().map_err(|error| error.to_string())?)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut lines) = (Vec::new(), Lines { text: text.as_bytes(), at: 0, line: 1 });
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| error.to_string())? {
         // What a spreadsheet leaves below its table.
@@ -103,12 +103,33 @@ fn read(body: &[u8]) -> Result<(Columns, Vec<ImportRow>), String> {
             return Err(format!("the file has more than {MOST_ROWS} rows; import it in parts"));
         }
         let cells: Vec<&str> = record.iter().collect();
-        rows.push(columns.read(record.position().map_or(0, csv::Position::line), &cells));
+        let begins = record.position().map_or(0, csv::Position::byte);
+        rows.push(columns.read(lines.of(usize::try_from(begins).unwrap_or(usize::MAX)), &cells));
     }
     if rows.is_empty() {
         return Err("the file has no rows below its first line".to_owned());
     }
     Ok((columns, rows))
+}
+
+/// Lines as an editor counts them. The reader's own count stands before the line breaks that a record follows.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// Of the record that begins at `byte` or behind the line breaks there. Asked in the order of the file.
+    fn of(&mut self, byte: usize) -> u64 {
+        let is_break = |at: usize| matches!(self.text.get(at), Some(b'\r' | b'\n'));
+        let start = (byte.min(self.text.len())..self.text.len()).find(|at| !is_break(*at)).unwrap_or(self.text.len());
+        // A carriage return before a line feed is the same break.
+        let breaks = |at: &usize| self.text[*at] == b'\n' || (self.text[*at] == b'\r' && self.text.get(at + 1) != Some(&b'\n'));
+        self.line += (self.at..start).filter(breaks).count() as u64;
+        self.at = self.at.max(start);
+        self.line
+    }
 }
 
 /// Spreadsheets of many countries write semicolons.
@@ -134,6 +155,11 @@ mod tests {
         assert_eq!(lines("email\tname\na@x.test\tA"), [(2, true)]);
         assert_eq!(lines("name,email\n\"A\nB\",a@x.test\nC,c@x.test"), [(2, false), (4, true)]);
         assert_eq!(lines("name,email\nA\nB,b@x.test,more"), [(2, false), (3, true)]);
+        assert_eq!(
+            lines("name,email\r\n\r\nA,a@x.test\r\n\r\n\r\n\"B\r\nC\",b@x.test\r\nD,d@x.test"),
+            [(3, true), (6, false), (8, true)]
+        );
+        assert_eq!(lines("name,email\rA,a@x.test\rB,b@x.test"), [(2, true), (3, true)]);
     }
 
     #[test]

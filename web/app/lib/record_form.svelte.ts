@@ -11,6 +11,8 @@ export class RecordForm<F extends object> {
   conflicted = $state(false);
   busy = $state(false);
   #before = $state('');
+  /** Because of its fields, and of nothing else. */
+  #refused = false;
 
   constructor(fields: F) {
     this.fill(fields);
@@ -60,7 +62,16 @@ export class RecordForm<F extends object> {
     }
   }
 
+  /** Somebody is mending what this field, or what it consists of, was refused for. */
+  mend(name: string): void {
+    for (const field of Object.keys(this.errors)) {
+      if (field === name || field.startsWith(`${name}[`)) delete this.errors[field];
+    }
+    if (this.#refused && Object.keys(this.errors).length === 0) this.problem = null;
+  }
+
   #clear(): void {
+    this.#refused = false;
     this.errors = {};
     this.problem = null;
     this.conflicted = false;
@@ -74,5 +85,6 @@ export class RecordForm<F extends object> {
     for (const { field, message } of error.fields) this.errors[field] ??= message;
     if (error.code === 'external_id_taken') this.errors['external_id'] = 'Another candidate has this external id.';
     if (error.code === 'competency_name_taken') this.errors['name'] = 'The library has a competency of this name.';
+    this.#refused = Object.keys(this.errors).length > 0;
   }
 }

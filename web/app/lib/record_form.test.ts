@@ -24,9 +24,22 @@ describe('a form', () => {
     ];
     expect(await form.submit(() => Promise.reject(refusal('fields_invalid', errors)))).toBeNull();
     expect([form.errors, form.fields.name, form.busy]).toEqual([{ name: 'first' }, 'B', false]);
+    form.mend('nam');
+    expect(form.problem).not.toBeNull();
+    form.mend('name');
+    expect([form.errors, form.problem]).toEqual([{}, null]);
     expect(await form.submit(() => Promise.reject(new NetworkError('unreachable')))).toBeNull();
     expect([form.errors, form.conflicted]).toEqual([{}, false]);
+    form.mend('name');
     expect(form.problem).toContain('could not be reached');
+  });
+
+  it('takes what was wrong in a list for mended as a whole, as its rows change places', async () => {
+    const form = new RecordForm({ rows: ['a'] });
+    const errors = ['rows[0].name', 'rows', 'rowsman'].map((field) => ({ field, message: 'no' }));
+    await form.submit(() => Promise.reject(refusal('fields_invalid', errors)));
+    form.mend('rows');
+    expect(form.errors).toEqual({ rowsman: 'no' });
   });
 
   it('sends once, however often it is asked', async () => {
