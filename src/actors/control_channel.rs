@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::call_guard::{CallGuard, Intrusion};
 use crate::domain::call_setup::CallSetup;
+use crate::domain::conduct::{Conduct, Input as Conducted};
 use crate::domain::deaf_line::{Change, DeafLine};
 use crate::domain::edge::Label;
 use crate::domain::protocol::Subsystem;
@@ -38,6 +39,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 mod calls;
+mod conducting;
 mod configuration;
 mod conversation;
 mod instructions;
@@ -77,6 +79,12 @@ pub enum ControlChannelMsg {
     Ask(Purpose),
     /// The conversation wants to be asked again by now.
     RepliesDue,
+    /// The same of the conduct.
+    ConductDue,
+    /// The candidate wants a moment to think.
+    Think,
+    /// The candidate goes on before the moment is over.
+    GoOn,
     LetLastWordsOut {
         goodbye: Option<&'static str>,
     },
@@ -159,11 +167,14 @@ pub struct ControlChannelState {
     conversation: Replies,
     begun: Instant,
     alarm: Option<(Moment, TaskGuard)>,
+    /// Leads through the interview's plan, if it has one; its time begins with the interview.
+    conduct: Option<Conduct>,
+    conduct_alarm: Option<(Moment, TaskGuard)>,
     /// How the call is configured, and what each line begins with.
     setup: CallSetup,
     update: watch::Sender<SessionConfig>,
-    /// Updates of ours that may still be refused.
-    configurations: Vec<String>,
+    /// Updates of ours that may still be refused or told, the latest last.
+    configurations: Vec<(String, SessionConfig)>,
     awaiting_words: bool,
     deaf_line: DeafLine,
     guard: CallGuard,
@@ -196,6 +207,7 @@ impl Actor for ControlChannel {
         // No two interviews pause alike.
         let seed = args.claimed.candidate.0.as_u64_pair().1 ^ u64::from(args.claimed.segment.unsigned_abs());
         let conversation = Replies::new(rules(&args), seed);
+        let conduct = conducting::conduct(&args);
         let mut state = ControlChannelState {
             args,
             joined: None,
@@ -207,6 +219,8 @@ impl Actor for ControlChannel {
             conversation,
             begun: Instant::now(),
             alarm: None,
+            conduct,
+            conduct_alarm: None,
             setup: CallSetup::default(),
             update: watch::Sender::new(SessionConfig::default()),
             configurations: Vec::new(),
@@ -257,7 +271,16 @@ impl Actor for ControlChannel {
                 }
             }
             ControlChannelMsg::Ask(purpose) => state.decide(Input::Want(purpose)),
-            ControlChannelMsg::LetLastWordsOut { goodbye } => state.decide(Input::End { goodbye }),
+            ControlChannelMsg::LetLastWordsOut { goodbye } => {
+                state.conduct(Conducted::Ended);
+                state.decide(Input::End { goodbye });
+            }
+            ControlChannelMsg::ConductDue => {
+                state.conduct_alarm = None;
+                state.conduct(Conducted::Tick);
+            }
+            ControlChannelMsg::Think => state.conduct(Conducted::ThinkAsked),
+            ControlChannelMsg::GoOn => state.conduct(Conducted::Resumed),
             ControlChannelMsg::RepliesDue => {
                 state.alarm = None;
                 state.decide(Input::Tick);
@@ -438,7 +461,9 @@ impl ControlChannelState {
 
     fn join(&mut self, call: CallId, history: Vec<Entry>, fresh: bool) {
         self.generation += 1;
-        self.update.send_replace(as_update(&self.asked_configuration()));
+        let update = as_update(&self.asked_configuration());
+        self.configurations = vec![(format!("rt-{}-0", self.generation), update.clone())];
+        self.update.send_replace(update);
         // All of the chapters before are told at once.
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS + history.len());
         let line = LineTask {
@@ -479,6 +504,7 @@ impl ControlChannelState {
                     joined.ready = false;
                 }
                 self.decide(Input::LineDown);
+                self.conduct(Conducted::LineDown);
                 self.args.journal.degraded(Subsystem::Control);
                 self.tell(SessionMsg::ControlLost);
             }
@@ -510,7 +536,8 @@ fn rules(args: &ControlChannelArgs) -> Rules {
     let now = args.integrations.clock.now();
     let begun = args.journal.opened_at().map(|at| now - *at).or(args.claimed.started_at.map(|at| now - at));
     Rules {
-        min_turns: interview.min_turns,
+        // A plan says itself when it is too early.
+        min_turns: if args.claimed.plan.is_some() { 0 } else { interview.min_turns },
         min_duration: Duration::from_secs(interview.min_duration_s),
         begun: begun.is_some(),
         elapsed: begun.and_then(|elapsed| elapsed.try_into().ok()).unwrap_or_default(),

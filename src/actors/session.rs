@@ -99,6 +99,10 @@ pub enum SessionMsg {
     },
     ConsentsStored(Vec<ConsentKind>),
     MediaReported(MediaState),
+    /// The candidate wants a moment to think.
+    Think,
+    /// The candidate goes on before the moment is over.
+    GoOn,
     RecordingReported(RecordingReport),
     RecordingUrlClaimed {
         url: String,
@@ -318,6 +322,8 @@ impl Actor for Session {
             SessionMsg::MediaReported(MediaState::Failed) => state.decide(Event::MediaLost, &myself).await,
             // The browser's own ICE may still recover.
             SessionMsg::MediaReported(MediaState::Connecting | MediaState::Disconnected) => {}
+            SessionMsg::Think => state.to_control(ControlChannelMsg::Think),
+            SessionMsg::GoOn => state.to_control(ControlChannelMsg::GoOn),
             SessionMsg::RecordingReported(report) => state.recording_reported(report),
             SessionMsg::RecordingsFound(videos) => state.videos = videos,
             SessionMsg::RecordingUrlClaimed { url } => state.check_recording_url(&url),

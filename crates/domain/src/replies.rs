@@ -20,6 +20,7 @@ pub use state::Rules;
 pub use tools::END_INTERVIEW;
 
 use super::voice::VoiceEvent;
+use crate::conduct::Then;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use ending::Ending;
 use state::{Active, Asked, Farewell, Finished, Floor, Jitter, Line, PendingEnd, Recent, Wish};
@@ -83,6 +84,13 @@ pub enum Input<'a> {
         goodbye: Option<&'static str>,
     },
     Heard(&'a VoiceEvent),
+    /// A tool that is not ours was called and answered by whoever knows it.
+    ToolAnswered {
+        reply: Option<&'a ReplyId>,
+        call: &'a ToolCallId,
+        output: &'a serde_json::Value,
+        then: Then,
+    },
     /// A reply that nobody of us wanted is being cancelled.
     Dismissed(&'a ReplyId),
     /// The configuration or the transcription cannot be had in this call.
@@ -305,6 +313,7 @@ impl Replies {
             Input::Want(purpose) if self.ending.is_no() => self.wish(Wish::new(purpose, self.now)),
             Input::End { goodbye } => self.end(goodbye),
             Input::Heard(event) => self.heard(event),
+            Input::ToolAnswered { reply, call, output, then } => self.tool_answered(reply, call, output.clone(), then),
             Input::Dismissed(reply) => self.aside.remember(reply.clone()),
             Input::Troubled(Trouble::Account) => self.give_up(Trouble::Account),
             Input::Troubled(trouble) => self.renew(trouble),

@@ -62,7 +62,13 @@ impl ControlChannelState {
             }
             _ => {}
         }
+        if let VoiceEvent::ToolCalled { reply, call, name, arguments } = event
+            && self.conducts_tool(reply.as_ref(), call, name, arguments)
+        {
+            return self.conduct(Conducted::Heard(event));
+        }
         self.decide(Input::Heard(event));
+        self.conduct(Conducted::Heard(event));
     }
 
     /// The call is configured: it is told of the chapters before it, and of what waits.
@@ -96,6 +102,9 @@ impl ControlChannelState {
         if let Some(turn) = self.args.journal.unanswered_turn() {
             self.decide(Input::TurnInGap(&turn));
         }
+        self.conduct(Conducted::Tick);
+        // Decided while the line was on its way.
+        self.instruct();
     }
 
     /// While our line carries no speech of the candidate the browser is believed, and everyone can see it.
@@ -149,6 +158,7 @@ impl ControlChannelState {
     fn perform(&mut self, command: Command) {
         match command {
             Command::Ask { request, purpose, note } => {
+                let note = if purpose == Purpose::Conduct { self.conduct_note() } else { note };
                 if let Some(note) = note {
                     self.create_item(NewItem::system(note));
                 }
@@ -198,7 +208,7 @@ impl ControlChannelState {
         }
     }
 
-    fn create_item(&mut self, item: NewItem) {
+    pub(super) fn create_item(&mut self, item: NewItem) {
         self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item });
     }
 
