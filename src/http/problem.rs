@@ -11,7 +11,7 @@ use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -31,11 +31,21 @@ pub struct ApiError {
     retry_after: Option<Duration>,
     retryable: bool,
     cause: Option<String>,
+    /// A further member of the answer (RFC 9457, extension members).
+    extension: Option<(&'static str, Value)>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None, retryable: status.is_server_error(), cause: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            retryable: status.is_server_error(),
+            cause: None,
+            extension: None,
+        }
     }
 
     pub fn not_found(code: ErrorCode, detail: &'static str) -> Self {
@@ -72,6 +82,11 @@ impl ApiError {
         Self { cause: Some(cause.into()), ..self }
     }
 
+    /// With a further member, for what a code and a sentence cannot say.
+    pub fn with(self, name: &'static str, value: Value) -> Self {
+        Self { extension: Some((name, value)), ..self }
+    }
+
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -104,7 +119,7 @@ impl ApiError {
     }
 
     fn render(&self, request_id: Option<&str>) -> Response {
-        let body = json!({
+        let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
@@ -113,6 +128,9 @@ impl ApiError {
             "retryable": self.retryable,
             "request_id": request_id,
         });
+        if let Some((name, value)) = &self.extension {
+            body[*name] = value.clone();
+        }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);

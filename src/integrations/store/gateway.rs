@@ -4,6 +4,7 @@
 //! query also names the tenant, as a second protection.
 
 pub mod keeper;
+pub mod plans;
 mod reads;
 pub mod standby;
 mod writes;
@@ -11,7 +12,7 @@ mod writes;
 use super::{Scope, Store, StoreError};
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::record::RecordingState;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
+use crate::ids::{CandidateId, CompetencyId, MachineId, PlanId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -40,7 +41,8 @@ impl GatewayStore {
         self.store.close().await;
     }
 
-    fn own_scope(&self) -> Scope {
+    /// The gateway acting for itself, and the operator.
+    pub fn own_scope(&self) -> Scope {
         Scope::Gateway { tenant: self.tenant }
     }
 }
@@ -55,6 +57,8 @@ pub struct SessionRow {
     pub candidate_name: String,
     pub position: PositionId,
     pub position_title: String,
+    /// With which version of which plan it was created.
+    pub plan: Option<(PlanId, i32)>,
     pub created_at: OffsetDateTime,
     pub started_at: Option<OffsetDateTime>,
     pub ended_at: Option<OffsetDateTime>,
@@ -117,6 +121,8 @@ pub struct PositionRow {
     pub id: PositionId,
     pub title: String,
     pub description: String,
+    /// With which version of which plan its next interview is created.
+    pub plan: Option<(PlanId, i32)>,
     pub competencies: Vec<CompetencyRow>,
 }
 
