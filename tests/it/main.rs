@@ -25,6 +25,7 @@ mod line;
 mod machines;
 mod otp;
 mod outage;
+mod plans;
 mod pooler;
 mod properties;
 mod provider;
