@@ -440,11 +440,12 @@ impl Transcript {
     }
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
-        let (just_come, steady) = (self.hearing.has_just_come(self.steady), self.steady);
+        let (just_come, steady, gaps) = (self.hearing.has_just_come(self.steady), self.steady, self.hearing.gaps());
         let carries_speech = self.carries_speech;
         let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
         let slot = self.slot(item, now);
-        let placed_before = std::mem::replace(&mut slot.placed, true);
+        let placed_before = slot.placed.is_some();
+        slot.placed.get_or_insert(gaps);
         match content {
             ItemContent::Committed => {
                 slot.speaker.get_or_insert(Speaker::Candidate);
@@ -471,6 +472,7 @@ impl Transcript {
             && let Some(known) = self.continues(item, previous)
         {
             self.hearing.gaps_are_empty_since(known);
+            self.withdraw_told();
         }
         // What is put there by hand may stand anywhere: only what is said has the gap before it, or what stands behind
         // an item that we do not know.
@@ -488,15 +490,17 @@ impl Transcript {
         if moved { vec![item.clone()] } else { vec![] }
     }
 
-    /// Where nothing that we do not know stands before the item: how many gaps there were when the one before it was heard.
+    /// Where nothing that we do not know stands before the item: how many gaps there were when the one before it was placed.
     fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> Option<usize> {
         // What has only begun is not in the chain yet.
-        let is_in_chain = |slot: &Slot| slot.named.is_some() && slot.spoken && (slot.placed || slot.begun_unheard);
+        let is_in_chain = |slot: &Slot| slot.named.is_some() && slot.spoken && (slot.placed.is_some() || slot.begun_unheard);
         let of_call = |slot: &&Slot| slot.segment == self.segment && is_in_chain(slot) && slot.item.as_ref() != Some(item);
         let (from, heard) = match previous {
             Some(previous) => {
                 let index = self.index_of(previous)?;
-                (index + 1, Some(&self.slots[index]).filter(|slot| slot.placed)?.named?)
+                let before = &self.slots[index];
+                // It may have begun before the gap that the one before it fell into.
+                (index + 1, before.named.and(before.placed)?)
             }
             None => (0, self.gaps_before_call),
         };
@@ -504,7 +508,7 @@ impl Transcript {
         let mut behind = self.slots[from..].iter().filter(of_call).peekable();
         let mut heard_last = heard;
         while let Some(deleted) = behind.next_if(|slot| slot.deleted) {
-            heard_last = heard_last.max(deleted.named.unwrap_or(0));
+            heard_last = heard_last.max(deleted.placed.unwrap_or(0));
         }
         (previous.is_some() || behind.peek().is_none()).then_some(heard_last)
     }
@@ -533,7 +537,7 @@ impl Transcript {
         // What was told without a place of its own stands where it was told, what somebody deleted where it was said:
         // before what comes later.
         // So does what is known by its end alone: its place was told when nobody listened.
-        let by_end = |slot: &Slot| slot.begun_unheard && !slot.placed;
+        let by_end = |slot: &Slot| slot.begun_unheard && slot.placed.is_none();
         let has_no_place = |slot: &Slot| slot.item.is_none() || slot.deleted || slot.is_unnamed() || by_end(slot);
         while to < from && has_no_place(&self.slots[to]) {
             to += 1;
