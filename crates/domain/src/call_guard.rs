@@ -175,8 +175,11 @@ impl CallGuard {
 
     /// The provider begins one for each turn, and one for each of our requests, which it names.
     fn reply_is_expected(&mut self, names_a_request: bool, now: Moment) -> bool {
-        let owed = |guard: &mut Self| guard.owes_reply.take().is_some_and(|since| now.saturating_sub(since) <= EFFECT_WITHIN);
-        if names_a_request { self.take(&Ours::Reply) || owed(self) } else { owed(self) || self.take(&Ours::Reply) }
+        if names_a_request && self.take(&Ours::Reply) {
+            return true;
+        }
+        let owed = self.owes_reply.take().is_some_and(|since| now.saturating_sub(since) <= EFFECT_WITHIN);
+        owed || !names_a_request && self.take(&Ours::Reply)
     }
 
     /// What our line cannot explain may follow from what it was not there to hear, or does not carry.

@@ -209,7 +209,7 @@ proptest! {
                     };
                     let deleted = VoiceEvent::ItemDeleted { item: name.as_str().into() };
                     let effects = [placed(&format!("item{n}"), ItemContent::Typed), started("r"), cancelled, deleted];
-                    open.retain(|(.., since)| now - *since <= EFFECT_WITHIN);
+                    open.retain(|(.., since)| now.saturating_sub(*since) <= EFFECT_WITHIN);
                     let subject = subject_of(kind, subject);
                     let covered = open.iter().position(|(of, named, ..)| (*of, *named) == (kind, subject));
                     if let Some(index) = covered {

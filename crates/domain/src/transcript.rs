@@ -25,6 +25,9 @@ use witness::Copy as BrowsersCopy;
 const STRIDE: i64 = 1 << 20;
 /// Items that may begin in a call in the seconds after it was replaced.
 const MOST_LATE: usize = 64;
+/// Items that say nothing: what each new call is told of those before it, tool calls, and what somebody puts in by hand. Of
+/// more than these no place is kept.
+const MOST_SILENT: usize = 10_000;
 /// One audio token of the AI is 50 ms of speech (reference: OpenAI Realtime costs).
 const MS_PER_AUDIO_TOKEN: u64 = 50;
 
@@ -55,6 +58,7 @@ pub struct Transcript {
     begun_too_late: Vec<ItemId>,
     opened_at: Option<Timestamp>,
     copy: BrowsersCopy,
+    silent_items: usize,
     /// Changed by something else than what it is about; told with the next entries.
     late: Vec<Entry>,
     /// An earlier process held the interview.
@@ -442,6 +446,13 @@ impl Transcript {
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
         let (just_come, steady, gaps) = (self.hearing.has_just_come(self.steady), self.steady, self.hearing.gaps());
         let carries_speech = self.carries_speech;
+        let is_message = matches!(content, ItemContent::Message { .. });
+        if !self.knows_item(item) && content != ItemContent::Committed && !(is_message && just_come) {
+            if self.silent_items >= MOST_SILENT {
+                return vec![];
+            }
+            self.silent_items += 1;
+        }
         let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
         let slot = self.slot(item, now);
         let placed_before = slot.placed.is_some();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::call_guard::Intrusion;
+use crate::domain::edge::Timestamp;
 use crate::domain::replies::{Command, Trouble};
 use crate::integrations::openai::events::{ErrorMeaning, NewItem, ResponseParams};
 use crate::integrations::openai::voice::PURPOSE;
@@ -63,7 +64,7 @@ impl ControlChannelState {
     }
 
     /// The call is configured: it is told of the chapters before it, and of what waits.
-    fn ready(&mut self, expires_at: Option<i64>) {
+    fn ready(&mut self, expires_at: Option<Timestamp>) {
         let Some(joined) = &mut self.joined else { return };
         if std::mem::replace(&mut joined.ready, true) {
             return;
@@ -82,8 +83,8 @@ impl ControlChannelState {
         self.args.journal.line_back(self.args.integrations.clock.now());
         self.args.journal.restored(Subsystem::Control);
         self.deaf_line.line_back();
-        let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
-        self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
+        let left = expires_at.and_then(|at| Duration::try_from(at - self.args.integrations.clock.now().into()).ok());
+        self.tell(SessionMsg::ControlReady { expires_in: left.filter(|left| !left.is_zero()) });
         self.decide(Input::Ready);
     }
 

@@ -128,9 +128,8 @@ mod tests {
     fn a_frame_that_is_not_understood_names_its_number_and_its_type() {
         let update = Some(UPDATE);
         let deep = "[".repeat(200) + &"]".repeat(200);
-        let entry = |field: &str| {
-            format!(r#"{{"type":"transcript_update","seq":7,"entries":[{{"text":"x","speaker":"ai",{field}}}]}}"#)
-        };
+        let entry =
+            |field: &str| format!(r#"{{"type":"transcript_update","seq":7,"entries":[{{"text":"x","speaker":"ai",{field}}}]}}"#);
         for (frame, told) in [
             (r#"{"type":"transcript_update","seq":7,"entries":[{"text":"x","speaker":"nobody"}]}"#, (update, Some(7))),
             (r#"{"type":"transcript_update","seq":7,"entries":"x"}"#, (update, Some(7))),

@@ -70,7 +70,18 @@ impl World {
         transcript.call_opened(1, Cause::Ours, Timestamp::UNIX_EPOCH);
         transcript.line_back(Timestamp::UNIX_EPOCH);
         let now = Timestamp::UNIX_EPOCH;
-        let mut world = Self { transcript, now, up: true, segment: 1, said: vec![], heard_whole: 0, gaps: 0, swallowed: 0, heard_since: false, names: 0 };
+        let mut world = Self {
+            transcript,
+            now,
+            up: true,
+            segment: 1,
+            said: vec![],
+            heard_whole: 0,
+            gaps: 0,
+            swallowed: 0,
+            heard_since: false,
+            names: 0,
+        };
         world.pass(60);
         world
     }

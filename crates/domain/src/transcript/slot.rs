@@ -196,9 +196,12 @@ impl Slot {
             self.settled = None;
             self.break_off();
         }
-        if self.settled.is_some() || self.heard.iter().map(String::len).sum::<usize>() >= Text::MAX_BYTES {
+        // A little more than can be kept, so that it is seen to be cut.
+        let room = (Text::MAX_BYTES + 8).saturating_sub(self.heard.iter().map(String::len).sum());
+        if self.settled.is_some() || room == 0 {
             return;
         }
+        let delta = &delta[..delta.floor_char_boundary(room)];
         match self.heard.last_mut() {
             Some(piece) => piece.push_str(delta),
             None => self.heard.push(delta.to_owned()),

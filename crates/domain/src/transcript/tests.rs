@@ -724,13 +724,43 @@ fn what_was_told_without_doubt_is_withdrawn_too_and_what_was_told_of_an_earlier_
     // Somebody begins to speak: known behind the gap, so that what was told before it stands between two known items.
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u3"), start_ms: None }, now);
     tell(&mut transcript, "u3");
-    let x = |transcript: &Transcript| transcript.all_entries().into_iter().find(|entry| entry.key == "x").map(|x| (x.authoritative, x.doubt));
+    let x = |transcript: &Transcript| {
+        transcript.all_entries().into_iter().find(|entry| entry.key == "x").map(|x| (x.authoritative, x.doubt))
+    };
     assert_eq!(x(&transcript), Some((true, None)));
     for event in &turn(3, Some("a2")) {
         transcript.apply(event, now);
     }
     assert_eq!(x(&transcript), Some((false, Some(Doubt::Unconfirmed))));
     assert!(texts(&transcript).contains(&"words of of the first call".to_owned()), "{:?}", texts(&transcript));
+}
+
+#[test]
+fn of_words_without_end_no_more_is_kept_than_can_be_stored() {
+    let (mut transcript, now) = heard();
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u"), start_ms: None }, now);
+    for _ in 0..3 {
+        transcript.apply(&VoiceEvent::CandidateWords { item: item("u"), delta: "🎤".repeat(1 << 20) }, now);
+    }
+    assert!(transcript.slots[0].heard.concat().len() <= Text::MAX_BYTES + 8);
+    let entries = transcript.apply(&VoiceEvent::CandidateSettled { item: item("u"), text: String::new() }, now);
+    assert!(entries[0].text.len() <= Text::MAX_BYTES && entries[0].text.ends_with(" […]"));
+}
+
+/// Whoever owns the browser can put items into the call for as long as it lasts.
+#[test]
+fn items_that_say_nothing_are_not_kept_without_bound() {
+    let (mut transcript, now) = heard();
+    for n in 0..MOST_SILENT + 1_000 {
+        let content = [ItemContent::Typed, ItemContent::Silent, said(Speaker::Candidate)][n % 3];
+        let previous = n.checked_sub(1).map(|n| item(&format!("x{n}")));
+        transcript.take_in(&VoiceEvent::ItemPlaced { item: item(&format!("x{n}")), previous, content }, now);
+    }
+    assert_eq!(transcript.slots.len(), MOST_SILENT);
+    for event in &turn(1, Some(&format!("x{}", MOST_SILENT + 999))) {
+        transcript.apply(event, now);
+    }
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1."], "what is said is kept all the same");
 }
 
 #[test]
