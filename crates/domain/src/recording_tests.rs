@@ -13,12 +13,12 @@ fn recording(takes: &mut Takes, n: i32) {
     takes.reported(Some(&video(n)), ClientRecordingState::Recording, None, None).expect("a take of ours");
 }
 
-fn part(number: u32) -> Option<PartNumber> {
-    Some(PartNumber::try_from(number).expect("a part"))
+fn part(number: u32) -> PartNumber {
+    PartNumber::try_from(number).expect("a part")
 }
 
 fn stored(takes: &mut Takes, n: i32, number: u32) -> Option<RecordingRecord> {
-    takes.reported(Some(&video(n)), ClientRecordingState::PartStored, part(number), None).expect("a take of ours")
+    takes.reported(Some(&video(n)), ClientRecordingState::PartStored, Some(part(number)), None).expect("a take of ours")
 }
 
 #[test]
