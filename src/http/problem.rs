@@ -1,6 +1,7 @@
 //! The answer to a refused request: `application/problem+json` (RFC 9457) with a stable code.
 
 use super::server::timed_out;
+use crate::domain::edge::FieldError;
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::integrations::call_error::CallError;
 use crate::integrations::store::StoreError;
@@ -33,19 +34,13 @@ pub struct ApiError {
     cause: Option<String>,
     /// A further member of the answer (RFC 9457, extension members).
     extension: Option<(&'static str, Value)>,
+    fields: Vec<FieldError>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            retry_after: None,
-            retryable: status.is_server_error(),
-            cause: None,
-            extension: None,
-        }
+        let (detail, retryable) = (detail.into(), status.is_server_error());
+        Self { status, code, detail, retry_after: None, retryable, cause: None, fields: Vec::new(), extension: None }
     }
 
     pub fn not_found(code: ErrorCode, detail: &'static str) -> Self {
@@ -85,6 +80,11 @@ impl ApiError {
     /// With a further member, for what a code and a sentence cannot say.
     pub fn with(self, name: &'static str, value: Value) -> Self {
         Self { extension: Some((name, value)), ..self }
+    }
+
+    /// What is wrong with which field: `errors` of the problem.
+    pub fn with_fields(self, fields: Vec<FieldError>) -> Self {
+        Self { fields, ..self }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -130,6 +130,9 @@ impl ApiError {
         });
         if let Some((name, value)) = &self.extension {
             body[*name] = value.clone();
+        }
+        if !self.fields.is_empty() {
+            body["errors"] = json!(self.fields);
         }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();

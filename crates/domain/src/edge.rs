@@ -8,13 +8,17 @@
 //! Documents that people write, such as a plan, consist of [`Prose`], [`Slug`], [`Whole`] and [`List`].
 
 mod authored;
+mod field;
 mod ids;
 mod json;
+mod part;
 mod text;
 mod time;
 
 pub use authored::{List, ListError, Prose, ProseError, Slug, SlugError, Whole, WholeError};
+pub use field::{EmailAddress, FieldError, Fields};
 pub use ids::{ClientId, ClientIdError, EntryKey};
 pub use json::mend_surrogates;
+pub use part::{PartNumber, PartNumberError};
 pub use text::{Label, LabelError, Text};
 pub use time::{Millis, Timestamp};

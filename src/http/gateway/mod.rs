@@ -1,10 +1,16 @@
 //! What the tenant's gateway serves: the HTTP API, the route to a session's WebSocket, the web app.
 
+mod candidate_import;
+mod candidates;
 pub mod carry;
+mod competencies;
 mod directory;
+mod edit;
 mod events;
 mod hooks;
+mod lists;
 mod plans;
+mod positions;
 mod reads;
 mod routing;
 mod sessions;
@@ -30,13 +36,14 @@ use crate::http::problem::{ApiError, RequestId, with_request_id};
 use crate::ids::{SessionId, TenantId};
 use crate::integrations::api_video::ApiVideoClient;
 use crate::integrations::store::gateway::{GatewayStore, SessionRow};
+use crate::signature::SigningKeys;
 use crate::telemetry::request_span;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post, put};
+use axum::routing::{MethodRouter, any, get, patch, post, put};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::{Notify, watch};
@@ -53,6 +60,8 @@ pub struct AppState {
     pub api_video: ApiVideoClient,
     pub authority: Authority,
     pub carrier: Carrier,
+    /// A session's machine believes what these signed.
+    pub signing: SigningKeys,
     /// Told to the keeper of the recordings.
     recording_news: Arc<Notify>,
     pub limits: GatewayLimits,
@@ -70,12 +79,13 @@ impl AppState {
         api_video: ApiVideoClient,
         authority: Authority,
         carrier: Carrier,
+        signing: SigningKeys,
         recording_news: Arc<Notify>,
     ) -> Self {
         let limits = GatewayLimits::new(&config.limits);
         // Streams of events and carried WebSockets end at the same word.
         let stopping = carrier.stopping();
-        Self { config, store, machines, standby, api_video, authority, carrier, recording_news, limits, stopping }
+        Self { config, store, machines, standby, api_video, authority, carrier, signing, recording_news, limits, stopping }
     }
 
     /// The session as this person sees it; 404 for everyone else's.
@@ -115,14 +125,11 @@ pub fn router(state: AppState, ready: Arc<AtomicBool>) -> Router {
 }
 
 fn api(tenant: TenantId) -> Router<AppState> {
-    let traced = |name: &'static str, route: MethodRouter<AppState>| {
-        route.route_layer(middleware::from_fn_with_state(Traced { name, tenant }, in_span))
-    };
+    let traced = |name, route| traced(tenant, name, route);
     let api = Router::new()
         .route("/config", traced("http.config", get(directory::config)))
         .route("/me", traced("http.me", get(directory::me)))
-        .route("/positions", traced("http.list_positions", get(directory::positions)))
-        .route("/candidates", traced("http.list_candidates", get(directory::candidates)))
+        .merge(kept_by_recruiters(tenant))
         .route("/sessions", traced("http.create_session", post(sessions::create)))
         .route("/sessions", traced("http.list_sessions", get(sessions::list)))
         .route("/sessions/{id}", traced("http.read_session", get(sessions::read)))
@@ -135,7 +142,7 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/sessions/{id}/recording", traced("http.read_recording", get(reads::recording)))
         .route("/sessions/{id}/events", traced("http.watch_session", get(events::watch)))
         .route("/positions/{id}/plan", traced("http.set_position_plan", put(plans::set_of_position)))
-        .merge(plan_routes(traced))
+        .merge(plan_routes(tenant))
         .route("/", any(unknown_route))
         .route("/{*rest}", any(unknown_route));
     Router::new()
@@ -147,7 +154,8 @@ fn api(tenant: TenantId) -> Router<AppState> {
 }
 
 /// A plan is longer than other bodies.
-fn plan_routes(traced: impl Fn(&'static str, MethodRouter<AppState>) -> MethodRouter<AppState>) -> Router<AppState> {
+fn plan_routes(tenant: TenantId) -> Router<AppState> {
+    let traced = |name, route| traced(tenant, name, route);
     Router::new()
         .route("/plans", traced("http.list_plans", get(plans::list)))
         .route("/plans", traced("http.create_plan", post(plans::create)))
@@ -156,11 +164,44 @@ fn plan_routes(traced: impl Fn(&'static str, MethodRouter<AppState>) -> MethodRo
         .route("/plans/{id}/draft", traced("http.change_plan", put(plans::replace_draft)))
         .route("/plans/{id}/lint", traced("http.lint_plan", post(plans::lint_draft)))
         .route("/plans/{id}/publish", traced("http.publish_plan", post(plans::publish)))
-        .route("/plans/{id}/archived", traced("http.archive_plan", put(plans::archive)))
+        .route("/plans/{id}/archive", traced("http.archive_plan", post(plans::archive)))
+        .route("/plans/{id}/restore", traced("http.restore_plan", post(plans::restore)))
         .route("/plans/{id}/versions", traced("http.list_plan_versions", get(plans::versions)))
         .route("/plans/{id}/versions/{number}", traced("http.read_plan_version", get(plans::version)))
         .route("/plans/{id}/diff", traced("http.compare_plan_versions", get(plans::compare)))
         .layer(DefaultBodyLimit::max(Plan::MAX_BYTES))
+}
+
+/// Candidates, positions and the library of competencies.
+fn kept_by_recruiters(tenant: TenantId) -> Router<AppState> {
+    let traced = |name, route| traced(tenant, name, route);
+    let import = post(candidate_import::import).layer(DefaultBodyLimit::max(candidate_import::MAX_BYTES));
+    Router::new()
+        .route("/candidates", traced("http.list_candidates", get(candidates::list)))
+        .route("/candidates", traced("http.create_candidate", post(candidates::create)))
+        .route("/candidates/import", traced("http.import_candidates", import))
+        .route("/candidates/{id}", traced("http.read_candidate", get(candidates::read)))
+        .route("/candidates/{id}", traced("http.update_candidate", patch(candidates::update)))
+        .route("/candidates/{id}/archive", traced("http.archive_candidate", post(candidates::archive)))
+        .route("/candidates/{id}/restore", traced("http.restore_candidate", post(candidates::restore)))
+        .route("/candidates/{id}/merge", traced("http.merge_candidates", post(candidates::merge)))
+        .route("/positions", traced("http.list_positions", get(positions::list)))
+        .route("/positions", traced("http.create_position", post(positions::create)))
+        .route("/positions/{id}", traced("http.read_position", get(positions::read)))
+        .route("/positions/{id}", traced("http.update_position", patch(positions::update)))
+        .route("/positions/{id}/duplicate", traced("http.duplicate_position", post(positions::duplicate)))
+        .route("/positions/{id}/archive", traced("http.archive_position", post(positions::archive)))
+        .route("/positions/{id}/restore", traced("http.restore_position", post(positions::restore)))
+        .route("/competencies", traced("http.list_competencies", get(competencies::list)))
+        .route("/competencies", traced("http.create_competency", post(competencies::create)))
+        .route("/competencies/{id}", traced("http.read_competency", get(competencies::read)))
+        .route("/competencies/{id}", traced("http.update_competency", patch(competencies::update)))
+        .route("/competencies/{id}/archive", traced("http.archive_competency", post(competencies::archive)))
+        .route("/competencies/{id}/restore", traced("http.restore_competency", post(competencies::restore)))
+}
+
+fn traced(tenant: TenantId, name: &'static str, route: MethodRouter<AppState>) -> MethodRouter<AppState> {
+    route.route_layer(middleware::from_fn_with_state(Traced { name, tenant }, in_span))
 }
 
 async fn bounded_by_address(State(limits): State<GatewayLimits>, request: Request, next: Next) -> Response {

@@ -3,8 +3,14 @@
 //! What people request is read as that person, so row level security decides what they see. The gateway writes as itself. Each
 //! query also names the tenant, as a second protection.
 
+mod candidate_import;
+mod candidates;
+mod change;
 pub mod keeper;
+mod library;
+mod listing;
 pub mod plans;
+mod positions;
 mod reads;
 pub mod standby;
 mod writes;
@@ -15,6 +21,13 @@ use crate::domain::record::RecordingState;
 use crate::ids::{CandidateId, CompetencyId, MachineId, PlanId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use serde_json::Value;
 use time::OffsetDateTime;
+
+pub use candidate_import::Imported;
+pub use candidates::{CandidateFilter, CandidateRow, ExternalIdTaken};
+pub use change::{Actor, Begun, Change, KeptAnswer, OnceKey};
+pub use library::{LibraryRow, NameTaken};
+pub use listing::{ListFilter, ListKey};
+pub use positions::{KeptCompetency, KeptPosition, KeptPositionRow};
 
 /// One tenant's rows.
 #[derive(Clone, Debug)]
@@ -110,19 +123,10 @@ pub struct SummaryRow {
 }
 
 #[derive(Clone, Debug)]
-pub struct CandidateRow {
-    pub id: CandidateId,
-    pub name: String,
-    pub email: String,
-}
-
-#[derive(Clone, Debug)]
 pub struct PositionRow {
     pub id: PositionId,
     pub title: String,
     pub description: String,
-    /// With which version of which plan its next interview is created.
-    pub plan: Option<(PlanId, i32)>,
     pub competencies: Vec<CompetencyRow>,
 }
 
