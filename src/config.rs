@@ -299,10 +299,10 @@ pub enum Role {
     Gateway,
     Migrate,
     Operator,
-    /// Works on a tenant's plans, by its gateway's login.
-    Plans,
     /// To print the gateway's public keys.
     RoutingPublicKeys,
+    /// Works on a tenant's plans, by its gateway's login.
+    Plans,
 }
 
 #[derive(Debug, thiserror::Error)]

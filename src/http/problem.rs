@@ -34,13 +34,19 @@ pub struct ApiError {
     cause: Option<String>,
     /// A further member of the answer (RFC 9457, extension members).
     extension: Option<(&'static str, Value)>,
-    fields: Vec<FieldError>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        let (detail, retryable) = (detail.into(), status.is_server_error());
-        Self { status, code, detail, retry_after: None, retryable, cause: None, fields: Vec::new(), extension: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            retryable: status.is_server_error(),
+            cause: None,
+            extension: None,
+        }
     }
 
     pub fn not_found(code: ErrorCode, detail: &'static str) -> Self {
@@ -83,8 +89,8 @@ impl ApiError {
     }
 
     /// What is wrong with which field: `errors` of the problem.
-    pub fn with_fields(self, fields: Vec<FieldError>) -> Self {
-        Self { fields, ..self }
+    pub fn with_fields(self, fields: &[FieldError]) -> Self {
+        self.with("errors", json!(fields))
     }
 
     pub fn status(&self) -> StatusCode {
@@ -130,9 +136,6 @@ impl ApiError {
         });
         if let Some((name, value)) = &self.extension {
             body[*name] = value.clone();
-        }
-        if !self.fields.is_empty() {
-            body["errors"] = json!(self.fields);
         }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();

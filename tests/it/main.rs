@@ -5,6 +5,7 @@ mod autobahn;
 mod boot;
 mod bounds;
 mod carry;
+mod conduct;
 mod conversation;
 mod directory;
 mod door;
