@@ -237,6 +237,12 @@ fn the_page_of_hostile_input_names_tests_that_exist() {
         let columns: Vec<&str> = row.split('|').collect();
         assert!(tests_exist(&columns[3..].join(" "), &code) > 0 || columns[3].contains("web/"), "no test: {row}");
     }
+    let found = page.split("what holds now |").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("the second table");
+    let rows: Vec<&str> = found.lines().filter(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() > 5, "{rows:?}");
+    for row in rows {
+        assert!(tests_exist(row.split('|').nth(3).expect("a column"), &code) > 0, "no test: {row}");
+    }
 }
 
 #[test]

@@ -108,7 +108,8 @@ impl GatewayStore {
         Ok(rows)
     }
 
-    /// A session with the transcript entries stored since, for who watches it.
+    /// A session with the transcript entries stored since, for who watches it; also those that are not the record's, for
+    /// one that was may be withdrawn.
     pub async fn watch(
         &self,
         person: &Scope,
@@ -118,7 +119,7 @@ impl GatewayStore {
         let mut tx = self.store.begin(person).await?;
         let Some(session) = self.select_sessions(&mut tx, Some(id), None, 1).await?.into_iter().next() else { return Ok(None) };
         // Read after the session: a finished session's entries are then all there.
-        let entries = self.select_entries(&mut tx, id, false, since).await?;
+        let entries = self.select_entries(&mut tx, id, true, since).await?;
         tx.commit().await.during("watch a session")?;
         Ok(Some((session, entries)))
     }
