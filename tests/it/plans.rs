@@ -204,7 +204,10 @@ impl Database {
         cluster.set_login("plans_owner", "0nly4thistest").await.expect("a login");
         let url = cluster.url_for("plans_owner", "0nly4thistest", "plans");
         let mut connection = PgConnection::connect(&url).await.expect("the owner");
-        sqlx::raw_sql("create table public._sqlx_migrations ()").execute(&mut connection).await.expect("a table of sqlx");
+        sqlx::raw_sql("create table public._sqlx_migrations (version bigint, success boolean)")
+            .execute(&mut connection)
+            .await
+            .expect("a table of sqlx");
         let mut database = Self { cluster, connection, _data: data };
         database.apply(these).await;
         // Whoever looks is exempt from row level security.
