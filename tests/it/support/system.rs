@@ -96,13 +96,11 @@ impl System {
     }
 
     pub async fn post_with(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
-        let request = self.http.post(format!("{}{path}", self.sandbox.urls().front)).json(body);
-        self.send(token, request, headers).await
+        self.send(token, self.http.post(format!("{}{path}", self.sandbox.urls().front)).json(body), headers).await
     }
 
     pub async fn put_with(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
-        let request = self.http.put(format!("{}{path}", self.sandbox.urls().front)).json(body);
-        self.send(token, request, headers).await
+        self.send(token, self.http.put(format!("{}{path}", self.sandbox.urls().front)).json(body), headers).await
     }
 
     pub async fn get_with_headers(&self, token: &str, path: &str) -> (u16, reqwest::header::HeaderMap, Value) {
