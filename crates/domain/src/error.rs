@@ -343,14 +343,8 @@ error_codes! {
     PlanVersionNotFound = "plan_version_not_found",
     /// What was sent is not a plan, or breaks a limit. The detail names the place; docs/plan.schema.json says what a plan is.
     PlanInvalid = "plan_invalid",
-    /// A draft is changed or published without the header If-Match. Read the plan, and send its ETag.
-    PlanRevisionRequired = "plan_revision_required",
-    /// Somebody else changed the draft meanwhile. Read it again, and look at what they did.
-    PlanChanged = "plan_changed",
     /// The linter found errors in the draft, so that no version was made. The findings say what to do.
     PlanNotPublishable = "plan_not_publishable",
-    /// The plan is archived. Restore it before changing or using it.
-    PlanArchived = "plan_archived",
     /// A position uses the plan, so that it cannot be archived. Give the position another one first.
     PlanInUse = "plan_in_use",
     /// There are as many plans as a tenant may have. Archive those that nobody uses.

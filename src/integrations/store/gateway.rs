@@ -127,8 +127,6 @@ pub struct PositionRow {
     pub id: PositionId,
     pub title: String,
     pub description: String,
-    /// With which version of which plan its next interview is created.
-    pub plan: Option<(PlanId, i32)>,
     pub competencies: Vec<CompetencyRow>,
 }
 

@@ -15,6 +15,9 @@ const WORDS: Readonly<Record<string, string>> = {
   resource_archived: 'This is archived. Restore it first.',
   external_id_taken: 'Another candidate has this external id. Change one of them, or merge them.',
   competency_name_taken: 'The library has a competency of this name already.',
+  plan_not_publishable: 'The check found errors in the draft. Mend them first.',
+  plan_in_use: 'A position uses this plan. Give the position another one first.',
+  plans_exhausted: 'There are as many plans as possible. Archive those that nobody uses.',
   streams_exhausted: 'You are watching as many interviews as possible. Close one of the windows, then try again.',
 };
 

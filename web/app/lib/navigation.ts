@@ -1,4 +1,4 @@
-import { directoryPath, type Route } from './router.svelte';
+import { PLANS_PATH, directoryPath, type Route } from './router.svelte';
 
 /** The pages of a recruiter, in the order of the navigation. */
 export const NAVIGATION: readonly { label: string; path: string; pages: readonly Route['page'][] }[] = [
@@ -6,4 +6,5 @@ export const NAVIGATION: readonly { label: string; path: string; pages: readonly
   { label: 'Candidates', path: directoryPath('candidates'), pages: ['candidates', 'import'] },
   { label: 'Positions', path: directoryPath('positions'), pages: ['positions'] },
   { label: 'Competencies', path: directoryPath('competencies'), pages: ['competencies'] },
+  { label: 'Plans', path: PLANS_PATH, pages: ['plans'] },
 ];

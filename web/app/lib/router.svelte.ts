@@ -5,6 +5,7 @@ export type Route =
   | { page: 'console' }
   | { page: 'detail'; sessionId: string }
   | { page: DirectoryPage; id: string | null }
+  | { page: 'plans'; id: string | null }
   | { page: 'import' }
   | { page: 'unknown' };
 
@@ -22,6 +23,7 @@ export function parseRoute(hash: string): Route {
   if (first === 'console' && !second) return { page: 'console' };
   if (first === 'console' && second === 'sessions' && third) return { page: 'detail', sessionId: decode(third) };
   if (first === 'console' && second === 'candidates' && third === 'import') return { page: 'import' };
+  if (first === 'console' && second === 'plans') return { page: 'plans', id: third === undefined ? null : decode(third) };
   if (first === 'console' && isDirectory(second)) return { page: second, id: third === undefined ? null : decode(third) };
   return { page: 'unknown' };
 }
@@ -40,6 +42,8 @@ export const detailPath = (sessionId: string) => `#/console/sessions/${encodeURI
 
 export const directoryPath = (page: DirectoryPage, id?: string) =>
   `#/console/${page}${id === undefined ? '' : `/${encodeURIComponent(id)}`}`;
+export const PLANS_PATH = '#/console/plans';
+export const planPath = (id: string) => `${PLANS_PATH}/${encodeURIComponent(id)}`;
 export const IMPORT_PATH = '#/console/candidates/import';
 
 /** The link a recruiter sends to a candidate. */

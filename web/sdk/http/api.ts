@@ -50,7 +50,7 @@ export interface ObserveHandlers {
 }
 
 export interface CallOptions {
-  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   body?: unknown;
   /** A body that is no JSON. */
   file?: { type: string; content: Blob };

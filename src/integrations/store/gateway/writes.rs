@@ -396,24 +396,12 @@ impl GatewayStore {
         session: SessionId,
         detail: Value,
     ) -> Result<(), StoreError> {
-        self.audit_line(tx, actor, action, Some(session), detail).await
-    }
-
-    /// `actor`: None for the operator, and for what nobody asked for.
-    pub(super) async fn audit_line(
-        &self,
-        tx: &mut Transaction,
-        actor: Option<UserId>,
-        action: &str,
-        session: Option<SessionId>,
-        detail: Value,
-    ) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into app.audit_log (tenant_id, actor, action, session_id, detail) values ($1, $2, $3, $4, $5)",
             self.tenant.0,
             actor.map(|actor| actor.0),
             action,
-            session.map(|session| session.0),
+            session.0,
             detail,
         )
         .execute(&mut **tx)
