@@ -4,6 +4,8 @@ pub mod carry;
 mod directory;
 mod events;
 mod hooks;
+mod invite_link;
+mod invites;
 mod reads;
 mod routing;
 mod sessions;
@@ -53,6 +55,8 @@ pub struct AppState {
     pub carrier: Carrier,
     /// Told to the keeper of the recordings.
     recording_news: Arc<Notify>,
+    /// Told to the keeper of the mails.
+    mail_queued: Arc<Notify>,
     pub limits: GatewayLimits,
     /// True once the process is told to stop: streams end.
     stopping: watch::Receiver<bool>,
@@ -69,11 +73,12 @@ impl AppState {
         authority: Authority,
         carrier: Carrier,
         recording_news: Arc<Notify>,
+        mail_queued: Arc<Notify>,
     ) -> Self {
         let limits = GatewayLimits::new(&config.limits);
         // Streams of events and carried WebSockets end at the same word.
         let stopping = carrier.stopping();
-        Self { config, store, machines, standby, api_video, authority, carrier, recording_news, limits, stopping }
+        Self { config, store, machines, standby, api_video, authority, carrier, recording_news, mail_queued, limits, stopping }
     }
 
     /// The session as this person sees it; 404 for everyone else's.
@@ -132,6 +137,7 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/sessions/{id}/summary", traced("http.read_summary", get(reads::summary)))
         .route("/sessions/{id}/recording", traced("http.read_recording", get(reads::recording)))
         .route("/sessions/{id}/events", traced("http.watch_session", get(events::watch)))
+        .merge(invite_routes(traced))
         .route("/", any(unknown_route))
         .route("/{*rest}", any(unknown_route));
     Router::new()
@@ -140,6 +146,24 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/ws/{session_id}", traced("http.route_websocket", get(routing::by_path)))
         // The seed's form: the session is in the host name.
         .route("/ws", traced("http.route_websocket", get(routing::by_host)))
+}
+
+fn invite_routes(traced: impl Fn(&'static str, MethodRouter<AppState>) -> MethodRouter<AppState>) -> Router<AppState> {
+    let many = post(invites::create_many).layer(DefaultBodyLimit::max(invites::MAX_BULK_BYTES));
+    Router::new()
+        .route("/invites", traced("http.create_invite", post(invites::create)))
+        .route("/invites", traced("http.list_invites", get(invites::list)))
+        .route("/invites/bulk", traced("http.create_invites", many))
+        .route("/invites/{id}", traced("http.read_invite", get(invites::read)))
+        .route("/invites/{id}/link", traced("http.copy_invite_link", post(invites::link)))
+        .route("/invites/{id}/resend", traced("http.resend_invite", post(invites::resend)))
+        .route("/invites/{id}/extend", traced("http.extend_invite", post(invites::extend)))
+        .route("/invites/{id}/revoke", traced("http.revoke_invite", post(invites::revoke)))
+        .route("/invites/{id}/reopen", traced("http.reopen_invite", post(invites::reopen)))
+        // For whoever has a link. All of them POST: what only follows links spends nothing.
+        .route("/invite/open", traced("http.open_invite", post(invite_link::open)))
+        .route("/invite/start", traced("http.start_invite", post(invite_link::start)))
+        .route("/invite/renew", traced("http.renew_invite_token", post(invite_link::renew)))
 }
 
 async fn bounded_by_address(State(limits): State<GatewayLimits>, request: Request, next: Next) -> Response {

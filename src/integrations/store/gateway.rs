@@ -3,15 +3,18 @@
 //! What people request is read as that person, so row level security decides what they see. The gateway writes as itself. Each
 //! query also names the tenant, as a second protection.
 
+pub mod invites;
 pub mod keeper;
+pub mod mail;
 mod reads;
 pub mod standby;
 mod writes;
 
 use super::{Scope, Store, StoreError};
+use crate::domain::invite::Refusal;
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::record::RecordingState;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
+use crate::ids::{CandidateId, CompetencyId, InviteId, MachineId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -185,6 +188,8 @@ pub struct NewSession {
     pub created_by: UserId,
     /// For themselves: not more than one of a position at once.
     pub by_candidate: bool,
+    /// By which a candidate asks.
+    pub invite: Option<InviteId>,
     pub idempotency_key: Option<String>,
 }
 
@@ -218,6 +223,8 @@ pub enum Inserted {
     Known(Box<KnownSession>),
     /// The candidate has this one of the position open.
     OpenAlready(SessionId),
+    /// The candidate's invite does not allow it.
+    NotInvited(Refusal),
     /// The person has as many as they may.
     PersonFull,
     TenantFull,

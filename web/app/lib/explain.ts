@@ -10,6 +10,16 @@ const WORDS: Readonly<Record<string, string>> = {
   invitation_expired: 'This invitation has expired. Invite the candidate again.',
   invitation_taken: 'The candidate has begun the interview, so there is nothing to extend.',
   invitation_end_refused: 'It cannot be kept open that long. Choose an earlier time.',
+  invite_unknown: 'This link leads nowhere. It may have been cut in the mail: copy all of it, or write to the person who sent it.',
+  invite_too_early: 'This invitation cannot be used yet.',
+  invite_expired: 'This invitation has expired.',
+  invite_revoked: 'This invitation was withdrawn.',
+  invite_spent: 'The interview of this invitation was held.',
+  invite_exhausted: 'The interview could not be held several times. Write to the person who invited you.',
+  invite_state_refused: 'The invite has changed meanwhile. Look at it again.',
+  invite_window_invalid: 'Choose a time that is ahead, not earlier than before, and not too far away.',
+  invite_token_refused: 'Open the link of your invitation again.',
+  mail_unconfigured: 'No mail server is set up here. Copy the link and give it to the candidate yourself.',
   streams_exhausted: 'You are watching as many interviews as possible. Close one of the windows, then try again.',
 };
 

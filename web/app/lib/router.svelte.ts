@@ -4,6 +4,9 @@ export type Route =
   | { page: 'room'; sessionId: string }
   | { page: 'console' }
   | { page: 'detail'; sessionId: string }
+  | { page: 'invites' }
+  /** The secret stands behind the `#`, where no server sees it. */
+  | { page: 'invite'; secret: string }
   | { page: 'unknown' };
 
 export function parseRoute(hash: string): Route {
@@ -13,6 +16,8 @@ export function parseRoute(hash: string): Route {
   if (first === 'room' && second && !third) return { page: 'room', sessionId: decode(second) };
   if (first === 'console' && !second) return { page: 'console' };
   if (first === 'console' && second === 'sessions' && third) return { page: 'detail', sessionId: decode(third) };
+  if (first === 'invites' && !second) return { page: 'invites' };
+  if (first === 'i' && second && !third) return { page: 'invite', secret: decode(second) };
   return { page: 'unknown' };
 }
 

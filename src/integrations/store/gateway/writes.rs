@@ -24,6 +24,30 @@ impl GatewayStore {
         if let Some(refused) = self.over_quota(&mut tx, new, quota).await? {
             return Ok(refused);
         }
+        if let Some(invite) = new.invite
+            && let Some(refused) = self.use_invite(&mut tx, invite).await?
+        {
+            tx.commit().await.during("settle an invite")?;
+            return Ok(refused);
+        }
+        if !self.insert_session_row(&mut tx, new).await? {
+            // Another request was quicker: with the same key, or for the same candidate and position.
+            return match self.known_session(&mut tx, new).await? {
+                Some(known) => Ok(Inserted::Known(Box::new(known))),
+                None => self.open_session(&mut tx, new).await?.map(Inserted::OpenAlready).ok_or(StoreError::NotFound),
+            };
+        }
+        if let Some(invite) = new.invite {
+            self.set_invite_session(&mut tx, invite, new.id).await?;
+        }
+        let detail = json!({"candidate_id": new.candidate, "position_id": new.position, "settings": new.settings});
+        self.audit_in(&mut tx, Some(new.created_by), "session_created", new.id, detail).await?;
+        tx.commit().await.during("insert a session")?;
+        Ok(Inserted::New)
+    }
+
+    /// False: one with this key, or for this candidate and position, is there already.
+    pub(super) async fn insert_session_row(&self, tx: &mut Transaction, new: &NewSession) -> Result<bool, StoreError> {
         let inserted = sqlx::query!(
             "insert into app.sessions (tenant_id, id, candidate_id, position_id, settings, phase, attempt, idempotency_key,
                                        traceparent, created_by, deadline_at, by_candidate, join_by)
@@ -42,23 +66,13 @@ impl GatewayStore {
             new.by_candidate,
             new.join_by,
         )
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .during("insert a session")?;
-        if inserted.rows_affected() == 0 {
-            // Another request was quicker: with the same key, or for the same candidate and position.
-            return match self.known_session(&mut tx, new).await? {
-                Some(known) => Ok(Inserted::Known(Box::new(known))),
-                None => self.open_session(&mut tx, new).await?.map(Inserted::OpenAlready).ok_or(StoreError::NotFound),
-            };
-        }
-        let detail = json!({"candidate_id": new.candidate, "position_id": new.position, "settings": new.settings});
-        self.audit_in(&mut tx, Some(new.created_by), "session_created", new.id, detail).await?;
-        tx.commit().await.during("insert a session")?;
-        Ok(Inserted::New)
+        Ok(inserted.rows_affected() > 0)
     }
 
-    async fn over_quota(
+    pub(super) async fn over_quota(
         &self,
         tx: &mut Transaction,
         new: &NewSession,
