@@ -8,10 +8,11 @@ use super::journal::Journal;
 use super::session::SessionMsg;
 use super::signaling_socket::RecordingReport;
 use crate::backoff::Backoff;
+use crate::domain::protocol::{ClientRecordingState, ServerEvent};
 use crate::domain::record::{Record, RecordingRecord, RecordingState};
 use crate::domain::recording::Takes;
 use crate::error::chain;
-use crate::error::{Fault, FaultClass};
+use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::VideoId;
 use crate::integrations::clients::Integrations;
 use crate::integrations::outside::Rows;
@@ -31,7 +32,8 @@ pub enum RecordingTrackerMsg {
     Reported(RecordingReport),
     /// The candidate is here: whatever the gateway got from the provider is in the database now.
     FindRecording,
-    Found(Vec<Recording>),
+    /// None: the database could not be asked.
+    Found(Option<Vec<Recording>>),
     PollDue,
     /// What was closed with what had arrived of it, and what the provider has.
     Polled {
@@ -118,16 +120,21 @@ impl Actor for RecordingTracker {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RecordingTrackerMsg::Injected(fault) => fault.strike("recording_tracker").await,
-            RecordingTrackerMsg::Reported(report) => state.reported(report, &myself),
+            RecordingTrackerMsg::Reported(report) => {
+                if let Err(report) = state.reported(report, &myself) {
+                    state.ask_about(report, &myself);
+                }
+            }
             RecordingTrackerMsg::FindRecording => state.find(&myself),
-            RecordingTrackerMsg::Found(recordings) => {
+            RecordingTrackerMsg::Found(None) => state.search = None,
+            RecordingTrackerMsg::Found(Some(recordings)) => {
                 state.search = None;
                 if state.learn(recordings) {
                     let _ = state.args.session.cast(SessionMsg::RecordingsFound(state.takes.videos()));
                 }
                 for report in std::mem::take(&mut state.early) {
-                    if report.video.as_ref().is_none_or(|video| state.takes.knows(video)) {
-                        state.reported(report, &myself);
+                    if state.reported(report, &myself).is_err() {
+                        state.refuse();
                     }
                 }
             }
@@ -189,24 +196,38 @@ impl RecordingTrackerState {
         self.takes.learn(known)
     }
 
-    fn reported(&mut self, report: RecordingReport, myself: &ActorRef<RecordingTrackerMsg>) {
-        let unknown = match &report.video {
-            Some(video) => !self.takes.knows(video),
-            None => self.takes.is_empty(),
+    /// Gives back a report of a take that we do not know.
+    fn reported(&mut self, report: RecordingReport, myself: &ActorRef<RecordingTrackerMsg>) -> Result<(), RecordingReport> {
+        let Ok(change) = self.takes.reported(report.video.as_ref(), report.state, report.part, report.mime_type.clone()) else {
+            return Err(report);
         };
-        if unknown {
-            if self.early.len() < MAX_EARLY_REPORTS {
-                self.early.push(report);
-                self.find(myself);
-            }
-            return;
-        }
-        let change = self.takes.reported(report.video.as_ref(), report.state, report.part, report.mime_type);
         self.store(change);
-        if report.state == crate::domain::protocol::ClientRecordingState::Finished {
+        if report.state == ClientRecordingState::Finished {
             self.poll(myself);
         }
         self.settle_if_done();
+        Ok(())
+    }
+
+    /// The gateway may have made it since we looked.
+    fn ask_about(&mut self, report: RecordingReport, myself: &ActorRef<RecordingTrackerMsg>) {
+        if self.early.len() >= MAX_EARLY_REPORTS {
+            return self.refuse();
+        }
+        self.early.push(report);
+        self.find(myself);
+    }
+
+    fn refuse(&self) {
+        let code = ErrorCode::RecordingUnknown;
+        tracing::info!(error_code = code.as_str(), "the browser reported a recording that is not this interview's");
+        self.args.journal.tell(ServerEvent::Error {
+            code,
+            message: "this interview has no such recording".to_owned(),
+            retryable: false,
+            request_type: Some("recording_state"),
+            seq: None,
+        });
     }
 
     fn store(&self, change: Option<RecordingRecord>) {
@@ -251,14 +272,16 @@ impl RecordingTrackerState {
         let first = self.takes.is_empty();
         self.search = Some(TaskGuard::spawn(async move {
             let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
-            let mut found = Vec::new();
+            let mut found = None;
             for _ in 0..10 {
                 match store.recordings().await {
-                    Ok(recordings) if !recordings.is_empty() || !first => {
-                        found = recordings;
-                        break;
+                    Ok(recordings) => {
+                        let any = !recordings.is_empty();
+                        found = Some(recordings);
+                        if any || !first {
+                            break;
+                        }
                     }
-                    Ok(_) => {}
                     Err(error) => tracing::debug!(error_code = error.code().as_str(), "recordings not read"),
                 }
                 tokio::time::sleep(backoff.next_delay()).await;

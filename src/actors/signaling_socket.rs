@@ -7,7 +7,7 @@ use super::Injected;
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use crate::clock::Clock;
-use crate::domain::edge::{Label, Text};
+use crate::domain::edge::{Label, PartNumber, Text};
 use crate::domain::phase::EndReason;
 use crate::domain::protocol::{
     ClientEntry, ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MAX_SEQ, MediaState, MediaStats, QualityLevel,
@@ -83,10 +83,10 @@ impl Actor for SignalingSocket {
                     Injected::Panic.strike("signaling_socket").await;
                 }
                 let request_type = message.as_ref().map_or_else(|frame| frame.request_type, |message| Some(message.name()));
-                let seq = match &message {
-                    Ok(ClientMessage::TranscriptUpdate { seq, .. }) => *seq,
-                    Ok(_) => None,
-                    Err(frame) => frame.seq,
+                let (seq, update) = match &message {
+                    Ok(ClientMessage::TranscriptUpdate { seq, .. }) => (*seq, *seq),
+                    Ok(_) => (None, None),
+                    Err(frame) => (frame.seq, frame.seq.filter(|_| frame.is_update())),
                 };
                 let name = request_type.unwrap_or("unreadable");
                 let span = tracing::info_span!(
@@ -97,7 +97,7 @@ impl Actor for SignalingSocket {
                 );
                 let span = state.args.trace.adopt(span);
                 let _entered = span.enter();
-                if let Err(refusal) = state.receive_whole(message, seq) {
+                if let Err(refusal) = state.receive_whole(message, update) {
                     span.record("error_code", refusal.code.as_str());
                     tracing::info!(
                         error_code = refusal.code.as_str(),
@@ -140,14 +140,15 @@ impl SignalingSocketState {
         }
     }
 
+    /// Only an update has its place in the order: any other frame is refused and nothing more.
     fn receive(&mut self, message: Result<ClientMessage, Unreadable>) -> Result<(), Refusal> {
-        let journal = &self.args.journal;
         match message {
             Ok(message) => self.take(message),
-            Err(Unreadable { refusal, request_type: Some(_), seq }) => {
-                journal.witness(self.args.connection, Err(refusal), seq.filter(|seq| is_seq(*seq)), self.args.clock.now())
+            Err(frame) if frame.is_update() => {
+                let seq = frame.seq.filter(|seq| is_seq(*seq));
+                self.args.journal.witness(self.args.connection, Err(frame.refusal), seq, self.args.clock.now())
             }
-            Err(Unreadable { refusal, .. }) => Err(refusal),
+            Err(frame) => Err(frame.refusal),
         }
     }
 
@@ -175,7 +176,7 @@ impl SignalingSocketState {
                 }
                 taken
             }
-            ClientMessage::EndSession { recording_url, .. } => {
+            ClientMessage::EndSession { recording_url } => {
                 if let Some(url) = recording_url {
                     self.cast(SessionMsg::RecordingUrlClaimed { url });
                 }
@@ -209,6 +210,14 @@ impl SignalingSocketState {
             }
             // The connection lives on its own ticket; a fresh token changes nothing here.
             ClientMessage::RefreshAuth { .. } => Ok(()),
+            ClientMessage::Think {} => {
+                self.cast(SessionMsg::Think);
+                Ok(())
+            }
+            ClientMessage::GoOn {} => {
+                self.cast(SessionMsg::GoOn);
+                Ok(())
+            }
             ClientMessage::Heartbeat {} => {
                 journal.tell(ServerEvent::HeartbeatAck {});
                 Ok(())
@@ -275,7 +284,7 @@ fn is_seq(seq: u64) -> bool {
 pub struct RecordingReport {
     pub video: Option<VideoId>,
     pub state: ClientRecordingState,
-    pub part: Option<u32>,
+    pub part: Option<PartNumber>,
     /// What is written into the container.
     pub mime_type: Option<Label>,
 }

@@ -6,8 +6,8 @@ use crate::error::ErrorCode;
 use crate::ids::{TenantId, TicketHash, UserId};
 use crate::integrations::Redacted;
 use crate::integrations::store::Scope;
-use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::store::gateway::invites::Invited;
+use crate::integrations::store::gateway::{Actor, GatewayStore};
 use crate::integrations::supabase::{Claims, JwksVerifier};
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, StatusCode, header, request::Parts};
@@ -98,6 +98,11 @@ impl Person {
             app_metadata["invited_candidate_id"] = json!(invited.candidate);
         }
         Scope::Person { claims: json!({"sub": self.user, "role": "authenticated", "app_metadata": app_metadata}) }
+    }
+
+    /// As the audit names them.
+    pub fn actor(&self) -> Actor {
+        Actor { user: self.user, role: self.tenant_role.clone() }
     }
 
     pub fn is_recruiter(&self) -> bool {

@@ -12,7 +12,6 @@ pub mod mail;
 pub mod openai;
 pub mod outside;
 pub mod private_network;
-pub mod signature;
 pub mod store;
 pub mod supabase;
 

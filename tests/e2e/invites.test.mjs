@@ -10,7 +10,7 @@ const stage = openStage();
 
 /** The recruiter fills the form in and sends it. Returns the link that is shown once. */
 async function inviteByMail({ page }, candidate) {
-  await page.goto(`${BASE_URL}/#/invites`);
+  await page.goto(`${BASE_URL}/#/console/invites`);
   await page.getByTestId('new-invite').click();
   const dialog = page.getByRole('dialog');
   const choose = async (label, text) => {

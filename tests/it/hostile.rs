@@ -376,6 +376,27 @@ async fn an_update_that_will_always_be_refused_holds_up_none_behind_it() {
     }
     room.browser.say(611, &["the last"]).await;
     room.browser.acked(611).await;
+
+    // Whatever else is wrong with it, and of any type. Only an update uses its number up.
+    let deep = "[".repeat(200) + &"]".repeat(200);
+    for (frame, kind, seq) in [
+        (r#"{"type":"transcript_update","seq":612,"entries":[NaN]}"#, json!("transcript_update"), 612),
+        (r#"{"type":"transcript_update","seq":613.0,"entries":[]}"#, json!("transcript_update"), 613),
+        (&format!(r#"{{"type":"transcript_update","entries":{deep},"seq":614}}"#), json!("transcript_update"), 614),
+        (r#"{"type":"transcript_update","seq":614,"seq":615,"entries":[]}"#, json!("transcript_update"), 615),
+        (r#"{"type":"consent","seq":616}"#, json!("consent"), 616),
+        (r#"{"type":"nonsense","seq":616}"#, Value::Null, 616),
+    ] {
+        room.browser.send_text(frame.to_owned()).await;
+        let error = room.browser.expect("error").await;
+        let told = (&error["code"], &error["request_type"], &error["seq"]);
+        assert_eq!(told, (&json!("message_invalid"), &kind, &json!(seq)), "{frame:.80}: {error}");
+    }
+    // A time of another type is no reason either.
+    let entry = r#"{"text":"a number for a time","speaker":"candidate","timestamp":7,"id":"t"}"#;
+    room.browser.send_text(update(616, entry)).await;
+    room.browser.acked(616).await;
+    assert!(world.entry(room.session(), "a number for a time").await.is_some());
     let rows = world.entries(room.session()).await;
     let texts: Vec<&str> = rows.iter().filter_map(|row| row["text"].as_str()).filter(|text| text.starts_with("good")).collect();
     assert_eq!(texts, (11..=610).map(|seq| format!("good {seq}")).collect::<Vec<_>>());

@@ -49,7 +49,7 @@ async fn recording_of(system: &System, token: &str, session: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves_no_pile() {
-    let system = System::start().await;
+    let system = System::start_with(&[("LIMITS__TAKES", "3")]).await;
     let (token, amara, made) = invited(&system).await;
     let (id, first) = (made["session_id"].as_str().expect("an id"), made["video_id"].clone());
     assert_eq!(made["video_segment"], 1, "{made}");
@@ -81,6 +81,13 @@ async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves
     let info = ticket(&system, &amara, id, json!({"left": [second]})).await;
     let third = info["video_id"].clone();
     assert_eq!((&info["video_segment"], third != second), (&json!(3), true), "{info}");
+    // That is as many as may be. The interview goes on without another.
+    for _ in 0..5 {
+        let none = ticket(&system, &amara, id, json!({"left": [third]})).await;
+        assert!(none["video_id"].is_null() && none["warnings"].to_string().contains("recording_unavailable"), "{none}");
+        assert!(none["websocket_ticket"].is_string(), "{none}");
+    }
+    assert_eq!(containers(&system), 3);
     let mut page = system.join(&amara, id).await;
     page.send(json!({"type": "recording_state", "state": "recording", "video_id": third})).await;
     assert_eq!(upload(&info, first.as_str().expect("an id"), "2/2").await, 201, "a token opens every container");
@@ -150,5 +157,50 @@ async fn a_ticket_does_not_wait_long_for_a_container_that_cannot_be_had() {
     assert!(info["websocket_ticket"].is_string(), "the interview goes on all the same: {info}");
     let info = ticket(&system, &amara, id, json!({"left": [first]})).await;
     assert_eq!(info["video_segment"], 2, "and the next ticket has one: {info}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_of_a_recording_that_cannot_be_are_refused_and_claims_count_for_nothing() {
+    let system = System::start().await;
+    let (token, amara, made) = invited(&system).await;
+    let (id, video) = (made["session_id"].as_str().expect("an id"), made["video_id"].as_str().expect("a video"));
+    let path = format!("/api/sessions/{id}");
+    let report = |state: &str, more: Value| {
+        let mut report = json!({"type": "recording_state", "state": state, "video_id": video});
+        report.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        report
+    };
+    let mut page = system.join(&amara, id).await;
+    page.send(report("recording", json!({}))).await;
+    let error = page.expect("error").await;
+    assert_eq!((&error["code"], &error["request_type"]), (&json!("consent_required"), &json!("recording_state")), "{error}");
+    assert_eq!(system.get(&token, &path).await.1["recording"]["state"], "waiting", "it was no report");
+
+    page.consent().await;
+    for part in [json!(0), json!(10_001), json!(-1), json!(u64::MAX), json!(1.5), json!("1"), json!([])] {
+        page.send(report("part_stored", json!({"part": part}))).await;
+        let error = page.expect("error").await;
+        assert_eq!((&error["code"], &error["request_type"]), (&json!("message_invalid"), &json!("recording_state")), "{part}");
+    }
+    for foreign in ["viNobodys", "", "it\0em", &"x".repeat(300)] {
+        page.send(report("recording", json!({"video_id": foreign}))).await;
+        let error = page.expect("error").await;
+        assert_eq!((&error["code"], &error["retryable"]), (&json!("recording_unknown"), &json!(false)), "{foreign:?}: {error}");
+    }
+
+    // A container of another type than it can have is left out; the rest of the report counts.
+    page.send(report("recording", json!({"mime_type": 7}))).await;
+    wait_for("the recording is known", || async { system.get(&token, &path).await.1["recording"]["state"] == "recording" }).await;
+    let info = ticket(&system, &amara, id, json!({})).await;
+    assert_eq!(upload(&info, video, "1/*").await, 201);
+    page.send(report("part_stored", json!({"part": 9_000}))).await;
+    page.send(report("failed", json!({}))).await;
+    let (status, _) = system.post(&token, &format!("{path}/end"), &json!({})).await;
+    assert_eq!(status, 202);
+    wait_for("the interview is stored", || async { system.phase(&token, id).await == "completed" }).await;
+    let recording = recording_of(&system, &token, id).await;
+    assert_eq!(recording["segments"][0]["parts"], 2, "the one that arrived, and the one that closes: {recording}");
+    assert_eq!(system.sandbox.ledger().violations().len(), 0, "{:?}", system.sandbox.ledger().violations());
     system.stop().await;
 }

@@ -99,6 +99,10 @@ uuid_id! {
     PositionId,
     /// What a position is judged by.
     CompetencyId,
+    /// What the company's library has of a competency; positions and plans copy it.
+    LibraryCompetencyId,
+    /// A structured interview as data; its versions have numbers.
+    PlanId,
     /// An account in Supabase Auth.
     UserId,
     /// A place in the pool of machines that wait for a session.

@@ -11,6 +11,9 @@
 //! - [`recording`] follows what the browser records, take by take.
 //! - [`invite`] is a link by which a candidate without an account comes, and [`mail`] what is written to people.
 //! - [`seat`] is the person who uses the browser's connection. [`invitation`] says how long the interview is kept for them.
+//! - [`candidate`], [`candidate_import`] and [`position`] say what a company may keep of people, positions and competencies.
+//! - [`plan`] is a structured interview as data: what is asked, in which words, in which order and time.
+//! - [`conduct`] leads an interview through its plan: the current question, the clock, pauses, the closing.
 //! - [`protocol`] has the messages between the browser and us.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values. It is a crate of its own, so the
@@ -20,7 +23,10 @@
 pub mod backoff;
 pub mod call_guard;
 pub mod call_setup;
+pub mod candidate;
+pub mod candidate_import;
 pub mod clock;
+pub mod conduct;
 pub mod deaf_line;
 pub mod edge;
 pub mod error;
@@ -34,6 +40,8 @@ pub mod mail;
 pub mod outbox;
 pub mod phase;
 pub mod placement;
+pub mod plan;
+pub mod position;
 pub mod protocol;
 pub mod record;
 pub mod recording;

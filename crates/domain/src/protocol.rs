@@ -2,12 +2,17 @@
 //!
 //! docs/PROTOCOL.md describes each message. A test compares the page with this file.
 
-use super::edge::{ClientId, EntryKey, Text, Timestamp, mend_surrogates};
+mod frame;
+
+pub use frame::Unreadable;
+
+use super::edge::{ClientId, EntryKey, PartNumber, Text, Timestamp};
 use super::phase::{EndReason, Phase};
 use super::transcript::{Entry, Witness};
 use super::voice::Speaker;
 use crate::error::ErrorCode;
 use crate::ids::{SessionId, VideoId};
+use frame::lenient;
 use serde::{Deserialize, Serialize};
 
 pub const SUBPROTOCOL: &str = "interview.v1";
@@ -27,7 +32,7 @@ pub const MAX_SEQ: u64 = 1 << 53;
 pub enum ClientMessage {
     Authenticate {
         ticket: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient")]
         traceparent: Option<String>,
     },
     SdpOffer {
@@ -38,16 +43,10 @@ pub enum ClientMessage {
         #[serde(default)]
         seq: Option<u64>,
     },
+    // A `final_transcript` and a `reason` are accepted and not needed: what was said is already ours.
     EndSession {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient")]
         recording_url: Option<String>,
-        // Accepted as the seed has it and not needed: what was said is already ours.
-        #[serde(default)]
-        #[allow(dead_code)]
-        final_transcript: Option<serde_json::Value>,
-        #[serde(default)]
-        #[allow(dead_code)]
-        reason: Option<String>,
     },
     Consent {
         kinds: Vec<ConsentKind>,
@@ -58,7 +57,7 @@ pub enum ClientMessage {
     },
     MediaState {
         state: MediaState,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient")]
         stats: Option<MediaStats>,
     },
     RecordingState {
@@ -66,13 +65,13 @@ pub enum ClientMessage {
         #[serde(default)]
         video_id: Option<VideoId>,
         #[serde(default)]
-        part: Option<u32>,
-        #[serde(default)]
+        part: Option<PartNumber>,
+        #[serde(default, deserialize_with = "lenient")]
         mime_type: Option<String>,
     },
     IntegrityEvent {
         kind: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "lenient")]
         at: Option<String>,
     },
     RefreshAuth {
@@ -80,49 +79,36 @@ pub enum ClientMessage {
         token: String,
     },
     Heartbeat {},
+    /// The candidate wants a moment to think.
+    Think {},
+    /// The candidate goes on before the moment, or the break, is over.
+    GoOn {},
 }
 
-/// A frame that is no message of the protocol, with what could be read of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    pub refusal: Refusal,
-    pub request_type: Option<&'static str>,
-    /// Of a `transcript_update`: the refusal is final, and closes the order over this number.
-    pub seq: Option<u64>,
-}
+const UPDATE: &str = "transcript_update";
 
 impl ClientMessage {
-    /// Read a text frame.
-    pub fn read(frame: &str) -> Result<Self, Unreadable> {
-        let frame = mend_surrogates(frame);
-        serde_json::from_str(&frame).map_err(|error| {
-            #[derive(Deserialize)]
-            struct Numbered {
-                #[serde(rename = "type")]
-                kind: String,
-                seq: Option<u64>,
-            }
-            // Without a copy of what was sent: it may be a candidate's words.
-            let kind = match error.classify() {
-                serde_json::error::Category::Data => "the message is not understood",
-                _ => "the frame is no JSON",
-            };
-            let refusal = Refusal::invalid(format!("{kind} (line {}, column {})", error.line(), error.column()));
-            match serde_json::from_str(&frame) {
-                Ok(Numbered { kind, seq }) if kind == "transcript_update" => {
-                    Unreadable { refusal, request_type: Some("transcript_update"), seq }
-                }
-                _ => Unreadable { refusal, request_type: None, seq: None },
-            }
-        })
-    }
+    /// All that there are, as [`Self::name`] tells them.
+    const TYPES: [&str; 11] = [
+        "authenticate",
+        "sdp_offer",
+        UPDATE,
+        "end_session",
+        "consent",
+        "resume",
+        "media_state",
+        "recording_state",
+        "integrity_event",
+        "refresh_auth",
+        "heartbeat",
+    ];
 
     /// The `type` on the wire.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Authenticate { .. } => "authenticate",
             Self::SdpOffer { .. } => "sdp_offer",
-            Self::TranscriptUpdate { .. } => "transcript_update",
+            Self::TranscriptUpdate { .. } => UPDATE,
             Self::EndSession { .. } => "end_session",
             Self::Consent { .. } => "consent",
             Self::Resume { .. } => "resume",
@@ -131,6 +117,8 @@ impl ClientMessage {
             Self::IntegrityEvent { .. } => "integrity_event",
             Self::RefreshAuth { .. } => "refresh_auth",
             Self::Heartbeat {} => "heartbeat",
+            Self::Think {} => "think",
+            Self::GoOn {} => "go_on",
         }
     }
 }
@@ -140,6 +128,7 @@ pub struct ClientEntry {
     pub text: String,
     pub speaker: Speaker,
     /// RFC 3339. What cannot be read, or cannot have been, is kept beside the time that we put in its place.
+    #[serde(default, deserialize_with = "lenient")]
     pub timestamp: String,
     #[serde(default)]
     pub id: Option<String>,
@@ -204,13 +193,13 @@ pub enum MediaState {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 pub struct MediaStats {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub rtt_ms: Option<f64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub jitter_ms: Option<f64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub packets_lost: Option<f64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     pub bitrate_bps: Option<f64>,
 }
 
@@ -256,6 +245,12 @@ pub enum ServerEvent {
     TimeLeft {
         seconds: u64,
     },
+    /// Why nobody speaks.
+    Waiting {
+        state: WaitingState,
+        /// Of a moment to think: how long at most, in seconds.
+        at_most_s: Option<u64>,
+    },
     Degraded {
         what: Subsystem,
     },
@@ -272,7 +267,8 @@ pub enum ServerEvent {
         message: String,
         retryable: bool,
         request_type: Option<&'static str>,
-        /// Which `transcript_update` is refused. If for good (not retryable), the order is closed over it.
+        /// The number of the frame that is refused. If a `transcript_update` is for good (not retryable), the order is
+        /// closed over it.
         seq: Option<u64>,
     },
     /// `resume` has been answered: every event before this one has been sent.
@@ -289,6 +285,7 @@ impl ServerEvent {
             Self::TranscriptEntry { .. }
                 | Self::PhaseChanged { .. }
                 | Self::MediaRenegotiate { .. }
+                | Self::Waiting { .. }
                 | Self::Degraded { .. }
                 | Self::Restored { .. }
                 | Self::SessionEnded { .. }
@@ -316,6 +313,18 @@ pub struct SessionReady {
 pub struct FrameLimits {
     pub max_frame_bytes: usize,
     pub max_entries: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingState {
+    Nothing,
+    /// It is the candidate's turn, and nobody is in a hurry.
+    TakeYourTime,
+    /// A moment to think was granted; the clock of the interview stands.
+    Thinking,
+    /// The interview goes on when the candidate speaks, or sends `go_on`.
+    Paused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -497,25 +506,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_frame_that_is_not_understood_names_its_number_where_it_has_one() {
-        let read = |frame: &str| ClientMessage::read(frame).map(|_| ()).map_err(|no| (no.request_type, no.seq));
-        let bad_entry = r#"{"type":"transcript_update","seq":7,"entries":[{"text":"x","speaker":"nobody","timestamp":""}]}"#;
-        assert_eq!(read(bad_entry), Err((Some("transcript_update"), Some(7))));
-        let half = r#"{"type":"transcript_update","seq":1,"entries":[{"text":"Great \ud83d","speaker":"ai","timestamp":""}]}"#;
-        assert_eq!(read(half), Ok(()));
-        for bad in ["{", r#"{"type":"x"}"#, r#"{"type":"consent","seq":7}"#, r#"{"type":"transcript_update","seq":-1}"#] {
-            assert_eq!(read(bad), Err((None, None)), "{bad}");
-        }
-    }
-
     proptest! {
         #[test]
         fn no_offer_panics(sdp in ".{0,400}") { let _ = check_offer(&sdp); }
-
-        #[test]
-        fn no_frame_panics(frame in "\\{\"type\":\"(sdp_offer|consent|resume|transcript_update|end_session)\".{0,80}") {
-            let _ = ClientMessage::read(&frame);
-        }
     }
 }

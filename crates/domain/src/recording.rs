@@ -2,9 +2,10 @@
 //!
 //! A container at the provider holds one stream of one recorder. When a page reloads or its recorder breaks, recording goes on
 //! in the next container: the next take. The provider decides what a take contains. The browser's reports only make it visible
-//! sooner. At the end each take is waited for, or closed with the parts that have arrived.
+//! sooner: what is closed or given up is decided by what was seen at the provider. At the end each take is waited for, or closed
+//! with the parts that have arrived.
 
-use super::edge::Label;
+use super::edge::{Label, PartNumber};
 use super::protocol::ClientRecordingState;
 use super::record::{RecordingRecord, RecordingState};
 use crate::ids::VideoId;
@@ -15,16 +16,26 @@ pub struct KnownTake {
     pub segment: i32,
     pub video: VideoId,
     pub state: RecordingState,
+    /// Parts that the provider has.
     pub parts: i32,
 }
+
+/// The browser named a take that is not one of this interview.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownTake;
+
+/// Looks at a take of which the browser has told more than the provider: what was stored a moment ago may not show yet.
+const LOOKS: u32 = 3;
 
 #[derive(Clone, Debug)]
 struct Take {
     known: KnownTake,
+    /// Parts that the browser says it has sent.
+    claimed: i32,
     /// The browser cannot go on with it.
     broken: bool,
-    /// The provider was asked since the end began.
-    asked: bool,
+    /// How often the provider was asked since the end began.
+    looks: u32,
     /// What the browser says it writes.
     mime_type: Option<Label>,
     /// Closed by us, or given up: the rest never came.
@@ -60,7 +71,7 @@ impl Takes {
         let before = self.takes.len();
         for known in known {
             if self.find(&known.video).is_none() {
-                self.takes.push(Take { known, broken: false, asked: false, mime_type: None, incomplete: false });
+                self.takes.push(Take { known, claimed: 0, broken: false, looks: 0, mime_type: None, incomplete: false });
             }
         }
         self.takes.sort_by_key(|take| take.known.segment);
@@ -75,10 +86,6 @@ impl Takes {
         self.takes.iter().map(|take| take.known.video.clone()).collect()
     }
 
-    pub fn knows(&self, video: &VideoId) -> bool {
-        self.find(video).is_some()
-    }
-
     fn find(&self, video: &VideoId) -> Option<usize> {
         self.takes.iter().position(|take| take.known.video == *video)
     }
@@ -88,29 +95,30 @@ impl Takes {
         &mut self,
         video: Option<&VideoId>,
         state: ClientRecordingState,
-        part: Option<u32>,
+        part: Option<PartNumber>,
         mime_type: Option<Label>,
-    ) -> Option<RecordingRecord> {
-        let index = match video {
-            Some(video) => self.find(video)?,
-            None => self.takes.len().checked_sub(1)?,
+    ) -> Result<Option<RecordingRecord>, UnknownTake> {
+        let named = match video {
+            Some(video) => self.find(video),
+            None => self.takes.len().checked_sub(1),
         };
+        let index = named.ok_or(UnknownTake)?;
         // `Finished` and `Failed` are believed once the provider has been asked too.
-        if state == ClientRecordingState::Failed {
-            self.takes[index].broken = true;
-        }
-        let parts = part.map_or(0, |part| i32::try_from(part.min(10_000)).unwrap_or(0));
-        let told = self.takes[index].mime_type.is_none() && mime_type.is_some();
+        let take = &mut self.takes[index];
+        take.broken |= state == ClientRecordingState::Failed;
+        take.claimed = take.claimed.max(part.map_or(0, PartNumber::get));
+        let told = take.mime_type.is_none() && mime_type.is_some();
         if told {
-            self.takes[index].mime_type = mime_type;
+            take.mime_type = mime_type;
         }
-        self.advance(index, RecordingState::Recording, parts).or_else(|| told.then(|| self.record(index, None)))
+        Ok(self.advance(index, RecordingState::Recording, 0).or_else(|| told.then(|| self.record(index, None))))
     }
 
     /// What the provider says.
     pub fn seen(&mut self, video: &VideoId, state: RecordingState, parts: i32) -> Option<RecordingRecord> {
         let index = self.find(video)?;
-        self.takes[index].asked |= self.settling != Settling::No;
+        let take = &mut self.takes[index];
+        take.looks = take.looks.saturating_add(u32::from(self.settling != Settling::No));
         let change = self.advance(index, state, parts);
         if self.settling == Settling::No || !self.is_lost(index) {
             return change;
@@ -153,7 +161,7 @@ impl Takes {
             .filter(given_up)
             .map(|index| {
                 let known = &self.takes[index].known;
-                (known.video.clone(), u32::try_from(known.parts).unwrap_or(0) + 1)
+                (known.video.clone(), known.parts.unsigned_abs() + 1)
             })
             .collect()
     }
@@ -170,7 +178,7 @@ impl Takes {
             Settling::NewestOnly => take.broken || self.takes[index + 1..].iter().any(Take::is_begun),
             Settling::Impatient => true,
         };
-        hopeless && take.is_awaited() && take.asked
+        hopeless && take.is_awaited() && take.looks >= take.looks_needed()
     }
 
     fn is_lost(&self, index: usize) -> bool {
@@ -213,6 +221,10 @@ impl Take {
     /// Something was recorded into it.
     fn is_begun(&self) -> bool {
         self.known.state != RecordingState::Waiting || self.known.parts > 0
+    }
+
+    fn looks_needed(&self) -> u32 {
+        if self.claimed > self.known.parts { LOOKS } else { 1 }
     }
 
     /// Something was recorded into it and not all of it is known to be there.

@@ -54,7 +54,8 @@ impl Keepers {
                 return if lost { self.fail(recording, error.code()).await } else { self.out_of_looks(recording).await };
             }
         };
-        let parts = i32::try_from(status.parts()).unwrap_or(i32::MAX).max(recording.parts);
+        // What the page claimed to have sent counts for nothing here.
+        let parts = i32::try_from(status.parts()).unwrap_or(i32::MAX);
         if status.playable() {
             return self.store_state(recording, RecordingState::Playable, parts).await;
         }

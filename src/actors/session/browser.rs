@@ -56,6 +56,16 @@ impl SessionState {
     }
 
     pub(super) fn recording_reported(&self, report: RecordingReport) {
+        if !self.consents.contains(&ConsentKind::Recording) {
+            self.journal.tell(ServerEvent::Error {
+                code: ErrorCode::ConsentRequired,
+                message: "consent to a recording is required before there can be one".to_owned(),
+                retryable: true,
+                request_type: Some("recording_state"),
+                seq: None,
+            });
+            return;
+        }
         if let Some(recording) = &self.recording {
             let _ = recording.cast(RecordingTrackerMsg::Reported(report));
         }

@@ -128,7 +128,9 @@ impl Told {
             }
             "error" => {
                 self.errors += 1;
-                self.refused.extend(event["seq"].as_u64());
+                if event["request_type"] == "transcript_update" {
+                    self.refused.extend(event["seq"].as_u64());
+                }
                 self.answers += usize::from(event["request_type"] == "sdp_offer");
             }
             "session_ended" => self.ended = true,

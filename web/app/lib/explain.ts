@@ -20,6 +20,11 @@ const WORDS: Readonly<Record<string, string>> = {
   invite_window_invalid: 'Choose a time that is ahead, not earlier than before, and not too far away.',
   invite_token_refused: 'Open the link of your invitation again.',
   mail_unconfigured: 'No mail server is set up here. Copy the link and give it to the candidate yourself.',
+  fields_invalid: 'Some fields need another look.',
+  version_conflicted: 'Somebody else has changed this since you opened it.',
+  resource_archived: 'This is archived. Restore it first.',
+  external_id_taken: 'Another candidate has this external id. Change one of them, or merge them.',
+  competency_name_taken: 'The library has a competency of this name already.',
   streams_exhausted: 'You are watching as many interviews as possible. Close one of the windows, then try again.',
 };
 

@@ -7,7 +7,15 @@ export type Route =
   | { page: 'invites' }
   /** The secret stands behind the `#`, where no server sees it. */
   | { page: 'invite'; secret: string }
+  | { page: DirectoryPage; id: string | null }
+  | { page: 'import' }
   | { page: 'unknown' };
+
+/** A list where `id` is null, a form otherwise; `new` is an empty one. */
+export type DirectoryPage = 'candidates' | 'positions' | 'competencies';
+
+const isDirectory = (name: string | undefined): name is DirectoryPage =>
+  name === 'candidates' || name === 'positions' || name === 'competencies';
 
 export function parseRoute(hash: string): Route {
   const parts = hash.replace(/^#\/?/, '').split('?')[0]?.split('/').filter(Boolean) ?? [];
@@ -16,8 +24,10 @@ export function parseRoute(hash: string): Route {
   if (first === 'room' && second && !third) return { page: 'room', sessionId: decode(second) };
   if (first === 'console' && !second) return { page: 'console' };
   if (first === 'console' && second === 'sessions' && third) return { page: 'detail', sessionId: decode(third) };
-  if (first === 'invites' && !second) return { page: 'invites' };
+  if (first === 'console' && second === 'invites' && !third) return { page: 'invites' };
   if (first === 'i' && second && !third) return { page: 'invite', secret: decode(second) };
+  if (first === 'console' && second === 'candidates' && third === 'import') return { page: 'import' };
+  if (first === 'console' && isDirectory(second)) return { page: second, id: third === undefined ? null : decode(third) };
   return { page: 'unknown' };
 }
 
@@ -30,8 +40,13 @@ function decode(part: string): string {
   }
 }
 
+export const invitesPath = '#/console/invites';
 export const roomPath = (sessionId: string) => `#/room/${encodeURIComponent(sessionId)}`;
 export const detailPath = (sessionId: string) => `#/console/sessions/${encodeURIComponent(sessionId)}`;
+
+export const directoryPath = (page: DirectoryPage, id?: string) =>
+  `#/console/${page}${id === undefined ? '' : `/${encodeURIComponent(id)}`}`;
+export const IMPORT_PATH = '#/console/candidates/import';
 
 /** The link a recruiter sends to a candidate. */
 export function joinLink(sessionId: string): string {
@@ -64,6 +79,12 @@ class Router {
 
   go(path: string): void {
     location.hash = path;
+  }
+
+  /** Goes there without asking: what the page was kept for is done. */
+  leave(path: string): void {
+    this.#guard = null;
+    this.go(path);
   }
 
   /**

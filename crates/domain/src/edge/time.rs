@@ -6,7 +6,8 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime, UtcOffset};
 
-/// A time in UTC, of the years 1 to 9999: every database column takes it, every format writes it.
+/// A time in UTC, of the years 1 to 9999 and of whole microseconds: every database column takes it and gives it back as it
+/// was, every format writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(OffsetDateTime);
 
@@ -20,7 +21,7 @@ impl Timestamp {
 
     /// None for a time that is out of range in UTC: `9999-12-31T23:59:59-01:00` is in the year 10000.
     pub fn new(at: OffsetDateTime) -> Option<Self> {
-        let at = at.checked_to_offset(UtcOffset::UTC)?;
+        let at = at.checked_to_offset(UtcOffset::UTC)?.truncate_to_microsecond();
         (FIRST..=LAST).contains(&at).then_some(Self(at))
     }
 
@@ -140,14 +141,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_time_can_be_written(seconds in any::<i64>(), offset in -86_399i32..86_400) {
+        fn every_time_can_be_written_and_comes_back_from_a_column_as_it_was(
+            seconds in any::<i64>(), nanoseconds in 0u32..1_000_000_000, offset in -86_399i32..86_400,
+        ) {
             let offset = UtcOffset::from_whole_seconds(offset).expect("in range");
             if let Ok(at) = OffsetDateTime::from_unix_timestamp(seconds % 253_402_300_800)
+                && let Ok(at) = at.replace_nanosecond(nanoseconds)
                 && let Some(at) = at.checked_to_offset(offset)
             {
                 let at = Timestamp::from(at);
                 prop_assert!(at.format(&Rfc3339).is_ok() && (1..=9999).contains(&at.year()));
+                // As PostgreSQL keeps it: microseconds since 2000.
+                let epoch = datetime!(2000-01-01 00:00:00 UTC);
+                let column = i64::try_from((*at - epoch).whole_microseconds()).expect("a column takes it");
+                prop_assert_eq!(Timestamp::from(epoch + Duration::microseconds(column)), at);
             }
+        }
+
+        #[test]
+        fn what_is_reckoned_with_a_time_is_one_of_a_column_too(nanoseconds in any::<i64>()) {
+            let at = Timestamp::UNIX_EPOCH + Duration::nanoseconds(nanoseconds);
+            prop_assert_eq!(at.nanosecond() % 1_000, 0);
         }
     }
 }

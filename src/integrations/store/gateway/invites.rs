@@ -318,7 +318,7 @@ impl GatewayStore {
     ) -> Result<(Vec<CandidateId>, Vec<PositionId>), StoreError> {
         let mut tx = self.store.begin(person).await?;
         let candidates = sqlx::query_scalar!(
-            "select id from app.candidates where tenant_id = $1 and id = any($2)",
+            "select id from app.candidates where tenant_id = $1 and id = any($2) and archived_at is null",
             self.tenant.0,
             &candidates.iter().map(|id| id.0).collect::<Vec<_>>(),
         )
@@ -326,7 +326,7 @@ impl GatewayStore {
         .await
         .during("look candidates up")?;
         let positions = sqlx::query_scalar!(
-            "select id from app.positions where tenant_id = $1 and id = any($2)",
+            "select id from app.positions where tenant_id = $1 and id = any($2) and archived_at is null",
             self.tenant.0,
             &positions.iter().map(|id| id.0).collect::<Vec<_>>(),
         )

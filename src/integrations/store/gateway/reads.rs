@@ -3,8 +3,8 @@
 use super::super::entries::EntryRow;
 use super::super::{During, Scope, StoreError, Transaction};
 use super::{
-    CandidateRow, CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow,
-    SummaryRow, phase,
+    CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow,
+    phase,
 };
 use crate::domain::record::RecordingState;
 use crate::domain::transcript::Entry;
@@ -160,19 +160,6 @@ impl GatewayStore {
         .during("read who is signed in")?;
         tx.commit().await.during("read who is signed in")?;
         Ok(id.map(CandidateId))
-    }
-
-    pub async fn candidates(&self, person: &Scope) -> Result<Vec<CandidateRow>, StoreError> {
-        let mut tx = self.store.begin(person).await?;
-        let rows = sqlx::query!(
-            "select id, name, email from app.candidates where tenant_id = $1 order by name, id limit 1000",
-            self.tenant.0
-        )
-        .fetch_all(&mut *tx)
-        .await
-        .during("list the candidates")?;
-        tx.commit().await.during("list the candidates")?;
-        Ok(rows.into_iter().map(|row| CandidateRow { id: CandidateId(row.id), name: row.name, email: row.email }).collect())
     }
 
     /// The positions that are interviewed for, with what they are judged by.

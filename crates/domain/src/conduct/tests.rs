@@ -1,0 +1,413 @@
+//! An interview of two core questions and an optional one, from the opening to the end.
+
+use super::*;
+use crate::edge::Slug;
+use crate::ids::ReplyId;
+use crate::language::LanguageTag;
+use crate::plan::QuestionKind;
+use crate::voice::{Delivery, ItemContent, ReplyOutcome};
+use serde_json::json;
+
+pub(super) const NEEDS: &str = "Please tell me about a customer who could not say what they needed.";
+pub(super) const TEAM: &str = "Please describe a time when you had to disagree with your team.";
+const RESULT: &str = "How did it end for the customer?";
+const OPENING: &str = "Welcome. I am an AI interviewer, and a person reviews this interview later.";
+const INVITATION: &str = "What would you like to ask about the position?";
+const CLOSING: &str = "Thank you for your time. You will hear from us by e-mail.";
+
+fn question(id: &str, kind: QuestionKind, text: &str, target: u64) -> ScriptQuestion {
+    ScriptQuestion {
+        id: Slug::new(id).expect("a slug"),
+        kind,
+        text: text.to_owned(),
+        simpler: String::new(),
+        probes: Vec::new(),
+        min_turns: 1,
+        max_turns: 3,
+        target: Duration::from_secs(target),
+        hard: Duration::from_secs(target * 2),
+    }
+}
+
+pub(super) fn script() -> Script {
+    let mut needs = question("needs", QuestionKind::Core, NEEDS, 180);
+    needs.probes = vec![ScriptProbe {
+        id: Slug::new("result").expect("a slug"),
+        when: "the answer tells no outcome".to_owned(),
+        text: RESULT.to_owned(),
+    }];
+    needs.simpler = "Tell me about a customer who was not sure what to buy.".to_owned();
+    Script {
+        language: LanguageTag::new("en").expect("a tag"),
+        opening: OPENING.to_owned(),
+        questions: vec![
+            needs,
+            question("hobby", QuestionKind::Optional, "Which tools do you like to work with, and why?", 120),
+            question("team", QuestionKind::Core, TEAM, 180),
+        ],
+        candidate_questions: INVITATION.to_owned(),
+        closing: CLOSING.to_owned(),
+        length: Duration::from_mins(15),
+        reserve: Duration::from_mins(3),
+        think: Duration::from_mins(2),
+        thinks_per_question: 2,
+        turn_taking: crate::plan::TurnTaking::Patient,
+    }
+}
+
+/// A call as it is heard, one second after the other.
+struct Call {
+    conduct: Conduct,
+    now: Moment,
+    items: u32,
+    commands: Vec<Command>,
+    log: Vec<Recorded>,
+}
+
+impl Call {
+    fn new() -> Self {
+        Self { conduct: Conduct::new(Arc::new(script())), now: Moment::ZERO, items: 0, commands: Vec::new(), log: Vec::new() }
+    }
+
+    fn step(&mut self, input: Input<'_>) {
+        self.commands = self.conduct.step(input, self.now);
+        self.log.extend(self.commands.iter().filter_map(|command| match command {
+            Command::Record(recorded) => Some(recorded.clone()),
+            _ => None,
+        }));
+        assert!(self.conduct.next_deadline().is_none_or(|at| at > self.now), "nothing is due that was decided");
+        let again = Conduct::replay(self.conduct.script.clone(), &self.log);
+        assert_eq!(again.state, self.conduct.state, "the events make the state");
+    }
+
+    fn hear(&mut self, event: &VoiceEvent) {
+        self.step(Input::Heard(event));
+    }
+
+    fn item(&mut self) -> (ItemId, ReplyId) {
+        self.items += 1;
+        (ItemId::new(format!("i{}", self.items)), ReplyId::new(format!("r{}", self.items)))
+    }
+
+    fn generated(&mut self, text: &str) -> ReplyId {
+        let (item, reply) = self.item();
+        self.hear(&VoiceEvent::ReplyStarted { reply: reply.clone(), in_conversation: true, purpose: None });
+        self.hear(&VoiceEvent::ReplyDone {
+            reply: reply.clone(),
+            outcome: ReplyOutcome::Completed,
+            texts: vec![(item, text.to_owned())],
+            audio_tokens: None,
+            delivery: Delivery::Audio,
+        });
+        reply
+    }
+
+    fn says(&mut self, text: &str) {
+        let reply = self.generated(text);
+        self.now += Duration::from_secs(5);
+        self.hear(&VoiceEvent::PlaybackEnded { reply });
+    }
+
+    fn answers(&mut self, text: &str) {
+        self.answers_for(10, text);
+    }
+
+    fn answers_for(&mut self, seconds: u64, text: &str) {
+        let (item, _) = self.item();
+        self.now += Duration::from_secs(2);
+        self.hear(&VoiceEvent::SpeechStarted { item: item.clone(), start_ms: None });
+        self.waits(seconds);
+        self.hear(&VoiceEvent::SpeechStopped { item: item.clone(), end_ms: None });
+        self.hear(&VoiceEvent::ItemPlaced { item: item.clone(), previous: None, content: ItemContent::Committed });
+        self.hear(&VoiceEvent::CandidateSettled { item, text: text.to_owned() });
+    }
+
+    fn calls(&mut self, name: &str, arguments: &str) -> (Value, Then) {
+        let (_, reply) = self.item();
+        let call = ToolCallId::new(format!("c{}", self.items));
+        self.hear(&VoiceEvent::ToolCalled { reply: Some(reply), call, name: name.to_owned(), arguments: arguments.to_owned() });
+        let answers = self.commands.iter().filter_map(|command| match command {
+            Command::AnswerTool { output, then, .. } => Some((output.clone(), *then)),
+            _ => None,
+        });
+        let answers: Vec<_> = answers.collect();
+        assert_eq!(answers.len(), 1, "{name}: {answers:?}");
+        answers[0].clone()
+    }
+
+    fn waits(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.step(Input::Tick);
+    }
+
+    fn told(&self, command: &Command) -> bool {
+        self.commands.contains(command)
+    }
+
+    fn first_question(&mut self) {
+        self.says(&format!("Hello Kim. {OPENING} {NEEDS}"));
+        assert!(self.conduct.progress()[0].asked.is_some());
+    }
+}
+
+#[test]
+fn a_whole_interview_asks_each_question_once_in_its_order_and_closes() {
+    let mut call = Call::new();
+    assert!(call.conduct.instructions().contains(OPENING) && call.conduct.instructions().contains(NEEDS));
+    call.first_question();
+    assert!(call.told(&Command::Instruct));
+    assert!(call.conduct.instructions().contains(RESULT) && !call.conduct.instructions().contains(OPENING));
+    call.answers("A baker who wanted something for his oven.");
+    call.says(RESULT);
+    call.answers("He bought another one.");
+    assert_eq!(call.conduct.progress()[0].probes_used.len(), 1);
+    let (output, then) = call.calls("next_question", "{}");
+    assert_eq!((&output["say"], then), (&json!("Which tools do you like to work with, and why?"), Then::Speak));
+    call.says("Thank you. Which tools do you like to work with, and why?");
+    call.answers("I like a sharp pencil.");
+    assert_eq!(call.calls("next_question", "").0["say"], json!(TEAM));
+    call.says(TEAM);
+    call.answers("We argued about a release.");
+    assert_eq!(call.calls("next_question", "{}").0["say"], json!(INVITATION));
+    call.says(INVITATION);
+    call.answers("How large is the team?");
+    call.says("A person of the company will tell you.");
+    assert_eq!(call.conduct.refuses_end("{}"), None, "all is asked");
+    assert_eq!(call.calls("next_question", "{}").0["say"], json!(CLOSING));
+    call.says(CLOSING);
+    assert!(call.told(&Command::End));
+    let asked: Vec<&str> = call.conduct.script().questions.iter().map(|question| question.id.as_str()).collect();
+    let record: Vec<&str> = call
+        .log
+        .iter()
+        .filter_map(|recorded| match &recorded.event {
+            Event::Asked { question, verbatim: true, .. } => Some(question.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(record, asked);
+    assert!(call.conduct.progress().iter().all(|progress| progress.coverage == Coverage::Enough));
+}
+
+#[test]
+fn a_question_that_was_cut_is_not_asked_and_what_was_heard_counts_not_what_a_tool_claims() {
+    let mut call = Call::new();
+    let reply = call.generated(&format!("{OPENING} {NEEDS}"));
+    let (item, _) = call.item();
+    call.hear(&VoiceEvent::SpeechStarted { item: item.clone(), start_ms: None });
+    call.hear(&VoiceEvent::PlaybackCut { reply });
+    call.hear(&VoiceEvent::ItemPlaced { item: item.clone(), previous: None, content: ItemContent::Committed });
+    call.hear(&VoiceEvent::CandidateSettled { item, text: "Wait, can you hear me?".to_owned() });
+    assert_eq!(call.conduct.progress()[0].asked, None);
+    assert_eq!(call.calls("next_question", "{}").0["say"], json!(NEEDS), "the same text until it was heard");
+    call.says(NEEDS);
+    assert!(call.conduct.progress()[0].asked.as_ref().is_some_and(|asked| asked.verbatim));
+    let (output, then) = call.calls("next_question", "{}");
+    assert!(output["not_yet"].is_string(), "{output}");
+    assert_eq!(then, Then::Quiet, "the candidate is to answer");
+}
+
+#[test]
+fn a_call_twice_in_two_seconds_moves_once() {
+    let mut call = Call::new();
+    call.first_question();
+    call.answers("A baker.");
+    let first = call.calls("next_question", "{}").0;
+    assert_eq!(call.calls("next_question", "{}").0, first);
+    assert_eq!(call.conduct.place(), Place::Question(1));
+}
+
+#[test]
+fn fewer_answers_than_the_plan_wants_bring_the_next_probe() {
+    let mut call = Call::new();
+    let mut script = script();
+    script.questions[0].min_turns = 2;
+    call.conduct = Conduct::new(Arc::new(script));
+    call.first_question();
+    call.answers("A baker.");
+    let (output, then) = call.calls("next_question", "{}");
+    assert_eq!((&output["say"], then), (&json!(RESULT), Then::Speak));
+    call.says(RESULT);
+    call.answers("Well.");
+    assert_ne!(call.calls("next_question", "{}").0["say"], json!(RESULT));
+}
+
+#[test]
+fn the_server_moves_on_by_turns_and_by_time_though_no_tool_is_called() {
+    let mut call = Call::new();
+    call.first_question();
+    for _ in 0..3 {
+        call.answers("And then there was another one.");
+    }
+    assert_eq!(call.conduct.place(), Place::Question(1), "three turns are the most");
+    call.says("Which tools do you like to work with and why?");
+    call.waits(300);
+    call.answers("Pencils.");
+    assert_eq!(call.conduct.place(), Place::Question(2), "its time is over");
+    let covered: Vec<_> = call
+        .log
+        .iter()
+        .filter_map(|recorded| match &recorded.event {
+            Event::Covered { coverage, by, .. } => Some((*coverage, *by)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(covered, [(Coverage::Enough, CoveredBy::Turns), (Coverage::Partial, CoveredBy::Time)]);
+}
+
+#[test]
+fn an_interviewer_that_does_not_ask_is_asked_to_and_at_last_the_interview_goes_on() {
+    let mut call = Call::new();
+    call.says("Hello Kim, welcome to this conversation.");
+    assert!(call.told(&Command::Prompt));
+    let prompt = call.conduct.take_prompt().expect("a prompt");
+    assert!(call.conduct.note(prompt).contains(NEEDS));
+    call.says("So, how was your journey?");
+    assert!(!call.told(&Command::Prompt), "who was asked something answers first");
+    call.says("I see. Tell me of a customer.");
+    assert!(call.conduct.progress()[0].asked.as_ref().is_some_and(|asked| !asked.verbatim), "the record shows it");
+}
+
+#[test]
+fn long_answers_take_their_time_from_optional_questions_and_the_closing_keeps_its_place() {
+    let mut call = Call::new();
+    call.first_question();
+    call.answers_for(500, "It is a long story.");
+    assert_eq!(call.conduct.place(), Place::Question(2), "the optional one is dropped");
+    assert!(call.conduct.progress()[1].dropped);
+    let (item, _) = call.item();
+    call.hear(&VoiceEvent::SpeechStarted { item, start_ms: None });
+    call.waits(215);
+    assert_eq!(call.conduct.place(), Place::Closing);
+    assert!(call.told(&Command::Prompt));
+    assert_eq!(call.conduct.refuses_end("{}"), None);
+    call.waits(130);
+    assert!(call.told(&Command::End), "a closing that nobody says is not waited for");
+    call.waits(130);
+    assert!(!call.told(&Command::End), "once");
+}
+
+#[test]
+fn a_moment_to_think_stops_the_clock_and_ends_by_itself_or_with_an_answer() {
+    let mut call = Call::new();
+    call.first_question();
+    let (_, then) = call.calls("give_time", r#"{"seconds": 60}"#);
+    assert_eq!(then, Then::Quiet);
+    assert!(call.told(&Command::Show(Shown::Thinking { at_most: Duration::from_mins(1) })));
+    let before = call.conduct.state.clock(call.now);
+    call.waits(50);
+    assert_eq!(call.conduct.state.clock(call.now), before, "the clock stands");
+    assert!(!call.told(&Command::Show(Shown::TakeYourTime)));
+    call.waits(11);
+    assert!(call.told(&Command::Show(Shown::Nothing)), "it ends by itself");
+    call.step(Input::ThinkAsked);
+    assert!(call.told(&Command::Show(Shown::Thinking { at_most: Duration::from_mins(2) })));
+    call.answers("Now I know.");
+    assert!(call.conduct.state.pause.is_none());
+    let (output, then) = call.calls("give_time", "{}");
+    assert_eq!((&output["ok"], then), (&json!(false), Then::Speak), "twice for one question");
+}
+
+#[test]
+fn who_says_nothing_is_helped_and_at_last_waited_for() {
+    let mut call = Call::new();
+    call.first_question();
+    call.waits(12);
+    assert!(call.told(&Command::Show(Shown::TakeYourTime)));
+    call.waits(8);
+    assert_eq!(call.conduct.take_prompt(), Some(Prompt::SoftLine));
+    call.says("There is no hurry.");
+    call.waits(45);
+    assert_eq!(call.conduct.take_prompt(), Some(Prompt::OfferHelp), "the soft line comes once");
+    call.says("Shall I repeat the question?");
+    call.waits(121);
+    assert!(call.told(&Command::Show(Shown::Paused)));
+    assert_eq!(call.conduct.next_deadline(), None, "the interview waits");
+    call.step(Input::Resumed);
+    assert_eq!(call.conduct.take_prompt(), Some(Prompt::Say), "the question may be forgotten");
+    call.answers("Sorry, here I am.");
+    assert_eq!(call.conduct.progress()[0].answers.len(), 1);
+}
+
+#[test]
+fn a_cough_is_no_answer() {
+    let mut call = Call::new();
+    call.first_question();
+    let (item, _) = call.item();
+    call.hear(&VoiceEvent::SpeechStarted { item: item.clone(), start_ms: None });
+    call.hear(&VoiceEvent::SpeechStopped { item, end_ms: None });
+    call.waits(20);
+    assert_eq!(call.conduct.take_prompt(), Some(Prompt::SoftLine));
+    call.answers("   ");
+    assert!(call.conduct.progress()[0].answers.is_empty());
+}
+
+#[test]
+fn a_repeat_is_word_for_word_then_simpler_and_no_probe() {
+    let mut call = Call::new();
+    call.first_question();
+    assert_eq!(call.calls("repeat_question", "{}").0["say"], json!(NEEDS));
+    call.says(NEEDS);
+    assert_eq!(call.calls("repeat_question", "{}").0["say"], json!("Tell me about a customer who was not sure what to buy."));
+    assert!(call.conduct.progress()[0].probes_used.is_empty());
+}
+
+#[test]
+fn what_is_noted_is_a_record_and_ends_probing_where_it_hurts() {
+    let mut call = Call::new();
+    call.first_question();
+    call.answers("My wife was ill then.");
+    let (output, then) = call.calls("flag", r#"{"kind":"protected","quote":"My wife was ill"}"#);
+    assert_eq!((&output["noted"], then), (&json!(true), Then::SpeakUnlessSpoken));
+    let flagged = call.log.iter().rev().find_map(|recorded| match &recorded.event {
+        Event::Flagged { flag, quote, item } => Some((*flag, quote.clone(), item.clone())),
+        _ => None,
+    });
+    let (flag, quote, item) = flagged.expect("a record");
+    assert_eq!((flag, quote.expect("a quote").as_str()), (Flag::Protected, "My wife was ill"));
+    assert!(item.is_some());
+    assert!(!call.conduct.instructions().contains(RESULT), "nothing more is asked about it");
+    assert_eq!(call.calls("flag", "no JSON").1, Then::SpeakUnlessSpoken, "a call without arguments means something too");
+}
+
+#[test]
+fn the_end_waits_for_the_core_questions_unless_the_candidate_wants_it() {
+    let mut call = Call::new();
+    call.first_question();
+    assert_eq!(call.conduct.refuses_end("{}").as_deref(), Some("one question is left; call next_question"));
+    assert_eq!(call.conduct.refuses_end(r#"{"reason":"candidate_asked"}"#), None);
+    call.step(Input::Ended);
+    assert_eq!(call.conduct.refuses_end("{}"), None);
+    assert_eq!(call.calls("next_question", "{}").1, Then::Quiet);
+    assert_eq!(call.conduct.next_deadline(), None);
+}
+
+#[test]
+fn events_are_stored_as_json_and_read_back() {
+    let mut call = Call::new();
+    call.first_question();
+    call.answers("A baker.");
+    call.calls("give_time", "{}");
+    call.calls("flag", r#"{"kind":"wants_human"}"#);
+    call.calls("next_question", "{}");
+    for recorded in &call.log {
+        let json = serde_json::to_string(recorded).expect("JSON");
+        assert_eq!(serde_json::from_str::<Recorded>(&json).expect(&json), *recorded);
+    }
+}
+
+#[test]
+fn the_interviewer_is_told_when_little_time_is_left() {
+    let mut call = Call::new();
+    call.first_question();
+    let (item, _) = call.item();
+    call.hear(&VoiceEvent::SpeechStarted { item, start_ms: None });
+    call.waits(9 * 60);
+    assert!(
+        call.commands.iter().any(|command| matches!(command, Command::Note(note) if note.contains("3 minutes"))),
+        "{:?}",
+        call.commands
+    );
+    call.waits(10);
+    assert!(!call.commands.iter().any(|command| matches!(command, Command::Note(_))), "once");
+}
