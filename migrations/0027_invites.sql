@@ -5,8 +5,10 @@ create table app.invites (
   id                uuid not null,
   candidate_id      uuid not null,
   position_id       uuid not null,
-  -- Which version of a plan the interview is held by. Null: the position's competencies alone.
-  plan_version      uuid,
+  -- With which version of which plan the interview is created: that of the position when the invite was made. What is
+  -- published later changes no invite that is out.
+  plan_id           uuid,
+  plan_version      integer,
   -- The newest interview that was begun by it.
   session_id        uuid,
   -- The tenant's own name for it: asked for twice, it is made once.
@@ -39,7 +41,9 @@ create table app.invites (
   unique (tenant_id, external_id),
   foreign key (tenant_id, candidate_id) references app.candidates (tenant_id, id),
   foreign key (tenant_id, position_id) references app.positions (tenant_id, id),
-  foreign key (tenant_id, session_id) references app.sessions (tenant_id, id)
+  foreign key (tenant_id, session_id) references app.sessions (tenant_id, id),
+  check ((plan_id is null) = (plan_version is null)),
+  foreign key (tenant_id, plan_id, plan_version) references app.plan_versions (tenant_id, plan_id, number)
 );
 create index invites_by_state on app.invites (tenant_id, state, id desc);
 create index invites_closing on app.invites (tenant_id, closes_at) where state in ('created','sent','opened','bounced');

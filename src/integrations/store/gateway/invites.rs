@@ -228,12 +228,13 @@ impl GatewayStore {
         let settings: Vec<Value> = new.iter().map(|each| each.settings.clone()).collect();
         let inserted = sqlx::query_scalar!(
             r#"insert into app.invites (tenant_id, id, candidate_id, position_id, external_id, opens_at, closes_at, zone, locale,
-                                        settings, attempts, created_by)
+                                        settings, attempts, created_by, plan_id, plan_version)
                select $1, n.id, n.candidate_id, n.position_id, n.external_id, n.opens_at, n.closes_at, n.zone, n.locale, n.settings,
-                      n.attempts, $2
+                      n.attempts, $2, p.plan_id, p.plan_version
                from unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::text[],
                            $10::text[], $11::jsonb[], $12::int[])
                  as n (id, candidate_id, position_id, external_id, opens_at, closes_at, zone, locale, settings, attempts)
+               join app.positions p on p.tenant_id = $1 and p.id = n.position_id
                on conflict (tenant_id, external_id) do nothing returning id"#,
             self.tenant.0,
             by.0,
@@ -553,7 +554,7 @@ impl GatewayStore {
             }
             (Ok(Start::Resume), Some(running)) => (SessionId(running), false),
             (Ok(_), _) => {
-                let new = session(&parties);
+                let new = NewSession { invite: Some(id), ..session(&parties) };
                 if self.over_quota(&mut tx, &new, quota).await?.is_some() {
                     return Ok(Some(StartOutcome::TenantFull));
                 }

@@ -50,8 +50,12 @@ impl GatewayStore {
     pub(super) async fn insert_session_row(&self, tx: &mut Transaction, new: &NewSession) -> Result<bool, StoreError> {
         let inserted = sqlx::query!(
             "insert into app.sessions (tenant_id, id, candidate_id, position_id, settings, phase, attempt, idempotency_key,
-                                       traceparent, created_by, deadline_at, by_candidate, join_by)
-             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12)
+                                       traceparent, created_by, deadline_at, by_candidate, join_by, plan_id, plan_version)
+             select $1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12,
+                    case when i.plan_id is null then p.plan_id else i.plan_id end,
+                    case when i.plan_id is null then p.plan_version else i.plan_version end
+             from app.positions p left join app.invites i on i.tenant_id = $1 and i.id = $13
+             where p.tenant_id = $1 and p.id = $4
              on conflict do nothing",
             self.tenant.0,
             new.id.0,
@@ -65,6 +69,7 @@ impl GatewayStore {
             new.deadline_at,
             new.by_candidate,
             new.join_by,
+            new.invite.map(|id| id.0),
         )
         .execute(&mut **tx)
         .await
