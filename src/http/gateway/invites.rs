@@ -13,7 +13,7 @@ use crate::error::ErrorCode;
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, InviteId, PositionId, SessionId, TicketHash};
-use crate::integrations::store::gateway::invites::{Change, InviteFilter, InviteRow, Made, NewInvite};
+use crate::integrations::store::gateway::invites::{InviteChange, InviteFilter, InviteRow, Made, NewInvite};
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -160,7 +160,7 @@ pub(super) async fn create(
     new.link = Some(TicketHash::of(&secret));
     let (candidates, positions) = state.store.may_invite(&person.scope(), &[new.candidate], &[new.position]).await?;
     seen(&new, &candidates, &positions)?;
-    let made = state.store.insert_invites(std::slice::from_ref(&new), person.user, mail.as_deref()).await?;
+    let made = state.store.insert_invites(std::slice::from_ref(&new), &person.actor(), mail.as_deref()).await?;
     let (status, id, link) = match made.into_iter().next() {
         Some(Made::New(id)) => (StatusCode::CREATED, id, Some(link_of(&state, &secret))),
         Some(Made::Known(id)) => (StatusCode::OK, id, None),
@@ -254,7 +254,7 @@ pub(super) async fn create_many(
     for (rows, mail) in [(mailed, host.as_deref()), (given, None)] {
         for chunk in rows.chunks(CHUNK) {
             let new: Vec<NewInvite> = chunk.iter().map(|each| each.new.clone()).collect();
-            let made = state.store.insert_invites(&new, person.user, mail).await?;
+            let made = state.store.insert_invites(&new, &person.actor(), mail).await?;
             state.mail_queued.notify_one();
             results.extend(chunk.iter().zip(made).map(|(each, made)| bulk_row(&state, each, made)));
         }
@@ -441,14 +441,14 @@ async fn change(
     state: &AppState,
     person: &Person,
     id: &str,
-    change: Change,
+    change: InviteChange,
     mail: Option<String>,
 ) -> Result<InviteView, ApiError> {
     person.require_recruiter()?;
     let id = invite_id(id)?;
     view(state, person, id).await?;
     let longest = state.config.invites.longest_window();
-    let done = state.store.change_invite(id, person.user, &change, mail.as_deref(), longest).await?;
+    let done = state.store.change_invite(id, &person.actor(), &change, mail.as_deref(), longest).await?;
     done.map_err(|refusal| not_changed(state, refusal))?;
     state.mail_queued.notify_one();
     view(state, person, id).await
@@ -481,7 +481,7 @@ pub(super) async fn link(
     Path(id): Path<String>,
 ) -> Result<Json<LinkView>, ApiError> {
     let secret = new_secret()?;
-    change(&state, &person, &id, Change::Link { hash: TicketHash::of(&secret) }, None).await?;
+    change(&state, &person, &id, InviteChange::Link { hash: TicketHash::of(&secret) }, None).await?;
     Ok(Json(LinkView { link: link_of(&state, &secret) }))
 }
 
@@ -493,7 +493,7 @@ pub(super) async fn resend(
 ) -> Result<(StatusCode, Json<InviteView>), ApiError> {
     person.require_recruiter()?;
     let mail = mail_host(&state, true)?;
-    Ok((StatusCode::ACCEPTED, Json(change(&state, &person, &id, Change::Resend, mail).await?)))
+    Ok((StatusCode::ACCEPTED, Json(change(&state, &person, &id, InviteChange::Resend, mail).await?)))
 }
 
 #[derive(Deserialize)]
@@ -512,7 +512,7 @@ pub(super) async fn extend(
 ) -> Result<Json<InviteView>, ApiError> {
     let Json(request) = body?;
     let (closes, mail) = (moment("closes_at", &request.closes_at)?, mail_host(&state, request.send)?);
-    Ok(Json(change(&state, &person, &id, Change::Extend { closes }, mail).await?))
+    Ok(Json(change(&state, &person, &id, InviteChange::Extend { closes }, mail).await?))
 }
 
 #[derive(Default, Deserialize)]
@@ -533,7 +533,7 @@ pub(super) async fn revoke(
     let reason = request.reason.filter(|text| !text.trim().is_empty());
     let reason = reason.map(|raw| usable("reason", &raw, MAX_REASON)).transpose()?;
     let mail = mail_host(&state, state.config.mail.is_set())?;
-    Ok(Json(change(&state, &person, &id, Change::Revoke { reason }, mail).await?))
+    Ok(Json(change(&state, &person, &id, InviteChange::Revoke { reason }, mail).await?))
 }
 
 #[derive(Deserialize)]
@@ -555,7 +555,7 @@ pub(super) async fn reopen(
     let closes = moment("closes_at", &request.closes_at)?;
     let reason = usable("reason", &request.reason, MAX_REASON)?;
     let mail = mail_host(&state, request.send)?;
-    Ok(Json(change(&state, &person, &id, Change::Reopen { closes, reason }, mail).await?))
+    Ok(Json(change(&state, &person, &id, InviteChange::Reopen { closes, reason }, mail).await?))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Invites: read as the person who asks, written by the gateway. Each change locks the row, settles it, lets the domain decide,
-//! and leaves a line in the audit log.
+//! and leaves a line in the audit.
 
 use super::super::{During, Scope, StoreError, Transaction};
-use super::{GatewayStore, Inserted, NewSession, SessionQuota, phase};
+use super::{Actor, GatewayStore, Inserted, NewSession, SessionQuota, phase};
 use crate::domain::edge::Timestamp;
 use crate::domain::invite::{Begun, Invite, Refusal, Start, State};
 use crate::ids::{CandidateId, InviteId, PositionId, SessionId, TicketHash, UserId};
@@ -125,7 +125,7 @@ pub enum StartOutcome {
 
 /// A change that a recruiter asks for.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum InviteChange {
     Extend {
         closes: Timestamp,
     },
@@ -143,14 +143,14 @@ pub enum Change {
     Resend,
 }
 
-impl Change {
+impl InviteChange {
     fn action(&self) -> &'static str {
         match self {
-            Self::Extend { .. } => "invite_extended",
-            Self::Revoke { .. } => "invite_revoked",
-            Self::Reopen { .. } => "invite_reopened",
-            Self::Link { .. } => "invite_link_copied",
-            Self::Resend => "invite_resent",
+            Self::Extend { .. } => "extended",
+            Self::Revoke { .. } => "revoked",
+            Self::Reopen { .. } => "reopened",
+            Self::Link { .. } => "link_copied",
+            Self::Resend => "resent",
         }
     }
 }
@@ -217,7 +217,7 @@ fn state(name: &str) -> Result<State, StoreError> {
 
 impl GatewayStore {
     /// Make invites of one recruiter, those with a mail and those without. In one transaction: all or none.
-    pub async fn insert_invites(&self, new: &[NewInvite], by: UserId, mail: Option<&str>) -> Result<Vec<Made>, StoreError> {
+    pub async fn insert_invites(&self, new: &[NewInvite], by: &Actor, mail: Option<&str>) -> Result<Vec<Made>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let column = |of: fn(&NewInvite) -> Uuid| new.iter().map(of).collect::<Vec<_>>();
         let time = |of: fn(&NewInvite) -> Timestamp| new.iter().map(|each| *of(each)).collect::<Vec<OffsetDateTime>>();
@@ -237,7 +237,7 @@ impl GatewayStore {
                join app.positions p on p.tenant_id = $1 and p.id = n.position_id
                on conflict (tenant_id, external_id) do nothing returning id"#,
             self.tenant.0,
-            by.0,
+            by.user.0,
             &column(|each| each.id.0),
             &column(|each| each.candidate.0),
             &column(|each| each.position.0),
@@ -268,15 +268,16 @@ impl GatewayStore {
         .await
         .during("store links of invites")?;
         sqlx::query!(
-            "insert into app.audit_log (tenant_id, actor, action, detail)
-             select $1, $2, 'invite_created', jsonb_build_object('invite_id', n.id) from unnest($3::uuid[]) as n (id)",
+            "insert into app.audit (tenant_id, actor, actor_role, action, target_kind, target_id, detail)
+             select $1, $2, $3, 'created', 'invite', n.id, '{}' from unnest($4::uuid[]) as n (id)",
             self.tenant.0,
-            by.0,
+            by.user.0,
+            by.role,
             &inserted,
         )
         .execute(&mut *tx)
         .await
-        .during("write the audit log")?;
+        .during("write the audit")?;
         if let Some(host) = mail {
             self.queue_invite_mails(&mut tx, &inserted, "invite", host).await?;
         }
@@ -728,8 +729,8 @@ impl GatewayStore {
     pub async fn change_invite(
         &self,
         id: InviteId,
-        by: UserId,
-        change: &Change,
+        by: &Actor,
+        change: &InviteChange,
         mail: Option<&str>,
         longest: std::time::Duration,
     ) -> Result<Result<(), Refusal>, StoreError> {
@@ -737,10 +738,10 @@ impl GatewayStore {
         let raw = self.lock_invite(&mut tx, id).await?.ok_or(StoreError::NotFound)?;
         let (before, now) = (raw.invite()?.settled(raw.now()), raw.now());
         let decided = match change {
-            Change::Extend { closes } => before.extend(*closes, now, longest),
-            Change::Revoke { .. } => before.revoke(now),
-            Change::Reopen { closes, .. } => before.reopen(*closes, now, longest),
-            Change::Link { .. } | Change::Resend => before.resend(now),
+            InviteChange::Extend { closes } => before.extend(*closes, now, longest),
+            InviteChange::Revoke { .. } => before.revoke(now),
+            InviteChange::Reopen { closes, .. } => before.reopen(*closes, now, longest),
+            InviteChange::Link { .. } | InviteChange::Resend => before.resend(now),
         };
         let next = match decided {
             Ok(next) => next,
@@ -751,27 +752,27 @@ impl GatewayStore {
             }
         };
         self.save_invite(&mut tx, &raw, &next).await?;
-        let repeated = next == before && !matches!(change, Change::Link { .. } | Change::Resend);
+        let repeated = next == before && !matches!(change, InviteChange::Link { .. } | InviteChange::Resend);
         let kind = match change {
-            Change::Link { hash } => {
+            InviteChange::Link { hash } => {
                 self.insert_link_in(&mut tx, id, *hash).await?;
                 None
             }
-            Change::Revoke { reason } => {
+            InviteChange::Revoke { reason } => {
                 self.set_reason(&mut tx, id, reason.as_deref()).await?;
-                self.end_session_of(&mut tx, &raw, by).await?;
+                self.end_session_of(&mut tx, &raw, by.user).await?;
                 // Who was never told of it need not be told of its end.
                 (before.sent && before.state != State::Revoked).then_some("withdrawal")
             }
-            Change::Reopen { reason, .. } => {
+            InviteChange::Reopen { reason, .. } => {
                 self.set_reason(&mut tx, id, Some(reason)).await?;
                 Some("invite")
             }
-            Change::Extend { .. } | Change::Resend => Some("invite"),
+            InviteChange::Extend { .. } | InviteChange::Resend => Some("invite"),
         };
         if !repeated {
-            let detail = json!({"invite_id": id, "closes_at": next.closes, "state": next.state, "before": before.state});
-            self.audit_invite(&mut tx, by, change.action(), detail).await?;
+            let detail = json!({"closes_at": next.closes, "state": next.state, "before": before.state});
+            self.audit_invite(&mut tx, by, change.action(), id, detail).await?;
             if let (Some(host), Some(kind)) = (mail, kind) {
                 self.queue_invite_mails(&mut tx, &[id.0], kind, host).await?;
             }
@@ -807,23 +808,27 @@ impl GatewayStore {
         Ok(())
     }
 
-    pub(super) async fn audit_invite(
+    async fn audit_invite(
         &self,
         tx: &mut Transaction,
-        by: UserId,
+        by: &Actor,
         action: &str,
+        id: InviteId,
         detail: Value,
     ) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into app.audit_log (tenant_id, actor, action, detail) values ($1, $2, $3, $4)",
+            "insert into app.audit (tenant_id, actor, actor_role, action, target_kind, target_id, detail)
+             values ($1, $2, $3, $4, 'invite', $5, $6)",
             self.tenant.0,
-            by.0,
+            by.user.0,
+            by.role,
             action,
+            id.0,
             detail,
         )
         .execute(&mut **tx)
         .await
-        .during("write the audit log")?;
+        .during("write the audit")?;
         Ok(())
     }
 
