@@ -184,9 +184,10 @@ impl Invite {
             State::Finished => Err(Refusal::Spent),
             State::Expired => Err(Refusal::Expired),
             State::Revoked => Err(Refusal::Revoked),
-            State::Started if self.begun.map(Begun::course) == Some(Course::Open) => Ok(Start::Resume),
-            // It is being stored; whether another attempt is left is known then.
-            State::Started => Err(Refusal::Spent),
+            // One that is being stored is over; whether another attempt is left is known when it is stored.
+            State::Started => {
+                self.begun.filter(|begun| begun.course() == Course::Open).map(|_| Start::Resume).ok_or(Refusal::Spent)
+            }
             _ if now < self.opens => Err(Refusal::TooEarly),
             _ if self.starts >= MOST_STARTS => Err(Refusal::Exhausted),
             _ => Ok(Start::Begin),

@@ -273,14 +273,14 @@ fn linked(text: &str) -> String {
 mod tests {
     use super::*;
 
-    async fn told(mailbox: &Mailbox, lines: &[&str]) -> Vec<u16> {
+    fn told(mailbox: &Mailbox, lines: &[&str]) -> Vec<u16> {
         let receiver = Receiver { mailbox: mailbox.clone(), from: String::new(), to: Vec::new(), data: Vec::new() };
         let mut session = SessionBuilder::new("sandbox").build([127, 0, 0, 1].into(), receiver);
         lines.iter().map(|line| session.process(format!("{line}\r\n").as_bytes()).code).filter(|code| *code > 0).collect()
     }
 
-    #[tokio::test]
-    async fn a_mail_is_kept_with_its_parts() {
+    #[test]
+    fn a_mail_is_kept_with_its_parts() {
         let mailbox = Mailbox::default();
         let mail = [
             "EHLO test",
@@ -304,7 +304,7 @@ mod tests {
             "--x--",
             ".",
         ];
-        assert_eq!(told(&mailbox, &mail).await, [250, 250, 250, 354, 250]);
+        assert_eq!(told(&mailbox, &mail), [250, 250, 250, 354, 250]);
         let caught = mailbox.mails().pop().expect("a mail");
         assert_eq!((caught.subject.as_str(), caught.message_id.as_str()), ("Grüße", "1@acme.example"));
         assert!(caught.text.contains("https://acme.example/#/i/ab=") && caught.text.contains("\n.dot"), "{}", caught.text);
@@ -312,13 +312,13 @@ mod tests {
         assert!(linked(&caught.text).contains("<a href=\"https://acme.example/#/i/ab=\">"));
     }
 
-    #[tokio::test]
-    async fn some_addresses_are_refused_for_good_and_some_once() {
+    #[test]
+    fn some_addresses_are_refused_for_good_and_some_once() {
         let mailbox = Mailbox::default();
         let to = |who: &'static str| ["EHLO test", "MAIL FROM:<a@acme.example>", who];
-        assert_eq!(told(&mailbox, &to("RCPT TO:<bounce-1@demo.test>")).await.last(), Some(&550));
-        assert_eq!(told(&mailbox, &to("RCPT TO:<later@demo.test>")).await.last(), Some(&450));
-        assert_eq!(told(&mailbox, &to("RCPT TO:<later@demo.test>")).await.last(), Some(&250));
+        assert_eq!(told(&mailbox, &to("RCPT TO:<bounce-1@demo.test>")).last(), Some(&550));
+        assert_eq!(told(&mailbox, &to("RCPT TO:<later@demo.test>")).last(), Some(&450));
+        assert_eq!(told(&mailbox, &to("RCPT TO:<later@demo.test>")).last(), Some(&250));
         assert_eq!(mailbox.counts(), (0, 2));
     }
 }

@@ -100,6 +100,8 @@ async fn ask(config: &Config, subject: Subject) -> Vec<Finding> {
     if subject != Subject::Session {
         checks.push(("fly", Box::pin(checks::fly(config, subject))));
         checks.push(("supabase", Box::pin(checks::supabase(config))));
+    }
+    if subject == Subject::Gateway {
         checks.push(("mail", Box::pin(checks::mail(config))));
     }
     let limited = checks.into_iter().map(|(name, check)| async move {
