@@ -60,7 +60,7 @@ impl Desk {
     fn colleague(&self) -> String {
         let supabase = self.system.sandbox.supabase();
         let mut options = supabase.options_for(&supabase.user("recruiter@demo.test").expect("a user"));
-        options.subject = "7a000000-0000-4000-8000-0000000000ff".to_owned();
+        "7a000000-0000-4000-8000-0000000000ff".clone_into(&mut options.subject);
         supabase.mint(options)
     }
 
@@ -132,6 +132,7 @@ async fn a_company_keeps_its_candidates_without_sql() {
     let (status, back) = desk.post(&format!("{path}/restore"), &json!({})).await;
     assert!(status == 200 && back["archived_at"].is_null(), "{back}");
     assert_eq!(desk.names("/api/candidates?tag=remote").await, ["Zoë Quinn"]);
+    assert_eq!(desk.names("/api/candidates?q=REM%20zo").await, ["Zoë Quinn"], "by a tag and a name");
     assert_eq!(desk.names("/api/candidates?email=ZOE@demo.test").await, ["Zoë Quinn"]);
     assert_eq!(desk.names("/api/candidates?q=demo.test%20zo").await, ["Zoë Quinn"]);
     assert_eq!(desk.names("/api/candidates?q=%25").await, Vec::<String>::new(), "a sign of a pattern means itself");

@@ -50,6 +50,9 @@ struct Serve {
     /// SQL to run after the migrations.
     #[arg(long, default_value = "config/sandbox_seed.sql")]
     seed: PathBuf,
+    /// A plan to publish after that, and the position that uses it.
+    #[arg(long, value_name = "FILE=POSITION", value_parser = pair)]
+    plan: Option<(String, String)>,
     /// Further environment for every machine.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
@@ -120,6 +123,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("note: {} does not exist, so there will be no page; build it first", arguments.web_dir.display());
     }
     options.seed = Some(arguments.seed);
+    options.plan = arguments.plan.map(|(file, position)| (file.into(), position));
     options.extra_env = arguments.set;
     options.fast = arguments.fast;
     options.questions = arguments.questions;
@@ -160,7 +164,8 @@ fn print_welcome(sandbox: &Sandbox) {
         let password = user.password.as_deref().unwrap_or_default();
         println!("  {role:<10} {:<22} {password:<10} {}", user.email, user.name);
     }
-    println!("\n  what was asked of the vendors: {}/sandbox/ledger", sandbox.urls().front);
+    println!("\n  mail that was sent:            {}/sandbox/mailbox", sandbox.urls().front);
+    println!("  what was asked of the vendors: {}/sandbox/ledger", sandbox.urls().front);
     println!("  machines and recordings:       {}/sandbox/state", sandbox.urls().front);
     println!("  Ctrl-C stops everything\n");
     let _ = std::io::stdout().flush();

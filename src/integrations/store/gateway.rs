@@ -6,18 +6,24 @@
 mod candidate_import;
 mod candidates;
 mod change;
+pub mod invites;
 pub mod keeper;
 mod library;
 mod listing;
+pub mod mail;
+pub mod plans;
 mod positions;
 mod reads;
 pub mod standby;
 mod writes;
 
 use super::{Scope, Store, StoreError};
+use crate::domain::invite::Refusal;
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::record::RecordingState;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
+use crate::ids::{
+    CandidateId, CompetencyId, InviteId, MachineId, PlanId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId,
+};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -53,7 +59,8 @@ impl GatewayStore {
         self.store.close().await;
     }
 
-    fn own_scope(&self) -> Scope {
+    /// The gateway acting for itself, and the operator.
+    pub fn own_scope(&self) -> Scope {
         Scope::Gateway { tenant: self.tenant }
     }
 }
@@ -68,6 +75,8 @@ pub struct SessionRow {
     pub candidate_name: String,
     pub position: PositionId,
     pub position_title: String,
+    /// With which version of which plan it was created.
+    pub plan: Option<(PlanId, i32)>,
     pub created_at: OffsetDateTime,
     pub started_at: Option<OffsetDateTime>,
     pub ended_at: Option<OffsetDateTime>,
@@ -191,6 +200,8 @@ pub struct NewSession {
     pub created_by: UserId,
     /// For themselves: not more than one of a position at once.
     pub by_candidate: bool,
+    /// By which a candidate asks.
+    pub invite: Option<InviteId>,
     pub idempotency_key: Option<String>,
 }
 
@@ -224,6 +235,8 @@ pub enum Inserted {
     Known(Box<KnownSession>),
     /// The candidate has this one of the position open.
     OpenAlready(SessionId),
+    /// The candidate's invite does not allow it.
+    NotInvited(Refusal),
     /// The person has as many as they may.
     PersonFull,
     TenantFull,

@@ -2,6 +2,7 @@
 
 use super::super::entries::EntryRow;
 use super::super::{During, Scope, StoreError, Transaction};
+use super::plans::pinned;
 use super::{
     CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow,
     phase,
@@ -21,6 +22,8 @@ struct RawSession {
     candidate_name: String,
     position_id: Uuid,
     position_title: String,
+    plan_id: Option<Uuid>,
+    plan_version: Option<i32>,
     created_at: OffsetDateTime,
     started_at: Option<OffsetDateTime>,
     ended_at: Option<OffsetDateTime>,
@@ -56,6 +59,7 @@ impl TryFrom<RawSession> for SessionRow {
             candidate_name: raw.candidate_name,
             position: PositionId(raw.position_id),
             position_title: raw.position_title,
+            plan: pinned(raw.plan_id, raw.plan_version),
             created_at: raw.created_at,
             started_at: raw.started_at,
             ended_at: raw.ended_at,
@@ -104,7 +108,8 @@ impl GatewayStore {
         Ok(rows)
     }
 
-    /// A session with the transcript entries stored since, for who watches it.
+    /// A session with the transcript entries stored since, for who watches it; also those that are not the record's, for
+    /// one that was may be withdrawn.
     pub async fn watch(
         &self,
         person: &Scope,
@@ -114,7 +119,7 @@ impl GatewayStore {
         let mut tx = self.store.begin(person).await?;
         let Some(session) = self.select_sessions(&mut tx, Some(id), None, 1).await?.into_iter().next() else { return Ok(None) };
         // Read after the session: a finished session's entries are then all there.
-        let entries = self.select_entries(&mut tx, id, false, since).await?;
+        let entries = self.select_entries(&mut tx, id, true, since).await?;
         tx.commit().await.during("watch a session")?;
         Ok(Some((session, entries)))
     }
@@ -192,29 +197,6 @@ impl GatewayStore {
                     .collect(),
             })
             .collect())
-    }
-
-    /// Whether the person may ask for an interview of this candidate for this position: what of both they see. What is
-    /// archived is not there for it.
-    pub async fn sees_candidate_and_position(
-        &self,
-        person: &Scope,
-        candidate: CandidateId,
-        position: PositionId,
-    ) -> Result<(bool, bool), StoreError> {
-        let mut tx = self.store.begin(person).await?;
-        let row = sqlx::query!(
-            r#"select exists (select from app.candidates where tenant_id = $1 and id = $2 and archived_at is null) as "candidate!",
-                      exists (select from app.positions where tenant_id = $1 and id = $3 and archived_at is null) as "position!""#,
-            self.tenant.0,
-            candidate.0,
-            position.0,
-        )
-        .fetch_one(&mut *tx)
-        .await
-        .during("look up candidate and position")?;
-        tx.commit().await.during("look up candidate and position")?;
-        Ok((row.candidate, row.position))
     }
 
     /// What a browser must know to join. Read as the door itself, for a person who sees the session.
@@ -364,7 +346,7 @@ impl GatewayStore {
         // Of several takes the newest that holds something; where no video could be had, its id is a placeholder.
         sqlx::query_as!(
             RawSession,
-            r#"select s.id, s.phase, s.end_reason, s.candidate_id, c.name as candidate_name, s.position_id, p.title as position_title,
+            r#"select s.id, s.phase, s.end_reason, s.candidate_id, c.name as candidate_name, s.position_id, p.title as position_title, s.plan_id, s.plan_version,
                  s.created_at, s.started_at, s.ended_at, s.deadline_at, s.join_by, s.return_by, s.candidate_connected,
                  s.machine_id, s.machine_region, s.attempt, s.traceparent,
                  r.state as "recording_state?", r.provider as "recording_provider?", r.parts as "parts?",
