@@ -158,7 +158,7 @@ impl Bench {
         let keys: HashMap<String, String> = [
             ("INTERVIEW__TENANT__ID", "00000000-0000-0000-0000-0000000000a1"),
             ("INTERVIEW__DATABASE__URL", "postgres://nobody@localhost/nothing"),
-            ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+            ("INTERVIEW__ROUTING__PUBLIC_KEYS", "bfWojW5xEbNs-y_p87TTGTPhoc32MmgCwbFKv2mpwas"),
             ("INTERVIEW__OPENAI__API_KEY", "sk-bench"),
             ("INTERVIEW__API_VIDEO__API_KEY", "bench"),
             ("INTERVIEW__SANDBOX__ENABLED", "true"),
@@ -306,6 +306,8 @@ fn claimed() -> Claimed {
         deadline_at: OffsetDateTime::now_utc() + Duration::from_hours(1),
         join_by: None,
         entries: vec![],
+        plan: None,
+        conducted: vec![],
     }
 }
 

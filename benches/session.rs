@@ -120,7 +120,7 @@ fn config(database: &str, vendor: &str) -> Result<Config, Box<dyn Error>> {
         ("INTERVIEW__TENANT__ID", TENANT),
         ("INTERVIEW__DATABASE__URL", database),
         ("INTERVIEW__DATABASE__MAX_CONNECTIONS", "10"),
-        ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("INTERVIEW__ROUTING__PUBLIC_KEYS", "bfWojW5xEbNs-y_p87TTGTPhoc32MmgCwbFKv2mpwas"),
         ("INTERVIEW__OPENAI__BASE_URL", &format!("http://{vendor}/v1")),
         ("INTERVIEW__OPENAI__API_KEY", "sk-bench"),
         ("INTERVIEW__API_VIDEO__API_KEY", "bench"),

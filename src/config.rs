@@ -1,8 +1,10 @@
 //! Configuration: config/default.toml, then a file, then the environment. It is checked once.
 
 pub mod operator;
+mod routing;
 
 pub use self::operator::Operator;
+pub use self::routing::{Routing, RoutingMode};
 use crate::domain::placement::{Importance, Policy};
 use crate::ids::TenantId;
 use config::{Config as Sources, Environment, File, FileFormat};
@@ -188,27 +190,6 @@ pub struct Standby {
     unwanted_after_ms: u64,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Routing {
-    pub mode: RoutingMode,
-    pub secret: SecretString,
-    previous_secret: SecretString,
-    connect_timeout_ms: u64,
-    upgrade_timeout_ms: u64,
-    pub max_carried: usize,
-    pub machine_address: String,
-    private_resolver: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RoutingMode {
-    FlyReplay,
-    #[serde(rename = "proxy_6pn")]
-    Proxy6pn,
-}
-
 /// docs/LIMITS.md says what each is counted by.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -320,6 +301,8 @@ pub enum Role {
     Gateway,
     Migrate,
     Operator,
+    /// To print the gateway's public keys.
+    RoutingPublicKeys,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -343,7 +326,7 @@ fn explain(error: &config::ConfigError, sources: &config::Config) -> ConfigError
             about: "see config/default.toml".into(),
         };
     };
-    let secret = ["api_key", "secret", "token", "url"].iter().any(|word| key.ends_with(word));
+    let secret = ["api_key", "secret", "token", "url", "public_keys"].iter().any(|word| key.ends_with(word));
     let value = if secret {
         "the value".into()
     } else {
@@ -463,14 +446,17 @@ impl Config {
         if role == Role::Operator {
             return self.check_operator();
         }
+        if role == Role::RoutingPublicKeys {
+            return self.routing.check_secrets();
+        }
         self.check_database()?;
         self.check_counts()?;
         if self.tenant.id.0.is_nil() {
             return not_allowed("tenant.id", &self.tenant.id.to_string(), "the tenant's UUID");
         }
-        secret("routing.secret", &self.routing.secret, "at least 32 random characters")?;
-        if self.routing.secret.expose_secret().len() < 32 {
-            return not_allowed("routing.secret", "(too short)", "at least 32 random characters");
+        match role {
+            Role::Session => self.routing.check_machine()?,
+            _ => self.routing.check_secrets()?,
         }
         secret("openai.api_key", &self.openai.api_key, "a project key (sk-…)")?;
         secret("api_video.api_key", &self.api_video.api_key, "an api.video key")?;
@@ -748,42 +734,6 @@ impl Standby {
     }
     pub fn unwanted_after(&self) -> Duration {
         ms(self.unwanted_after_ms)
-    }
-}
-impl Routing {
-    /// The one to sign with first; others are accepted, and signed with, while they are replaced.
-    pub fn secrets(&self) -> Vec<&SecretString> {
-        let previous = Some(&self.previous_secret).filter(|secret| !secret.expose_secret().is_empty());
-        std::iter::once(&self.secret).chain(previous).collect()
-    }
-    pub fn connect_timeout(&self) -> Duration {
-        ms(self.connect_timeout_ms)
-    }
-    pub fn upgrade_timeout(&self) -> Duration {
-        ms(self.upgrade_timeout_ms)
-    }
-    /// The sandbox's stand-in for the names of the private network.
-    pub fn private_resolver(&self) -> Option<Url> {
-        Url::parse(&self.private_resolver).ok()
-    }
-
-    fn check(&self, sandbox: &Sandbox) -> Result<(), ConfigError> {
-        let not_allowed = |key, value: &str, allowed| Err(ConfigError::NotAllowed { key, value: format!("{value:?}"), allowed });
-        if self.connect_timeout_ms < 100 || self.connect_timeout_ms > 60_000 {
-            return not_allowed("routing.connect_timeout_ms", &self.connect_timeout_ms.to_string(), "100 to 60000");
-        }
-        if self.max_carried == 0 || self.max_carried > 65_536 {
-            return not_allowed("routing.max_carried", &self.max_carried.to_string(), "1 to 65536");
-        }
-        let port = self.machine_address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        if !port || !self.machine_address.contains("{machine_id}") {
-            return not_allowed("routing.machine_address", &self.machine_address, "a host name with {machine_id}, and a port");
-        }
-        if !self.private_resolver.is_empty() && (!sandbox.enabled || self.private_resolver().is_none()) {
-            let allowed = "empty; the address of the sandbox's resolver with sandbox.enabled = true";
-            return not_allowed("routing.private_resolver", &self.private_resolver, allowed);
-        }
-        Ok(())
     }
 }
 impl Interview {

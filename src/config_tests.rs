@@ -1,11 +1,19 @@
 use super::*;
 use std::collections::HashMap;
 
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Of this secret.
+const PUBLIC_KEY: &str = "bfWojW5xEbNs-y_p87TTGTPhoc32MmgCwbFKv2mpwas";
+
 fn load_as(role: Role, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let routing = match role {
+        Role::Session => ("INTERVIEW__ROUTING__PUBLIC_KEYS", PUBLIC_KEY),
+        _ => ("INTERVIEW__ROUTING__SECRET", SECRET),
+    };
     let required = [
+        routing,
         ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
         ("INTERVIEW__DATABASE__URL", "postgres://interview_runtime:hidden@localhost:5432/db"),
-        ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
         ("INTERVIEW__OPENAI__API_KEY", "sk-hidden"),
         ("INTERVIEW__API_VIDEO__API_KEY", "hidden"),
     ];
@@ -127,11 +135,53 @@ fn a_wrong_value_names_the_key_and_the_value() {
         ("INTERVIEW__DATABASE__URL", "postgres://a:hidden@h:6543/x", "port 6543"),
         ("INTERVIEW__DATABASE__POOLER", "swimming", "swimming"),
         ("INTERVIEW__SANDBOX__FAULT_INJECTION", "true", "sandbox.fault_injection"),
-        ("INTERVIEW__ROUTING__SECRET", "short", "routing.secret"),
+        ("INTERVIEW__ROUTING__PUBLIC_KEYS", "short", "routing.public_keys"),
+        ("INTERVIEW__ROUTING__PUBLIC_KEYS", "", "routing-public-keys"),
+        ("INTERVIEW__ROUTING__PUBLIC_KEYS", "a,b,c", "3 keys"),
         ("INTERVIEW__HTTP__TYPO", "x", "typo"),
     ] {
         let error = load(&[(key, value)]).expect_err(key).to_string();
         assert!(error.contains(told), "{key}: {error}");
         assert!(!error.contains("hidden"), "{error}");
     }
+}
+
+#[test]
+fn a_session_machine_with_the_gateways_secret_does_not_start() {
+    for key in ["SECRET", "PREVIOUS_SECRET"] {
+        let error = load(&[(&format!("INTERVIEW__ROUTING__{key}"), SECRET)]).expect_err(key).to_string();
+        assert!(error.contains(&key.to_lowercase()) && error.contains("routing.public_keys"), "{error}");
+        assert!(!error.contains(SECRET), "{error}");
+    }
+    // What a retired one is overwritten with.
+    load(&[("INTERVIEW__ROUTING__SECRET", ""), ("INTERVIEW__ROUTING__PREVIOUS_SECRET", "")]).expect("valid");
+}
+
+#[test]
+fn a_gateway_needs_secrets_of_32_characters_and_its_public_keys_follow_from_them() {
+    let keys = |pairs: &[(&str, &str)]| load_as(Role::RoutingPublicKeys, pairs);
+    for (key, value) in [("SECRET", ""), ("SECRET", "short"), ("PREVIOUS_SECRET", "short")] {
+        let error = keys(&[(&format!("INTERVIEW__ROUTING__{key}"), value)]).expect_err(key).to_string();
+        assert!(error.contains(&format!("routing.{}", key.to_lowercase())), "{error}");
+    }
+    let config = keys(&[("INTERVIEW__ROUTING__PREVIOUS_SECRET", "fedcba9876543210fedcba9876543210")]).expect("valid");
+    let public = config.routing.signing_keys().expect("key pairs").public();
+    let machine = load(&[("INTERVIEW__ROUTING__PUBLIC_KEYS", &public.to_string())]).expect("valid");
+    assert_eq!(machine.routing.public_keys, public);
+    assert!(public.to_string().starts_with(PUBLIC_KEY), "the present one first");
+}
+
+#[test]
+fn a_standby_pool_is_replaced_when_a_key_is_rotated_and_when_it_is_retired() {
+    const NEXT: &str = "fedcba9876543210fedcba9876543210";
+    let print = |current: &str, previous: &str, database: &str| {
+        let pairs = [("INTERVIEW__ROUTING__SECRET", current), ("INTERVIEW__ROUTING__PREVIOUS_SECRET", previous)];
+        load_as(Role::RoutingPublicKeys, &pairs).expect("valid").routing.standby_fingerprint(&database.into())
+    };
+    let prints = [print(SECRET, "", "a"), print(NEXT, SECRET, "a"), print(NEXT, "", "a"), print(NEXT, "", "b")];
+    for (index, one) in prints.iter().enumerate() {
+        assert!(!prints[..index].contains(one), "{index}");
+        assert!(![SECRET, NEXT].iter().any(|secret| one.contains(secret)));
+    }
+    assert_eq!(print(SECRET, "", "a"), prints[0], "every gateway of the same secrets has the same pool");
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod http;
 pub mod integrations;
 pub mod roles;
+pub mod signature;
 pub mod telemetry;
 
 pub use interview_domain as domain;

@@ -37,6 +37,8 @@ enum Command {
     },
     /// The tenant's door: HTTP API, tickets, routing, the web app.
     Gateway,
+    /// Print the public keys of the gateway's routing secrets: routing.public_keys of its sessions' machines.
+    RoutingPublicKeys,
     /// Bring the database to this version's schema, as its owner.
     Migrate,
     /// Check everything a role needs, and say what to do: exit code 0, 1 (warnings) or 2 (failures).
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
         Command::Standby { machine_id } => standby(arguments.config, MachineId::new(machine_id)),
         Command::Gateway => with_role(arguments.config, Role::Gateway, None),
+        Command::RoutingPublicKeys => routing_public_keys(arguments.config),
         Command::Migrate => migrate(arguments.config),
         Command::Tenant { secrets, command } => tenant(arguments.config, secrets, command),
     };
@@ -155,6 +158,20 @@ async fn watched<T>(stall_after: Duration, work: impl Future<Output = T>) -> Res
         Exit::Failed
     })?;
     Ok(work.await)
+}
+
+fn routing_public_keys(file: Option<PathBuf>) -> Exit {
+    let config = match load(file, Role::RoutingPublicKeys) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    match config.routing.signing_keys() {
+        Ok(keys) => {
+            println!("{}", keys.public());
+            Exit::Done
+        }
+        Err(error) => unusable(&error),
+    }
 }
 
 fn migrate(file: Option<PathBuf>) -> Exit {

@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::domain::call_guard::{CallGuard, Intrusion, Ours};
 use crate::domain::call_setup::CallSetup;
+use crate::domain::conduct::{Conduct, Input as Conducted};
 use crate::domain::deaf_line::{Change, DeafLine};
 use crate::domain::edge::Label;
 use crate::domain::protocol::Subsystem;
@@ -38,6 +39,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 mod calls;
+mod conducting;
 mod configuration;
 mod conversation;
 mod instructions;
@@ -83,6 +85,12 @@ pub enum ControlChannelMsg {
     Ask(Purpose),
     /// The conversation wants to be asked again by now.
     RepliesDue,
+    /// The same of the conduct.
+    ConductDue,
+    /// The candidate wants a moment to think.
+    Think,
+    /// The candidate goes on before the moment is over.
+    GoOn,
     LetLastWordsOut {
         goodbye: Option<&'static str>,
     },
@@ -90,6 +98,10 @@ pub enum ControlChannelMsg {
     /// End the call; the session is told when that is done.
     HangUp {
         call: Option<CallId>,
+    },
+    /// The same of one that does not work. The offer that is being answered, if any, is the next.
+    Renew {
+        call: CallId,
     },
     /// A call nobody hears any more.
     HangUpStray(CallId),
@@ -161,11 +173,14 @@ pub struct ControlChannelState {
     conversation: Replies,
     begun: Instant,
     alarm: Option<(Moment, TaskGuard)>,
+    /// Leads through the interview's plan, if it has one; its time begins with the interview.
+    conduct: Option<Conduct>,
+    conduct_alarm: Option<(Moment, TaskGuard)>,
     /// How the call is configured, and what each line begins with.
     setup: CallSetup,
     update: watch::Sender<SessionConfig>,
-    /// Updates of ours that may still be refused.
-    configurations: Vec<String>,
+    /// Updates of ours that may still be refused or told, the latest last.
+    configurations: Vec<(String, SessionConfig)>,
     awaiting_words: bool,
     deaf_line: DeafLine,
     guard: CallGuard,
@@ -198,6 +213,7 @@ impl Actor for ControlChannel {
         // No two interviews pause alike.
         let seed = args.claimed.candidate.0.as_u64_pair().1 ^ u64::from(args.claimed.segment.unsigned_abs());
         let conversation = Replies::new(rules(&args), seed);
+        let conduct = conducting::conduct(&args);
         let mut state = ControlChannelState {
             args,
             joined: None,
@@ -209,6 +225,8 @@ impl Actor for ControlChannel {
             conversation,
             begun: Instant::now(),
             alarm: None,
+            conduct,
+            conduct_alarm: None,
             setup: CallSetup::default(),
             update: watch::Sender::new(SessionConfig::default()),
             configurations: Vec::new(),
@@ -259,36 +277,36 @@ impl Actor for ControlChannel {
             ControlChannelMsg::Line { generation, state: line } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
                     state.line_changed(line);
-                } else if line == Line::Alive {
-                    // Of a call that was replaced: only the words count that come on it.
                 } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
-                    // What it did not bring was lost with the line, not left by the browser, unless that broke the line.
-                    let cause = if line == Line::Oversized { Cause::Client } else { Cause::Ours };
-                    state.args.journal.give_up_earlier_calls(cause);
-                    state.end_fade();
+                    state.fading_line_changed(line);
                 }
             }
             ControlChannelMsg::Ask(purpose) => state.decide(Input::Want(purpose)),
-            ControlChannelMsg::LetLastWordsOut { goodbye } => state.decide(Input::End { goodbye }),
+            ControlChannelMsg::LetLastWordsOut { goodbye } => {
+                state.conduct(Conducted::Ended);
+                state.decide(Input::End { goodbye });
+            }
+            ControlChannelMsg::ConductDue => {
+                state.conduct_alarm = None;
+                state.conduct(Conducted::Tick);
+            }
+            ControlChannelMsg::Think => state.conduct(Conducted::ThinkAsked),
+            ControlChannelMsg::GoOn => state.conduct(Conducted::Resumed),
             ControlChannelMsg::RepliesDue => {
                 state.alarm = None;
                 state.decide(Input::Tick);
             }
             ControlChannelMsg::AwaitWords => {
                 state.awaiting_words = true;
+                // What a dead line does not bring would be waited for in vain, and the browser not be believed of it.
+                state.args.journal.doubt_line();
                 state.check_words();
             }
             ControlChannelMsg::HangUp { call } => {
                 state.opening = None;
-                state.end_fade();
-                let joined = state.joined.take().map(|joined| joined.call);
-                if let Some(call) = call.or(joined) {
-                    state.hang_up(call);
-                }
-                state.forget_call();
-                state.decide(Input::CallOver);
-                state.args.journal.call_over(Cause::Client);
+                state.end_call(call);
             }
+            ControlChannelMsg::Renew { call } => state.renew(call),
             ControlChannelMsg::HangUpStray(call) => state.hang_up(call),
         }
         Ok(())
@@ -344,8 +362,32 @@ impl ControlChannelState {
         self.join(call, self.args.journal.history(), true);
     }
 
-    /// Words of the call before may still be on their way; when they are here, or late, it is hung up.
+    fn end_call(&mut self, call: Option<CallId>) {
+        self.end_fade();
+        let joined = self.joined.take().map(|joined| joined.call);
+        if let Some(call) = call.or(joined) {
+            self.hang_up(call);
+        }
+        self.forget_call();
+        self.decide(Input::CallOver);
+        self.args.journal.call_over(Cause::Client);
+    }
+
+    fn renew(&mut self, call: CallId) {
+        if self.joined.as_ref().is_some_and(|joined| joined.call != call) {
+            // The next stands already.
+            return self.hang_up(call);
+        }
+        if let Some(opening) = &mut self.opening {
+            opening.replaces = None;
+        }
+        self.end_call(Some(call));
+    }
+
+    /// Words of the call before may still be on their way; when they are here, or late, it is hung up. So it is heard on
+    /// while it is not known whether its line is dead: there is nothing left to learn that from afterwards.
     fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
+        self.args.journal.doubt_line();
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
         let Some(line) = line.filter(|_| awaited) else {
             self.args.journal.give_up_earlier_calls(Cause::Client);
@@ -373,6 +415,21 @@ impl ControlChannelState {
         for event in translate(event) {
             self.args.journal.hear_late(&event, now);
         }
+        self.end_fade_when_heard_out();
+    }
+
+    fn fading_line_changed(&mut self, line: Line) {
+        if line == Line::Alive {
+            self.args.journal.earlier_line_is_alive();
+            return self.end_fade_when_heard_out();
+        }
+        // What it did not bring was lost with the line, not left by the browser, unless that broke the line.
+        let cause = if line == Line::Oversized { Cause::Client } else { Cause::Ours };
+        self.args.journal.give_up_earlier_calls(cause);
+        self.end_fade();
+    }
+
+    fn end_fade_when_heard_out(&mut self) {
         if !self.args.journal.awaits_words_of_earlier_calls() {
             self.end_fade();
         }
@@ -415,7 +472,9 @@ impl ControlChannelState {
 
     fn join(&mut self, call: CallId, history: Vec<Entry>, fresh: bool) {
         self.generation += 1;
-        self.update.send_replace(as_update(&self.asked_configuration()));
+        let update = as_update(&self.asked_configuration());
+        self.configurations = vec![(format!("rt-{}-0", self.generation), update.clone())];
+        self.update.send_replace(update);
         // All of the chapters before are told at once.
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS + history.len());
         let line = LineTask {
@@ -456,6 +515,7 @@ impl ControlChannelState {
                     joined.ready = false;
                 }
                 self.decide(Input::LineDown);
+                self.conduct(Conducted::LineDown);
                 self.args.journal.degraded(Subsystem::Control);
                 self.tell(SessionMsg::ControlLost);
             }
@@ -487,7 +547,8 @@ fn rules(args: &ControlChannelArgs) -> Rules {
     let now = args.integrations.clock.now();
     let begun = args.journal.opened_at().map(|at| now - *at).or(args.claimed.started_at.map(|at| now - at));
     Rules {
-        min_turns: interview.min_turns,
+        // A plan says itself when it is too early.
+        min_turns: if args.claimed.plan.is_some() { 0 } else { interview.min_turns },
         min_duration: Duration::from_secs(interview.min_duration_s),
         begun: begun.is_some(),
         elapsed: begun.and_then(|elapsed| elapsed.try_into().ok()).unwrap_or_default(),

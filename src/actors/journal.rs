@@ -3,6 +3,7 @@
 //! The process owns it and the children share it. It is locked for moments only, never across an await.
 
 use super::gate::Gate;
+use crate::domain::conduct::Recorded;
 use crate::domain::edge::{Label, Text, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
 use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, SummaryState, claimed_at, close};
@@ -102,6 +103,8 @@ struct Inner {
     /// The latest receipt for everything.
     awaited: u64,
     integrity_events: u32,
+    /// The course of the interview through its plan.
+    conducted: Vec<Recorded>,
     /// What the browser was told does not work as it should. Whoever works on it may crash meanwhile.
     degraded: Vec<Subsystem>,
     /// What kept the interviewer from speaking, and how often.
@@ -135,6 +138,7 @@ impl Journal {
             sealed: false,
             awaited: 0,
             integrity_events: 0,
+            conducted: Vec::new(),
             degraded: Vec::new(),
             troubles: BTreeMap::new(),
             not_transcribed: BTreeMap::new(),
@@ -254,9 +258,13 @@ impl Journal {
     pub fn line_back(&self, now: OffsetDateTime) {
         self.with_transcript(|transcript| transcript.line_back(now.into()));
     }
-    /// Marked whenever the browser tells of an item that our line did not bring.
+    /// Marked whenever the line may be dead: above all when the browser tells of an item that it did not bring.
     pub fn line_in_doubt(&self) -> watch::Receiver<()> {
         self.line_in_doubt.subscribe()
+    }
+    /// Something else than the browser's word makes whoever holds the line ask.
+    pub fn doubt_line(&self) {
+        self.line_in_doubt.send_replace(());
     }
     /// It has answered.
     pub fn line_is_alive(&self, now: OffsetDateTime) {
@@ -309,6 +317,9 @@ impl Journal {
     }
     pub fn answered_turns(&self) -> Vec<ItemId> {
         self.lock().transcript.answered_turns()
+    }
+    pub fn unanswered_turn(&self) -> Option<ItemId> {
+        self.lock().transcript.unanswered_turn()
     }
     /// Answers of the candidate.
     pub fn turns(&self) -> usize {
@@ -501,6 +512,20 @@ impl Journal {
         self.lock().not_transcribed.clone()
     }
 
+    /// The course of the interview so far: what an earlier process stored, and what was decided since.
+    pub fn conducted(&self) -> Vec<Recorded> {
+        self.lock().conducted.clone()
+    }
+    pub fn know_conduct(&self, stored: Vec<Recorded>) {
+        self.lock().conducted = stored;
+    }
+    pub fn record_conduct(&self, recorded: Recorded) {
+        let mut inner = self.lock();
+        inner.conducted.push(recorded.clone());
+        inner.record(Record::Conduct(recorded));
+        drop(inner);
+        self.waiting.notify_one();
+    }
     pub fn opened_at(&self) -> Option<Timestamp> {
         self.lock().transcript.opened_at()
     }
@@ -790,6 +815,36 @@ mod tests {
         // The refused one is not stored, and not waited for.
         assert_eq!((words, journal.acked_client_seq()), (1, 2));
         assert!(receipts.contains(&Receipt::AllStored(awaited)), "{receipts:?}");
+    }
+
+    #[test]
+    fn what_a_browser_tells_and_what_is_noted_about_it_has_an_end() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let full = |entries: usize, each: usize, updates: u64| {
+            let journal = journal(0);
+            let told = |n: u64, entries: usize| {
+                let connection = journal.lock().connection();
+                let said = (0..entries as u64).map(|entry| witness(n * 100_000 + entry, &"x".repeat(each))).collect();
+                journal.witness(connection, Ok(said), Some(n), at)
+            };
+            for n in 1..=updates {
+                told(n, entries).expect("there is room");
+            }
+            let waiting = journal.backlog().0;
+            let refusal = told(updates + 1, 1).expect_err("there is none left");
+            assert_eq!((refusal.code, refusal.retryable), (ErrorCode::TranscriptFull, false));
+            let grown = journal.backlog().0 - waiting;
+            assert!(grown <= 1, "the answer to the number alone waits: {grown}");
+        };
+        full(MAX_WITNESSED_ENTRIES / 10, 1, 10);
+        full(MAX_WITNESSED_BYTES / 1024 / 8, 1024, 8);
+
+        let journal = journal(0);
+        for _ in 0..2 * MAX_INTEGRITY_EVENTS {
+            journal.note_integrity(Label::of("call_replaced"), None, at);
+        }
+        let noted = journal.batch(usize::MAX).expect("something waits").records.len();
+        assert_eq!(noted, MAX_INTEGRITY_EVENTS as usize);
     }
 
     #[test]

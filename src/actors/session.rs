@@ -11,6 +11,7 @@ use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork, 
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
 use super::{Injected, TaskGuard};
+use crate::backoff::Backoff;
 use crate::domain::edge::Timestamp;
 use crate::domain::invitation;
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Said, Timer};
@@ -56,6 +57,9 @@ pub const TREE_SHARE: f64 = 0.6;
 const OFFERS: u32 = 12;
 const OFFER_EVERY: Duration = Duration::from_secs(15);
 
+/// A control channel that did not stay alive is started again after this, and after longer each time.
+const CONTROL_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
+
 /// How the tree ended, as the process reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TreeEnd {
@@ -95,6 +99,10 @@ pub enum SessionMsg {
     },
     ConsentsStored(Vec<ConsentKind>),
     MediaReported(MediaState),
+    /// The candidate wants a moment to think.
+    Think,
+    /// The candidate goes on before the moment is over.
+    GoOn,
     RecordingReported(RecordingReport),
     RecordingUrlClaimed {
         url: String,
@@ -204,6 +212,7 @@ pub struct SessionState {
     interview: Interview,
     supervision: Supervision,
     control: Option<ActorRef<ControlChannelMsg>>,
+    control_again: Backoff,
     recording: Option<ActorRef<RecordingTrackerMsg>>,
     writer: Option<ActorRef<TranscriptWriterMsg>>,
     socket: Option<Socket>,
@@ -269,6 +278,7 @@ impl Actor for Session {
             ended: Some(args.ended),
             supervision: Supervision::default(),
             control: None,
+            control_again: Backoff::new(CONTROL_AGAIN.0, CONTROL_AGAIN.1),
             recording: None,
             writer: None,
             socket: None,
@@ -312,6 +322,8 @@ impl Actor for Session {
             SessionMsg::MediaReported(MediaState::Failed) => state.decide(Event::MediaLost, &myself).await,
             // The browser's own ICE may still recover.
             SessionMsg::MediaReported(MediaState::Connecting | MediaState::Disconnected) => {}
+            SessionMsg::Think => state.to_control(ControlChannelMsg::Think),
+            SessionMsg::GoOn => state.to_control(ControlChannelMsg::GoOn),
             SessionMsg::RecordingReported(report) => state.recording_reported(report),
             SessionMsg::RecordingsFound(videos) => state.videos = videos,
             SessionMsg::RecordingUrlClaimed { url } => state.check_recording_url(&url),
@@ -319,10 +331,7 @@ impl Actor for Session {
             SessionMsg::CallOpened { call, answer } => state.call_opened(call, answer, &myself).await,
             SessionMsg::CallFailed { code, fatal } => state.call_failed(code, fatal, &myself).await,
             SessionMsg::InterviewerFailed { code } => state.interviewer_failed(code, &myself).await,
-            SessionMsg::RenewCall => {
-                state.hang_up(&myself).await;
-                state.decide(Event::CallGone, &myself).await;
-            }
+            SessionMsg::RenewCall => state.renew_call(&myself).await,
             SessionMsg::CallGone => {
                 state.end_gone_call();
                 state.call_over();
@@ -330,6 +339,7 @@ impl Actor for Session {
             }
             SessionMsg::HungUp { call, ended } => state.hung_up(&call, ended, &myself).await,
             SessionMsg::ControlReady { expires_in } => {
+                state.control_again.reset();
                 if let Some(expires_in) = expires_in {
                     let before = Duration::from_secs(state.config.openai.roll_over_before_s);
                     state.arm(Timer::RollOver, timers::roll_over_in(expires_in, before), &myself);

@@ -210,6 +210,14 @@ impl SignalingSocketState {
             }
             // The connection lives on its own ticket; a fresh token changes nothing here.
             ClientMessage::RefreshAuth { .. } => Ok(()),
+            ClientMessage::Think {} => {
+                self.cast(SessionMsg::Think);
+                Ok(())
+            }
+            ClientMessage::GoOn {} => {
+                self.cast(SessionMsg::GoOn);
+                Ok(())
+            }
             ClientMessage::Heartbeat {} => {
                 journal.tell(ServerEvent::HeartbeatAck {});
                 Ok(())

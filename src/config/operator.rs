@@ -40,11 +40,12 @@ impl Operator {
 pub type Settings = BTreeMap<String, SecretString>;
 
 /// Sections and keys that are the operator's own, or different for each tenant.
-const KEPT: [&str; 12] = [
+const KEPT: [&str; 13] = [
     "operator.",
     "tenant.",
     "routing.secret",
     "routing.previous_secret",
+    "routing.public_keys",
     "database.url",
     "database.admin_url",
     "fly.api_token",

@@ -6,6 +6,7 @@ use crate::error::ErrorCode;
 use crate::ids::{TenantId, UserId};
 use crate::integrations::Redacted;
 use crate::integrations::store::Scope;
+use crate::integrations::store::gateway::Actor;
 use crate::integrations::supabase::{Claims, JwksVerifier};
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{StatusCode, header, request::Parts};
@@ -77,6 +78,11 @@ impl Person {
                 "app_metadata": {"tenant_id": self.tenant, "tenant_role": self.tenant_role},
             }),
         }
+    }
+
+    /// As the audit names them.
+    pub fn actor(&self) -> Actor {
+        Actor { user: self.user, role: self.tenant_role.clone() }
     }
 
     pub fn is_recruiter(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The answer to a refused request: `application/problem+json` (RFC 9457) with a stable code.
 
 use super::server::timed_out;
+use crate::domain::edge::FieldError;
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::integrations::call_error::CallError;
 use crate::integrations::store::StoreError;
@@ -31,11 +32,13 @@ pub struct ApiError {
     retry_after: Option<Duration>,
     retryable: bool,
     cause: Option<String>,
+    fields: Vec<FieldError>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None, retryable: status.is_server_error(), cause: None }
+        let (detail, retryable) = (detail.into(), status.is_server_error());
+        Self { status, code, detail, retry_after: None, retryable, cause: None, fields: Vec::new() }
     }
 
     pub fn not_found(code: ErrorCode, detail: &'static str) -> Self {
@@ -72,6 +75,11 @@ impl ApiError {
         Self { cause: Some(cause.into()), ..self }
     }
 
+    /// What is wrong with which field: `errors` of the problem.
+    pub fn with_fields(self, fields: Vec<FieldError>) -> Self {
+        Self { fields, ..self }
+    }
+
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -104,7 +112,7 @@ impl ApiError {
     }
 
     fn render(&self, request_id: Option<&str>) -> Response {
-        let body = json!({
+        let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
@@ -113,6 +121,9 @@ impl ApiError {
             "retryable": self.retryable,
             "request_id": request_id,
         });
+        if !self.fields.is_empty() {
+            body["errors"] = json!(self.fields);
+        }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);

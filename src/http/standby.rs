@@ -6,12 +6,12 @@ use crate::http::health;
 use crate::http::problem::ApiError;
 use crate::ids::{MachineId, SessionId};
 use crate::integrations::assign::Assignment;
+use crate::signature::PublicKeys;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use secrecy::SecretString;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,15 +25,15 @@ pub struct Waiting(Arc<Inner>);
 
 struct Inner {
     machine: MachineId,
-    secret: SecretString,
+    gateway: PublicKeys,
     assigned: Mutex<Option<oneshot::Sender<SessionId>>>,
 }
 
 impl Waiting {
     /// With where the session arrives.
-    pub fn new(machine: MachineId, secret: SecretString) -> (Self, oneshot::Receiver<SessionId>) {
+    pub fn new(machine: MachineId, gateway: PublicKeys) -> (Self, oneshot::Receiver<SessionId>) {
         let (sender, assigned) = oneshot::channel();
-        (Self(Arc::new(Inner { machine, secret, assigned: Mutex::new(Some(sender)) })), assigned)
+        (Self(Arc::new(Inner { machine, gateway, assigned: Mutex::new(Some(sender)) })), assigned)
     }
 }
 
@@ -55,7 +55,7 @@ async fn assign(
         ApiError::new(status, ErrorCode::AssignmentRefused, detail)
     };
     let Ok(Json(assignment)) = body else { return Err(refused(StatusCode::BAD_REQUEST, "not an assignment")) };
-    if !assignment.is_valid(&waiting.secret, &waiting.machine, clock::now()) {
+    if !assignment.is_valid(&waiting.gateway, &waiting.machine, clock::now()) {
         return Err(refused(StatusCode::UNAUTHORIZED, "not signed for this machine, or too old"));
     }
     let sender = waiting.assigned.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -76,8 +76,10 @@ async fn not_yet() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signature::SigningKeys;
     use axum::body::Body;
     use axum::http::{Request, header};
+    use secrecy::SecretString;
     use tower::ServiceExt;
     use uuid::Uuid;
 
@@ -88,23 +90,26 @@ mod tests {
 
     #[tokio::test]
     async fn one_assignment_is_taken_and_whatever_is_not_ours_is_not() {
-        let secret = SecretString::from("0123456789abcdef0123456789abcdef");
+        let derive = |secret: &str| SigningKeys::derive(&SecretString::from(secret), None).expect("a key pair");
+        let keys = derive("0123456789abcdef0123456789abcdef");
         let (machine, session) = (MachineId::from("148e"), SessionId(Uuid::now_v7()));
-        let (waiting, assigned) = Waiting::new(machine.clone(), secret.clone());
+        let (waiting, assigned) = Waiting::new(machine.clone(), keys.public());
         let json = |assignment: &Assignment| serde_json::to_string(assignment).expect("JSON");
-        let good = Assignment::sign(&secret, &machine, session, clock::now());
+        let good = Assignment::sign(&keys, &machine, session, clock::now());
 
         let other = Assignment { session_id: SessionId(Uuid::now_v7()), ..good.clone() };
-        let old = Assignment::sign(&secret, &machine, session, clock::now() - time::Duration::hours(1));
-        let elsewhere = Assignment::sign(&secret, &MachineId::from("148f"), session, clock::now());
-        for refused in [&other, &old, &elsewhere] {
+        let old = Assignment::sign(&keys, &machine, session, clock::now() - time::Duration::hours(1));
+        let elsewhere = Assignment::sign(&keys, &MachineId::from("148f"), session, clock::now());
+        // All that a machine knows, taken for a secret, signs nothing that it takes.
+        let forged = Assignment::sign(&derive(&keys.public().to_string()), &machine, session, clock::now());
+        for refused in [&other, &old, &elsewhere, &forged] {
             assert_eq!(post_to(&waiting, json(refused)).await, StatusCode::UNAUTHORIZED);
         }
         assert_eq!(post_to(&waiting, "{}".to_owned()).await, StatusCode::BAD_REQUEST);
 
         assert_eq!(post_to(&waiting, json(&good)).await, StatusCode::ACCEPTED);
         assert_eq!(post_to(&waiting, json(&good)).await, StatusCode::CONFLICT, "a replay");
-        let second = Assignment::sign(&secret, &machine, SessionId(Uuid::now_v7()), clock::now());
+        let second = Assignment::sign(&keys, &machine, SessionId(Uuid::now_v7()), clock::now());
         assert_eq!(post_to(&waiting, json(&second)).await, StatusCode::CONFLICT);
         assert_eq!(assigned.await.expect("assigned"), session);
     }

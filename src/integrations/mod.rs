@@ -11,7 +11,6 @@ pub mod http_client;
 pub mod openai;
 pub mod outside;
 pub mod private_network;
-pub mod signature;
 pub mod store;
 pub mod supabase;
 

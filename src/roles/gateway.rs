@@ -77,7 +77,8 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let rows = GatewayStore::new(database.clone(), config.tenant.id);
     let fly = FlyClient::new(http.clone(), fly)?;
     let machines = Machines::new(fly.clone(), config.clone())?;
-    let assign = AssignClient::new(http.clone(), config.routing.secret.clone(), config.standby.assign_timeout());
+    let signing = config.routing.signing_keys()?;
+    let assign = AssignClient::new(http.clone(), signing.clone(), config.standby.assign_timeout());
     let network = private_network(config, http.clone());
     let standby = Standby::new(rows.clone(), fly, network.clone(), assign, config.clone())?;
     let integrations = Arc::new(Integrations::new(config)?);
@@ -93,7 +94,7 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     );
     let carrier = Carrier::new(network, config.clone(), stopping);
     let videos = api_video(config, http)?;
-    let state = AppState::new(config.clone(), rows, machines, standby, videos, authority, carrier, recording_news);
+    let state = AppState::new(config.clone(), rows, machines, standby, videos, authority, carrier, signing, recording_news);
     Ok((state, keepers))
 }
 

@@ -192,6 +192,7 @@ async fn boot(outside: Outside, config: Arc<Config>, session: SessionId) -> Resu
         limits,
         rows.epoch().events_before(),
     );
+    journal.know_conduct(claimed.conducted.clone());
     if let Some(meter) = &outside.meter {
         observe(meter, &journal);
     }

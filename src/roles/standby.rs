@@ -87,7 +87,7 @@ async fn whose(store: &Store, config: &Config, machine: &MachineId) -> Result<Na
 /// Answer until a session is assigned. The session listens on the same socket, so that a
 /// connection that comes between the two waits instead of being refused.
 async fn serve(config: &Config, machine: MachineId, listener: BoundListener, stop: &mut Stop) -> Result<Assigned, Exit> {
-    let (waiting, assigned) = Waiting::new(machine, config.routing.secret.clone());
+    let (waiting, assigned) = Waiting::new(machine, config.routing.public_keys.clone());
     let ours = match listener.try_clone().and_then(TcpListener::from_std) {
         Ok(ours) => ours,
         Err(error) => {

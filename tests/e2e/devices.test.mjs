@@ -197,6 +197,13 @@ scene('a microphone and a voice that fail in every way come back, or say what to
       return button.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2));
     });
     assert.ok(reach, `${label}: the way out can be reached`);
+    const read = await page.locator('[data-testid^="caption-"]').last().evaluate((caption) => {
+      caption.scrollIntoView({ block: 'center' });
+      const box = caption.getBoundingClientRect();
+      const seen = document.elementFromPoint(box.x + box.width / 2, box.y + Math.min(box.height, innerHeight) / 2);
+      return caption.contains(seen);
+    });
+    assert.ok(read, `${label}: nothing lies over the captions`);
   }
   await page.setViewportSize({ width: 1440, height: 900 });
   assert.deepEqual(candidate.complaints, []);

@@ -108,7 +108,7 @@ scene('no network for thirty seconds', { timeout: 240_000 }, async (t) => {
     await cover(candidate, 'lost').getByText('The connection was lost').waitFor({ timeout: 20_000 });
     await shoot(candidate, '24-no-network', { all: true });
     await cover(candidate, 'lost').getByText('check your internet').waitFor({ timeout: 30_000 });
-  await candidate.page.getByTestId('reload').waitFor();
+    await candidate.page.getByTestId('reload').waitFor();
     await shoot(candidate, '25-no-network-long');
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, 30_000 - (Date.now() - pulledAt))));
     assert.ok(proxy.counted.heldBack > 0, 'the page tried to come back meanwhile');

@@ -107,6 +107,26 @@ scene('nobody but the candidate is asked to agree, and a browser that cannot is 
   await stage.recruiter.page.getByText(`people at ${company.name} read it and decide`).waitFor();
   await shoot(stage.recruiter, '63-preview', ON_REQUEST);
 
+  // U-09: another account is told who it is and nothing of whose invitation it is; the right one comes back to the link.
+  const other = await person(stage.browser, 'other');
+  await signIn(other, 'amara@demo.test');
+  await other.page.getByRole('heading', { name: 'Your interviews' }).waitFor();
+  const told = async () => {
+    await other.page.getByTestId('other-seat').getByText('You are signed in as amara@demo.test').waitFor();
+    return other.page.getByTestId('other-seat').innerText();
+  };
+  await other.page.goto(roomUrl(crypto.randomUUID()));
+  const ofNone = await told();
+  await other.page.goto(roomUrl(sessionId));
+  await other.page.reload();
+  assert.equal(await told(), ofNone, 'an invitation of somebody else reads as one that there is not');
+  await shoot(other, '69-other-account', ON_REQUEST);
+  await other.page.getByTestId('other-account').click();
+  await other.page.getByTestId('sign-in-mei@demo.test').click();
+  await other.page.getByTestId('consent-continue').waitFor();
+  assert.ok(other.page.url().endsWith(sessionId), 'on the link that was opened');
+  await other.context.close();
+
   const deaf = await person(stage.browser, 'nocall');
   await deaf.context.addInitScript(() => Object.defineProperty(navigator, 'mediaDevices', { value: undefined }));
   await signIn(deaf, 'mei@demo.test');

@@ -44,6 +44,7 @@ fn layers_import_only_what_stands_below_them() {
         ("crates/domain/src/error.rs", &["crate::"]),
         ("crates/domain/src/clock.rs", &["crate::"]),
         ("crates/domain/src/backoff.rs", &["crate::"]),
+        ("src/signature.rs", &["crate::"]),
         ("src/integrations", &["ractor", "crate::actors", "crate::http::", "crate::roles"]),
         ("src/actors", &["axum", "crate::http", "crate::roles"]),
         ("src/http", &["crate::roles"]),
@@ -263,6 +264,43 @@ fn the_page_of_access_names_tests_that_exist() {
     assert!(rows.len() >= 12, "{rows:?}");
     for row in rows {
         assert!(tests_exist(row.split('|').nth(3).expect("a column"), &code) > 0, "no test: {row}");
+    }
+}
+
+/// The titles of the pages' and the browsers' tests, as they are written there.
+#[test]
+fn the_page_of_browsers_names_tests_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/BROWSERS.md")).expect("the page");
+    let mut files = Vec::new();
+    for folder in ["tests/e2e", "web/app", "web/sdk"] {
+        tests_of_pages(&root().join(folder), &mut files);
+    }
+    let code: String = files.iter().map(|file| std::fs::read_to_string(file).expect("readable")).collect();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| B-") || line.starts_with("| U-"))
+        .map(|line| line.split('|').collect())
+        .collect();
+    assert_eq!(rows.len(), 18, "six of browsers, twelve of people");
+    for row in rows {
+        let named: Vec<&str> = row[3].split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "no test: {}", row[1]);
+        for title in named {
+            let quoted = ["'", "`"].iter().any(|quote| code.contains(&format!("{quote}{title}{quote}")));
+            assert!(quoted, "{}: no test is called {title:?}", row[1]);
+        }
+    }
+}
+
+fn tests_of_pages(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("a readable entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if path.is_dir() && name != "node_modules" {
+            tests_of_pages(&path, into);
+        } else if name.ends_with(".test.ts") || name.ends_with(".test.mjs") {
+            into.push(path);
+        }
     }
 }
 

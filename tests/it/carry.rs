@@ -5,8 +5,8 @@ use crate::support::system::System;
 use crate::support::wait_for;
 use interview_runtime::http::replay_state;
 use interview_runtime::ids::SessionId;
+use interview_runtime::signature::PublicKeys;
 use interview_sandbox::GATEWAY_APP;
-use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -139,10 +139,10 @@ async fn a_machine_hears_of_a_request_only_what_it_needs_and_the_gateways_own_wo
         expected.into_iter().map(|(name, value)| (name.to_owned(), vec![value])).collect();
     assert_eq!(seen, expected);
     // The session's own check takes it, and for no other session.
-    let secret = SecretString::from(system.sandbox.settings()["INTERVIEW__ROUTING__SECRET"].clone());
+    let keys = PublicKeys::try_from(system.sandbox.settings()["INTERVIEW__ROUTING__PUBLIC_KEYS"].clone()).expect("a key");
     assert_eq!(proof.len(), 1, "{proof:?}");
-    assert!(replay_state::admits(proof[0], &[&secret], SessionId(machine.session)), "{proof:?}");
-    assert!(!replay_state::admits(proof[0], &[&secret], SessionId(Uuid::new_v4())));
+    assert!(replay_state::admits(proof[0], &keys, SessionId(machine.session)), "{proof:?}");
+    assert!(!replay_state::admits(proof[0], &keys, SessionId(Uuid::new_v4())));
 
     // And the browser of the acceptance, what belongs to a WebSocket.
     stream.write_all(ACCEPT.as_bytes()).await.expect("answered");

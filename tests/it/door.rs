@@ -130,6 +130,8 @@ async fn every_answer_of_every_route_and_status_carries_the_security_headers_and
         answers.push(ask(&http, door, get.clone(), &path, &socket).await);
         answers.push(ask(&http, door, get.clone(), &path, &[]).await);
     }
+    let huge = http.post(format!("http://{door}/api/sessions")).header("authorization", &recruiter).json(&"x".repeat(64 * 1024));
+    answers.push(huge.send().await.expect("an answer"));
     let (mut statuses, mut kept) = (BTreeSet::new(), 0);
     for answer in &answers {
         let (status, headers, at) = (answer.status().as_u16(), answer.headers(), answer.url().to_string());
@@ -154,7 +156,7 @@ async fn every_answer_of_every_route_and_status_carries_the_security_headers_and
         assert!(caching == "no-store" || page, "{caching} of {status} at {at}");
         kept += usize::from(page);
     }
-    let seen = [200, 202, 400, 401, 403, 404, 405, 426, 429];
+    let seen = [200, 202, 400, 401, 403, 404, 405, 413, 426, 429];
     assert!(seen.iter().all(|status| statuses.contains(status)) && kept > 0, "{statuses:?}, {kept}");
     system.stop().await;
 }
@@ -506,6 +508,7 @@ async fn whoever_knows_the_link_keeps_nobody_out_of_a_session() {
         ("INTERVIEW__LIMITS__HEAD_TIMEOUT_MS", "700"),
         ("INTERVIEW__LIMITS__TICKETLESS", "6"),
         ("INTERVIEW__LIMITS__CALLS", "0"),
+        ("INTERVIEW__LIMITS__SESSION_CONNECTIONS", "24"),
         // On Fly, whose proxy says who asks.
         ("FLY_MACHINE_ID", "a-machine"),
     ];
@@ -554,6 +557,17 @@ async fn whoever_knows_the_link_keeps_nobody_out_of_a_session() {
     holder.rollback().await.expect("it ends");
     assert!((20..=24).contains(&shown) && refused == 30 - shown, "{shown} shown, {refused} refused");
     candidate.say(2, &["still served"]).await;
+    candidate.expect("transcript_ack").await;
+
+    // More connections than a machine takes are told to come again; whoever is in stays.
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(TcpStream::connect(process.address).await.expect("connects"));
+    }
+    let (mut last, mut answer) = (crowd.pop().expect("one of them"), String::new());
+    timeout(Duration::from_secs(5), last.read_to_string(&mut answer)).await.expect("in time").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after"), "{answer}");
+    candidate.say(3, &["served in the crowd"]).await;
     candidate.expect("transcript_ack").await;
 
     // No further call when an interview has had its calls.

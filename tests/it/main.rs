@@ -6,6 +6,7 @@ mod boot;
 mod bounds;
 mod carry;
 mod conversation;
+mod directory;
 mod door;
 mod faults;
 mod fencing;

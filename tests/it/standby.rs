@@ -5,7 +5,7 @@ use crate::interview::{connect, new_session, stored};
 use crate::keeper::{QUICK, admin, come_back, order, until_attempt_runs, view};
 use crate::support::process::Process;
 use crate::support::system::{System, second_gateway};
-use crate::support::{World, wait_for};
+use crate::support::{ROUTING_SECRET, World, wait_for};
 use futures_util::future::join_all;
 use interview_runtime::clock;
 use interview_runtime::ids::{MachineId, SessionId, TenantId};
@@ -13,6 +13,7 @@ use interview_runtime::integrations::assign::Assignment;
 use interview_runtime::integrations::store::Named;
 use interview_runtime::integrations::store::gateway::GatewayStore;
 use interview_runtime::integrations::store::gateway::standby::Made;
+use interview_runtime::signature::SigningKeys;
 use interview_sandbox::fly::Machine;
 use interview_sandbox::{GATEWAY_APP, SESSION_APP};
 use secrecy::SecretString;
@@ -280,11 +281,19 @@ async fn another_image_replaces_the_pool_and_a_machine_that_no_row_knows_is_dest
 }
 
 async fn second_gateway_with(system: &System, secrets: &Value) {
-    let url = format!("{}/apps/{GATEWAY_APP}/secrets", system.sandbox.urls().fly);
+    set_secrets(system, GATEWAY_APP, secrets).await;
+    second_gateway(system).await;
+}
+
+async fn set_secrets(system: &System, app: &str, secrets: &Value) {
+    let url = format!("{}/apps/{app}/secrets", system.sandbox.urls().fly);
     let request = reqwest::Client::new().post(url).header("authorization", system.sandbox.fly().org_token());
     let answer = request.json(&json!({ "values": secrets })).send().await.expect("an answer");
     assert!(answer.status().is_success(), "{}", answer.status());
-    second_gateway(system).await;
+}
+
+fn signing(secret: &str) -> SigningKeys {
+    SigningKeys::derive(&SecretString::from(secret), None).expect("a key pair")
 }
 
 async fn assign(address: &str, assignment: &Assignment) -> u16 {
@@ -299,8 +308,9 @@ async fn what_the_gateway_did_not_sign_for_this_machine_a_moment_ago_is_refused_
     let id = until_ready(&admin, 1).await.remove(0);
     let machine = system.sandbox.fly().machine(&id).expect("a machine");
     let address = machine.status().address.expect("an address").to_string();
-    let secret = SecretString::from(system.sandbox.settings()["INTERVIEW__ROUTING__SECRET"].clone());
-    let forged_with = SecretString::from("0123456789abcdef0123456789abcdef");
+    let secret = signing(system.sandbox.routing_secret());
+    // All that a machine knows.
+    let forged_with = signing(&system.sandbox.settings()["INTERVIEW__ROUTING__PUBLIC_KEYS"]);
     let (id, session, now) = (MachineId::new(id), SessionId(Uuid::now_v7()), clock::now());
 
     assert_eq!(assign(&address, &Assignment::sign(&forged_with, &id, session, now)).await, 401);
@@ -320,6 +330,51 @@ async fn what_the_gateway_did_not_sign_for_this_machine_a_moment_ago_is_refused_
     }
     wait_for("the session goes on", || async { view(&system, &recruiter, &ours).await["phase"] == "ready" }).await;
     assert_eq!(machine.status().restarts, 0);
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_keys_are_rotated_each_gateway_has_a_pool_that_knows_its_key_and_an_interview_on_an_old_machine_goes_on() {
+    const NEXT: &str = "fedcba9876543210fedcba9876543210";
+    const JONAS: &str = "ca000000-0000-4000-8000-000000000012";
+    const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
+    let system = System::start_with(&pool("1", &[])).await;
+    let (recruiter, amara, admin) = (system.sign_in("recruiter@demo.test").await, system.amara().await, admin(&system).await);
+    until_ready(&admin, 1).await;
+    let old = new_session(&system, &recruiter).await;
+    let mut browser = system.join(&amara, &old).await;
+    browser.say(1, &["before"]).await;
+    browser.expect("transcript_ack").await;
+    let first = until_ready(&admin, 1).await.remove(0);
+
+    // As `tenant rotate-secrets` does it: the machines learn both keys, then a new gateway signs with both.
+    let before = system.sandbox.routing_secret();
+    let both = SigningKeys::derive(&NEXT.into(), Some(&before.into())).expect("key pairs").public().to_string();
+    set_secrets(&system, SESSION_APP, &json!({"INTERVIEW__ROUTING__PUBLIC_KEYS": both})).await;
+    let secrets = json!({"INTERVIEW__ROUTING__SECRET": NEXT, "INTERVIEW__ROUTING__PREVIOUS_SECRET": before});
+    second_gateway_with(&system, &secrets).await;
+    until_ready(&admin, 2).await;
+    let gateway = system.sandbox.fly().machines(GATEWAY_APP).first().expect("a gateway").id.clone();
+    assert!(system.sandbox.fly().lose(&gateway));
+    wait_for("the pool of the previous key is gone", || async {
+        let left = ready(&admin).await;
+        left.len() == 1 && left[0] != first
+    })
+    .await;
+
+    // The machine that knows the previous key only still takes its candidate, from the new gateway.
+    let mut again = system.join(&amara, &old).await;
+    again.say(2, &["after"]).await;
+    again.expect("transcript_ack").await;
+    // And a machine that waits takes a session that the new key signed.
+    let next = ready(&admin).await.remove(0);
+    let body = json!({"candidate_id": JONAS, "position_id": ENGINEER, "settings": {}});
+    let (status, made) = system.post(&recruiter, "/api/sessions", &body).await;
+    assert_eq!(status, 201, "{made}");
+    let new = made["session_id"].as_str().expect("an id");
+    until_attempt_runs(&system, new, 1).await;
+    assert_eq!(machine_of(&system, &recruiter, new).await, next);
+    assert!(system.sandbox.ledger().violations().is_empty(), "{:?}", system.sandbox.ledger().violations());
     system.stop().await;
 }
 
@@ -355,7 +410,7 @@ async fn a_process_that_waits_ends_with_0_when_told_or_when_nobody_comes_and_one
     let session = world.new_session().await;
     let mut process = world.spawn_standby("machine-3", &[]);
     process.until_ready().await;
-    let secret = SecretString::from("0123456789abcdef0123456789abcdef");
+    let secret = signing(ROUTING_SECRET);
     let assignment = Assignment::sign(&secret, &MachineId::from("machine-3"), session, clock::now());
     assert_eq!(assign(&process.address.to_string(), &assignment).await, 202);
     wait_for("it runs the session", || async { world.text(session, "epoch").await.as_deref() == Some("1") }).await;

@@ -49,7 +49,7 @@ async fn recording_of(system: &System, token: &str, session: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves_no_pile() {
-    let system = System::start().await;
+    let system = System::start_with(&[("LIMITS__TAKES", "3")]).await;
     let (token, amara, made) = invited(&system).await;
     let (id, first) = (made["session_id"].as_str().expect("an id"), made["video_id"].clone());
     assert_eq!(made["video_segment"], 1, "{made}");
@@ -81,6 +81,13 @@ async fn a_page_that_comes_back_gets_another_container_and_a_reload_storm_leaves
     let info = ticket(&system, &amara, id, json!({"left": [second]})).await;
     let third = info["video_id"].clone();
     assert_eq!((&info["video_segment"], third != second), (&json!(3), true), "{info}");
+    // That is as many as may be. The interview goes on without another.
+    for _ in 0..5 {
+        let none = ticket(&system, &amara, id, json!({"left": [third]})).await;
+        assert!(none["video_id"].is_null() && none["warnings"].to_string().contains("recording_unavailable"), "{none}");
+        assert!(none["websocket_ticket"].is_string(), "{none}");
+    }
+    assert_eq!(containers(&system), 3);
     let mut page = system.join(&amara, id).await;
     page.send(json!({"type": "recording_state", "state": "recording", "video_id": third})).await;
     assert_eq!(upload(&info, first.as_str().expect("an id"), "2/2").await, 201, "a token opens every container");

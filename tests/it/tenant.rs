@@ -258,6 +258,15 @@ async fn secrets_are_rotated_under_an_interview_that_goes_on_and_the_old_ones_ar
         assert_ne!(before.get(&name), after.get(&name), "{name}");
     }
     assert_eq!(before["INTERVIEW__ROUTING__SECRET"], after["INTERVIEW__ROUTING__PREVIOUS_SECRET"]);
+    // The machines get the public keys of both, and nothing that signs.
+    let machines = operator.sandbox.fly().app("interviews-demo-s").expect("the app").secrets;
+    assert_eq!(machines["INTERVIEW__ROUTING__PUBLIC_KEYS"].split(',').count(), 2);
+    for name in ["ROUTING__SECRET", "ROUTING__PREVIOUS_SECRET"] {
+        let secret = &after[&format!("INTERVIEW__{name}")];
+        assert_eq!(secret.len(), 64, "{name}");
+        assert!(machines.values().all(|value| !value.contains(secret)), "{name} is among the session app's secrets");
+        assert_eq!(machines[&format!("INTERVIEW__{name}")], "", "what an earlier version wrote is overwritten");
+    }
     // The line that was open stays; a new one through the new gateways reaches the old machine.
     browser.say(2, &["during"]).await;
     browser.expect("transcript_ack").await;

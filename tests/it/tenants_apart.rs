@@ -6,6 +6,7 @@ use crate::support::uuid;
 use axum::http::StatusCode;
 use interview_runtime::http::replay_state;
 use interview_runtime::ids::SessionId;
+use interview_runtime::signature::SigningKeys;
 use interview_sandbox::fly::Fly;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -201,13 +202,27 @@ async fn machines(both: &Neighbours) {
 
     // And if the networks were one, the session's machine would not believe the other's gateway.
     let to = both.machine_address("interviews-demo-s");
-    let signed = |app: &str| {
-        let secret = both.secret(app, "ROUTING__SECRET").into();
-        let id = SessionId(uuid(&both.demos_session));
-        replay_state::sign(&[&secret], id, interview_runtime::clock::now())
+    let signed = |app: &str, name: &str, session: &str, age_s: i64| {
+        let keys = SigningKeys::derive(&both.secret(app, name).into(), None).expect("a key pair");
+        let then = interview_runtime::clock::now() - time::Duration::seconds(age_s);
+        replay_state::sign(&keys, SessionId(uuid(session)), then)
     };
-    assert_eq!(upgrade(to, &both.demos_session, &signed("interviews-rival")).await, 403);
-    assert_eq!(upgrade(to, &both.demos_session, &signed("interviews-demo")).await, 101);
+    let (ours, others) = (both.demos_session.as_str(), both.rivals_session.as_str());
+    for (why, state) in [
+        ("another tenant's gateway", signed("interviews-rival", "ROUTING__SECRET", ours, 0)),
+        ("all that a machine of its own tenant has", signed("interviews-demo-s", "ROUTING__PUBLIC_KEYS", ours, 0)),
+        ("another session", signed("interviews-demo", "ROUTING__SECRET", others, 0)),
+        ("an hour ago", signed("interviews-demo", "ROUTING__SECRET", ours, 3_600)),
+    ] {
+        assert_eq!(upgrade(to, ours, &state).await, 403, "{why}");
+    }
+    assert_eq!(upgrade(to, ours, &signed("interviews-demo", "ROUTING__SECRET", ours, 0)).await, 101);
+    // No machine of a session has anything that signs.
+    for tenant in ["demo", "rival"] {
+        let secret = both.secret(&format!("interviews-{tenant}"), "ROUTING__SECRET");
+        let held = fly.app(&format!("interviews-{tenant}-s")).expect("the app").secrets;
+        assert!(held.values().all(|value| !value.contains(&secret)), "{tenant}");
+    }
 }
 
 /// Whatever it is asked, it answers with this replay.

@@ -8,6 +8,7 @@
 //! Documents that people write, such as a plan, consist of [`Prose`], [`Slug`], [`Whole`] and [`List`].
 
 mod authored;
+mod field;
 mod ids;
 mod json;
 mod part;
@@ -15,6 +16,7 @@ mod text;
 mod time;
 
 pub use authored::{List, ListError, Prose, ProseError, Slug, SlugError, Whole, WholeError};
+pub use field::{EmailAddress, FieldError, Fields};
 pub use ids::{ClientId, ClientIdError, EntryKey};
 pub use json::mend_surrogates;
 pub use part::{PartNumber, PartNumberError};

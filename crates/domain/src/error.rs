@@ -249,7 +249,7 @@ error_codes! {
     TicketRefused = "ticket_refused",
     /// The page was served by an origin that is not allowed. Check `http.allowed_origins`.
     OriginRefused = "origin_refused",
-    /// A request claims to be routed by the gateway without its signature. Check that all machines share `routing.secret`; else tampering.
+    /// A request claims to be routed by the gateway without its signature. Check that its `routing.public_keys` belong to the gateway's `routing.secret`; else tampering.
     ReplayStateRefused = "replay_state_refused",
     /// The candidate has not given all consents that the tenant requires, or reports a recording without consent to one.
     ConsentRequired = "consent_required",
@@ -315,6 +315,24 @@ error_codes! {
     PositionNotFound = "position_not_found",
     /// The candidate does not exist, or not for this tenant.
     CandidateNotFound = "candidate_not_found",
+    /// The competency does not exist in the library, or not for this tenant.
+    CompetencyNotFound = "competency_not_found",
+    /// Fields of the request cannot be taken. The problem's `errors` name each field and what is wrong with it.
+    FieldsInvalid = "fields_invalid",
+    /// It was changed by somebody else since it was read (If-Match). The client reads it again and shows both.
+    VersionConflicted = "version_conflicted",
+    /// A change names no version (If-Match), so it could undo somebody else's. The client sends the ETag that it read.
+    VersionRequired = "version_required",
+    /// It is archived, or was merged into another one. Restore it first.
+    ResourceArchived = "resource_archived",
+    /// Another candidate has this external id. Change one of them, or merge them.
+    ExternalIdTaken = "external_id_taken",
+    /// The library has a competency of this name already. Use that one, or choose another name.
+    CompetencyNameTaken = "competency_name_taken",
+    /// Two candidates cannot be merged: they are the same one, or the one to be archived has an interview that is not over.
+    MergeRefused = "merge_refused",
+    /// A file to import cannot be read as a whole: its encoding, its columns, or too many rows. The detail says which.
+    ImportInvalid = "import_invalid",
 
     // --- Storage ---
     /// Transcript entries cannot be written to PostgreSQL. They are kept and written later; check the database.
@@ -383,7 +401,7 @@ error_codes! {
     StandbyUnmade = "standby_unmade",
     /// A waiting machine is gone or does not answer. It is destroyed and replaced; look for its cause if it repeats.
     StandbyLost = "standby_lost",
-    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that all machines share `routing.secret`.
+    /// A waiting machine was sent an assignment that is not from our gateway, too old, or not its first. Look for forgery; check that its `routing.public_keys` belong to the gateway's `routing.secret`.
     AssignmentRefused = "assignment_refused",
 
     // --- The process itself ---

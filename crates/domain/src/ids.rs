@@ -99,6 +99,8 @@ uuid_id! {
     PositionId,
     /// What a position is judged by.
     CompetencyId,
+    /// What the company's library has of a competency; positions and plans copy it.
+    LibraryCompetencyId,
     /// A structured interview as data; its versions have numbers.
     PlanId,
     /// An account in Supabase Auth.

@@ -10,6 +10,7 @@
 //! - [`summary`] turns the stored transcript into a judged summary in which every quote can be found.
 //! - [`recording`] follows what the browser records, take by take.
 //! - [`seat`] is the person who uses the browser's connection. [`invitation`] says how long the interview is kept for them.
+//! - [`candidate`], [`candidate_import`] and [`position`] say what a company may keep of people, positions and competencies.
 //! - [`plan`] is a structured interview as data: what is asked, in which words, in which order and time.
 //! - [`conduct`] leads an interview through its plan: the current question, the clock, pauses, the closing.
 //! - [`protocol`] has the messages between the browser and us.
@@ -21,6 +22,8 @@
 pub mod backoff;
 pub mod call_guard;
 pub mod call_setup;
+pub mod candidate;
+pub mod candidate_import;
 pub mod clock;
 pub mod conduct;
 pub mod deaf_line;
@@ -35,6 +38,7 @@ pub mod outbox;
 pub mod phase;
 pub mod placement;
 pub mod plan;
+pub mod position;
 pub mod protocol;
 pub mod record;
 pub mod recording;

@@ -79,13 +79,17 @@ pub enum ClientMessage {
         token: String,
     },
     Heartbeat {},
+    /// The candidate wants a moment to think.
+    Think {},
+    /// The candidate goes on before the moment, or the break, is over.
+    GoOn {},
 }
 
 const UPDATE: &str = "transcript_update";
 
 impl ClientMessage {
     /// All that there are, as [`Self::name`] tells them.
-    const TYPES: [&str; 11] = [
+    const TYPES: [&str; 13] = [
         "authenticate",
         "sdp_offer",
         UPDATE,
@@ -97,6 +101,8 @@ impl ClientMessage {
         "integrity_event",
         "refresh_auth",
         "heartbeat",
+        "think",
+        "go_on",
     ];
 
     /// The `type` on the wire.
@@ -113,6 +119,8 @@ impl ClientMessage {
             Self::IntegrityEvent { .. } => "integrity_event",
             Self::RefreshAuth { .. } => "refresh_auth",
             Self::Heartbeat {} => "heartbeat",
+            Self::Think {} => "think",
+            Self::GoOn {} => "go_on",
         }
     }
 }
@@ -239,6 +247,12 @@ pub enum ServerEvent {
     TimeLeft {
         seconds: u64,
     },
+    /// Why nobody speaks.
+    Waiting {
+        state: WaitingState,
+        /// Of a moment to think: how long at most, in seconds.
+        at_most_s: Option<u64>,
+    },
     Degraded {
         what: Subsystem,
     },
@@ -273,6 +287,7 @@ impl ServerEvent {
             Self::TranscriptEntry { .. }
                 | Self::PhaseChanged { .. }
                 | Self::MediaRenegotiate { .. }
+                | Self::Waiting { .. }
                 | Self::Degraded { .. }
                 | Self::Restored { .. }
                 | Self::SessionEnded { .. }
@@ -300,6 +315,18 @@ pub struct SessionReady {
 pub struct FrameLimits {
     pub max_frame_bytes: usize,
     pub max_entries: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitingState {
+    Nothing,
+    /// It is the candidate's turn, and nobody is in a hurry.
+    TakeYourTime,
+    /// A moment to think was granted; the clock of the interview stands.
+    Thinking,
+    /// The interview goes on when the candidate speaks, or sends `go_on`.
+    Paused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

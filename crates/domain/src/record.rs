@@ -1,5 +1,6 @@
 //! The records of one interview, in the order in which they were decided.
 
+use super::conduct::Recorded;
 use super::edge::{Label, Text, Timestamp};
 use super::phase::{EndReason, Phase};
 use super::protocol::ConsentKind;
@@ -41,6 +42,8 @@ pub enum Record {
     },
     Recording(RecordingRecord),
     Summary(SummaryRecord),
+    /// About the course of the interview through its plan.
+    Conduct(Recorded),
     Integrity {
         kind: Label,
         at: Timestamp,
@@ -62,6 +65,7 @@ impl Record {
             Self::Consent { .. } => "consent",
             Self::Recording(_) => "recording",
             Self::Summary(_) => "summary",
+            Self::Conduct(_) => "conduct",
             Self::Integrity { .. } => "integrity",
         }
     }
@@ -93,6 +97,7 @@ impl Record {
                 Ok(content) => json!({"content": content, "model": summary.model}),
                 Err(failure) => json!({"failure": failure, "model": summary.model}),
             },
+            Self::Conduct(recorded) => json!({"number": recorded.number, "at_ms": recorded.at_ms, "event": recorded.event}),
             Self::Integrity { kind, at, claimed_at } => {
                 json!({"kind": kind, "at": at.unix_timestamp(), "claimed_at": claimed_at})
             }
@@ -110,6 +115,8 @@ impl Record {
         match self {
             Self::Entry(entry) => entry.bytes(),
             Self::Summary(_) => 16 * 1024,
+            // An id, and at most a short quote.
+            Self::Conduct(_) => 1024,
             _ => 128,
         }
     }

@@ -20,6 +20,7 @@ pub use state::Rules;
 pub use tools::END_INTERVIEW;
 
 use super::voice::VoiceEvent;
+use crate::conduct::Then;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use ending::Ending;
 use state::{Active, Asked, Farewell, Finished, Floor, Jitter, Line, PendingEnd, Recent, Wish};
@@ -70,6 +71,9 @@ pub enum Input<'a> {
     CallOver,
     /// Our line hears the call, and the call is configured.
     Ready,
+    /// Behind what was said last nothing of the interviewer is known, be it by the browser's word: our line, which is
+    /// back, may not have heard any of this turn.
+    TurnInGap(&'a ItemId),
     LineDown,
     /// Our line is not let into the call and is not tried any more.
     LineGivenUp,
@@ -80,6 +84,13 @@ pub enum Input<'a> {
         goodbye: Option<&'static str>,
     },
     Heard(&'a VoiceEvent),
+    /// A tool that is not ours was called and answered by whoever knows it.
+    ToolAnswered {
+        reply: Option<&'a ReplyId>,
+        call: &'a ToolCallId,
+        output: &'a serde_json::Value,
+        then: Then,
+    },
     /// A reply that nobody of us wanted is being cancelled.
     Dismissed(&'a ReplyId),
     /// The configuration or the transcription cannot be had in this call.
@@ -296,16 +307,18 @@ impl Replies {
             // The call that is given up came back: its successor is waited for all the same.
             Input::Ready if matches!(self.line, Line::Renewing { .. }) => {}
             Input::Ready => self.ready(),
+            Input::TurnInGap(turn) if self.gap => self.turn_fell_into_gap(turn),
             Input::LineDown => self.line_down(),
             Input::LineGivenUp if matches!(self.line, Line::Joining { by: Some(_) }) => self.renew(Trouble::LineNotJoined),
             Input::Want(purpose) if self.ending.is_no() => self.wish(Wish::new(purpose, self.now)),
             Input::End { goodbye } => self.end(goodbye),
             Input::Heard(event) => self.heard(event),
+            Input::ToolAnswered { reply, call, output, then } => self.tool_answered(reply, call, output.clone(), then),
             Input::Dismissed(reply) => self.aside.remember(reply.clone()),
             Input::Troubled(Trouble::Account) => self.give_up(Trouble::Account),
             Input::Troubled(trouble) => self.renew(trouble),
             // A call that was heard before goes on without our line; at the end nothing new is begun.
-            Input::LineGivenUp | Input::Want(_) | Input::Tick => {}
+            Input::LineGivenUp | Input::TurnInGap(_) | Input::Want(_) | Input::Tick => {}
         }
     }
 

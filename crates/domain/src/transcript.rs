@@ -246,6 +246,14 @@ impl Transcript {
         turns.filter_map(|slot| slot.item.clone()).collect()
     }
 
+    /// The candidate's turn, if it is the last that anybody told of: nothing of the interviewer stands behind it.
+    pub fn unanswered_turn(&self) -> Option<ItemId> {
+        let speaks = |slot: &&Slot| slot.authoritative && !slot.silent && !slot.wordless && slot.item.is_some();
+        let last = self.slots.iter().rfind(speaks).filter(|last| last.speaker == Some(Speaker::Candidate))?;
+        // Whoever speaks on is not answered yet.
+        last.item.clone().filter(|_| last.settled.is_some())
+    }
+
     /// Also by the browser's word alone, where a process before us may have heard it and stored nothing.
     pub fn has_spoken(&self, speaker: Speaker) -> bool {
         let counts = |slot: &Slot| slot.authoritative || self.taken_over && slot.item.is_some();
@@ -275,7 +283,7 @@ impl Transcript {
 
     /// The same of the chapters before the one that is open.
     pub fn awaits_words_of_earlier_calls(&self) -> bool {
-        self.slots.iter().any(|slot| slot.is_open() && slot.segment < self.segment)
+        self.slots.iter().any(|slot| slot.is_open() && slot.segment < self.segment) || self.earlier_line_is_in_doubt()
     }
 
     fn knows_item(&self, item: &ItemId) -> bool {
@@ -428,7 +436,7 @@ impl Transcript {
         entries.extend(self.admit_tails());
         let open: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].is_open()).collect();
         for index in open {
-            if copies_stay && self.slots[index].witness.is_some() {
+            if copies_stay && self.slots[index].may_stay_beside() {
                 continue;
             }
             if let Some(entry) = self.believe_witness(index) {
@@ -479,6 +487,9 @@ impl Transcript {
             }
         }
         let says = slot.spoken && !slot.silent && slot.speaker.is_some();
+        if says && !slot.unproven {
+            self.deleted_in_gap(item, previous);
+        }
         if self.hole.is_some()
             && let Some(known) = self.continues(item, previous)
         {
@@ -499,6 +510,20 @@ impl Transcript {
             self.number_slot(index);
         }
         if moved { vec![item.clone()] } else { vec![] }
+    }
+
+    /// What is said takes its place at the end of the conversation. So what we know behind its predecessor, and heard
+    /// before our gap, somebody deleted in the gap.
+    fn deleted_in_gap(&mut self, item: &ItemId, previous: Option<&ItemId>) {
+        let Some(from) = previous.map_or(Some(0), |previous| self.index_of(previous).map(|index| index + 1)) else { return };
+        let (segment, gaps) = (self.segment, self.hearing.gaps());
+        if self.hole.is_none() {
+            return;
+        }
+        let before_gap =
+            |slot: &Slot| slot.segment == segment && slot.placed.is_some() && slot.named.is_some_and(|named| named < gaps);
+        let gone = self.slots[from..].iter_mut().filter(|slot| before_gap(slot) && slot.item.as_ref() != Some(item));
+        gone.for_each(|slot| slot.deleted = true);
     }
 
     /// Where nothing that we do not know stands before the item: how many gaps there were when the one before it was placed.
@@ -642,8 +667,14 @@ impl Transcript {
 
     fn revise_at(&mut self, index: usize) -> Option<Entry> {
         let slot = &self.slots[index];
-        if slot.settled.is_none() || slot.silent || slot.wordless {
+        if slot.silent || slot.wordless {
             return None;
+        }
+        if slot.settled.is_none() {
+            // What stands beside is stored: so is what becomes known of it.
+            slot.beside()?;
+            self.slots[index].revision += 1;
+            return self.slots[index].beside();
         }
         self.number_slot(index);
         self.slots[index].revision += 1;
@@ -740,5 +771,7 @@ impl Transcript {
 
 #[cfg(test)]
 mod forgery_tests;
+#[cfg(test)]
+mod gap_tests;
 #[cfg(test)]
 mod tests;

@@ -114,7 +114,7 @@ async fn migrate(sandbox: &Sandbox, postgres: &PrivateCluster) -> Result<(), San
     Err(failed(what, format!("{}\n{}", output.status, String::from_utf8_lossy(&text))))
 }
 
-/// What both apps' machines get.
+/// What the session app's machines get.
 pub(crate) fn settings(sandbox: &Sandbox) -> BTreeMap<String, String> {
     let urls = sandbox.urls();
     let mut settings: BTreeMap<String, String> = [
@@ -136,7 +136,7 @@ pub(crate) fn settings(sandbox: &Sandbox) -> BTreeMap<String, String> {
         ("TELEMETRY__METRICS_INTERVAL_MS", "1000"),
         ("HTTP__PUBLIC_URL", &urls.front),
         ("HTTP__ALLOWED_ORIGINS", &urls.front),
-        ("ROUTING__SECRET", &sandbox.routing_secret),
+        ("ROUTING__PUBLIC_KEYS", &sandbox.routing_public_key),
         ("SANDBOX__ENABLED", "true"),
     ]
     .into_iter()
@@ -194,6 +194,8 @@ async fn create_apps(sandbox: &Sandbox) -> Result<(), SandboxError> {
 
     let sessions = settings(sandbox);
     let mut gateway = sessions.clone();
+    gateway.remove("INTERVIEW__ROUTING__PUBLIC_KEYS");
+    gateway.insert("INTERVIEW__ROUTING__SECRET".into(), sandbox.routing_secret.clone());
     gateway.insert("INTERVIEW__FLY__API_TOKEN".into(), token);
     if !sandbox.options.rate_limits {
         gateway.insert("INTERVIEW__FLY__REQUESTS_PER_S".into(), "1000".into());

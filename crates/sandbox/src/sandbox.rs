@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -83,6 +85,7 @@ pub struct Sandbox {
     /// The login of the runtime's database role, once it exists.
     pub(crate) database_url: Mutex<Option<String>>,
     pub(crate) routing_secret: String,
+    pub(crate) routing_public_key: String,
     stop: CancellationToken,
     tasks: TaskTracker,
     claim: Claim,
@@ -129,13 +132,16 @@ impl Sandbox {
             listener::serve(listener, front::front(&control), &stop, &tasks);
         }
         listener::serve(internal, front::internal(&control), &stop, &tasks);
+        let routing_secret = crate::util::random_hex::<32>();
+        let routing_public_key = public_key(&routing_secret)?;
         Ok(Self {
             options,
             urls,
             control,
             postgres,
             database_url: Mutex::new(None),
-            routing_secret: crate::util::random_hex::<32>(),
+            routing_secret,
+            routing_public_key,
             stop,
             tasks,
             claim,
@@ -192,6 +198,11 @@ impl Sandbox {
     /// The settings of the session app's machines, for running the runtime by hand.
     pub fn settings(&self) -> BTreeMap<String, String> {
         bootstrap::settings(self)
+    }
+
+    /// What the gateway signs with; the session app's machines do not have it.
+    pub fn routing_secret(&self) -> &str {
+        &self.routing_secret
     }
 
     /// Superuser URL of the database `interview`.
@@ -302,5 +313,25 @@ impl Drop for Claim {
     // Also when a start is given up half-way.
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// The public key of a routing secret, from its description (docs/DEPLOY.md) and not from the runtime's code: HKDF-SHA256 without
+/// salt makes the seed of an Ed25519 key pair.
+fn public_key(secret: &str) -> Result<String, SandboxError> {
+    let failed = || SandboxError::Bootstrap { what: "cannot derive the routing key".into(), reason: "aws-lc refused".into() };
+    let extracted = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]), secret.as_bytes());
+    let expanded = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, extracted.as_ref()), b"interview-runtime routing Ed25519\x01");
+    let pair = Ed25519KeyPair::from_seed_unchecked(expanded.as_ref()).map_err(|_| failed())?;
+    Ok(data_encoding::BASE64URL_NOPAD.encode(pair.public_key().as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    /// Computed by Python's `cryptography`.
+    #[test]
+    fn the_routing_key_is_the_documented_one() {
+        let key = super::public_key("0123456789abcdef0123456789abcdef").expect("a key");
+        assert_eq!(key, "bfWojW5xEbNs-y_p87TTGTPhoc32MmgCwbFKv2mpwas");
     }
 }

@@ -9,6 +9,7 @@ use crate::vendors::INJECTED;
 use crate::world::{Cut, Point, World};
 use async_trait::async_trait;
 use fastrand::Rng;
+use interview_runtime::domain::conduct::Recorded;
 use interview_runtime::domain::phase::{EndReason, Phase};
 use interview_runtime::domain::protocol::ConsentKind;
 use interview_runtime::domain::record::{Record, RecordingState, SummaryRecord};
@@ -70,6 +71,8 @@ pub struct Tables {
     /// What was noted of the candidate's side: kind, when, and the time that was claimed.
     pub integrity: Vec<(String, OffsetDateTime, Option<String>)>,
     tickets: HashMap<String, bool>,
+    /// By number; a repeat changes nothing.
+    conducted: Vec<Recorded>,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +158,7 @@ impl Database {
             summary_tries: 0,
             dead_letters: BTreeSet::new(),
             integrity: Vec::new(),
+            conducted: Vec::new(),
             tickets: HashMap::new(),
         };
         let consents = if plan.consents { vec![ConsentKind::AiEvaluation, ConsentKind::Recording] } else { vec![] };
@@ -189,6 +193,8 @@ impl Database {
             deadline_at: world.wall() + plan.limit,
             join_by: None,
             entries: vec![],
+            plan: None,
+            conducted: vec![],
         };
         let rng = Rng::with_seed(seed ^ 0xdb);
         // Dice of its own: what else happens stays as it was without it.
@@ -610,6 +616,7 @@ impl Inner {
             recordings: if tables.epoch > 1 { tables.recordings() } else { vec![] },
             started_at: tables.started_at,
             entries: tables.in_order(),
+            conducted: tables.conducted.clone(),
             ..self.context.clone()
         }
     }
@@ -650,6 +657,11 @@ impl Tables {
             Record::Integrity { kind, at, claimed_at } => {
                 let claimed = claimed_at.as_ref().map(|claimed| claimed.as_str().to_owned());
                 self.integrity.push((kind.as_str().to_owned(), **at, claimed));
+            }
+            Record::Conduct(recorded) => {
+                if self.conducted.last().is_none_or(|last| last.number < recorded.number) {
+                    self.conducted.push(recorded.clone());
+                }
             }
             Record::Connected(_) | Record::ReturnBy(_) => {}
         }

@@ -9,6 +9,7 @@ use crate::world::Walls;
 use interview_runtime::domain::edge::Timestamp;
 use interview_runtime::domain::transcript::{Doubt, Entry, Source, Status, can_be_judged};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -154,13 +155,35 @@ const MOST_TOLD: usize = 12_000;
 const FOUND_DEAD: Duration = Duration::from_millis(3_500);
 
 /// The last line into the call was dead when it was said, or its words came, and the page told of it so late that nobody could notice while
-/// the call lived: there is nothing to tell it from a call in which nothing was said.
+/// the runtime held that line: there is nothing to tell it from a call in which nothing was said.
 fn fell_unnoticed(evidence: &Evidence, said: &Said) -> bool {
     let Some(call) = evidence.book.calls.get(&said.call) else { return false };
     let missed = |until: Instant| said.spoken_at >= until || said.settled_by.is_empty();
+    // Whoever hangs up listens no more, however long the hang-up takes.
+    let let_go = call.hung_up.into_iter().chain(call.ended).min();
     let told = evidence.book.told.get(&said.item).map(|told| told.first);
-    let too_late = || told.zip(call.ended).is_none_or(|(told, ended)| told + FOUND_DEAD > ended);
-    call.heard.last().is_some_and(|last| last.silent && last.until.is_some_and(missed)) && too_late()
+    let too_late = told.zip(let_go).is_none_or(|(told, let_go)| {
+        told + FOUND_DEAD > let_go && !is_heard_until_it_answers(evidence, call, &said.call, told, let_go)
+    });
+    call.heard.last().is_some_and(|last| last.silent && last.until.is_some_and(missed)) && too_late
+}
+
+/// The line into a call that is replaced is asked whether it lives before it is given up, if nothing else happens meanwhile.
+fn is_heard_until_it_answers(evidence: &Evidence, call: &CallBook, name: &str, told: Instant, let_go: Instant) -> bool {
+    let Some(line) = call.heard.last() else { return false };
+    let window = told..told + FOUND_DEAD;
+    is_replaced_at(evidence, name, let_go)
+        && !is_replaced_at(evidence, name, told)
+        && !is_disturbed(evidence, call, line, &window)
+}
+
+/// A crash, the end of its process, or two new calls: a line that was to be heard on for a while may not have been.
+fn is_disturbed(evidence: &Evidence, call: &CallBook, line: &Heard, window: &Range<Instant>) -> bool {
+    let calls = &evidence.book.calls;
+    evidence.book.crashes.iter().any(|at| window.contains(at))
+        || evidence.processes > line.process
+        || calls.values().any(|other| other.opened > call.opened && other.hung_up.is_some_and(|at| window.contains(&at)))
+        || calls.values().filter(|other| other.answered.is_some_and(|at| window.contains(&at))).count() > 1
 }
 
 /// Stored is not enough: it has to be in what people read.
@@ -358,11 +381,7 @@ fn a_replaced_call_is_heard_out(evidence: &Evidence) -> Result<(), String> {
         let window = answered - Duration::from_millis(400)..answered + HEARD_ON;
         let in_time =
             line.given_up && line.until.is_some_and(|until| window.contains(&until)) && (answered..window.end).contains(&hung_up);
-        let disturbed = evidence.book.crashes.iter().any(|at| window.contains(at))
-            || evidence.processes > line.process
-            || calls.values().any(|other| other.opened > call.opened && other.hung_up.is_some_and(|at| window.contains(&at)))
-            || calls.values().filter(|other| other.answered.is_some_and(|at| window.contains(&at))).count() > 1;
-        if !in_time || disturbed {
+        if !in_time || is_disturbed(evidence, call, line, &window) {
             continue;
         }
         let open = |said: &&Said| {

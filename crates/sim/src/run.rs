@@ -111,7 +111,7 @@ fn config(plan: &Plan) -> Config {
     let keys: HashMap<String, String> = [
         ("INTERVIEW__TENANT__ID", "00000000-0000-0000-0000-0000000000a1"),
         ("INTERVIEW__DATABASE__URL", "postgres://sim@localhost/sim"),
-        ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("INTERVIEW__ROUTING__PUBLIC_KEYS", "bfWojW5xEbNs-y_p87TTGTPhoc32MmgCwbFKv2mpwas"),
         ("INTERVIEW__OPENAI__API_KEY", "sk-sim"),
         ("INTERVIEW__API_VIDEO__API_KEY", "sim"),
         ("INTERVIEW__SANDBOX__ENABLED", "true"),

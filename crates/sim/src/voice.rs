@@ -651,6 +651,7 @@ impl LineReader for Reader {
                 }
                 if let Some(said) = wire.cuts.as_ref().and_then(|item| book.said.get_mut(item)) {
                     said.cut_by.push((self.process, Instant::now()));
+                    voice.world.note(format_args!("line {}: {} is cut", self.line, said.item));
                 }
                 if let Some(said) = wire.begins.as_ref().and_then(|item| book.said.get_mut(item)) {
                     said.begun_by.push((self.process, Instant::now()));

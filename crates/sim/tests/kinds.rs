@@ -70,3 +70,92 @@ fn a_note_that_was_lost_inside_and_is_sent_again_on_the_next_link_is_no_disorder
     let outcome = simulate(0, minute(&at, &[(Point::Note, 1, Action::CrashHolding)]));
     assert_eq!(outcome.violations, NOTHING, "{:#?}", outcome.lines);
 }
+
+/// When something was noted first, at `from` or later.
+fn noted(lines: &[String], from: Duration, what: &str) -> Option<Duration> {
+    let mut timed = lines.iter().filter_map(|line| {
+        let (at, line) = line.trim_start().split_once(' ')?;
+        Some((Duration::from_millis(at.parse().ok()?), line))
+    });
+    timed.find(|(at, line)| *at >= from && line.contains(what)).map(|(at, _)| at)
+}
+
+/// The line into the call becomes half-open after twenty seconds: seeds in which nobody is told of it at once.
+fn with_dead_line(plan: &Plan) -> impl Iterator<Item = (u64, Outcome)> {
+    let mut plan = plan.clone();
+    plan.at.push((Duration::from_secs(20), Action::DropSideband));
+    let played = (0..30).map(move |seed| (seed, simulate(seed, plan.clone())));
+    played.filter(|(_, outcome)| {
+        let noticed = noted(&outcome.lines, Duration::from_secs(20), "degraded what=\"control\"");
+        noticed.is_none_or(|at| at > Duration::from_secs(21))
+    })
+}
+
+/// The page cannot tell what the line does not bring: nothing is read from it while the database is away.
+#[test]
+fn a_dead_line_is_found_by_what_does_not_come_and_costs_no_call() {
+    let away = Action::DatabaseAway { lasts: Duration::from_secs(40), refuses: true };
+    let plan = Plan { max_records: 4, ..minute(&[(10, away)], &[]) };
+    let (mut struck, mut found) = (0, 0);
+    for (seed, outcome) in with_dead_line(&plan) {
+        struck += 1;
+        let again = noted(&outcome.lines, Duration::from_secs(20), "joins rtc_0 as line 2");
+        found += usize::from(again.is_some_and(|at| at < Duration::from_secs(50)));
+        let renewed = noted(&outcome.lines, Duration::from_secs(20), "media_renegotiate");
+        assert_eq!(renewed, None, "seed {seed}: {:#?}", outcome.lines);
+        assert_eq!(outcome.violations, NOTHING, "seed {seed}");
+    }
+    assert!(struck > 5 && found > 2, "{found} of {struck}");
+}
+
+#[test]
+fn a_line_that_may_be_dead_is_asked_before_its_call_is_replaced_or_ended() {
+    let plan = minute(&[], &[]);
+    let mut struck = 0;
+    for (seed, outcome) in with_dead_line(&plan) {
+        let Some(told) = noted(&outcome.lines, Duration::from_secs(20), "transcript_ack") else { continue };
+        struck += 1;
+        for (after_ms, action) in [(100, Action::SecondTab), (1_000, Action::SecondTab), (500, Action::End(plan.ending))] {
+            let mut plan = plan.clone();
+            plan.at.push((Duration::from_secs(20), Action::DropSideband));
+            plan.at.push((told + Duration::from_millis(after_ms), action.clone()));
+            assert_eq!(simulate(seed, plan).violations, NOTHING, "seed {seed}, {action:?} after {after_ms} ms");
+        }
+    }
+    assert!(struck > 5, "{struck}");
+}
+
+/// Whoever brings an offer while the call is found to be no use, has the next.
+#[test]
+fn an_offer_that_is_being_answered_survives_the_end_of_a_call_that_does_not_work() {
+    let plan = Plan { reply_faults: true, ..minute(&[], &[]) };
+    let mut struck = 0;
+    for seed in 0..300 {
+        let outcome = simulate(seed, plan.clone());
+        let Some(renewed) = noted(&outcome.lines, Duration::ZERO, "media_renegotiate reason=\"lost\"") else { continue };
+        for early_ms in (200..1_200).step_by(50) {
+            let mut plan = plan.clone();
+            plan.at.push((renewed.saturating_sub(Duration::from_millis(early_ms)), Action::SecondTab));
+            let outcome = simulate(seed, plan);
+            let opened = noted(&outcome.lines, Duration::ZERO, "voice: rtc_1 opened");
+            let between = noted(&outcome.lines, renewed, "process 1 hangs up rtc_0").zip(opened);
+            struck += usize::from(between.is_some_and(|(ended, opened)| ended < opened + Duration::from_millis(100)));
+            assert_eq!(outcome.violations, NOTHING, "seed {seed}, {early_ms} ms before");
+        }
+    }
+    assert!(struck > 5, "{struck}");
+}
+
+/// R17: without it nobody notices what the interviewer owes.
+#[test]
+fn a_control_channel_that_was_given_up_is_started_again() {
+    let crashes = [(15, Action::CrashLoop(Child::ControlChannel))];
+    for seed in 0..5 {
+        let outcome = simulate(seed, minute(&crashes, &[]));
+        let since = Duration::from_secs(15);
+        let (lost, back) = ("degraded what=\"control\"", "restored what=\"control\"");
+        let (lost, back) = (noted(&outcome.lines, since, lost), noted(&outcome.lines, since, back));
+        assert!(lost.zip(back).is_some_and(|(lost, back)| back < lost + Duration::from_secs(12)), "{:#?}", outcome.lines);
+        assert_eq!(outcome.violations, NOTHING, "seed {seed}");
+    }
+}

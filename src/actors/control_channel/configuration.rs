@@ -23,7 +23,8 @@ impl ControlChannelState {
             transcription_model,
             voice: claimed.settings.voice.as_deref().unwrap_or(&openai.default_voice),
             language: claimed.settings.language.as_deref().unwrap_or(DEFAULT_LANGUAGE),
-            instructions: instructions(claimed),
+            instructions: instructions(claimed, self.conduct.as_ref()),
+            plan: self.conduct.as_ref().map(|conduct| conduct.script().turn_taking),
         };
         match self.setup.level {
             Level::Full => configured.session(),
@@ -33,7 +34,7 @@ impl ControlChannelState {
 
     /// The provider tells how the call is configured. Whether it is as it has to be: else nothing is said in it yet.
     pub(super) fn configuration_told(&mut self, told: &SessionEvent) -> bool {
-        let deviations = told.deviations(&self.asked_configuration());
+        let deviations = self.deviations(told);
         if !deviations.is_empty() {
             tracing::warn!(error_code = ErrorCode::CallConfigurationRefused.as_str(), parts = ?deviations, "the call is configured otherwise than asked for");
         }
@@ -50,9 +51,39 @@ impl ControlChannelState {
         }
     }
 
+    /// Of what we asked for last, or of what we asked for before and is told only now.
+    fn deviations(&mut self, told: &SessionEvent) -> Vec<&'static str> {
+        let asked = self.asked_configuration();
+        let deviations = told.deviations(&asked);
+        if deviations.is_empty() {
+            return deviations;
+        }
+        match self.configurations.iter().position(|(_, sent)| told.deviations(sent).is_empty()) {
+            Some(at) => {
+                self.configurations.drain(..at);
+                Vec::new()
+            }
+            None => deviations,
+        }
+    }
+
+    /// The instructions have changed: the call is told, if it is not already.
+    pub(super) fn instruct(&mut self) {
+        let update = as_update(&self.asked_configuration());
+        if self.configurations.last().is_some_and(|(_, sent)| *sent == update) {
+            return;
+        }
+        if self.joined.as_ref().is_some_and(|joined| joined.ready) {
+            self.configure();
+        } else {
+            // The next line begins with it.
+            self.update.send_replace(update);
+        }
+    }
+
     /// Of the configuration that each line begins with, and of each that follows it.
     pub(super) fn is_configuration(&self, command: Option<&str>) -> bool {
-        command.is_some_and(|command| self.configurations.iter().any(|known| known == command))
+        command.is_some_and(|command| self.configurations.iter().any(|(known, _)| known == command))
             || command == Some(format!("rt-{}-0", self.generation).as_str())
     }
 
@@ -85,7 +116,7 @@ impl ControlChannelState {
         if self.configurations.len() >= MOST_CONFIGURATIONS {
             self.configurations.remove(0);
         }
-        self.configurations.push(event_id.clone());
+        self.configurations.push((event_id.clone(), update.clone()));
         self.send_event(ClientEvent::SessionUpdate { event_id, session: Box::new(update) });
     }
 

@@ -60,7 +60,13 @@ impl ControlChannelState {
             }
             _ => {}
         }
+        if let VoiceEvent::ToolCalled { reply, call, name, arguments } = event
+            && self.conducts_tool(reply.as_ref(), call, name, arguments)
+        {
+            return self.conduct(Conducted::Heard(event));
+        }
         self.decide(Input::Heard(event));
+        self.conduct(Conducted::Heard(event));
     }
 
     /// The call is configured: it is told of the chapters before it, and of what waits.
@@ -86,6 +92,12 @@ impl ControlChannelState {
         let left = expires_at.and_then(|at| Duration::try_from(at - self.args.integrations.clock.now().into()).ok());
         self.tell(SessionMsg::ControlReady { expires_in: left.filter(|left| !left.is_zero()) });
         self.decide(Input::Ready);
+        if let Some(turn) = self.args.journal.unanswered_turn() {
+            self.decide(Input::TurnInGap(&turn));
+        }
+        self.conduct(Conducted::Tick);
+        // Decided while the line was on its way.
+        self.instruct();
     }
 
     /// While our line carries no speech of the candidate the browser is believed, and everyone can see it.
@@ -139,6 +151,7 @@ impl ControlChannelState {
     fn perform(&mut self, command: Command) {
         match command {
             Command::Ask { request, purpose, note } => {
+                let note = if purpose == Purpose::Conduct { self.conduct_note() } else { note };
                 if let Some(note) = note {
                     self.create_item(NewItem::system(note));
                 }
@@ -156,6 +169,9 @@ impl ControlChannelState {
             Command::Late { trouble, news } => {
                 tracing::warn!(error_code = code(trouble).as_str(), trouble = trouble.as_str(), "the interviewer is late");
                 self.args.journal.count_trouble(trouble);
+                if trouble.is_silence() {
+                    self.args.journal.doubt_line();
+                }
                 if news {
                     self.args.journal.degraded(Subsystem::Interviewer);
                 }
@@ -183,7 +199,7 @@ impl ControlChannelState {
         }
     }
 
-    fn create_item(&mut self, item: NewItem) {
+    pub(super) fn create_item(&mut self, item: NewItem) {
         self.send(|event_id| ClientEvent::ItemCreate { event_id, previous_item_id: None, item });
     }
 

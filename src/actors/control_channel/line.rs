@@ -164,7 +164,7 @@ impl LineTask {
                     if writer.ping().await.is_err() { return LineEnd::Redial }
                 }
                 () = tokio::time::sleep_until(alive_by.unwrap_or(answer_by)), if alive_by.is_some() => {
-                    tracing::warn!(error_code = ErrorCode::OpenAiSidebandSilent.as_str(), "the browser hears what the sideband does not bring, and it does not answer");
+                    tracing::warn!(error_code = ErrorCode::OpenAiSidebandSilent.as_str(), "the sideband is in doubt and does not answer");
                     return LineEnd::Redial;
                 }
                 _ = pings.tick() => if writer.ping().await.is_err() { return LineEnd::Redial },

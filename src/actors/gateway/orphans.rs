@@ -1,4 +1,4 @@
-//! Destroys machines that no session needs.
+//! Destroys machines that no session needs, and forgets old Idempotency-Keys.
 
 use super::{AT_ONCE, Keepers};
 use crate::clock;
@@ -13,6 +13,9 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// Keys that are a day old stand for nothing already (`begin_change`); this only keeps their table small.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
 /// A machine with the session and attempt its name tells.
 struct Named {
     id: MachineId,
@@ -25,6 +28,9 @@ impl Keepers {
     /// Lists lag and have been plainly wrong, so a list only says where to look: a machine is
     /// judged by its own state and by rows that are read after it.
     pub(super) async fn sweep_orphans(self) -> Result<(), StoreError> {
+        if self.store.take_duty("idempotency_keys", FORGET_EVERY).await? {
+            self.store.forget_old_keys().await?;
+        }
         if self.store.take_duty("orphans", self.config.keeper.orphan_interval()).await? { self.sweep_now().await } else { Ok(()) }
     }
 

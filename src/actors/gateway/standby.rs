@@ -17,12 +17,10 @@ use crate::integrations::assign::AssignClient;
 use crate::integrations::call_error::CallError;
 use crate::integrations::fly::{CreateOutcome, FlyClient, Machine, MachineSpec, StateGroup};
 use crate::integrations::private_network::{AddressError, PrivateNetwork};
-use crate::integrations::signature;
 use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::store::gateway::standby::{Claim, Made, Retirement, StandbyRow};
 use futures_util::StreamExt;
 use futures_util::future::join;
-use secrecy::ExposeSecret;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -85,8 +83,7 @@ impl Standby {
         config: Arc<Config>,
     ) -> Result<Self, UnknownPlace> {
         let policy = config.fly.region.parse()?;
-        let database = config.database.url.expose_secret();
-        let secrets = signature::sign(&config.routing.secret, &format!("standby-secrets.{database}")).into();
+        let secrets = config.routing.standby_fingerprint(&config.database.url).into();
         Ok(Self { store, fly, network, assign, config, policy, secrets, taken: Arc::new(Notify::new()) })
     }
 

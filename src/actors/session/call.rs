@@ -112,6 +112,16 @@ impl SessionState {
         self.to_control(ControlChannelMsg::HangUp { call });
     }
 
+    /// The call does not work. What is being opened meanwhile goes on: the page waits for its answer.
+    pub(super) async fn renew_call(&mut self, myself: &ActorRef<SessionMsg>) {
+        // Without one it has ended by itself meanwhile.
+        let Some(call) = self.call.take() else { return };
+        self.revive_control(myself).await;
+        self.hanging_up.push(call.clone());
+        self.to_control(ControlChannelMsg::Renew { call });
+        self.decide(Event::CallGone, myself).await;
+    }
+
     /// The provider said that it does not know the call. Of one just made that has been wrong, and
     /// nobody else would end it: the candidate would talk on in a call that we do not hear.
     pub(super) fn end_gone_call(&mut self) {

@@ -136,6 +136,9 @@ impl SessionState {
                     self.journal.line_lost();
                     self.journal.degraded(Subsystem::Control);
                     self.decide(Event::ControlLost, myself).await;
+                    // Without it nobody notices what the interviewer owes.
+                    let again = self.control_again.next_delay();
+                    myself.send_after(again, || SessionMsg::RestartDue(Child::ControlChannel));
                 }
             },
         }

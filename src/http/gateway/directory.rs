@@ -1,7 +1,6 @@
-//! The signed-in person, and the candidates and positions that may be interviewed.
+//! What a page must know to begin: the company, and who is signed in.
 
 use super::AppState;
-use super::view::{Page, PositionView};
 use crate::http::auth::{Person, Role};
 use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, TenantId, UserId};
@@ -39,23 +38,4 @@ pub(super) async fn me(State(state): State<AppState>, person: Person) -> Result<
         tenant_id: person.tenant,
         candidate_id,
     }))
-}
-
-pub(super) async fn positions(State(state): State<AppState>, person: Person) -> Result<Json<Page<PositionView>>, ApiError> {
-    let rows = state.store.positions(&person.scope()).await?;
-    Ok(Json(Page::whole(rows.into_iter().map(PositionView::from).collect())))
-}
-
-#[derive(Serialize)]
-pub(super) struct CandidateItem {
-    id: CandidateId,
-    name: String,
-    email: String,
-}
-
-pub(super) async fn candidates(State(state): State<AppState>, person: Person) -> Result<Json<Page<CandidateItem>>, ApiError> {
-    person.require_recruiter()?;
-    let rows = state.store.candidates(&person.scope()).await?;
-    let items = rows.into_iter().map(|row| CandidateItem { id: row.id, name: row.name, email: row.email }).collect();
-    Ok(Json(Page::whole(items)))
 }

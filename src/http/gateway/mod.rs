@@ -1,9 +1,15 @@
 //! What the tenant's gateway serves: the HTTP API, the route to a session's WebSocket, the web app.
 
+mod candidate_import;
+mod candidates;
 pub mod carry;
+mod competencies;
 mod directory;
+mod edit;
 mod events;
 mod hooks;
+mod lists;
+mod positions;
 mod reads;
 mod routing;
 mod sessions;
@@ -28,13 +34,14 @@ use crate::http::problem::{ApiError, RequestId, with_request_id};
 use crate::ids::{SessionId, TenantId};
 use crate::integrations::api_video::ApiVideoClient;
 use crate::integrations::store::gateway::{GatewayStore, SessionRow};
+use crate::signature::SigningKeys;
 use crate::telemetry::request_span;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, get, patch, post};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::{Notify, watch};
@@ -51,6 +58,8 @@ pub struct AppState {
     pub api_video: ApiVideoClient,
     pub authority: Authority,
     pub carrier: Carrier,
+    /// A session's machine believes what these signed.
+    pub signing: SigningKeys,
     /// Told to the keeper of the recordings.
     recording_news: Arc<Notify>,
     pub limits: GatewayLimits,
@@ -68,12 +77,13 @@ impl AppState {
         api_video: ApiVideoClient,
         authority: Authority,
         carrier: Carrier,
+        signing: SigningKeys,
         recording_news: Arc<Notify>,
     ) -> Self {
         let limits = GatewayLimits::new(&config.limits);
         // Streams of events and carried WebSockets end at the same word.
         let stopping = carrier.stopping();
-        Self { config, store, machines, standby, api_video, authority, carrier, recording_news, limits, stopping }
+        Self { config, store, machines, standby, api_video, authority, carrier, signing, recording_news, limits, stopping }
     }
 
     /// The session as this person sees it; 404 for everyone else's.
@@ -113,14 +123,11 @@ pub fn router(state: AppState, ready: Arc<AtomicBool>) -> Router {
 }
 
 fn api(tenant: TenantId) -> Router<AppState> {
-    let traced = |name: &'static str, route: MethodRouter<AppState>| {
-        route.route_layer(middleware::from_fn_with_state(Traced { name, tenant }, in_span))
-    };
+    let traced = |name, route| traced(tenant, name, route);
     let api = Router::new()
         .route("/config", traced("http.config", get(directory::config)))
         .route("/me", traced("http.me", get(directory::me)))
-        .route("/positions", traced("http.list_positions", get(directory::positions)))
-        .route("/candidates", traced("http.list_candidates", get(directory::candidates)))
+        .merge(kept_by_recruiters(tenant))
         .route("/sessions", traced("http.create_session", post(sessions::create)))
         .route("/sessions", traced("http.list_sessions", get(sessions::list)))
         .route("/sessions/{id}", traced("http.read_session", get(sessions::read)))
@@ -140,6 +147,38 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/ws/{session_id}", traced("http.route_websocket", get(routing::by_path)))
         // The seed's form: the session is in the host name.
         .route("/ws", traced("http.route_websocket", get(routing::by_host)))
+}
+
+/// Candidates, positions and the library of competencies.
+fn kept_by_recruiters(tenant: TenantId) -> Router<AppState> {
+    let traced = |name, route| traced(tenant, name, route);
+    let import = post(candidate_import::import).layer(DefaultBodyLimit::max(candidate_import::MAX_BYTES));
+    Router::new()
+        .route("/candidates", traced("http.list_candidates", get(candidates::list)))
+        .route("/candidates", traced("http.create_candidate", post(candidates::create)))
+        .route("/candidates/import", traced("http.import_candidates", import))
+        .route("/candidates/{id}", traced("http.read_candidate", get(candidates::read)))
+        .route("/candidates/{id}", traced("http.update_candidate", patch(candidates::update)))
+        .route("/candidates/{id}/archive", traced("http.archive_candidate", post(candidates::archive)))
+        .route("/candidates/{id}/restore", traced("http.restore_candidate", post(candidates::restore)))
+        .route("/candidates/{id}/merge", traced("http.merge_candidates", post(candidates::merge)))
+        .route("/positions", traced("http.list_positions", get(positions::list)))
+        .route("/positions", traced("http.create_position", post(positions::create)))
+        .route("/positions/{id}", traced("http.read_position", get(positions::read)))
+        .route("/positions/{id}", traced("http.update_position", patch(positions::update)))
+        .route("/positions/{id}/duplicate", traced("http.duplicate_position", post(positions::duplicate)))
+        .route("/positions/{id}/archive", traced("http.archive_position", post(positions::archive)))
+        .route("/positions/{id}/restore", traced("http.restore_position", post(positions::restore)))
+        .route("/competencies", traced("http.list_competencies", get(competencies::list)))
+        .route("/competencies", traced("http.create_competency", post(competencies::create)))
+        .route("/competencies/{id}", traced("http.read_competency", get(competencies::read)))
+        .route("/competencies/{id}", traced("http.update_competency", patch(competencies::update)))
+        .route("/competencies/{id}/archive", traced("http.archive_competency", post(competencies::archive)))
+        .route("/competencies/{id}/restore", traced("http.restore_competency", post(competencies::restore)))
+}
+
+fn traced(tenant: TenantId, name: &'static str, route: MethodRouter<AppState>) -> MethodRouter<AppState> {
+    route.route_layer(middleware::from_fn_with_state(Traced { name, tenant }, in_span))
 }
 
 async fn bounded_by_address(State(limits): State<GatewayLimits>, request: Request, next: Next) -> Response {

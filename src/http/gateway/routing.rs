@@ -55,7 +55,7 @@ async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Resp
         return Err(ApiError::session_not_found());
     }
     let machine = machine_of(state, id).await?;
-    let proof = replay_state::sign(&state.config.routing.secrets(), id, clock::now());
+    let proof = replay_state::sign(&state.signing, id, clock::now());
     match state.config.routing.mode {
         RoutingMode::FlyReplay => match request.headers().get(FLY_REPLAY_FAILED) {
             // The proxy tried and gave the request back; it cannot be replayed a second time.

@@ -101,7 +101,7 @@ mod tests {
         let overrides = [
             ("INTERVIEW__TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001"),
             ("INTERVIEW__DATABASE__URL", "postgres://runtime@localhost:5432/db"),
-            ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef"),
+            ("INTERVIEW__ROUTING__PUBLIC_KEYS", "bfWojW5xEbNs-y_p87TTGTPhoc32MmgCwbFKv2mpwas"),
             ("INTERVIEW__OPENAI__API_KEY", "key"),
             ("INTERVIEW__API_VIDEO__API_KEY", "key"),
         ];

@@ -77,7 +77,7 @@ fn accept(http: SessionHttp, headers: &HeaderMap, client: Address, upgrade: WebS
     // What the gateway signed proves that the request came through it. Absent when the
     // request reached us directly; the ticket decides in any case.
     if let Some(source) = headers.get("fly-replay-src").and_then(|value| value.to_str().ok())
-        && !replay_state::admits(source, &http.config.routing.secrets(), http.session_id)
+        && !replay_state::admits(source, &http.config.routing.public_keys, http.session_id)
     {
         tracing::warn!(error_code = ErrorCode::ReplayStateRefused.as_str(), "a replayed request without the gateway's signature");
         return StatusCode::FORBIDDEN.into_response();

@@ -60,6 +60,7 @@ mod tests {
             voice: "marin",
             language: "de-DE",
             instructions: "Interview.".to_owned(),
+            plan: None,
         };
         setup.session()
     }

@@ -5,8 +5,10 @@ use super::session_config::{
     AudioConfig, AudioInput, AudioOutput, Eagerness, Field, FunctionTool, Modality, NoiseReduction, SessionConfig, ToolChoice,
     Transcription, Truncation, TurnDetection,
 };
+use crate::domain::conduct::TOOLS;
 use crate::domain::edge::Timestamp;
 use crate::domain::language::Language;
+use crate::domain::plan::TurnTaking;
 use crate::domain::replies::END_INTERVIEW;
 use crate::domain::voice::{ItemContent, Refusal, ReplyOutcome, Speaker, VoiceEvent};
 use serde_json::json;
@@ -23,17 +25,12 @@ pub struct CallSetup<'a> {
     /// BCP 47; the transcription wants the two-letter code alone.
     pub language: &'a str,
     pub instructions: String,
+    /// Of an interview with a plan: how long a pause ends a turn. Its tools are declared.
+    pub plan: Option<TurnTaking>,
 }
 
 impl CallSetup<'_> {
     pub fn session(&self) -> SessionConfig {
-        let end_interview = FunctionTool {
-            name: END_INTERVIEW.to_owned(),
-            description:
-                "Call this once, when the interview is over, without a word before. You will be asked to say goodbye then."
-                    .to_owned(),
-            parameters: json!({"type": "object", "properties": {"reason": {"type": "string"}}, "required": []}),
-        };
         SessionConfig {
             model: Some(self.model.to_owned()),
             instructions: Some(self.instructions.clone()),
@@ -48,18 +45,40 @@ impl CallSetup<'_> {
                     noise_reduction: Field::Set(NoiseReduction::NearField),
                     // Low eagerness does not cut a candidate who thinks.
                     turn_detection: Field::Set(TurnDetection::SemanticVad {
-                        eagerness: Eagerness::Low,
+                        eagerness: match self.plan.unwrap_or_default() {
+                            TurnTaking::Patient => Eagerness::Low,
+                            TurnTaking::Normal => Eagerness::Medium,
+                            TurnTaking::Brisk => Eagerness::High,
+                        },
                         create_response: true,
                         interrupt_response: true,
                     }),
                 }),
                 output: Some(AudioOutput { voice: Some(self.voice.to_owned()), speed: None }),
             }),
-            tools: Some(vec![end_interview]),
+            tools: Some(self.tools()),
             tool_choice: Some(ToolChoice::Auto),
             truncation: Some(Truncation::Auto),
             ..SessionConfig::default()
         }
+    }
+
+    fn tools(&self) -> Vec<FunctionTool> {
+        let end = "Call this once, when the interview is over, without a word before. You will be asked to say goodbye then.";
+        let end_early = "The candidate wants to stop, or the interview is at its end. Call it without a word before. Then you are told what to say.";
+        let mut tools = vec![FunctionTool {
+            name: END_INTERVIEW.to_owned(),
+            description: if self.plan.is_some() { end_early } else { end }.to_owned(),
+            parameters: json!({"type": "object", "properties": {"reason": {"type": "string"}}, "required": []}),
+        }];
+        if self.plan.is_some() {
+            tools.extend(TOOLS.map(|tool| FunctionTool {
+                name: tool.name().to_owned(),
+                description: tool.description().to_owned(),
+                parameters: tool.parameters(),
+            }));
+        }
+        tools
     }
 
     /// What an interview cannot do without, in words that each model knows: for a provider that refuses the whole.

@@ -3,7 +3,13 @@
 //! What people request is read as that person, so row level security decides what they see. The gateway writes as itself. Each
 //! query also names the tenant, as a second protection.
 
+mod candidate_import;
+mod candidates;
+mod change;
 pub mod keeper;
+mod library;
+mod listing;
+mod positions;
 mod reads;
 pub mod standby;
 mod writes;
@@ -14,6 +20,13 @@ use crate::domain::record::RecordingState;
 use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use serde_json::Value;
 use time::OffsetDateTime;
+
+pub use candidate_import::Imported;
+pub use candidates::{CandidateFilter, CandidateRow, ExternalIdTaken};
+pub use change::{Actor, Begun, Change, KeptAnswer, OnceKey};
+pub use library::{LibraryRow, NameTaken};
+pub use listing::{ListFilter, ListKey};
+pub use positions::{KeptCompetency, KeptPosition, KeptPositionRow};
 
 /// One tenant's rows.
 #[derive(Clone, Debug)]
@@ -103,13 +116,6 @@ pub struct SummaryRow {
     pub content: Option<Value>,
     pub failure: Option<String>,
     pub created_at: OffsetDateTime,
-}
-
-#[derive(Clone, Debug)]
-pub struct CandidateRow {
-    pub id: CandidateId,
-    pub name: String,
-    pub email: String,
 }
 
 #[derive(Clone, Debug)]

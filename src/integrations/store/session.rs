@@ -3,8 +3,10 @@
 use super::bounded::{Bounded, within};
 use super::entries::{EntryRow, name};
 use super::{During, Scope, Store, StoreError, Transaction};
+use crate::domain::conduct::Recorded;
 use crate::domain::edge::{EntryKey, Label, Millis, Text, Timestamp};
 use crate::domain::phase::{EndReason, Phase};
+use crate::domain::plan::Plan;
 use crate::domain::protocol::ConsentKind;
 use crate::domain::record::{Record, RecordingRecord, RecordingState, SummaryRecord};
 use crate::domain::recording::KnownTake;
@@ -63,6 +65,10 @@ pub struct Claimed {
     /// None for a session that was made before invitations had an end of their own.
     pub join_by: Option<Timestamp>,
     pub entries: Vec<Entry>,
+    /// The plan that the interview was made with; older ones, and those of a position without one, have none.
+    pub plan: Option<Arc<Plan>>,
+    /// Its course so far.
+    pub conducted: Vec<Recorded>,
 }
 
 impl Claimed {
@@ -92,6 +98,7 @@ impl Claimed {
                 | Record::Consent { .. }
                 | Record::Recording(_)
                 | Record::Summary(_)
+                | Record::Conduct(_)
                 | Record::Integrity { .. } => {}
             }
         }
@@ -459,6 +466,19 @@ impl SessionStore {
             ),
             Record::Recording(recording) => return self.append_recording(tx, recording).await,
             Record::Summary(summary) => return self.append_summary(tx, summary).await,
+            Record::Conduct(recorded) => {
+                let event = serde_json::to_value(&recorded.event).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+                sqlx::query!(
+                    "insert into app.conduct_events (tenant_id, session_id, number, at_ms, event, epoch)
+                     values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+                    tenant,
+                    session,
+                    i32::try_from(recorded.number).unwrap_or(i32::MAX),
+                    i64::try_from(recorded.at_ms).unwrap_or(i64::MAX),
+                    event,
+                    self.epoch.0,
+                )
+            }
             Record::Integrity { kind, at, claimed_at } => sqlx::query!(
                 "insert into app.integrity_events (tenant_id, session_id, kind, at, claimed_at) values ($1, $2, $3, $4, $5)
                  on conflict do nothing",
@@ -572,6 +592,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
     .during("read the consents")?;
     let recordings = read_recordings(tx, tenant, session).await?;
     let entries = read_entries(tx, tenant, session).await?;
+    let conducted = read_conducted(tx, tenant, session).await?;
     Ok(Claimed {
         phase: parse(&row.phase)?,
         end: row.end_reason.as_deref().map(parse).transpose()?,
@@ -599,7 +620,26 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
         deadline_at: row.deadline_at,
         join_by: row.join_by.map(Timestamp::from),
         entries,
+        plan: None,
+        conducted,
     })
+}
+
+async fn read_conducted(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Recorded>, StoreError> {
+    sqlx::query!(
+        "select number, at_ms, event from app.conduct_events where tenant_id = $1 and session_id = $2 order by number",
+        tenant.0,
+        session.0,
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .during("read the course of the interview")?
+    .into_iter()
+    .map(|row| {
+        let event = serde_json::from_value(row.event).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(Recorded { number: row.number.unsigned_abs(), at_ms: row.at_ms.unsigned_abs(), event })
+    })
+    .collect()
 }
 
 async fn read_recordings(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Recording>, StoreError> {

@@ -18,6 +18,7 @@ use crate::integrations::fly::apps::AppCreated;
 use crate::integrations::http_client::HttpClient;
 use crate::integrations::store::operator::{OperatorStore, TenantRow};
 use crate::integrations::store::{MigrateError, StoreError};
+use crate::signature::Underivable;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -57,6 +58,8 @@ pub(super) enum Problem {
     Connect(#[from] MigrateError),
     #[error("{0}")]
     Setup(String),
+    #[error(transparent)]
+    Keys(#[from] Underivable),
     #[error("what was done does not show")]
     Unsettled,
 }
@@ -90,7 +93,7 @@ impl Problem {
             Self::Fly(error) => error.code(),
             Self::Database(_) | Self::Connect(_) => ErrorCode::DatabaseUnavailable,
             Self::Unhealthy { .. } => ErrorCode::TenantGatewayUnhealthy,
-            Self::Setup(_) => ErrorCode::ConfigInvalid,
+            Self::Setup(_) | Self::Keys(_) => ErrorCode::ConfigInvalid,
             Self::Unsettled => ErrorCode::TenantUnsettled,
             _ => ErrorCode::TenantRefused,
         }
@@ -216,8 +219,8 @@ impl Deployment {
             tenant: self.tenant.id,
             org: self.config.operator.org.clone(),
             gateways: self.config.operator.gateways,
-            gateway_settings: sources.wanted(Which::Gateway, &self.record),
-            session_settings: sources.wanted(Which::Session, &self.record),
+            gateway_settings: sources.wanted(Which::Gateway, &self.record)?,
+            session_settings: sources.wanted(Which::Session, &self.record)?,
             record: self.record.clone(),
         };
         let steps = if self.record.operation == Some(Operation::Destroy) {
@@ -299,7 +302,7 @@ impl Deployment {
     }
 
     async fn set_secrets(&mut self, which: Which, app: &str) -> Result<(), Problem> {
-        let values = self.sources().of(which, &self.record);
+        let values = self.sources().of(which, &self.record)?;
         let fingerprint = self.keys.fingerprint(&values);
         let version = self.fly.set_secrets(app, &values).await?;
         let written = Written { version, fingerprint };

@@ -31,8 +31,9 @@ impl Keys {
         HEXLOWER.encode(self.derive(purpose).as_ref()).into()
     }
 
+    /// Its purpose is not `routing`: those secrets were given to the sessions' machines too.
     pub(super) fn routing(&self, generation: u32) -> SecretString {
-        self.secret(&format!("routing.{generation}"))
+        self.secret(&format!("routing-signing.{generation}"))
     }
 
     pub(super) fn database_password(&self, which: Which) -> SecretString {

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::config::operator::{Settings, variable};
 use crate::domain::tenant_plan::{self, Names, Record, Which};
 use crate::ids::TenantId;
+use crate::signature::{SigningKeys, Underivable};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -19,7 +20,7 @@ pub(super) struct Sources<'a> {
 
 impl Sources<'_> {
     /// All but the deploy token, which cannot be made again from anything.
-    pub(super) fn of(&self, which: Which, record: &Record) -> Settings {
+    pub(super) fn of(&self, which: Which, record: &Record) -> Result<Settings, Underivable> {
         let door = self.config.operator.door_url(&self.names.gateway_app);
         let mut settings = self.shared.clone();
         let mut set = |key: &str, value: SecretString| drop(settings.insert(variable(key), value));
@@ -28,14 +29,23 @@ impl Sources<'_> {
         set("http.public_url", door.as_str().into());
         set("http.allowed_origins", door.into());
         set("database.url", self.database_url(which));
-        set("routing.secret", self.keys.routing(record.routing_generation));
-        // Always written: an empty one takes the place of one that is retired.
-        let previous = record.previous_generation.map_or_else(|| SecretString::from(""), |number| self.keys.routing(number));
-        set("routing.previous_secret", previous);
-        if which == Which::Gateway {
-            set("fly.session_app", self.names.session_app.as_str().into());
-        }
-        settings
+        let current = self.keys.routing(record.routing_generation);
+        let previous = record.previous_generation.map(|number| self.keys.routing(number));
+        // Always written: an empty one takes the place of one that is retired, or of one that the session app had before.
+        let (secret, previous_secret) = match which {
+            Which::Gateway => {
+                set("fly.session_app", self.names.session_app.as_str().into());
+                (current, previous.unwrap_or_default())
+            }
+            Which::Session => {
+                let public = SigningKeys::derive(&current, previous.as_ref())?.public();
+                set("routing.public_keys", public.to_string().into());
+                (SecretString::default(), SecretString::default())
+            }
+        };
+        set("routing.secret", secret);
+        set("routing.previous_secret", previous_secret);
+        Ok(settings)
     }
 
     /// The operator's address with a login of the tenant's own. A pooler's suffix of the user's name
@@ -52,8 +62,8 @@ impl Sources<'_> {
         url.as_str().into()
     }
 
-    pub(super) fn wanted(&self, which: Which, record: &Record) -> tenant_plan::Settings {
-        let settings = self.of(which, record);
-        tenant_plan::Settings { fingerprint: self.keys.fingerprint(&settings), names: settings.into_keys().collect() }
+    pub(super) fn wanted(&self, which: Which, record: &Record) -> Result<tenant_plan::Settings, Underivable> {
+        let settings = self.of(which, record)?;
+        Ok(tenant_plan::Settings { fingerprint: self.keys.fingerprint(&settings), names: settings.into_keys().collect() })
     }
 }

@@ -20,8 +20,12 @@ async function recruiter() {
   return token;
 }
 
-export async function api(path) {
-  const answer = await fetch(`${BASE_URL}/api${path}`, { headers: { authorization: `Bearer ${await recruiter()}` } });
+export async function api(path, { method = 'GET', body, headers = {} } = {}) {
+  const answer = await fetch(`${BASE_URL}/api${path}`, {
+    method,
+    headers: { authorization: `Bearer ${await recruiter()}`, 'content-type': 'application/json', ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
   return answer.json();
 }
 

@@ -31,6 +31,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+/// The gateway's alone.
+pub const ROUTING_SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// Of this secret, as `interview-runtime routing-public-keys` prints it.
+pub const ROUTING_PUBLIC_KEY: &str = "bfWojW5xEbNs-y_p87TTGTPhoc32MmgCwbFKv2mpwas";
 pub const TENANT: &str = "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001";
 pub const ORIGIN: &str = "http://localhost:8080";
 const CANDIDATE: &str = "ca000000-0000-4000-8000-000000000011";
@@ -157,7 +161,7 @@ impl World {
             ("INTERVIEW__HTTP__BIND", address.to_string()),
             ("INTERVIEW__TENANT__ID", TENANT.to_owned()),
             ("INTERVIEW__DATABASE__URL", self.runtime_url.clone()),
-            ("INTERVIEW__ROUTING__SECRET", "0123456789abcdef0123456789abcdef".to_owned()),
+            ("INTERVIEW__ROUTING__PUBLIC_KEYS", ROUTING_PUBLIC_KEY.to_owned()),
             ("INTERVIEW__OPENAI__BASE_URL", self.openai_url.clone()),
             ("INTERVIEW__OPENAI__API_KEY", "sk-sandbox".to_owned()),
             ("INTERVIEW__API_VIDEO__API_KEY", "unused".to_owned()),

@@ -69,6 +69,7 @@ impl World {
         let mut command = Command::new(binary());
         let keys = [
             ("INTERVIEW__HTTP__BIND", bind.as_str()),
+            ("INTERVIEW__ROUTING__SECRET", super::ROUTING_SECRET),
             ("INTERVIEW__FLY__BASE_URL", nobody),
             ("INTERVIEW__FLY__API_TOKEN", "none"),
             ("INTERVIEW__FLY__SESSION_APP", "interviews-s"),

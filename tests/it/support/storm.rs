@@ -158,6 +158,7 @@ impl Storm {
         let admin = PgPool::connect(&url).await.expect("a connection");
         let mut keys: HashMap<String, String> = system.sandbox.settings().into_iter().collect();
         keys.extend(KEYS.iter().map(|(key, value)| (format!("INTERVIEW__{key}"), (*value).to_owned())));
+        keys.insert("INTERVIEW__ROUTING__SECRET".into(), system.sandbox.routing_secret().to_owned());
         keys.insert("INTERVIEW__FLY__API_TOKEN".into(), system.sandbox.fly().deploy_token(SESSION_APP));
         keys.insert("INTERVIEW__HTTP__BIND".into(), "127.0.0.1:0".into());
         let config = Arc::new(Config::load(None, Role::Gateway, Some(keys)).expect("a valid configuration"));

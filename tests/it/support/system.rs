@@ -107,6 +107,30 @@ impl System {
         (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
     }
 
+    pub async fn get_with_headers(&self, token: &str, path: &str) -> (u16, reqwest::header::HeaderMap, Value) {
+        let url = format!("{}{path}", self.sandbox.urls().front);
+        let answer = self.http.get(url).bearer_auth(token).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.headers().clone(), answer.json().await.unwrap_or(Value::Null))
+    }
+
+    pub async fn patch(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
+        let request = self.http.patch(format!("{}{path}", self.sandbox.urls().front)).json(body);
+        self.send(token, request, headers).await
+    }
+
+    /// A body that is no JSON.
+    pub async fn post_bytes(&self, token: &str, path: &str, kind: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.sandbox.urls().front)).header("content-type", kind).body(body);
+        self.send(token, request, headers).await
+    }
+
+    async fn send(&self, token: &str, request: reqwest::RequestBuilder, headers: &[(&str, &str)]) -> (u16, Value) {
+        let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+    }
+
     /// None: no answer came.
     pub async fn try_post(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> Option<(u16, Value)> {
         let mut request = self.http.post(format!("{}{path}", self.sandbox.urls().front)).json(body).bearer_auth(token);

@@ -1,5 +1,5 @@
 import { AuthClient } from '@supabase/supabase-js';
-import { ApiError, Backoff, InterviewApi, isRetryable, sleep, type ClientConfig, type Me } from '../../sdk';
+import { ApiError, Backoff, DirectoryApi, InterviewApi, isRetryable, sleep, type ClientConfig, type Me } from '../../sdk';
 import { AuthFetch } from './auth_fetch';
 import { explain } from './explain';
 import { Tokens } from './tokens';
@@ -29,6 +29,7 @@ class Account {
     accessToken: (refused) => this.#accessToken(refused),
     onUnauthorized: () => this.#lapse(),
   });
+  readonly directory = new DirectoryApi(this.api);
   #client: { auth: Auth; tokens: Tokens; network: AuthFetch } | null = null;
   #trying = new AbortController();
   readonly #tokenListeners = new Set<(token: string) => void>();

@@ -10,6 +10,11 @@ const WORDS: Readonly<Record<string, string>> = {
   invitation_expired: 'This invitation has expired. Invite the candidate again.',
   invitation_taken: 'The candidate has begun the interview, so there is nothing to extend.',
   invitation_end_refused: 'It cannot be kept open that long. Choose an earlier time.',
+  fields_invalid: 'Some fields need another look.',
+  version_conflicted: 'Somebody else has changed this since you opened it.',
+  resource_archived: 'This is archived. Restore it first.',
+  external_id_taken: 'Another candidate has this external id. Change one of them, or merge them.',
+  competency_name_taken: 'The library has a competency of this name already.',
   streams_exhausted: 'You are watching as many interviews as possible. Close one of the windows, then try again.',
 };
 

@@ -4,7 +4,15 @@ export type Route =
   | { page: 'room'; sessionId: string }
   | { page: 'console' }
   | { page: 'detail'; sessionId: string }
+  | { page: DirectoryPage; id: string | null }
+  | { page: 'import' }
   | { page: 'unknown' };
+
+/** A list where `id` is null, a form otherwise; `new` is an empty one. */
+export type DirectoryPage = 'candidates' | 'positions' | 'competencies';
+
+const isDirectory = (name: string | undefined): name is DirectoryPage =>
+  name === 'candidates' || name === 'positions' || name === 'competencies';
 
 export function parseRoute(hash: string): Route {
   const parts = hash.replace(/^#\/?/, '').split('?')[0]?.split('/').filter(Boolean) ?? [];
@@ -13,6 +21,8 @@ export function parseRoute(hash: string): Route {
   if (first === 'room' && second && !third) return { page: 'room', sessionId: decode(second) };
   if (first === 'console' && !second) return { page: 'console' };
   if (first === 'console' && second === 'sessions' && third) return { page: 'detail', sessionId: decode(third) };
+  if (first === 'console' && second === 'candidates' && third === 'import') return { page: 'import' };
+  if (first === 'console' && isDirectory(second)) return { page: second, id: third === undefined ? null : decode(third) };
   return { page: 'unknown' };
 }
 
@@ -27,6 +37,10 @@ function decode(part: string): string {
 
 export const roomPath = (sessionId: string) => `#/room/${encodeURIComponent(sessionId)}`;
 export const detailPath = (sessionId: string) => `#/console/sessions/${encodeURIComponent(sessionId)}`;
+
+export const directoryPath = (page: DirectoryPage, id?: string) =>
+  `#/console/${page}${id === undefined ? '' : `/${encodeURIComponent(id)}`}`;
+export const IMPORT_PATH = '#/console/candidates/import';
 
 /** The link a recruiter sends to a candidate. */
 export function joinLink(sessionId: string): string {
@@ -59,6 +73,12 @@ class Router {
 
   go(path: string): void {
     location.hash = path;
+  }
+
+  /** Goes there without asking: what the page was kept for is done. */
+  leave(path: string): void {
+    this.#guard = null;
+    this.go(path);
   }
 
   /**

@@ -49,9 +49,11 @@ export interface ObserveHandlers {
   onConnected?: (connected: boolean) => void;
 }
 
-interface CallOptions {
-  method?: 'GET' | 'POST' | 'DELETE';
+export interface CallOptions {
+  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   body?: unknown;
+  /** A body that is no JSON. */
+  file?: { type: string; content: Blob };
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
   /** Needs no token. */
@@ -198,6 +200,11 @@ export class InterviewApi {
     }
   }
 
+  /** One call of the API, for clients of parts of it (`DirectoryApi`). */
+  request<T>(path: string, options: CallOptions = {}): Promise<T> {
+    return this.#json(path, options);
+  }
+
   async #json<T>(path: string, options: CallOptions = {}): Promise<T> {
     const response = await this.#send(path, options);
     try {
@@ -243,6 +250,9 @@ export class InterviewApi {
     if (options.body !== undefined) {
       headers.set('content-type', 'application/json');
       init.body = JSON.stringify(options.body);
+    } else if (options.file) {
+      headers.set('content-type', options.file.type);
+      init.body = options.file.content;
     }
     // The deadline ends when the headers are here.
     const deadline = limitedBy([], this.#timeoutMs);

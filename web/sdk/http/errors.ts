@@ -1,3 +1,9 @@
+/** What is wrong with one field of a request. */
+export interface FieldProblem {
+  field: string;
+  message: string;
+}
+
 /** RFC 9457 problem details, with the fields the API adds to them. */
 export interface Problem {
   type: string;
@@ -6,6 +12,8 @@ export interface Problem {
   code: string;
   detail: string | null;
   request_id: string | null;
+  /** Absent where no field is at fault. */
+  errors?: FieldProblem[];
 }
 
 /** The server answered, and said no. */
@@ -26,6 +34,10 @@ export class ApiError extends Error {
 
   get code(): string {
     return this.problem.code;
+  }
+
+  get fields(): FieldProblem[] {
+    return this.problem.errors ?? [];
   }
 
   get requestId(): string | null {
@@ -83,7 +95,8 @@ export async function readProblem(response: Response): Promise<ApiError> {
   try {
     const body: unknown = JSON.parse(await response.text());
     if (typeof body === 'object' && body !== null) {
-      problem = { ...fallback, ...pickStrings(body as Record<string, unknown>) };
+      const fields = body as Record<string, unknown>;
+      problem = { ...fallback, ...pickStrings(fields), ...pickErrors(fields['errors']) };
     }
   } catch {
     // Not JSON: the status line is all there is to say.
@@ -98,6 +111,14 @@ function pickStrings(body: Record<string, unknown>): Partial<Problem> {
     if (typeof value === 'string' && value !== '') picked[key] = value;
   }
   return picked;
+}
+
+function pickErrors(errors: unknown): Pick<Problem, 'errors'> {
+  if (!Array.isArray(errors)) return {};
+  const isOne = (each: unknown): each is FieldProblem =>
+    typeof each === 'object' && each !== null && typeof (each as FieldProblem).field === 'string' &&
+    typeof (each as FieldProblem).message === 'string';
+  return { errors: errors.filter(isOne) };
 }
 
 /** Milliseconds that a `Retry-After` header asks for. */

@@ -2,7 +2,7 @@
 
 use crate::edge::Slug;
 use crate::language::LanguageTag;
-use crate::plan::{Plan, QuestionKind};
+use crate::plan::{Plan, QuestionKind, TurnTaking};
 use std::time::Duration;
 
 /// A plan in the language of the interview. It has no anchors, no evidence and no competencies, so that none of them can get
@@ -22,6 +22,7 @@ pub struct Script {
     /// A moment to think is at most so long.
     pub think: Duration,
     pub thinks_per_question: u32,
+    pub turn_taking: TurnTaking,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +88,7 @@ impl Script {
             reserve: minutes(plan.candidate_questions.minutes.get() + plan.closing.minutes.get()),
             think: plan.think_time.longest(),
             thinks_per_question: plan.think_time.times_per_question.get(),
+            turn_taking: plan.turn_taking,
             language,
         }
     }

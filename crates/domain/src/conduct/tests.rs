@@ -51,6 +51,7 @@ pub(super) fn script() -> Script {
         reserve: Duration::from_mins(3),
         think: Duration::from_mins(2),
         thinks_per_question: 2,
+        turn_taking: crate::plan::TurnTaking::Patient,
     }
 }
 

@@ -73,8 +73,8 @@ impl Replies {
         self.heard_out();
     }
 
-    /// All that our line brings of it are its words. Its answer may be on its way: any sign of one fulfils the wish.
-    fn turn_fell_into_gap(&mut self, item: &ItemId) {
+    /// All that is known of it are its words. Its answer may be on its way: any sign of one fulfils the wish.
+    pub(super) fn turn_fell_into_gap(&mut self, item: &ItemId) {
         if !self.known_turns.insert(item.clone()) {
             return;
         }

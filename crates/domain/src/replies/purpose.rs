@@ -13,6 +13,8 @@ pub enum Purpose {
     Continue,
     /// Go on after a tool call that leads nowhere.
     Tool,
+    /// What the conduct of the interview wants said; whoever carries it out knows the words.
+    Conduct,
     /// The interviewer said goodbye before its time.
     Nudge,
     /// Thank the candidate and say goodbye; once more and shorter when the first was cut.
@@ -27,6 +29,7 @@ impl Purpose {
             Self::Answer => "answer",
             Self::Continue => "continue",
             Self::Tool => "tool",
+            Self::Conduct => "conduct",
             Self::Nudge => "nudge",
             Self::Goodbye { .. } => "goodbye",
         }
@@ -45,7 +48,7 @@ impl Purpose {
     /// session's, and with them persona, language and rules.
     pub fn note(self) -> Option<String> {
         match self {
-            Self::Opening | Self::Answer | Self::Tool => None,
+            Self::Opening | Self::Answer | Self::Tool | Self::Conduct => None,
             Self::Thread => Some(
                 "The line was interrupted and is back. Do not greet again. Continue the interview from where it stopped."
                     .to_owned(),
@@ -107,6 +110,11 @@ impl Trouble {
         Self::Transcription,
         Self::Account,
     ];
+
+    /// Nothing came. Perhaps it did, and our line into the call is dead.
+    pub fn is_silence(self) -> bool {
+        matches!(self, Self::ReplyNotBegun | Self::ReplyStuck | Self::TurnNotAnswered | Self::TurnNotClosed)
+    }
 
     /// The label of the metric `interview.replies.troubles`.
     pub fn as_str(self) -> &'static str {

@@ -100,14 +100,26 @@ pub(super) struct Active {
     /// It has called the tool that ends the interview.
     pub(super) end_call: Option<EndCall>,
     pub(super) called_tool: bool,
-    /// It called a tool that leads nowhere: another reply has to follow.
+    /// It called a tool whose answer it has to speak about: another reply has to follow.
     pub(super) needs_reply: bool,
+    /// The same, unless it has spoken itself.
+    pub(super) needs_words: bool,
     pub(super) farewell: bool,
 }
 
 impl Active {
     pub(super) fn new(id: ReplyId, purpose: Option<Purpose>, now: Moment) -> Self {
-        Self { id, purpose, progress: now, spoke: false, end_call: None, called_tool: false, needs_reply: false, farewell: false }
+        Self {
+            id,
+            purpose,
+            progress: now,
+            spoke: false,
+            end_call: None,
+            called_tool: false,
+            needs_reply: false,
+            needs_words: false,
+            farewell: false,
+        }
     }
 }
 

@@ -688,6 +688,42 @@ fn a_turn_that_fell_into_a_gap_is_answered() {
     assert!(play.purposes().is_empty());
 }
 
+/// Nothing at all of it came on our line; the browser tells of it.
+#[test]
+fn a_turn_that_fell_into_a_gap_with_its_words_is_answered() {
+    let after_the_gap = || {
+        let mut play = Play::opened();
+        play.turn();
+        play.reply("r1", None, "And then?");
+        play.input(Input::LineDown);
+        play.wait(4.0);
+        play.input(Input::Ready);
+        play.input(Input::TurnInGap(&"unheard".into()));
+        play
+    };
+    let mut play = after_the_gap();
+    play.wait(4.0);
+    assert!(play.purposes().is_empty(), "the provider may be about to");
+    play.wait(2.0);
+    assert_eq!(play.purposes(), ["answer"]);
+    // Its answer is under way: any sign of it is enough.
+    let mut play = after_the_gap();
+    play.wait(3.0);
+    play.hear(VoiceEvent::PlaybackStarted { reply: "r2".into() });
+    play.wait(60.0);
+    assert!(play.purposes().is_empty());
+    // Our line heard the turn, or was there all the time.
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "And then?");
+    play.input(Input::TurnInGap(&"invented".into()));
+    play.input(Input::LineDown);
+    play.input(Input::Ready);
+    play.input(Input::TurnInGap(&"i".into()));
+    play.wait(60.0);
+    assert!(play.purposes().is_empty());
+}
+
 /// It followed one that had begun before the gap: nobody waits for the end of that one.
 #[test]
 fn a_turn_that_fell_into_a_gap_shows_that_the_one_before_it_is_over() {

@@ -3,6 +3,7 @@
 use super::state::{Active, EndCall, PendingEnd, Wish};
 use super::trouble::MOST_FAILURES;
 use super::{Command, LONGEST_PLAYBACK, PLAYED_WITHIN, Purpose, Replies, TOOL_ANSWERED_WITHIN, Trouble};
+use crate::conduct::Then;
 use crate::ids::{ReplyId, ToolCallId};
 use serde_json::{Value, json};
 
@@ -63,6 +64,24 @@ impl Replies {
         self.commands.push(Command::AnswerTool { call: call.clone(), output });
     }
 
+    /// Somebody else knows the tool.
+    pub(super) fn tool_answered(&mut self, reply: Option<&ReplyId>, call: &ToolCallId, output: Value, then: Then) {
+        if !self.answered.insert(call.clone()) {
+            return;
+        }
+        self.answer_tool(call, output);
+        let now = self.now;
+        match self.active.as_mut().filter(|active| reply.is_none_or(|reply| active.id == *reply)) {
+            Some(active) => {
+                (active.called_tool, active.progress) = (true, now);
+                active.needs_reply |= then == Then::Speak;
+                active.needs_words |= then == Then::SpeakUnlessSpoken;
+            }
+            None if then == Then::Speak => self.go_on(),
+            None => {}
+        }
+    }
+
     /// It leads nowhere; the interviewer has to go on.
     fn refuse_tool(&mut self, reply: Option<&ReplyId>, call: &ToolCallId, output: Value) {
         self.answer_tool(call, output);
@@ -100,7 +119,7 @@ impl Replies {
             if completed && self.ending.is_no() {
                 self.end_after(&active.id, active.spoke);
             }
-        } else if active.needs_reply && completed {
+        } else if (active.needs_reply || active.needs_words && !active.spoke) && completed {
             // A model that calls nothing but tools is not asked for ever.
             self.failures += u32::from(!active.spoke);
             if self.failures > MOST_FAILURES {

@@ -55,11 +55,6 @@ impl Hearing {
         matches!(self.line, Line::Up { .. })
     }
 
-    /// The call is over, or there was none.
-    pub(super) fn has_no_call(&self) -> bool {
-        self.line == Line::NoCall
-    }
-
     pub(super) fn is_away(&self) -> bool {
         self.line == Line::Away
     }
@@ -95,6 +90,11 @@ impl Hearing {
         let kept_out = |index, gap: &Gap| !gap.opening || open == Some(index) && now - gap.since > LONGEST_OF_A_CLIENT;
         let mut gaps = self.gaps.iter().enumerate().take(last).skip(after);
         gaps.any(|(index, gap)| gap.cause == Cause::Ours && !gap.empty && kept_out(index, gap))
+    }
+
+    /// Whether a process died in one of those gaps: none of them is ever known to be empty.
+    pub(super) fn died_between(&self, after: usize, last: usize) -> bool {
+        self.gaps.iter().take(last).skip(after).any(|gap| gap.hides)
     }
 
     /// The provider's chain shows that no item fell into the gaps after the first `known`: what was placed now stands right

@@ -138,6 +138,10 @@ impl Slot {
             speaker: Some(entry.speaker),
             spoken: true,
             placed: Some(0),
+            heard_ms: entry.heard_ms,
+            commentary: entry.commentary,
+            started_ms: entry.started_ms,
+            ended_ms: entry.ended_ms,
             claimed_at: entry.claimed_at,
             ..Self::new(entry.key, entry.item_id, entry.segment, entry.position, entry.at)
         };
@@ -154,10 +158,6 @@ impl Slot {
             source: entry.source,
             authoritative: entry.authoritative,
             doubt: entry.doubt,
-            heard_ms: entry.heard_ms,
-            commentary: entry.commentary,
-            started_ms: entry.started_ms,
-            ended_ms: entry.ended_ms,
             named: (!by_browser).then_some(0),
             ..blank
         }
@@ -242,6 +242,18 @@ impl Slot {
             return None;
         }
         self.as_settled(self.settled?)
+    }
+
+    /// The browser's word, while ours is awaited: it stands beside, and the truth will take its place.
+    pub(super) fn beside(&self) -> Option<Entry> {
+        let text = self.witness.clone().filter(|_| self.settled.is_none())?.trimmed();
+        let entry = self.as_settled(Status::Partial)?;
+        Some(Entry { text, source: Source::Browser, authoritative: false, doubt: Some(Doubt::Unconfirmed), ..entry })
+    }
+
+    /// Whether what stands beside may still turn out to be its words.
+    pub(super) fn may_stay_beside(&self) -> bool {
+        self.witness.as_deref().is_some_and(|told| !self.tampered && self.agrees_with(told))
     }
 
     /// What was heard of a turn that is not finished.

@@ -3,24 +3,24 @@ use crate::edge::{Text, Timestamp};
 use crate::voice::{Delivery, ReplyOutcome};
 use proptest::prelude::*;
 
-fn item(name: &str) -> ItemId {
+pub(super) fn item(name: &str) -> ItemId {
     ItemId::from(name)
 }
-fn reply(name: &str) -> ReplyId {
+pub(super) fn reply(name: &str) -> ReplyId {
     ReplyId::from(name)
 }
-fn at() -> Timestamp {
+pub(super) fn at() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 fn said(speaker: Speaker) -> ItemContent {
     ItemContent::Message { speaker, commentary: false }
 }
-fn texts(transcript: &Transcript) -> Vec<String> {
+pub(super) fn texts(transcript: &Transcript) -> Vec<String> {
     transcript.entries().into_iter().map(|entry| entry.text.into_string()).collect()
 }
 
 /// One turn of the candidate and the AI's answer, as the provider sends them.
-fn turn(n: usize, before: Option<&str>) -> Vec<VoiceEvent> {
+pub(super) fn turn(n: usize, before: Option<&str>) -> Vec<VoiceEvent> {
     let (u, a, r) = (format!("u{n}"), format!("a{n}"), format!("r{n}"));
     vec![
         VoiceEvent::SpeechStarted { item: item(&u), start_ms: Some(1_000) },
@@ -117,7 +117,7 @@ fn a_new_chapter_goes_behind_the_old_one() {
     assert_eq!(seqs.iter().collect::<std::collections::HashSet<_>>().len(), 4, "{seqs:?}");
 }
 
-fn witness(key: &str, item_id: Option<&str>, text: &str) -> Witness {
+pub(super) fn witness(key: &str, item_id: Option<&str>, text: &str) -> Witness {
     let key = EntryKey::stored(key.to_owned());
     Witness {
         key,
@@ -130,7 +130,7 @@ fn witness(key: &str, item_id: Option<&str>, text: &str) -> Witness {
 }
 
 /// Long after our line joined the call.
-fn heard() -> (Transcript, Timestamp) {
+pub(super) fn heard() -> (Transcript, Timestamp) {
     let mut transcript = Transcript::default();
     transcript.call_opened(1, Cause::Ours, at());
     transcript.line_back(at());
@@ -139,7 +139,7 @@ fn heard() -> (Transcript, Timestamp) {
 }
 
 /// Time passes, whatever the wall clock shows.
-fn pass(transcript: &mut Transcript, time: time::Duration) {
+pub(super) fn pass(transcript: &mut Transcript, time: time::Duration) {
     transcript.at_steady(transcript.steady + time);
 }
 

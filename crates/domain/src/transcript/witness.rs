@@ -125,16 +125,8 @@ impl Transcript {
         }
         // Kept beside, to be overwritten by the truth under the same key.
         self.copy.is_ahead |= self.slots[index].segment == self.segment;
-        let seq = self.number_slot(index);
-        let slot = &self.slots[index];
-        Some(Entry {
-            seq,
-            text: slot.witness.clone().unwrap_or_default().trimmed(),
-            source: Source::Browser,
-            authoritative: false,
-            doubt: Some(Doubt::Unconfirmed),
-            ..slot.as_settled(Status::Partial)?
-        })
+        self.number_slot(index);
+        self.slots[index].beside()
     }
 
     /// Our line tells that the candidate's item is there, and carries no speech: kept, as all that a deaf line leaves.
@@ -214,6 +206,11 @@ impl Transcript {
         self.hearing.is_up() && (self.copy.is_ahead || self.copy.run.iter().any(is_unheard))
     }
 
+    /// The same of the line into a call that was replaced.
+    pub(super) fn earlier_line_is_in_doubt(&self) -> bool {
+        self.copy.run.iter().any(|told| told.unheard && told.segment < self.segment)
+    }
+
     fn remember_told(&mut self, item: ItemId, index: usize) {
         let segment = self.slots[index].segment;
         if self.copy.run.len() >= LONGEST_RUN || self.hearing.deaf {
@@ -236,22 +233,19 @@ impl Transcript {
     }
 
     /// Told in a gap of ours that is open, or that has opened since without our noticing: in the record with a doubt
-    /// until the gap closes behind it.
+    /// until the gap closes behind it. So is what may have been said between two processes: nothing can ever show that
+    /// nothing was, and where that gap lay only this process knows.
     fn tail_so_far(&mut self, index: usize) -> Option<Entry> {
         let item = self.slots[index].item.clone()?;
         let told = self.copy.run.iter().find(|told| told.item == item)?;
-        let open = if self.hearing.is_away() {
-            told.after.max(self.hearing.gaps().saturating_sub(1))
-        } else if self.hearing.has_no_call() {
-            // The call is over, and no gap of it closes any more.
-            told.after
+        let fell = if self.hearing.is_up() {
+            self.hearing.died_between(told.after, told.last)
         } else {
-            return None;
+            // Of a call that is over no gap closes any more.
+            let open = if self.hearing.is_away() { self.hearing.gaps().saturating_sub(1) } else { 0 };
+            self.hearing.tail_between(told.after.max(open), told.last, self.steady)
         };
-        if !self.hearing.tail_between(open, told.last, self.steady) {
-            return None;
-        }
-        self.admit(index, Some(Doubt::UnclosedGap))
+        if fell { self.admit(index, Some(Doubt::UnclosedGap)) } else { None }
     }
 
     /// Our line is lost now; when it died nobody knows. What was told since it last brought anything was said in the gap.

@@ -48,6 +48,12 @@ impl Clip {
         Self { packets: clips.iter().flat_map(|clip| clip.packets.iter().cloned()).collect() }
     }
 
+    /// As long as asked for: from the beginning again where it is too short.
+    pub fn repeated(&self, length: Duration) -> Self {
+        let count = usize::try_from(length.as_millis() / PACKET.as_millis()).unwrap_or(usize::MAX);
+        Self { packets: self.packets.iter().cycle().take(count).cloned().collect() }
+    }
+
     /// The beginning only.
     pub fn shortened(&self, length: Duration) -> Self {
         let count = usize::try_from(length.as_millis() / PACKET.as_millis()).unwrap_or(usize::MAX);

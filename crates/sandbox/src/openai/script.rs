@@ -138,6 +138,17 @@ impl InterviewScript {
         }
     }
 
+    /// Words that no clip was made for, with a voice that takes about as long as they do.
+    pub fn spoken(&self, text: String) -> Line {
+        const PER_CHARACTER: Duration = Duration::from_millis(65);
+        const SHORTEST: Duration = Duration::from_millis(700);
+        // A character of Chinese, Japanese or Korean is a syllable.
+        let characters = text.chars().map(|c| if c >= '\u{2e80}' { 3 } else { 1 }).sum::<u32>();
+        let length = (PER_CHARACTER * characters).max(SHORTEST);
+        let speech = Clip::joined(&self.questions.iter().map(|question| question.question.clip.clone()).collect::<Vec<_>>());
+        Line { text, clip: speech.repeated(length) }
+    }
+
     /// Asks only the first `count` questions (at least one).
     pub fn with_questions(mut self, count: usize) -> Self {
         self.questions.truncate(count.max(1));

@@ -3,8 +3,8 @@
 use super::super::entries::EntryRow;
 use super::super::{During, Scope, StoreError, Transaction};
 use super::{
-    CandidateRow, CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow,
-    SummaryRow, phase,
+    CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow,
+    phase,
 };
 use crate::domain::record::RecordingState;
 use crate::domain::transcript::Entry;
@@ -163,19 +163,6 @@ impl GatewayStore {
         Ok(id.map(CandidateId))
     }
 
-    pub async fn candidates(&self, person: &Scope) -> Result<Vec<CandidateRow>, StoreError> {
-        let mut tx = self.store.begin(person).await?;
-        let rows = sqlx::query!(
-            "select id, name, email from app.candidates where tenant_id = $1 order by name, id limit 1000",
-            self.tenant.0
-        )
-        .fetch_all(&mut *tx)
-        .await
-        .during("list the candidates")?;
-        tx.commit().await.during("list the candidates")?;
-        Ok(rows.into_iter().map(|row| CandidateRow { id: CandidateId(row.id), name: row.name, email: row.email }).collect())
-    }
-
     /// The positions that are interviewed for, with what they are judged by.
     pub async fn positions(&self, person: &Scope) -> Result<Vec<PositionRow>, StoreError> {
         let mut tx = self.store.begin(person).await?;
@@ -208,7 +195,8 @@ impl GatewayStore {
             .collect())
     }
 
-    /// Whether the person may ask for an interview of this candidate for this position: what of both they see.
+    /// Whether the person may ask for an interview of this candidate for this position: what of both they see. What is
+    /// archived is not there for it.
     pub async fn sees_candidate_and_position(
         &self,
         person: &Scope,
@@ -217,8 +205,8 @@ impl GatewayStore {
     ) -> Result<(bool, bool), StoreError> {
         let mut tx = self.store.begin(person).await?;
         let row = sqlx::query!(
-            r#"select exists (select from app.candidates where tenant_id = $1 and id = $2) as "candidate!",
-                      exists (select from app.positions where tenant_id = $1 and id = $3) as "position!""#,
+            r#"select exists (select from app.candidates where tenant_id = $1 and id = $2 and archived_at is null) as "candidate!",
+                      exists (select from app.positions where tenant_id = $1 and id = $3 and archived_at is null) as "position!""#,
             self.tenant.0,
             candidate.0,
             position.0,

@@ -112,10 +112,10 @@ impl Finding {
     }
 
     pub(super) fn warning(code: FindingCode, path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::error(code, path, message).as_warning()
+        Self::error(code, path, message).warned()
     }
 
-    pub(super) fn as_warning(self) -> Self {
+    pub(super) fn warned(self) -> Self {
         Self { severity: Severity::Warning, ..self }
     }
 
@@ -124,6 +124,6 @@ impl Finding {
     }
 
     pub(super) fn accepted(self, reason: &str) -> Self {
-        Self { accepted: Some(reason.to_owned()), ..self.as_warning() }
+        Self { accepted: Some(reason.to_owned()), ..self.warned() }
     }
 }

@@ -81,7 +81,7 @@ fn check_competency(plan: &Plan, competency: &Competency, at: &str, origin: Orig
     if !missing.is_empty() {
         let message = format!("No behaviour is named for level {}: reviewers would rate by feeling.", missing.join(" and "));
         let found = Finding::error(FindingCode::MissingAnchors, format!("{at}/anchors"), message);
-        findings.push(if origin == Origin::Migrated { found.as_warning() } else { found });
+        findings.push(if origin == Origin::Migrated { found.warned() } else { found });
     }
     let asks = |question: &Question| question.kind == QuestionKind::Core && question.competency.as_ref() == Some(&competency.id);
     if !plan.questions().any(|(_, question)| asks(question)) {

@@ -47,8 +47,8 @@ pub struct Progress {
 
 impl Progress {
     /// A message was put into the conversation by a client.
-    pub fn saw_message(&mut self, script: &InterviewScript, role: &str, text: &str) {
-        let text = normalized(text);
+    pub fn saw_message(&mut self, script: &InterviewScript, role: &str, message: &str) {
+        let text = normalized(message);
         let mentioned = script.questions.iter().rposition(|question| text.contains(&normalized(&question.question.text)));
         if let Some(index) = mentioned {
             self.asked = self.asked.max(index + 1);
@@ -59,7 +59,7 @@ impl Progress {
         match role {
             "user" => self.answered = true,
             "assistant" => self.answered = false,
-            "system" => self.note = text,
+            "system" => message.clone_into(&mut self.note),
             _ => {}
         }
     }
@@ -114,6 +114,17 @@ impl Progress {
             }
             None => self.goodbye(script),
         }
+    }
+
+    /// The interviewer said what it was told to: the candidate's next answer is to that.
+    pub fn was_told_to_ask(&mut self) {
+        self.opened = true;
+        self.asked_one();
+    }
+
+    /// What a client told the interviewer last, once.
+    pub fn take_note(&mut self) -> String {
+        std::mem::take(&mut self.note)
     }
 
     /// The goodbye was cut off before it could end the interview.

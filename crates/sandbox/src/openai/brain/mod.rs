@@ -9,6 +9,7 @@ mod conversation;
 mod ids;
 mod interview;
 mod listen;
+mod obey;
 mod report;
 mod respond;
 mod response;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::conversation::{Item, Place};
 use super::interview::{END_TOOL, Prompt, end_arguments};
+use super::obey::{Act, NEXT_TOOL, act};
 use super::response::{Content, Part, PartProgress, Run, Step, item_value, place, plan, remove};
 use super::{Brain, Due, Output};
 use crate::openai::problem::Problem;
@@ -53,6 +54,9 @@ impl Brain {
 
     /// Begins to say what the script has next.
     pub(super) fn respond(&mut self, prompt: Prompt<'_>, params: &Value) {
+        if self.is_led() {
+            return self.follow_instructions(prompt, params);
+        }
         let utterance = self.progress.next(&self.script, prompt);
         let call = utterance.ends.then(|| self.end_call(params)).flatten();
         // A message before a tool call is a preamble, in the vendor's terms.
@@ -67,6 +71,35 @@ impl Brain {
             parts.push(Part { item, previous: None, content, said: String::new(), progress: PartProgress::Planned });
         }
         self.start_run(parts, arguments.as_deref(), true, utterance.ends, params);
+    }
+
+    /// The session declares the tool by which its interviewer asks what comes next.
+    fn is_led(&self) -> bool {
+        self.session.value()["tools"].as_array().is_some_and(|tools| tools.iter().any(|tool| tool["name"] == NEXT_TOOL))
+    }
+
+    /// Says what the session tells it to.
+    fn follow_instructions(&mut self, prompt: Prompt<'_>, params: &Value) {
+        let note = if matches!(prompt, Prompt::Asked { .. }) { self.progress.take_note() } else { String::new() };
+        let last = self.conversation.items().last().map(|item| &item.value);
+        let answer = last.filter(|item| item["type"] == "function_call_output").and_then(|item| item["output"].as_str());
+        let answer = answer.and_then(|output| serde_json::from_str::<Value>(output).ok());
+        let instructions = self.session.value()["instructions"].as_str().unwrap_or_default();
+        let part = match act(instructions, &note, answer.as_ref()) {
+            Act::Say(text) => {
+                self.progress.was_told_to_ask();
+                let line = self.script.spoken(text);
+                self.message(line, false)
+            }
+            Act::AskNext => {
+                let content = Content::Call { id: self.ids.call(), name: NEXT_TOOL };
+                let item = self.ids.next("item_");
+                Part { item, previous: None, content, said: String::new(), progress: PartProgress::Planned }
+            }
+            Act::Nothing => self.message(self.script.listening.clone(), false),
+        };
+        let arguments = matches!(part.content, Content::Call { .. }).then_some("{}");
+        self.start_run(vec![part], arguments, true, false, params);
     }
 
     fn respond_out_of_band(&mut self, params: &Value) {

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { differing, moved, readFilter, readTags, writeFilter } from './filters';
+
+describe('a list and its address', () => {
+  it('say the same', () => {
+    for (const filter of [
+      { q: '', state: 'active' },
+      { q: 'zoë & co = 100%', state: 'archived' },
+      { q: '#?/', state: 'all' },
+    ] as const) {
+      expect(readFilter(writeFilter('#/console/candidates?q=old', filter))).toEqual(filter);
+    }
+  });
+
+  it('forget what no list knows', () => {
+    expect(readFilter('#/console/candidates?state=deleted&x=1')).toEqual({ q: '', state: 'active' });
+    expect(writeFilter('#/console/candidates', { q: '  ', state: 'active' })).toBe('#/console/candidates');
+  });
+});
+
+describe('a form', () => {
+  it('reads each tag once', () => {
+    expect(readTags(' berlin, senior ;berlin,,  ')).toEqual(['berlin', 'senior']);
+    expect(readTags('')).toEqual([]);
+  });
+
+  it('moves a row, and leaves the first and the last where they are', () => {
+    expect(moved(['a', 'b', 'c'], 0, 1)).toEqual(['b', 'a', 'c']);
+    expect(moved(['a', 'b', 'c'], 0, -1)).toEqual(['a', 'b', 'c']);
+    expect(moved(['a', 'b', 'c'], 2, 1)).toEqual(['a', 'b', 'c']);
+  });
+
+  it('says which fields somebody else has changed', () => {
+    expect(differing({ name: 'A', tags: ['x'] }, { name: 'A', tags: ['y'] })).toEqual(['tags']);
+    expect(differing({ name: 'A' }, { name: 'A' })).toEqual([]);
+  });
+});

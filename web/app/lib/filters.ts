@@ -1,0 +1,45 @@
+import type { ListQuery } from '../../sdk';
+
+/** What a list is narrowed to; it stands in the address, so that a link and a step back lead to the same list. */
+export interface Filter {
+  q: string;
+  state: NonNullable<ListQuery['state']>;
+}
+
+const STATES: readonly string[] = ['active', 'archived', 'all'];
+
+export function readFilter(hash: string): Filter {
+  const search = new URLSearchParams(hash.split('?')[1] ?? '');
+  const state = search.get('state') ?? '';
+  return { q: search.get('q') ?? '', state: STATES.includes(state) ? (state as Filter['state']) : 'active' };
+}
+
+export function writeFilter(hash: string, { q, state }: Filter): string {
+  const search = new URLSearchParams();
+  if (q.trim() !== '') search.set('q', q.trim());
+  if (state !== 'active') search.set('state', state);
+  const suffix = search.toString();
+  return `${hash.split('?')[0] ?? ''}${suffix && `?${suffix}`}`;
+}
+
+/** Tags as a person types them, in one line. */
+export function readTags(text: string): string[] {
+  const tags = text.split(/[,;]/).map((tag) => tag.trim());
+  return tags.filter((tag, at) => tag !== '' && tags.indexOf(tag) === at);
+}
+
+/** The list with the element at `at` one place further up or down; the same where there is no place. */
+export function moved<T>(list: readonly T[], at: number, by: -1 | 1): T[] {
+  const result = [...list];
+  const [one, other] = [result[at], result[at + by]];
+  if (one === undefined || other === undefined) return result;
+  result[at] = other;
+  result[at + by] = one;
+  return result;
+}
+
+/** The names of the fields in which two records differ. */
+export function differing<F extends object>(one: F, other: F): (keyof F & string)[] {
+  const names = Object.keys(one) as (keyof F & string)[];
+  return names.filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
+}
