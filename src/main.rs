@@ -49,6 +49,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check, store, publish and write plans of interviews (docs/PLANS.md).
+    Plan {
+        #[command(subcommand)]
+        command: roles::plan::Command,
+    },
     /// Make, change and remove tenants (docs/TENANTS.md).
     Tenant {
         /// A further TOML file with the secrets; `-` is standard input. They are never arguments.
@@ -64,6 +69,9 @@ fn main() -> ExitCode {
     let exit = match arguments.command {
         Command::Doctor { role, json } => {
             return ExitCode::from(block_on(roles::doctor::run(arguments.config, role, json), Exit::Failed.code()));
+        }
+        Command::Plan { command } => {
+            return ExitCode::from(block_on(roles::plan::run(arguments.config, command), Exit::Failed.code()));
         }
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
         Command::Standby { machine_id } => standby(arguments.config, MachineId::new(machine_id)),

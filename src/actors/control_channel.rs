@@ -501,6 +501,7 @@ impl ControlChannelState {
         match line {
             Line::Alive => {
                 self.args.journal.line_is_alive(self.args.integrations.clock.now());
+                self.notice_unanswered_turn();
                 self.check_words();
             }
             Line::Down | Line::Oversized => {

@@ -12,7 +12,7 @@ use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -32,13 +32,21 @@ pub struct ApiError {
     retry_after: Option<Duration>,
     retryable: bool,
     cause: Option<String>,
-    fields: Vec<FieldError>,
+    /// A further member of the answer (RFC 9457, extension members).
+    extension: Option<(&'static str, Value)>,
 }
 
 impl ApiError {
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        let (detail, retryable) = (detail.into(), status.is_server_error());
-        Self { status, code, detail, retry_after: None, retryable, cause: None, fields: Vec::new() }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            retryable: status.is_server_error(),
+            cause: None,
+            extension: None,
+        }
     }
 
     pub fn not_found(code: ErrorCode, detail: &'static str) -> Self {
@@ -75,9 +83,14 @@ impl ApiError {
         Self { cause: Some(cause.into()), ..self }
     }
 
+    /// With a further member, for what a code and a sentence cannot say.
+    pub fn with(self, name: &'static str, value: Value) -> Self {
+        Self { extension: Some((name, value)), ..self }
+    }
+
     /// What is wrong with which field: `errors` of the problem.
-    pub fn with_fields(self, fields: Vec<FieldError>) -> Self {
-        Self { fields, ..self }
+    pub fn with_fields(self, fields: &[FieldError]) -> Self {
+        self.with("errors", json!(fields))
     }
 
     pub fn status(&self) -> StatusCode {
@@ -121,8 +134,8 @@ impl ApiError {
             "retryable": self.retryable,
             "request_id": request_id,
         });
-        if !self.fields.is_empty() {
-            body["errors"] = json!(self.fields);
+        if let Some((name, value)) = &self.extension {
+            body[*name] = value.clone();
         }
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -3,6 +3,7 @@
 pub mod doctor;
 pub mod gateway;
 mod gauges;
+pub mod plan;
 pub mod session;
 pub mod standby;
 pub mod tenant;

@@ -60,7 +60,7 @@ impl Desk {
     fn colleague(&self) -> String {
         let supabase = self.system.sandbox.supabase();
         let mut options = supabase.options_for(&supabase.user("recruiter@demo.test").expect("a user"));
-        options.subject = "7a000000-0000-4000-8000-0000000000ff".to_owned();
+        "7a000000-0000-4000-8000-0000000000ff".clone_into(&mut options.subject);
         supabase.mint(options)
     }
 

@@ -123,6 +123,8 @@ error_codes! {
     InterviewerSilent = "interviewer_silent",
     /// The provider refuses the call's configuration, or tells another than asked for. A smaller one is tried, then another call; compare session.update with the vendor's reference.
     CallConfigurationRefused = "call_configuration_refused",
+    /// The plan of this interview cannot be read by this version of the program. The interview is held without it; compare app.plan_versions.document with docs/plan.schema.json.
+    PlanUnreadable = "plan_unreadable",
     /// What the candidate said could not be transcribed. After three turns the fallback model is used (openai.transcription_fallback_model), after three more the interview ends; read the vendor's code beside it.
     TranscriptionFailed = "transcription_failed",
     /// A browser brought more offers than an interview needs. It is told to wait; the call that stands goes on.
@@ -333,6 +335,26 @@ error_codes! {
     MergeRefused = "merge_refused",
     /// A file to import cannot be read as a whole: its encoding, its columns, or too many rows. The detail says which.
     ImportInvalid = "import_invalid",
+
+    // --- Plans ---
+    /// The plan does not exist, or not for this tenant.
+    PlanNotFound = "plan_not_found",
+    /// The plan has no such version, or none yet. Publish it first.
+    PlanVersionNotFound = "plan_version_not_found",
+    /// What was sent is not a plan, or breaks a limit. The detail names the place; docs/plan.schema.json says what a plan is.
+    PlanInvalid = "plan_invalid",
+    /// A draft is changed or published without the header If-Match. Read the plan, and send its ETag.
+    PlanRevisionRequired = "plan_revision_required",
+    /// Somebody else changed the draft meanwhile. Read it again, and look at what they did.
+    PlanChanged = "plan_changed",
+    /// The linter found errors in the draft, so that no version was made. The findings say what to do.
+    PlanNotPublishable = "plan_not_publishable",
+    /// The plan is archived. Restore it before changing or using it.
+    PlanArchived = "plan_archived",
+    /// A position uses the plan, so that it cannot be archived. Give the position another one first.
+    PlanInUse = "plan_in_use",
+    /// There are as many plans as a tenant may have. Archive those that nobody uses.
+    PlansExhausted = "plans_exhausted",
 
     // --- Storage ---
     /// Transcript entries cannot be written to PostgreSQL. They are kept and written later; check the database.

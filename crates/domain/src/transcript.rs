@@ -248,7 +248,8 @@ impl Transcript {
 
     /// The candidate's turn, if it is the last that anybody told of: nothing of the interviewer stands behind it.
     pub fn unanswered_turn(&self) -> Option<ItemId> {
-        let speaks = |slot: &&Slot| slot.authoritative && !slot.silent && !slot.wordless && slot.item.is_some();
+        let counts = |slot: &Slot| slot.authoritative || self.may_have_fallen_into_gap(slot);
+        let speaks = |slot: &&Slot| counts(slot) && !slot.silent && !slot.wordless && slot.item.is_some();
         let last = self.slots.iter().rfind(speaks).filter(|last| last.speaker == Some(Speaker::Candidate))?;
         // Whoever speaks on is not answered yet.
         last.item.clone().filter(|_| last.settled.is_some())

@@ -2,6 +2,7 @@
 //! through the Machines API.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::supabase::User;
 use crate::util::{lock, random_hex};
 
 pub const TENANT_ID: &str = "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001";
+const PLAN_ID: &str = "d0000000-0000-4000-8000-000000000001";
 pub const TENANT_SLUG: &str = "demo";
 pub const TENANT_NAME: &str = "Demo";
 pub const GATEWAY_APP: &str = "interviews-demo";
@@ -27,7 +29,7 @@ const ROLE: &str = "interview_runtime";
 const IMAGE: &str = "registry.fly.io/interview-runtime@sha256:5a4dbd0c0000000000000000000000000000000000000000000000000000c0de";
 pub(crate) const OPENAI_KEY: &str = "sk-sandbox-not-a-real-key";
 
-const MIGRATION_DEADLINE: Duration = Duration::from_mins(2);
+const COMMAND_DEADLINE: Duration = Duration::from_mins(2);
 const CALL_DEADLINE: Duration = Duration::from_secs(70);
 const HEALTH_DEADLINE: Duration = Duration::from_secs(45);
 
@@ -55,6 +57,10 @@ pub(crate) async fn run(sandbox: &Sandbox) -> Result<(), SandboxError> {
         say("loading the demo data");
         let sql = std::fs::read_to_string(seed).map_err(|error| failed(&format!("cannot read {}", seed.display()), error))?;
         postgres.run_sql(DATABASE, &sql).await?;
+    }
+    if let Some((file, position)) = &sandbox.options.plan {
+        say("publishing the demo plan");
+        publish_plan(sandbox, file, position).await?;
     }
     say("creating the demo tenant's apps");
     create_apps(sandbox).await?;
@@ -87,14 +93,34 @@ async fn add_users(postgres: &PrivateCluster, users: &[User]) -> Result<(), Sand
 }
 
 async fn migrate(sandbox: &Sandbox, postgres: &PrivateCluster) -> Result<(), SandboxError> {
-    let what = "the migrations failed";
+    let url = postgres.admin_url_for(DATABASE);
+    run_command(sandbox, "the migrations failed", &["migrate".as_ref()], &[("INTERVIEW__DATABASE__ADMIN_URL", &url)]).await
+}
+
+/// As an operator does it who has the tenant's login.
+async fn publish_plan(sandbox: &Sandbox, file: &Path, position: &str) -> Result<(), SandboxError> {
+    let url = lock(&sandbox.database_url).clone().unwrap_or_default();
+    // What somebody made of it in an earlier run stays.
+    let options = ["plan", "import", "--plan", PLAN_ID, "--if-absent", "--publish", "--position", position];
+    let arguments: Vec<&OsStr> = options.into_iter().map(OsStr::new).chain([file.as_os_str()]).collect();
+    let settings = [("INTERVIEW__DATABASE__URL", url.as_str()), ("INTERVIEW__TENANT__ID", TENANT_ID)];
+    run_command(sandbox, "the demo plan cannot be published", &arguments, &settings).await
+}
+
+/// The runtime as a command of its operator, to its end.
+async fn run_command(
+    sandbox: &Sandbox,
+    what: &str,
+    command_line: &[&OsStr],
+    settings: &[(&str, &str)],
+) -> Result<(), SandboxError> {
     let (program, arguments) = sandbox.options.runtime.split_first().ok_or_else(|| failed(what, "no runtime was given"))?;
     let mut command = tokio::process::Command::new(program);
     command
         .args(arguments)
-        .arg("migrate")
+        .args(command_line)
         .env_clear()
-        .env("INTERVIEW__DATABASE__ADMIN_URL", postgres.admin_url_for(DATABASE))
+        .envs(settings.iter().copied())
         .envs(sandbox.options.extra_env.iter().cloned())
         .stdin(Stdio::null())
         .kill_on_drop(true);
@@ -103,9 +129,9 @@ async fn migrate(sandbox: &Sandbox, postgres: &PrivateCluster) -> Result<(), San
             command.env(name, value);
         }
     }
-    let output = tokio::time::timeout(MIGRATION_DEADLINE, command.output())
+    let output = tokio::time::timeout(COMMAND_DEADLINE, command.output())
         .await
-        .map_err(|_| failed(what, "they took longer than two minutes"))?
+        .map_err(|_| failed(what, "it took longer than two minutes"))?
         .map_err(|error| failed(what, error))?;
     if output.status.success() {
         return Ok(());

@@ -50,6 +50,9 @@ struct Serve {
     /// SQL to run after the migrations.
     #[arg(long, default_value = "config/sandbox_seed.sql")]
     seed: PathBuf,
+    /// A plan to publish after that, and the position that uses it.
+    #[arg(long, value_name = "FILE=POSITION", value_parser = pair)]
+    plan: Option<(String, String)>,
     /// Further environment for every machine.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
@@ -120,6 +123,7 @@ async fn serve(arguments: Serve) -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("note: {} does not exist, so there will be no page; build it first", arguments.web_dir.display());
     }
     options.seed = Some(arguments.seed);
+    options.plan = arguments.plan.map(|(file, position)| (file.into(), position));
     options.extra_env = arguments.set;
     options.fast = arguments.fast;
     options.questions = arguments.questions;

@@ -29,6 +29,8 @@ pub struct SandboxOptions {
     pub web_dir: Option<PathBuf>,
     /// SQL to run after the migrations.
     pub seed: Option<PathBuf>,
+    /// A plan to publish after that, and the id of the position that uses it.
+    pub plan: Option<(PathBuf, String)>,
     /// Further environment for every machine.
     pub extra_env: Vec<(String, String)>,
     /// The smallest upload part; 5 MiB at the vendor.
@@ -72,6 +74,7 @@ impl SandboxOptions {
             runtime: Vec::new(),
             web_dir: None,
             seed: None,
+            plan: None,
             extra_env: Vec::new(),
             min_part_bytes: MIN_PART_BYTES,
             encoding_time: Duration::from_millis(1_500),

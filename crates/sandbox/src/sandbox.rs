@@ -23,6 +23,7 @@ use crate::options::SandboxOptions;
 use crate::otlp::Traces;
 use crate::postgres::{ClusterOptions, PostgresError, PrivateCluster};
 use crate::supabase::{Supabase, SupabaseOptions, User};
+use crate::util::lock;
 use crate::{front, process};
 
 #[derive(Debug, thiserror::Error)]
@@ -208,6 +209,11 @@ impl Sandbox {
     /// Superuser URL of the database `interview`.
     pub fn database_admin_url(&self) -> Option<String> {
         Some(self.postgres.as_ref()?.admin_url_for(DATABASE))
+    }
+
+    /// URL of the same database by the login of the demo tenant's processes.
+    pub fn runtime_database_url(&self) -> Option<String> {
+        lock(&self.database_url).clone()
     }
 
     /// Stops machines, listeners and the database, in this order.

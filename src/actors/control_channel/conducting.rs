@@ -10,8 +10,10 @@ use crate::integrations::openai::events::NewItem;
 /// The interview's plan in its language, as far as it is conducted already.
 pub(super) fn conduct(args: &ControlChannelArgs) -> Option<Conduct> {
     let plan = args.claimed.plan.as_ref()?;
-    let wanted = args.claimed.settings.language.as_deref();
-    let script = Script::of(plan, wanted.unwrap_or(plan.default_language.as_str()));
+    let wanted = args.claimed.settings.language.as_deref().unwrap_or(plan.default_language.as_str());
+    // In another language there is nothing to be said word for word.
+    let language = plan.language_for(wanted)?;
+    let script = Script::of(plan, language.as_str());
     Some(Conduct::replay(Arc::new(script), &args.journal.conducted()))
 }
 

@@ -92,6 +92,11 @@ impl ControlChannelState {
         let left = expires_at.and_then(|at| Duration::try_from(at - self.args.integrations.clock.now().into()).ok());
         self.tell(SessionMsg::ControlReady { expires_in: left.filter(|left| !left.is_zero()) });
         self.decide(Input::Ready);
+        self.notice_unanswered_turn();
+    }
+
+    /// The browser may tell, before our line is back or later, of a turn of which our line heard nothing.
+    pub(super) fn notice_unanswered_turn(&mut self) {
         if let Some(turn) = self.args.journal.unanswered_turn() {
             self.decide(Input::TurnInGap(&turn));
         }

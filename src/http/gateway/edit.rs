@@ -135,7 +135,7 @@ pub(super) fn fields_invalid(errors: Vec<FieldError>) -> ApiError {
         Some(first) => format!("{}: {}", first.field, first.message),
         None => "fields cannot be taken".to_owned(),
     };
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::FieldsInvalid, detail).with_fields(errors)
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::FieldsInvalid, detail).with_fields(&errors)
 }
 
 /// What is archived is restored before it is changed.

@@ -9,6 +9,7 @@ mod edit;
 mod events;
 mod hooks;
 mod lists;
+mod plans;
 mod positions;
 mod reads;
 mod routing;
@@ -25,6 +26,7 @@ use self::carry::Carrier;
 use crate::actors::gateway::machines::Machines;
 use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
+use crate::domain::plan::Plan;
 use crate::error::ErrorCode;
 use crate::http::auth::{Authority, Person};
 use crate::http::headers::with_security_headers;
@@ -41,7 +43,7 @@ use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, patch, post};
+use axum::routing::{MethodRouter, any, get, patch, post, put};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::{Notify, watch};
@@ -139,6 +141,8 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/sessions/{id}/summary", traced("http.read_summary", get(reads::summary)))
         .route("/sessions/{id}/recording", traced("http.read_recording", get(reads::recording)))
         .route("/sessions/{id}/events", traced("http.watch_session", get(events::watch)))
+        .route("/positions/{id}/plan", traced("http.set_position_plan", put(plans::set_of_position)))
+        .merge(plan_routes(tenant))
         .route("/", any(unknown_route))
         .route("/{*rest}", any(unknown_route));
     Router::new()
@@ -147,6 +151,24 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/ws/{session_id}", traced("http.route_websocket", get(routing::by_path)))
         // The seed's form: the session is in the host name.
         .route("/ws", traced("http.route_websocket", get(routing::by_host)))
+}
+
+/// A plan is longer than other bodies.
+fn plan_routes(tenant: TenantId) -> Router<AppState> {
+    let traced = |name, route| traced(tenant, name, route);
+    Router::new()
+        .route("/plans", traced("http.list_plans", get(plans::list)))
+        .route("/plans", traced("http.create_plan", post(plans::create)))
+        .route("/plans/lint", traced("http.lint_plan", post(plans::lint_document)))
+        .route("/plans/{id}", traced("http.read_plan", get(plans::read)))
+        .route("/plans/{id}/draft", traced("http.change_plan", put(plans::replace_draft)))
+        .route("/plans/{id}/lint", traced("http.lint_plan", post(plans::lint_draft)))
+        .route("/plans/{id}/publish", traced("http.publish_plan", post(plans::publish)))
+        .route("/plans/{id}/archived", traced("http.archive_plan", put(plans::archive)))
+        .route("/plans/{id}/versions", traced("http.list_plan_versions", get(plans::versions)))
+        .route("/plans/{id}/versions/{number}", traced("http.read_plan_version", get(plans::version)))
+        .route("/plans/{id}/diff", traced("http.compare_plan_versions", get(plans::compare)))
+        .layer(DefaultBodyLimit::max(Plan::MAX_BYTES))
 }
 
 /// Candidates, positions and the library of competencies.

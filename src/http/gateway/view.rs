@@ -2,7 +2,7 @@
 
 use crate::domain::phase::Phase;
 use crate::http::problem::ApiError;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId};
+use crate::ids::{CandidateId, CompetencyId, MachineId, PlanId, PositionId, SessionId};
 use crate::integrations::store::gateway::{CompetencyRow, PageKey, PositionRow, SessionRow};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
@@ -16,6 +16,8 @@ pub(super) struct SessionView {
     end_reason: Option<String>,
     candidate: CandidateView,
     position: PositionName,
+    /// With which version of which plan it was created.
+    plan: Option<PlanName>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -50,6 +52,18 @@ struct PositionName {
     title: String,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct PlanName {
+    pub(super) plan_id: PlanId,
+    pub(super) version: i32,
+}
+
+impl From<(PlanId, i32)> for PlanName {
+    fn from((plan_id, version): (PlanId, i32)) -> Self {
+        Self { plan_id, version }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct MachineView {
     id: Option<MachineId>,
@@ -80,6 +94,7 @@ impl From<SessionRow> for SessionView {
             end_reason: row.end_reason,
             candidate: CandidateView { id: row.candidate, name: row.candidate_name },
             position: PositionName { id: row.position, title: row.position_title },
+            plan: row.plan.map(PlanName::from),
             created_at: row.created_at,
             started_at: row.started_at,
             ended_at: row.ended_at,
@@ -138,6 +153,8 @@ pub(super) struct PositionView {
     id: PositionId,
     title: String,
     description: String,
+    /// With which version of which plan its next interview is created.
+    plan: Option<PlanName>,
     competencies: Vec<CompetencyView>,
 }
 
@@ -147,6 +164,7 @@ impl From<PositionRow> for PositionView {
             id: row.id,
             title: row.title,
             description: row.description,
+            plan: row.plan.map(PlanName::from),
             competencies: row.competencies.into_iter().map(CompetencyView::from).collect(),
         }
     }

@@ -9,6 +9,7 @@ mod change;
 pub mod keeper;
 mod library;
 mod listing;
+pub mod plans;
 mod positions;
 mod reads;
 pub mod standby;
@@ -17,7 +18,7 @@ mod writes;
 use super::{Scope, Store, StoreError};
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::record::RecordingState;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
+use crate::ids::{CandidateId, CompetencyId, MachineId, PlanId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -53,7 +54,8 @@ impl GatewayStore {
         self.store.close().await;
     }
 
-    fn own_scope(&self) -> Scope {
+    /// The gateway acting for itself, and the operator.
+    pub fn own_scope(&self) -> Scope {
         Scope::Gateway { tenant: self.tenant }
     }
 }
@@ -68,6 +70,8 @@ pub struct SessionRow {
     pub candidate_name: String,
     pub position: PositionId,
     pub position_title: String,
+    /// With which version of which plan it was created.
+    pub plan: Option<(PlanId, i32)>,
     pub created_at: OffsetDateTime,
     pub started_at: Option<OffsetDateTime>,
     pub ended_at: Option<OffsetDateTime>,
@@ -123,6 +127,8 @@ pub struct PositionRow {
     pub id: PositionId,
     pub title: String,
     pub description: String,
+    /// With which version of which plan its next interview is created.
+    pub plan: Option<(PlanId, i32)>,
     pub competencies: Vec<CompetencyRow>,
 }
 

@@ -13,6 +13,7 @@ use crate::domain::recording::KnownTake;
 use crate::domain::seat::Seat;
 use crate::domain::summary::{Competency, PROMPT_VERSION};
 use crate::domain::transcript::{Entry, Source, Status};
+use crate::error::ErrorCode;
 use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use crate::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
 use async_trait::async_trait;
@@ -592,6 +593,7 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
     .during("read the consents")?;
     let recordings = read_recordings(tx, tenant, session).await?;
     let entries = read_entries(tx, tenant, session).await?;
+    let plan = read_plan(tx, tenant, session).await?;
     let conducted = read_conducted(tx, tenant, session).await?;
     Ok(Claimed {
         phase: parse(&row.phase)?,
@@ -620,9 +622,28 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
         deadline_at: row.deadline_at,
         join_by: row.join_by.map(Timestamp::from),
         entries,
-        plan: None,
+        plan,
         conducted,
     })
+}
+
+/// The version that the interview was made with. One that this program cannot read is none: the interview is held without.
+async fn read_plan(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Option<Arc<Plan>>, StoreError> {
+    let document = sqlx::query_scalar!(
+        "select v.document from app.sessions s
+         join app.plan_versions v on v.tenant_id = s.tenant_id and v.plan_id = s.plan_id and v.number = s.plan_version
+         where s.tenant_id = $1 and s.id = $2",
+        tenant.0,
+        session.0,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+    .during("read the plan")?;
+    let plan = document.map(serde_json::from_value).transpose();
+    Ok(plan.unwrap_or_else(|error| {
+        tracing::error!(error_code = ErrorCode::PlanUnreadable.as_str(), %error, "the plan of the interview cannot be read");
+        None
+    }))
 }
 
 async fn read_conducted(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Recorded>, StoreError> {

@@ -37,6 +37,7 @@ export async function startSandbox(flags) {
       ...['--port', port, '--data-dir', data],
       ...['--runtime', place('RUNTIME_BIN', 'target/debug/interview-runtime')],
       ...['--web-dir', place('WEB_DIST', 'web/dist'), '--seed', join(ROOT, 'config/sandbox_seed.sql')],
+      ...['--plan', `${join(ROOT, 'config/plans/software_engineer.json')}=b0000000-0000-4000-8000-000000000001`],
       ...(typeof flags === 'function' ? flags(port) : flags),
     ].map(String),
     { stdio: ['ignore', 'pipe', 'pipe'] },

@@ -103,6 +103,32 @@ impl World {
         SessionId(id)
     }
 
+    /// A session that keeps version 1 of this plan.
+    pub async fn planned_session(&self, plan: &serde_json::Value) -> SessionId {
+        let (id, plan_id) = (Uuid::new_v4(), Uuid::new_v4());
+        let mut tx = self.admin.begin().await.expect("a transaction");
+        for sql in [
+            "insert into app.plans (tenant_id, id, draft) values ($1, $2, $3)",
+            "insert into app.plan_versions (tenant_id, plan_id, number, document) values ($1, $2, 1, $3)",
+        ] {
+            sqlx::query(sql).bind(uuid(TENANT)).bind(plan_id).bind(plan).execute(&mut *tx).await.expect("a plan");
+        }
+        sqlx::query(
+            "insert into app.sessions (tenant_id, id, candidate_id, position_id, deadline_at, attempt, plan_id, plan_version)
+             values ($1, $2, $3, $4, now() + interval '2 hours', 1, $5, 1)",
+        )
+        .bind(uuid(TENANT))
+        .bind(id)
+        .bind(uuid(CANDIDATE))
+        .bind(uuid(POSITION))
+        .bind(plan_id)
+        .execute(&mut *tx)
+        .await
+        .expect("a session row");
+        tx.commit().await.expect("stored");
+        SessionId(id)
+    }
+
     pub async fn ticket(&self, session: SessionId) -> String {
         self.ticket_for(session, ORIGIN, 30).await
     }

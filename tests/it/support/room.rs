@@ -82,6 +82,15 @@ impl World {
         self.notes(session).await.iter().filter(|note| note["kind"] == kind).count()
     }
 
+    /// The stored course of the interview.
+    pub async fn conducted(&self, session: SessionId) -> Vec<Value> {
+        self.json(
+            "select event || jsonb_build_object('number', number) from app.conduct_events where session_id = $1 order by number",
+            session,
+        )
+        .await
+    }
+
     pub async fn set_aside(&self, session: SessionId) -> Vec<Value> {
         self.json("select to_jsonb(d) from app.dead_letters d where session_id = $1", session).await
     }

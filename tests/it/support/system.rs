@@ -96,7 +96,22 @@ impl System {
     }
 
     pub async fn post_with(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
-        let mut request = self.http.post(format!("{}{path}", self.sandbox.urls().front)).json(body);
+        self.send(reqwest::Method::POST, token, path, body, headers).await
+    }
+
+    pub async fn put_with(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
+        self.send(reqwest::Method::PUT, token, path, body, headers).await
+    }
+
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        token: &str,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> (u16, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.sandbox.urls().front)).json(body);
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }

@@ -346,6 +346,19 @@ impl Call {
         item
     }
 
+    /// REPLY, to a request of ours.
+    pub fn reply_for(&self, purpose: &str, text: &str) -> String {
+        self.with(|call| call.reply(text, json!({"purpose": purpose})))
+    }
+
+    /// A reply that calls a tool and says nothing.
+    pub fn tool_alone(&self, tool: &str, name: &str, arguments: &str) {
+        let reply = self.name("resp_");
+        self.created(&reply, Value::Null);
+        self.tool(&reply, tool, name, arguments);
+        self.done(&reply, "completed", Value::Null);
+    }
+
     /// REPLY, to a turn of the candidate.
     pub fn reply(&self, text: &str) -> String {
         self.with(|call| call.reply(text, Value::Null))

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 /// Replies that were generated and may still be played.
 const KEPT_REPLIES: usize = 4;
+/// Items of one reply.
+const MOST_ITEMS: usize = 16;
 /// Replies without the question that is to be asked, until the interviewer is asked to put it, and until it counts as asked
 /// in other words.
 const UNTIL_PROMPTED: u32 = 1;
@@ -17,6 +19,8 @@ const UNTIL_TAKEN: u32 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     generated: VecDeque<Generated>,
+    /// Words of the reply that is being generated, for a provider that does not tell them again at its end.
+    settled: Vec<(ItemId, String)>,
     /// Since when nobody speaks, after the interviewer has.
     pub(super) quiet_since: Option<Moment>,
     /// The candidate's last words.
@@ -62,8 +66,17 @@ impl Conduct {
                 self.answered(item);
             }
             VoiceEvent::CandidateFailed { item } => self.answered(item),
-            VoiceEvent::ReplyStarted { in_conversation: true, .. } => self.hearing.quiet_since = None,
-            VoiceEvent::ReplyDone { reply, outcome: ReplyOutcome::Completed, texts, .. } => self.generated(reply, texts),
+            VoiceEvent::ReplyStarted { in_conversation: true, .. } => {
+                self.hearing.quiet_since = None;
+                self.hearing.settled.clear();
+            }
+            VoiceEvent::ReplySettled { item, text } if self.hearing.settled.len() < MOST_ITEMS => {
+                self.hearing.settled.push((item.clone(), text.clone()));
+            }
+            VoiceEvent::ReplyDone { reply, outcome: ReplyOutcome::Completed, texts, .. } => {
+                let settled = std::mem::take(&mut self.hearing.settled);
+                self.generated(reply, if texts.is_empty() { &settled } else { texts });
+            }
             VoiceEvent::PlaybackEnded { reply } => {
                 self.hearing.quiet_since = Some(self.now);
                 if let Some(generated) = self.hearing.take(reply) {

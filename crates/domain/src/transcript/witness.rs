@@ -211,6 +211,12 @@ impl Transcript {
         self.copy.run.iter().any(|told| told.unheard && told.segment < self.segment)
     }
 
+    /// The browser alone tells of it, and our line may have been away when it was said.
+    pub(super) fn may_have_fallen_into_gap(&self, slot: &Slot) -> bool {
+        let told = self.copy.run.iter().find(|told| Some(&told.item) == slot.item.as_ref());
+        told.is_some_and(|told| self.hearing.tail_between(told.after, told.last, self.steady))
+    }
+
     fn remember_told(&mut self, item: ItemId, index: usize) {
         let segment = self.slots[index].segment;
         if self.copy.run.len() >= LONGEST_RUN || self.hearing.deaf {

@@ -2,6 +2,7 @@
 
 use super::super::entries::EntryRow;
 use super::super::{During, Scope, StoreError, Transaction};
+use super::plans::pinned;
 use super::{
     CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow,
     phase,
@@ -21,6 +22,8 @@ struct RawSession {
     candidate_name: String,
     position_id: Uuid,
     position_title: String,
+    plan_id: Option<Uuid>,
+    plan_version: Option<i32>,
     created_at: OffsetDateTime,
     started_at: Option<OffsetDateTime>,
     ended_at: Option<OffsetDateTime>,
@@ -56,6 +59,7 @@ impl TryFrom<RawSession> for SessionRow {
             candidate_name: raw.candidate_name,
             position: PositionId(raw.position_id),
             position_title: raw.position_title,
+            plan: pinned(raw.plan_id, raw.plan_version),
             created_at: raw.created_at,
             started_at: raw.started_at,
             ended_at: raw.ended_at,
@@ -167,7 +171,7 @@ impl GatewayStore {
     pub async fn positions(&self, person: &Scope) -> Result<Vec<PositionRow>, StoreError> {
         let mut tx = self.store.begin(person).await?;
         let positions = sqlx::query!(
-            "select id, title, description from app.positions where tenant_id = $1 order by title, id limit 1000",
+            "select id, title, description, plan_id, plan_version from app.positions where tenant_id = $1 order by title, id limit 1000",
             self.tenant.0
         )
         .fetch_all(&mut *tx)
@@ -187,6 +191,7 @@ impl GatewayStore {
                 id: PositionId(position.id),
                 title: position.title,
                 description: position.description,
+                plan: pinned(position.plan_id, position.plan_version),
                 competencies: competencies
                     .extract_if(.., |row| row.position_id == position.id)
                     .map(|row| CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description })
@@ -222,7 +227,7 @@ impl GatewayStore {
     pub async fn join(&self, id: SessionId) -> Result<Option<JoinRow>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let Some(row) = sqlx::query!(
-            r#"select s.phase, s.deadline_at, s.join_by, s.position_id, p.title, p.description, t.name as company, t.required_consents,
+            r#"select s.phase, s.deadline_at, s.join_by, s.position_id, p.title, p.description, p.plan_id, p.plan_version, t.name as company, t.required_consents,
                       t.consent_policy_version, c.user_id as "candidate_user?",
                       exists (select from app.consents g where g.tenant_id = s.tenant_id and g.session_id = s.id
                               and g.kind = 'recording' and g.withdrawn_at is null) as "recording_consented!"
@@ -263,6 +268,7 @@ impl GatewayStore {
                 id: PositionId(row.position_id),
                 title: row.title,
                 description: row.description,
+                plan: pinned(row.plan_id, row.plan_version),
                 competencies: competencies
                     .into_iter()
                     .map(|row| CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description })
@@ -365,7 +371,7 @@ impl GatewayStore {
         // Of several takes the newest that holds something; where no video could be had, its id is a placeholder.
         sqlx::query_as!(
             RawSession,
-            r#"select s.id, s.phase, s.end_reason, s.candidate_id, c.name as candidate_name, s.position_id, p.title as position_title,
+            r#"select s.id, s.phase, s.end_reason, s.candidate_id, c.name as candidate_name, s.position_id, p.title as position_title, s.plan_id, s.plan_version,
                  s.created_at, s.started_at, s.ended_at, s.deadline_at, s.join_by, s.return_by, s.candidate_connected,
                  s.machine_id, s.machine_region, s.attempt, s.traceparent,
                  r.state as "recording_state?", r.provider as "recording_provider?", r.parts as "parts?",

@@ -26,8 +26,10 @@ impl GatewayStore {
         }
         let inserted = sqlx::query!(
             "insert into app.sessions (tenant_id, id, candidate_id, position_id, settings, phase, attempt, idempotency_key,
-                                       traceparent, created_by, deadline_at, by_candidate, join_by)
-             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12)
+                                       traceparent, created_by, deadline_at, by_candidate, join_by, plan_id, plan_version)
+             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12,
+                     (select plan_id from app.positions where tenant_id = $1 and id = $4),
+                     (select plan_version from app.positions where tenant_id = $1 and id = $4))
              on conflict do nothing",
             self.tenant.0,
             new.id.0,
@@ -394,12 +396,24 @@ impl GatewayStore {
         session: SessionId,
         detail: Value,
     ) -> Result<(), StoreError> {
+        self.audit_line(tx, actor, action, Some(session), detail).await
+    }
+
+    /// `actor`: None for the operator, and for what nobody asked for.
+    pub(super) async fn audit_line(
+        &self,
+        tx: &mut Transaction,
+        actor: Option<UserId>,
+        action: &str,
+        session: Option<SessionId>,
+        detail: Value,
+    ) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into app.audit_log (tenant_id, actor, action, session_id, detail) values ($1, $2, $3, $4, $5)",
             self.tenant.0,
             actor.map(|actor| actor.0),
             action,
-            session.0,
+            session.map(|session| session.0),
             detail,
         )
         .execute(&mut **tx)

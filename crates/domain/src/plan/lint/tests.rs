@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::tests::small;
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -195,4 +196,22 @@ fn the_samples_have_no_findings() {
         languages.extend(plan.languages.iter().map(|language| language.as_str().to_owned()));
     }
     assert_eq!(languages.iter().map(String::as_str).collect::<Vec<_>>(), ["de", "en", "ja"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn any_words_are_read_in_any_language(words in "[\\PC\n?？。,'\"\\[{_ ]{0,200}", language in prop_oneof![Just("en"), Just("de"), Just("ja"), Just("fr")]) {
+        let mut document = small();
+        document["languages"] = json!(["en", language]);
+        for passage in ["opening", "candidate_questions", "closing"] {
+            document[passage]["spoken"][language] = json!(words);
+        }
+        document["sections"][0]["questions"][0]["spoken"][language] = json!(words);
+        if let Ok(plan) = Plan::parse(document.to_string().as_bytes()) {
+            let findings = lint(&plan, Origin::Authored);
+            prop_assert!(findings.is_sorted_by_key(|finding| finding.severity));
+            prop_assert_eq!(&findings, &lint(&plan, Origin::Authored));
+        }
+    }
 }
