@@ -106,14 +106,14 @@ scene('a candidate, a search, a change that somebody else was quicker with', { t
   await page.getByTestId('save').click();
   await page.getByTestId('flash').getByText('Zoë Quinn is saved.').waitFor();
 
-  await page.getByTestId('search').fill('quinn');
+  await page.getByTestId('search').fill('quinn SENIOR');
   await eventually('only she is found', async () => (await page.getByTestId('record').count()) === 1);
-  assert.match(page.url(), /q=quinn/);
+  assert.match(page.url(), /q=quinn\+SENIOR/);
   await record(page, 'Zoë Quinn').getByRole('link').click();
   const id = /candidates\/([0-9a-f-]{36})/.exec(page.url())?.[1];
   assert.equal(await field(page, 'tags').inputValue(), 'berlin, senior');
   await page.goBack();
-  await eventually('the search is still there', async () => (await page.getByTestId('search').inputValue()) === 'quinn');
+  await eventually('the search is still there', async () => (await page.getByTestId('search').inputValue()) === 'quinn SENIOR');
   await page.getByTestId('search').fill('nobody at all');
   await page.getByTestId('none-found').waitFor();
   await shoot(stage.recruiter, '96-none-found', ON_REQUEST);
@@ -168,6 +168,10 @@ scene('a list from a spreadsheet, and a duplicate in it', { timeout: 120_000 }, 
   await page.locator('[data-testid="report"][data-dry-run="false"]').waitFor();
   await report.getByRole('link', { name: 'To the candidates' }).click();
   await record(page, 'Nia Long').waitFor();
+  await page.getByTestId('sort').selectOption('-created_at');
+  await eventually('the newest come first', async () => /Jonas W\.|Nia Long/.test(await page.getByTestId('record').first().textContent()));
+  await page.getByTestId('sort').selectOption('name');
+  await eventually('the first of the alphabet comes first', async () => (await page.getByTestId('record').first().textContent()).includes('Amara'));
   await shoot(stage.recruiter, '99-candidates', ON_REQUEST);
 
   await record(page, 'Jonas Weber').getByRole('link').click();

@@ -132,6 +132,7 @@ async fn a_company_keeps_its_candidates_without_sql() {
     let (status, back) = desk.post(&format!("{path}/restore"), &json!({})).await;
     assert!(status == 200 && back["archived_at"].is_null(), "{back}");
     assert_eq!(desk.names("/api/candidates?tag=remote").await, ["Zoë Quinn"]);
+    assert_eq!(desk.names("/api/candidates?q=REM%20zo").await, ["Zoë Quinn"], "by a tag and a name");
     assert_eq!(desk.names("/api/candidates?email=ZOE@demo.test").await, ["Zoë Quinn"]);
     assert_eq!(desk.names("/api/candidates?q=demo.test%20zo").await, ["Zoë Quinn"]);
     assert_eq!(desk.names("/api/candidates?q=%25").await, Vec::<String>::new(), "a sign of a pattern means itself");

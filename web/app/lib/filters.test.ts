@@ -4,17 +4,17 @@ import { differing, moved, readFilter, readTags, writeFilter } from './filters';
 describe('a list and its address', () => {
   it('say the same', () => {
     for (const filter of [
-      { q: '', state: 'active' },
-      { q: 'zoë & co = 100%', state: 'archived' },
-      { q: '#?/', state: 'all' },
+      { q: '', state: 'active', sort: 'name' },
+      { q: 'zoë & co = 100%', state: 'archived', sort: '-created_at' },
+      { q: '#?/', state: 'all', sort: 'name' },
     ] as const) {
       expect(readFilter(writeFilter('#/console/candidates?q=old', filter))).toEqual(filter);
     }
   });
 
   it('forget what no list knows', () => {
-    expect(readFilter('#/console/candidates?state=deleted&x=1')).toEqual({ q: '', state: 'active' });
-    expect(writeFilter('#/console/candidates', { q: '  ', state: 'active' })).toBe('#/console/candidates');
+    expect(readFilter('#/console/candidates?state=deleted&sort=age&x=1')).toEqual({ q: '', state: 'active', sort: 'name' });
+    expect(writeFilter('#/console/candidates', { q: '  ', state: 'active', sort: 'name' })).toBe('#/console/candidates');
   });
 });
 

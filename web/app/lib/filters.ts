@@ -4,6 +4,7 @@ import type { ListQuery } from '../../sdk';
 export interface Filter {
   q: string;
   state: NonNullable<ListQuery['state']>;
+  sort: NonNullable<ListQuery['sort']>;
 }
 
 const STATES: readonly string[] = ['active', 'archived', 'all'];
@@ -11,13 +12,18 @@ const STATES: readonly string[] = ['active', 'archived', 'all'];
 export function readFilter(hash: string): Filter {
   const search = new URLSearchParams(hash.split('?')[1] ?? '');
   const state = search.get('state') ?? '';
-  return { q: search.get('q') ?? '', state: STATES.includes(state) ? (state as Filter['state']) : 'active' };
+  return {
+    q: search.get('q') ?? '',
+    state: STATES.includes(state) ? (state as Filter['state']) : 'active',
+    sort: search.get('sort') === '-created_at' ? '-created_at' : 'name',
+  };
 }
 
-export function writeFilter(hash: string, { q, state }: Filter): string {
+export function writeFilter(hash: string, { q, state, sort }: Filter): string {
   const search = new URLSearchParams();
   if (q.trim() !== '') search.set('q', q.trim());
   if (state !== 'active') search.set('state', state);
+  if (sort !== 'name') search.set('sort', sort);
   const suffix = search.toString();
   return `${hash.split('?')[0] ?? ''}${suffix && `?${suffix}`}`;
 }
