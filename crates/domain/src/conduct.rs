@@ -171,13 +171,12 @@ impl Conduct {
             Input::Heard(event) => self.heard(event),
             Input::LineDown => self.hearing.line_down(),
             Input::ThinkAsked if self.state.pauses < MOST_PAUSES => self.think(self.script.think),
-            Input::ThinkAsked => {}
             Input::Resumed => self.come_back(),
             Input::Ended => {
                 self.over = true;
                 self.show(Shown::Nothing);
             }
-            Input::Tick => {}
+            Input::ThinkAsked | Input::Tick => {}
         }
     }
 
