@@ -3,13 +3,13 @@
 use super::AppState;
 use super::edit::{Answer, Asked, fields_invalid, refuse_archived};
 use super::lists::{ListQuery, page};
-use super::view::{Page, PositionView};
+use super::view::{Page, PlanName, PositionView};
 use crate::domain::edge::FieldError;
 use crate::domain::position::{PositionDraft, PositionPatch, RawPosition};
 use crate::error::ErrorCode;
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
-use crate::ids::{LibraryCompetencyId, PositionId};
+use crate::ids::{LibraryCompetencyId, PlanId, PositionId};
 use crate::integrations::store::gateway::{Change, KeptPosition};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -29,6 +29,8 @@ struct KeptPositionView {
     title: String,
     description: String,
     guidance: String,
+    /// With which version of which plan its next interview is created.
+    plan: Option<PlanName>,
     competencies: Vec<KeptCompetencyView>,
     #[serde(with = "time::serde::rfc3339::option")]
     archived_at: Option<OffsetDateTime>,
@@ -60,6 +62,7 @@ impl From<KeptPosition> for KeptPositionView {
             title: row.title,
             description: row.description,
             guidance: row.guidance,
+            plan: row.plan_id.map(PlanId).zip(row.plan_version).map(PlanName::from),
             competencies: competencies.collect(),
             archived_at: row.archived_at,
             created_at: row.created_at,
