@@ -1,8 +1,10 @@
 //! Configuration: config/default.toml, then a file, then the environment. It is checked once.
 
+mod mail;
 pub mod operator;
 mod routing;
 
+pub use self::mail::{Invites, Mail};
 pub use self::operator::Operator;
 pub use self::routing::{Routing, RoutingMode};
 use crate::domain::placement::{Importance, Policy};
@@ -37,6 +39,8 @@ pub struct Config {
     pub routing: Routing,
     pub limits: Limits,
     pub interview: Interview,
+    pub invites: Invites,
+    pub mail: Mail,
     pub socket: Socket,
     pub outbox: OutboxLimits,
     pub session: Session,
@@ -202,6 +206,8 @@ pub struct Limits {
     pub address_requests_burst: NonZeroU32,
     pub unseen_sessions_per_s: NonZeroU32,
     pub unseen_sessions_burst: NonZeroU32,
+    pub invite_links_per_s: NonZeroU32,
+    pub invite_links_burst: NonZeroU32,
     pub person_requests_per_s: NonZeroU32,
     pub person_requests_burst: NonZeroU32,
     pub tickets_per_s: NonZeroU32,
@@ -503,6 +509,8 @@ impl Config {
                 );
             }
             self.fly.check(keeper)?;
+            self.mail.check(&self.sandbox)?;
+            self.invites.check()?;
             let standby = &self.standby;
             if standby.min > standby.max {
                 return not_allowed("standby.min", &standby.min.to_string(), "0 to standby.max");
@@ -575,6 +583,10 @@ impl Http {
     }
     pub fn web_dir(&self) -> Option<PathBuf> {
         (!self.web_dir.is_empty()).then(|| PathBuf::from(&self.web_dir))
+    }
+    /// Where a candidate comes with an invite. The secret stands behind the `#`, which browsers do not send.
+    pub fn invite_link(&self, secret: &str) -> String {
+        format!("{}/#/i/{secret}", self.public_url.as_str().trim_end_matches('/'))
     }
     /// The address a browser opens its WebSocket at. Opaque to clients.
     pub fn websocket_url(&self, session: crate::ids::SessionId) -> String {

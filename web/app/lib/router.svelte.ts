@@ -4,6 +4,9 @@ export type Route =
   | { page: 'room'; sessionId: string }
   | { page: 'console' }
   | { page: 'detail'; sessionId: string }
+  | { page: 'invites' }
+  /** The secret stands behind the `#`, where no server sees it. */
+  | { page: 'invite'; secret: string }
   | { page: DirectoryPage; id: string | null }
   | { page: 'plans'; id: string | null }
   | { page: 'import' }
@@ -22,6 +25,8 @@ export function parseRoute(hash: string): Route {
   if (first === 'room' && second && !third) return { page: 'room', sessionId: decode(second) };
   if (first === 'console' && !second) return { page: 'console' };
   if (first === 'console' && second === 'sessions' && third) return { page: 'detail', sessionId: decode(third) };
+  if (first === 'console' && second === 'invites' && !third) return { page: 'invites' };
+  if (first === 'i' && second && !third) return { page: 'invite', secret: decode(second) };
   if (first === 'console' && second === 'candidates' && third === 'import') return { page: 'import' };
   if (first === 'console' && second === 'plans') return { page: 'plans', id: third === undefined ? null : decode(third) };
   if (first === 'console' && isDirectory(second)) return { page: second, id: third === undefined ? null : decode(third) };
@@ -37,6 +42,7 @@ function decode(part: string): string {
   }
 }
 
+export const invitesPath = '#/console/invites';
 export const roomPath = (sessionId: string) => `#/room/${encodeURIComponent(sessionId)}`;
 export const detailPath = (sessionId: string) => `#/console/sessions/${encodeURIComponent(sessionId)}`;
 

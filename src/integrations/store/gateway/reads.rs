@@ -199,29 +199,6 @@ impl GatewayStore {
             .collect())
     }
 
-    /// Whether the person may ask for an interview of this candidate for this position: what of both they see. What is
-    /// archived is not there for it.
-    pub async fn sees_candidate_and_position(
-        &self,
-        person: &Scope,
-        candidate: CandidateId,
-        position: PositionId,
-    ) -> Result<(bool, bool), StoreError> {
-        let mut tx = self.store.begin(person).await?;
-        let row = sqlx::query!(
-            r#"select exists (select from app.candidates where tenant_id = $1 and id = $2 and archived_at is null) as "candidate!",
-                      exists (select from app.positions where tenant_id = $1 and id = $3 and archived_at is null) as "position!""#,
-            self.tenant.0,
-            candidate.0,
-            position.0,
-        )
-        .fetch_one(&mut *tx)
-        .await
-        .during("look up candidate and position")?;
-        tx.commit().await.during("look up candidate and position")?;
-        Ok((row.candidate, row.position))
-    }
-
     /// What a browser must know to join. Read as the door itself, for a person who sees the session.
     pub async fn join(&self, id: SessionId) -> Result<Option<JoinRow>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
