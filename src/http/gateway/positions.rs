@@ -3,7 +3,7 @@
 use super::AppState;
 use super::edit::{Answer, Asked, fields_invalid, refuse_archived};
 use super::lists::{ListQuery, page};
-use super::view::{Page, PositionView};
+use super::view::{Page, PlanName, PositionView};
 use crate::domain::edge::FieldError;
 use crate::domain::position::{PositionDraft, PositionPatch, RawPosition};
 use crate::error::ErrorCode;
@@ -30,6 +30,8 @@ struct KeptPositionView {
     description: String,
     guidance: String,
     competencies: Vec<KeptCompetencyView>,
+    /// With which version of which plan its next interview is created.
+    plan: Option<PlanName>,
     #[serde(with = "time::serde::rfc3339::option")]
     archived_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339")]
@@ -48,7 +50,9 @@ struct KeptCompetencyView {
 }
 
 impl From<KeptPosition> for KeptPositionView {
-    fn from(KeptPosition { row, competencies }: KeptPosition) -> Self {
+    fn from(kept: KeptPosition) -> Self {
+        let plan = kept.plan().map(PlanName::from);
+        let KeptPosition { row, competencies } = kept;
         let competencies = competencies.into_iter().map(|one| KeptCompetencyView {
             id: one.id,
             name: one.name,
@@ -61,6 +65,7 @@ impl From<KeptPosition> for KeptPositionView {
             description: row.description,
             guidance: row.guidance,
             competencies: competencies.collect(),
+            plan,
             archived_at: row.archived_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -124,8 +129,10 @@ pub(super) async fn duplicate(State(state): State<AppState>, Path(id): Path<Stri
     };
     let original = change.position(id).await?.ok_or_else(not_found)?;
     let draft = PositionDraft::check(&original.raw().copied(), &[]).map_err(fields_invalid)?;
-    let kept = change.insert_position(&draft).await?;
-    change.audit("created", (KIND, kept.row.id), json!({"copy_of": id})).await?;
+    let copy = PositionId(change.insert_position(&draft).await?.row.id);
+    change.copy_plan(copy, id).await?;
+    change.audit("created", (KIND, copy.0), json!({"copy_of": id})).await?;
+    let kept = change.position(copy).await?.ok_or_else(not_found)?;
     Answer::kept(change, StatusCode::CREATED, &KeptPositionView::from(kept)).await
 }
 

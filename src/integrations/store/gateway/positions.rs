@@ -2,9 +2,10 @@
 
 use super::super::{During, StoreError, Transaction};
 use super::change::Change;
+use super::plans::pinned;
 use super::{GatewayStore, ListFilter};
 use crate::domain::position::{CompetencyDraft, PositionDraft, RawCompetency, RawPosition};
-use crate::ids::{CompetencyId, LibraryCompetencyId, PositionId};
+use crate::ids::{CompetencyId, LibraryCompetencyId, PlanId, PositionId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -26,6 +27,8 @@ pub struct KeptPositionRow {
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
     pub version: i32,
+    pub plan_id: Option<Uuid>,
+    pub plan_version: Option<i32>,
     pub sort_name: String,
 }
 
@@ -39,6 +42,11 @@ pub struct KeptCompetency {
 }
 
 impl KeptPosition {
+    /// With which version of which plan its next interview is created.
+    pub fn plan(&self) -> Option<(PlanId, i32)> {
+        pinned(self.row.plan_id, self.row.plan_version)
+    }
+
     pub fn raw(&self) -> RawPosition {
         let competencies = self.competencies.iter().map(|one| RawCompetency {
             id: Some(CompetencyId(one.id)),
@@ -68,7 +76,7 @@ impl GatewayStore {
             let (at, id) = filter.after_time();
             sqlx::query_as!(
                 KeptPositionRow,
-                r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, sort_name as "sort_name!"
+                r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!"
                    from app.positions
                    where tenant_id = $1 and ($2::bool is null or (archived_at is not null) = $2) and sort_name like all ($3::text[])
                      and (created_at, id) < ($4, $5)
@@ -86,7 +94,7 @@ impl GatewayStore {
             let (name, id) = filter.after_name();
             sqlx::query_as!(
                 KeptPositionRow,
-                r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, sort_name as "sort_name!"
+                r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!"
                    from app.positions
                    where tenant_id = $1 and ($2::bool is null or (archived_at is not null) = $2) and sort_name like all ($3::text[])
                      and (sort_name, id) > ($4, $5)
@@ -116,7 +124,7 @@ impl GatewayStore {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let row = sqlx::query_as!(
             KeptPositionRow,
-            r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, sort_name as "sort_name!"
+            r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!"
                from app.positions where tenant_id = $1 and id = $2"#,
             self.tenant.0,
             id.0,
@@ -149,7 +157,7 @@ impl Change {
     pub async fn position(&mut self, id: PositionId) -> Result<Option<KeptPosition>, StoreError> {
         let row = sqlx::query_as!(
             KeptPositionRow,
-            r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, sort_name as "sort_name!"
+            r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!"
                from app.positions where tenant_id = $1 and id = $2 for no key update"#,
             self.tenant.0,
             id.0,
@@ -166,7 +174,7 @@ impl Change {
         let row = sqlx::query_as!(
             KeptPositionRow,
             r#"insert into app.positions (tenant_id, id, title, description, guidance) values ($1, $2, $3, $4, $5)
-               returning id, title, description, guidance, archived_at, created_at, updated_at, version, sort_name as "sort_name!""#,
+               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!""#,
             self.tenant.0,
             Uuid::now_v7(),
             new.title.as_str(),
@@ -180,12 +188,27 @@ impl Change {
         Ok(KeptPosition { row, competencies })
     }
 
+    /// It uses the plan of another position from now on.
+    pub async fn copy_plan(&mut self, to: PositionId, from: PositionId) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update app.positions c set plan_id = o.plan_id, plan_version = o.plan_version
+             from app.positions o where c.tenant_id = $1 and c.id = $2 and o.tenant_id = $1 and o.id = $3",
+            self.tenant.0,
+            to.0,
+            from.0,
+        )
+        .execute(&mut *self.tx)
+        .await
+        .during("copy the plan of a position")?;
+        Ok(())
+    }
+
     pub async fn update_position(&mut self, id: PositionId, to: &PositionDraft) -> Result<KeptPosition, StoreError> {
         let row = sqlx::query_as!(
             KeptPositionRow,
             r#"update app.positions set title = $3, description = $4, guidance = $5, updated_at = now(), version = version + 1
                where tenant_id = $1 and id = $2
-               returning id, title, description, guidance, archived_at, created_at, updated_at, version, sort_name as "sort_name!""#,
+               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!""#,
             self.tenant.0,
             id.0,
             to.title.as_str(),
@@ -204,7 +227,7 @@ impl Change {
             KeptPositionRow,
             r#"update app.positions set archived_at = case when $3 then now() end, updated_at = now(), version = version + 1
                where tenant_id = $1 and id = $2
-               returning id, title, description, guidance, archived_at, created_at, updated_at, version, sort_name as "sort_name!""#,
+               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!""#,
             self.tenant.0,
             id.0,
             archived,
