@@ -155,7 +155,6 @@ begin
   end loop;
 end $$;
 grant select on app.plans, app.plan_versions to authenticated;
-grant select (plan_id, plan_version) on app.positions to authenticated;
 grant select (plan_id, plan_version) on app.sessions to authenticated;
 
 grant select, insert, update (draft, revision, updated_at, archived_at) on app.plans to interview_gateway;

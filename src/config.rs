@@ -1,8 +1,10 @@
 //! Configuration: config/default.toml, then a file, then the environment. It is checked once.
 
+mod mail;
 pub mod operator;
 mod routing;
 
+pub use self::mail::{Invites, Mail};
 pub use self::operator::Operator;
 pub use self::routing::{Routing, RoutingMode};
 use crate::domain::placement::{Importance, Policy};
@@ -10,6 +12,8 @@ use crate::ids::TenantId;
 use config::{Config as Sources, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -35,6 +39,8 @@ pub struct Config {
     pub routing: Routing,
     pub limits: Limits,
     pub interview: Interview,
+    pub invites: Invites,
+    pub mail: Mail,
     pub socket: Socket,
     pub outbox: OutboxLimits,
     pub session: Session,
@@ -200,6 +206,8 @@ pub struct Limits {
     pub address_requests_burst: NonZeroU32,
     pub unseen_sessions_per_s: NonZeroU32,
     pub unseen_sessions_burst: NonZeroU32,
+    pub invite_links_per_s: NonZeroU32,
+    pub invite_links_burst: NonZeroU32,
     pub person_requests_per_s: NonZeroU32,
     pub person_requests_burst: NonZeroU32,
     pub tickets_per_s: NonZeroU32,
@@ -357,6 +365,55 @@ fn about(key: &str) -> String {
     "there is no such key".to_owned()
 }
 
+/// A year. A longer one is a slip, and too long to reckon with.
+const LONGEST_S: u64 = 365 * 24 * 3_600;
+/// What is done again and again leaves room for the rest.
+const SHORTEST_INTERVAL_MS: f64 = 10.0;
+
+/// The configuration as it came, before it is known what each value is.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Raw {
+    Section(BTreeMap<String, Raw>),
+    Number(f64),
+    Text(String),
+    Other(IgnoredAny),
+}
+
+/// Durations are known by the end of their keys.
+fn check_durations(sources: &Sources) -> Result<(), ConfigError> {
+    fn look(path: &str, raw: &Raw, refused: &mut Vec<(String, &'static str)>) {
+        let number = match raw {
+            Raw::Section(keys) => return keys.iter().for_each(|(key, raw)| look(&format!("{path}.{key}"), raw, refused)),
+            Raw::Number(number) => *number,
+            Raw::Text(text) => text.parse().unwrap_or_default(),
+            Raw::Other(_) => return,
+        };
+        let longest = match path.rsplit_once('_') {
+            Some((_, "ms")) => LONGEST_S * 1_000,
+            Some((front, "s")) if !front.ends_with("_per") => LONGEST_S,
+            Some((_, "h")) => LONGEST_S / 3_600,
+            _ => return,
+        };
+        if !(0.0..=longest as f64).contains(&number) {
+            refused.push((path.trim_start_matches('.').to_owned(), "a duration is 0 to one year"));
+        } else if path.ends_with("interval_ms") && number < SHORTEST_INTERVAL_MS {
+            refused.push((path.trim_start_matches('.').to_owned(), "an interval is 10 ms or more"));
+        }
+    }
+    let (raw, mut refused): (Raw, _) = (sources.clone().try_deserialize()?, Vec::new());
+    look("", &raw, &mut refused);
+    match refused.into_iter().next() {
+        Some((key, why)) => Err(ConfigError::NotUnderstood {
+            value: sources.get_string(&key).unwrap_or_default(),
+            about: about(&key),
+            why: why.to_owned(),
+            key,
+        }),
+        None => Ok(()),
+    }
+}
+
 impl Config {
     /// Read and check. `overrides` is the environment, or a stand-in for it in tests.
     pub fn load(
@@ -375,6 +432,7 @@ impl Config {
             sources = sources.add_source(File::from(path).format(FileFormat::Toml));
         }
         let sources = sources.add_source(environment).build()?;
+        check_durations(&sources)?;
         let mut config: Self = sources.clone().try_deserialize().map_err(|error| explain(&error, &sources))?;
         config.http.behind_fly = behind_fly;
         config.check(role)?;
@@ -400,6 +458,7 @@ impl Config {
             return self.routing.check_secrets();
         }
         self.check_database()?;
+        self.check_counts()?;
         if self.tenant.id.0.is_nil() {
             return not_allowed("tenant.id", &self.tenant.id.to_string(), "the tenant's UUID");
         }
@@ -450,6 +509,8 @@ impl Config {
                 );
             }
             self.fly.check(keeper)?;
+            self.mail.check(&self.sandbox)?;
+            self.invites.check()?;
             let standby = &self.standby;
             if standby.min > standby.max {
                 return not_allowed("standby.min", &standby.min.to_string(), "0 to standby.max");
@@ -475,6 +536,31 @@ impl Config {
         Ok(())
     }
 
+    /// What is held at once has its room beforehand, and none of it can be nothing.
+    fn check_counts(&self) -> Result<(), ConfigError> {
+        const MOST: usize = 1_000_000;
+        let (limits, outbox) = (&self.limits, &self.outbox);
+        let counts = [
+            ("database.max_connections", self.database.max_connections as usize, MOST),
+            ("routing.max_carried", self.routing.max_carried, MOST),
+            ("limits.gateway_connections", limits.gateway_connections, MOST),
+            ("limits.session_connections", limits.session_connections, MOST),
+            ("limits.streams", limits.streams, MOST),
+            ("limits.streams_per_person", limits.streams_per_person, MOST),
+            ("limits.ticketless", limits.ticketless, MOST),
+            ("limits.ticketless_per_address", limits.ticketless_per_address, MOST),
+            ("outbox.max_records", outbox.max_records, MOST),
+            ("outbox.batch_records", outbox.batch_records, MOST),
+            ("outbox.max_bytes", outbox.max_bytes, usize::MAX),
+        ];
+        match counts.into_iter().find(|(_, count, most)| !(1..=*most).contains(count)) {
+            Some((key, count, _)) => {
+                Err(ConfigError::NotAllowed { key, value: count.to_string(), allowed: "1 to 1,000,000 (bytes: any but 0)" })
+            }
+            None => Ok(()),
+        }
+    }
+
     fn check_database(&self) -> Result<(), ConfigError> {
         let allowed = "postgres://role:password@host:5432/database; port 6543 only with database.pooler = \"transaction\"";
         let refused = |value: &str| Err(ConfigError::NotAllowed { key: "database.url", value: value.to_owned(), allowed });
@@ -497,6 +583,10 @@ impl Http {
     }
     pub fn web_dir(&self) -> Option<PathBuf> {
         (!self.web_dir.is_empty()).then(|| PathBuf::from(&self.web_dir))
+    }
+    /// Where a candidate comes with an invite. The secret stands behind the `#`, which browsers do not send.
+    pub fn invite_link(&self, secret: &str) -> String {
+        format!("{}/#/i/{secret}", self.public_url.as_str().trim_end_matches('/'))
     }
     /// The address a browser opens its WebSocket at. Opaque to clients.
     pub fn websocket_url(&self, session: crate::ids::SessionId) -> String {

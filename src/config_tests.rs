@@ -32,6 +32,57 @@ fn the_defaults_are_complete_and_secrets_never_print() {
     assert!(!format!("{config:?}").contains("hidden"));
 }
 
+/// The section and the name of each key of the defaults that has such an end.
+fn keys_that_end(with: &[&str]) -> Vec<String> {
+    let mut section = "";
+    let mut keys = Vec::new();
+    for line in DEFAULTS.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_end_matches(']');
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && with.iter().any(|end| key.ends_with(end))
+            && !key.starts_with('#')
+            && !key.ends_with("_per_s")
+        {
+            keys.push(format!("{section}.{key}"));
+        }
+    }
+    keys
+}
+
+#[test]
+fn no_duration_overflows_and_no_interval_is_nothing() {
+    let load = |key: &str, value: &str| {
+        let variable = format!("INTERVIEW__{}", key.to_uppercase().replace('.', "__"));
+        load_as(Role::Migrate, &[("INTERVIEW__DATABASE__ADMIN_URL", "postgres://o@h/d"), (&variable, value)]).map(drop)
+    };
+    let durations = keys_that_end(&["_ms", "_s", "_h"]);
+    assert!(durations.len() > 40, "{durations:?}");
+    for key in &durations {
+        for odd in ["18446744073709551615", "9223372036854775807", "31536000001", "1e300", "inf", "NaN", "-1", "-inf"] {
+            let error = load(key, odd).expect_err(key).to_string();
+            assert!(error.contains(key.as_str()), "{key} = {odd}: {error}");
+        }
+        load(key, "3600").unwrap_or_else(|error| panic!("an hour, or a second: {error}"));
+    }
+    let intervals = keys_that_end(&["interval_ms"]);
+    assert!(intervals.len() > 5, "{intervals:?}");
+    for key in &intervals {
+        assert!(load(key, "0").expect_err(key).to_string().contains(key.as_str()));
+    }
+}
+
+#[test]
+fn what_is_held_at_once_has_a_bound_and_is_not_nothing() {
+    for key in ["ROUTING__MAX_CARRIED", "LIMITS__GATEWAY_CONNECTIONS", "LIMITS__STREAMS", "OUTBOX__BATCH_RECORDS"] {
+        for odd in ["0", "18446744073709551615", "9223372036854775807"] {
+            let error = load(&[(&format!("INTERVIEW__{key}"), odd)]).expect_err(key).to_string();
+            assert!(error.contains(&key.to_lowercase().replace("__", ".")), "{key} = {odd}: {error}");
+        }
+    }
+    assert!(load(&[("INTERVIEW__DATABASE__MAX_CONNECTIONS", "0")]).is_err());
+}
+
 #[test]
 fn a_gateway_knows_its_regions_its_start_deadline_and_sizes_that_are_sold() {
     let gateway = |key: &str, value: &str| {

@@ -9,7 +9,7 @@ use super::journal::Journal;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::domain::call_guard::{CallGuard, Intrusion};
+use crate::domain::call_guard::{CallGuard, Intrusion, Ours};
 use crate::domain::call_setup::CallSetup;
 use crate::domain::conduct::{Conduct, Input as Conducted};
 use crate::domain::deaf_line::{Change, DeafLine};
@@ -70,6 +70,12 @@ pub enum ControlChannelMsg {
         generation: u64,
         event: Box<ServerEvent>,
         permit: OwnedSemaphorePermit,
+    },
+    /// A command of ours has left, whose effect the call will show.
+    Sent {
+        generation: u64,
+        what: Ours,
+        command: String,
     },
     Line {
         generation: u64,
@@ -262,6 +268,11 @@ impl Actor for ControlChannel {
                     state.heard_late(&event);
                 }
                 drop(permit);
+            }
+            ControlChannelMsg::Sent { generation, what, command } => {
+                if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
+                    state.guard.sent(what, &command, state.begun.elapsed());
+                }
             }
             ControlChannelMsg::Line { generation, state: line } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
@@ -490,9 +501,11 @@ impl ControlChannelState {
         match line {
             Line::Alive => {
                 self.args.journal.line_is_alive(self.args.integrations.clock.now());
+                self.notice_unanswered_turn();
                 self.check_words();
             }
             Line::Down | Line::Oversized => {
+                self.guard.line_lost();
                 if line == Line::Oversized {
                     self.args.journal.line_broken_by_client();
                     self.intruded(&Intrusion::ItemRetrieved);

@@ -15,7 +15,7 @@ use crate::domain::updates::{Arrival, Updates};
 use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::error::ErrorCode;
 use crate::ids::{ConnectionId, ItemId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,6 +85,8 @@ struct Inner {
     last_n: u64,
     /// Events up to this one are not kept any more, or were an earlier process's.
     forgotten_n: u64,
+    /// Entries that a browser was told of: it hears as well when one is withdrawn.
+    told: HashSet<i32>,
     line: Option<(ConnectionId, mpsc::Sender<Outgoing>)>,
     last_connection: u64,
     updates: Updates,
@@ -125,6 +127,7 @@ impl Journal {
             events: VecDeque::new(),
             last_n,
             forgotten_n: last_n,
+            told: HashSet::new(),
             line: None,
             last_connection: 0,
             updates: Updates::after(acked_client_seq),
@@ -599,7 +602,8 @@ impl Inner {
     fn take(&mut self, entries: Vec<Entry>, waiting: &Notify) -> usize {
         let taken = entries.len();
         for entry in entries {
-            if entry.authoritative {
+            if entry.authoritative || self.told.contains(&entry.seq) {
+                self.told.insert(entry.seq);
                 self.tell(ServerEvent::TranscriptEntry { entry: entry.clone() });
             }
             self.record(Record::Entry(entry));
@@ -745,6 +749,19 @@ mod tests {
             })
             .collect();
         assert_eq!(kinds, ["\"session_ready\"", "\"degraded\"", "\"restored\""]);
+    }
+
+    #[test]
+    fn who_was_told_an_entry_hears_when_it_is_withdrawn_and_nobody_of_what_was_never_the_records() {
+        let journal = journal(0);
+        let told = Entry::heard(1, Speaker::Candidate, "in a gap");
+        let withdrawn = |seq| Entry { seq, revision: 2, authoritative: false, ..told.clone() };
+        journal.take_in(|_| vec![told.clone(), withdrawn(1), withdrawn(2)]);
+        let heard = resumed(&journal, 0);
+        let told: Vec<bool> = heard.iter().map(|(_, event)| event.contains("\"authoritative\":true")).collect();
+        assert_eq!(told, [true, false], "{heard:?}");
+        let batch = journal.batch(usize::MAX).expect("something waits");
+        assert_eq!(batch.records.iter().filter(|record| matches!(record, Record::Entry(_))).count(), 3, "all is stored");
     }
 
     #[test]

@@ -342,7 +342,7 @@ impl Actor for Session {
                 state.control_again.reset();
                 if let Some(expires_in) = expires_in {
                     let before = Duration::from_secs(state.config.openai.roll_over_before_s);
-                    state.arm(Timer::RollOver, expires_in.saturating_sub(before), &myself);
+                    state.arm(Timer::RollOver, timers::roll_over_in(expires_in, before), &myself);
                 }
                 state.decide(Event::ControlReady, &myself).await;
             }

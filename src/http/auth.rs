@@ -3,13 +3,14 @@
 use super::limits::GatewayLimits;
 use super::problem::ApiError;
 use crate::error::ErrorCode;
-use crate::ids::{TenantId, UserId};
+use crate::ids::{TenantId, TicketHash, UserId};
 use crate::integrations::Redacted;
 use crate::integrations::store::Scope;
-use crate::integrations::store::gateway::Actor;
+use crate::integrations::store::gateway::invites::Invited;
+use crate::integrations::store::gateway::{Actor, GatewayStore};
 use crate::integrations::supabase::{Claims, JwksVerifier};
 use axum::extract::{FromRef, FromRequestParts};
-use axum::http::{StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -20,7 +21,12 @@ use time::OffsetDateTime;
 pub struct Authority {
     pub verifier: Arc<JwksVerifier>,
     pub tenant: TenantId,
+    /// Knows the tokens of those who came by an invite.
+    pub store: GatewayStore,
 }
+
+/// Begins every token that we give out by an invite: no JWT looks like it.
+pub const INVITE_TOKEN: &str = "invite_";
 
 /// What a person may do in their tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +45,8 @@ pub struct Person {
     pub role: Role,
     pub tenant: TenantId,
     pub expires_at: OffsetDateTime,
+    /// Has no account, and came by an invite. Then `user` is the candidate's id.
+    pub invited: Option<Invited>,
     tenant_role: String,
 }
 
@@ -65,19 +73,31 @@ impl Person {
             tenant,
             expires_at: expires_at
                 .ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::JwtClaimInvalid, "exp is no time"))?,
+            invited: None,
             tenant_role,
         })
     }
 
+    fn by_invite(invited: Invited, tenant: TenantId) -> Self {
+        Self {
+            user: UserId(invited.candidate.0),
+            email: None,
+            role: Role::Candidate,
+            tenant,
+            expires_at: invited.expires_at,
+            invited: Some(invited),
+            tenant_role: "candidate".to_owned(),
+        }
+    }
+
     /// The claims row level security decides by; nothing else of the token reaches the database.
     pub fn scope(&self) -> Scope {
-        Scope::Person {
-            claims: json!({
-                "sub": self.user,
-                "role": "authenticated",
-                "app_metadata": {"tenant_id": self.tenant, "tenant_role": self.tenant_role},
-            }),
+        let mut app_metadata = json!({"tenant_id": self.tenant, "tenant_role": self.tenant_role});
+        if let Some(invited) = self.invited {
+            app_metadata["invited_session_id"] = json!(invited.session);
+            app_metadata["invited_candidate_id"] = json!(invited.candidate);
         }
+        Scope::Person { claims: json!({"sub": self.user, "role": "authenticated", "app_metadata": app_metadata}) }
     }
 
     /// As the audit names them.
@@ -94,6 +114,13 @@ impl Person {
     }
 }
 
+fn bearer(parts: &Parts) -> Result<&str, ApiError> {
+    let missing = || ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::JwtMissing, "sign in first");
+    let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    let (scheme, token) = value.split_once(' ').ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
+}
+
 impl<S> FromRequestParts<S> for Person
 where
     S: Send + Sync,
@@ -103,18 +130,44 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let missing = || ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::JwtMissing, "sign in first");
-        let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
-        let (scheme, token) = value.split_once(' ').ok_or_else(missing)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(missing());
-        }
         let authority = Authority::from_ref(state);
-        let claims = authority.verifier.verify(token.trim()).await?;
+        let claims = authority.verifier.verify(bearer(parts)?).await?;
         let person = Self::new(claims, authority.tenant)?;
         GatewayLimits::from_ref(state).request_of_person(person.user)?;
         Ok(person)
     }
+}
+
+/// Who may take part in an interview: a signed-in person, or a candidate who came by an invite. Only the few routes that a
+/// room needs take this; all others take a [`Person`], whom no invite makes.
+#[derive(Clone, Debug)]
+pub struct Participant(pub Person);
+
+impl<S> FromRequestParts<S> for Participant
+where
+    S: Send + Sync,
+    Authority: FromRef<S>,
+    GatewayLimits: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if !bearer(parts)?.starts_with(INVITE_TOKEN) {
+            return Person::from_request_parts(parts, state).await.map(Self);
+        }
+        let authority = Authority::from_ref(state);
+        let invited = authority.store.invited(TicketHash::of(bearer(parts)?)).await?;
+        let refused =
+            || ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::InviteTokenRefused, "open the link of your invite again");
+        let person = Person::by_invite(invited.ok_or_else(refused)?, authority.tenant);
+        GatewayLimits::from_ref(state).request_of_person(person.user)?;
+        Ok(Self(person))
+    }
+}
+
+/// The token that the request came with.
+pub fn token_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ').map(|(_, token)| token.trim())
 }
 
 #[cfg(test)]

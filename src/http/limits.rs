@@ -26,6 +26,7 @@ pub const FLY_CLIENT_IP: HeaderName = HeaderName::from_static("fly-client-ip");
 pub enum Bound {
     AddressRequests,
     UnseenSessions,
+    InviteLinks,
     PersonRequests,
     Tickets,
     StreamsPerPerson,
@@ -38,9 +39,10 @@ pub enum Bound {
 }
 
 impl Bound {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AddressRequests,
         Self::UnseenSessions,
+        Self::InviteLinks,
         Self::PersonRequests,
         Self::Tickets,
         Self::StreamsPerPerson,
@@ -57,6 +59,7 @@ impl Bound {
         match self {
             Self::AddressRequests => "address_requests",
             Self::UnseenSessions => "unseen_sessions",
+            Self::InviteLinks => "invite_links",
             Self::PersonRequests => "person_requests",
             Self::Tickets => "tickets",
             Self::StreamsPerPerson => "streams_per_person",
@@ -79,6 +82,7 @@ impl Bound {
         let (status, code, detail) = match self {
             Self::AddressRequests => (theirs, RequestRateExceeded, "too many requests from this address"),
             Self::UnseenSessions => (theirs, RequestRateExceeded, "too many sessions are asked for from this address"),
+            Self::InviteLinks => (theirs, RequestRateExceeded, "too many links are opened from this address"),
             Self::PersonRequests => (theirs, RequestRateExceeded, "too many requests"),
             Self::Tickets => (theirs, TicketRateExceeded, "too many tickets"),
             Self::StreamsPerPerson => (theirs, StreamsExhausted, "too many live streams; close one"),
@@ -143,6 +147,7 @@ pub struct GatewayLimits(Arc<Gateway>);
 struct Gateway {
     addresses: Rate<Address>,
     unseen: Rate<Address>,
+    links: Rate<Address>,
     people: Rate<UserId>,
     tickets: Rate<UserId>,
     streams: Counts<UserId>,
@@ -161,6 +166,7 @@ impl GatewayLimits {
         Self(Arc::new(Gateway {
             addresses: Rate::new(limits.address_requests_per_s, limits.address_requests_burst),
             unseen: Rate::new(limits.unseen_sessions_per_s, limits.unseen_sessions_burst),
+            links: Rate::new(limits.invite_links_per_s, limits.invite_links_burst),
             people: Rate::new(limits.person_requests_per_s, limits.person_requests_burst),
             tickets: Rate::new(limits.tickets_per_s, limits.tickets_burst),
             streams: Counts::new(limits.streams_per_person, limits.streams),
@@ -182,6 +188,11 @@ impl GatewayLimits {
 
     pub fn request_of_address(&self, address: Address) -> Result<(), ApiError> {
         self.0.addresses.take(address.counted()).map_err(|wait| self.refuse(Bound::AddressRequests, wait))
+    }
+
+    /// Before the link of an invite is looked up, for somebody without an account.
+    pub fn invite_link(&self, address: Address) -> Result<(), ApiError> {
+        self.0.links.take(address.counted()).map_err(|wait| self.refuse(Bound::InviteLinks, wait))
     }
 
     pub fn request_of_person(&self, user: UserId) -> Result<(), ApiError> {

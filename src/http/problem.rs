@@ -101,6 +101,10 @@ impl ApiError {
         self.code
     }
 
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Once, where the request ends.
     pub fn log(&self, request_id: &str) {
         let cause = self.cause.as_deref().unwrap_or(&self.detail);

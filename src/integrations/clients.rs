@@ -4,6 +4,7 @@ use super::api_video::VideoStatus;
 use super::api_video::{ApiVideoClient, ApiVideoOptions};
 use super::call_error::CallError;
 use super::http_client::{HttpClient, HttpClientOptions};
+use super::mail::Mailer;
 use super::openai::calls::{CallCreated, CreateCallError, HungUp};
 use super::openai::events::ClientEvent;
 use super::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest};
@@ -37,6 +38,8 @@ pub enum BuildError {
     OpenAi(#[from] super::openai::OpenAiOptionsError),
     #[error("a base url is not usable")]
     BaseUrl(#[from] super::http_client::InvalidBaseUrl),
+    #[error("mail")]
+    Mail(#[from] super::mail::MailerError),
     #[error("store")]
     Store(#[from] super::store::StoreError),
 }
@@ -64,6 +67,11 @@ pub fn api_video(config: &Config, http: HttpClient) -> Result<ApiVideoClient, Bu
         ..ApiVideoOptions::new(config.api_video.base_url.clone(), config.api_video.api_key.clone())
     };
     Ok(ApiVideoClient::new(http, options)?)
+}
+
+/// None: no mail is sent.
+pub fn mailer(config: &Config) -> Result<Option<Mailer>, BuildError> {
+    Ok(Mailer::new(&config.mail)?)
 }
 
 pub fn private_network(config: &Config, http: HttpClient) -> PrivateNetwork {

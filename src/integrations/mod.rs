@@ -8,6 +8,7 @@ pub mod call_error;
 pub mod clients;
 pub mod fly;
 pub mod http_client;
+pub mod mail;
 pub mod openai;
 pub mod outside;
 pub mod private_network;

@@ -20,11 +20,14 @@ use self::keys::KeyCache;
 use super::Redacted;
 use super::call_error::CallError;
 use super::http_client::{HttpClient, InvalidBaseUrl, check_base_url};
+use crate::clock;
 use crate::error::{ErrorCode, Fault, FaultClass};
 
 /// Real tokens are 1 to 2 KiB; a proxy would refuse a larger header anyway.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 const MAX_KEY_ID_BYTES: usize = 128;
+/// The longest that Supabase lets a project set.
+const LONGEST_LIFE: Duration = Duration::from_hours(7 * 24);
 /// For clocks that differ by a little. More would let expired tokens in.
 const LEEWAY: Duration = Duration::from_secs(15);
 
@@ -268,6 +271,7 @@ fn refused(error: jsonwebtoken::errors::Error) -> JwtError {
 fn read_claims(claims: Value) -> Result<Claims, JwtError> {
     let json = claims.to_string();
     let payload: Payload = serde_json::from_value(claims).map_err(|error| JwtError::ClaimInvalid(error_field(&error)))?;
+    check_times(&payload)?;
     let role = payload.role.filter(|role| role == "authenticated").ok_or(JwtError::RoleRefused)?;
     if payload.is_anonymous == Some(true) {
         return Err(JwtError::AnonymousRefused);
@@ -289,6 +293,18 @@ fn read_claims(claims: Value) -> Result<Claims, JwtError> {
         assurance: payload.aal,
         json: json.into(),
     })
+}
+
+/// That it has not expired is known; that it ever will, and was not made in the future, is not.
+fn check_times(payload: &Payload) -> Result<(), JwtError> {
+    let now = u64::try_from(clock::now().unix_timestamp()).unwrap_or_default();
+    if payload.exp > now + LONGEST_LIFE.as_secs() + LEEWAY.as_secs() {
+        return Err(JwtError::ClaimInvalid("exp".to_owned()));
+    }
+    if payload.iat.is_some_and(|iat| iat > now + LEEWAY.as_secs()) {
+        return Err(JwtError::NotYetValid);
+    }
+    Ok(())
 }
 
 /// Serde's message would quote the value; only the kind of mismatch is told.

@@ -135,6 +135,21 @@ async fn claims_by_the_table() {
         (with("exp", json!(now() - LEEWAY.as_secs() - 5)), C::JwtExpired),
         (without("exp"), C::JwtClaimInvalid),
         (with("exp", json!("tomorrow")), C::JwtClaimInvalid),
+        (with("exp", json!(now() + LONGEST_LIFE.as_secs() + 3600)), C::JwtClaimInvalid),
+        (with("exp", json!(253_402_300_800_u64)), C::JwtClaimInvalid),
+        (with("exp", json!(u64::MAX)), C::JwtClaimInvalid),
+        (with("exp", json!(1e300)), C::JwtClaimInvalid),
+        (with("exp", json!(-1)), C::JwtClaimInvalid),
+        (with("iat", json!(now() + 600)), C::JwtNotYetValid),
+        (with("iat", json!(u64::MAX)), C::JwtNotYetValid),
+        (with("iat", json!("now")), C::JwtClaimInvalid),
+        (with("sub", json!("")), C::JwtClaimInvalid),
+        (with("sub", json!(7)), C::JwtClaimInvalid),
+        (with("sub", json!(format!("{USER}\0"))), C::JwtClaimInvalid),
+        (with("role", json!(["authenticated"])), C::JwtClaimInvalid),
+        (with("role", json!("authenticated\0")), C::JwtRoleRefused),
+        (with("app_metadata", json!({"tenant_id": TENANT, "tenant_role": ["owner"]})), C::JwtClaimInvalid),
+        (with("app_metadata", json!([])), C::JwtTenantMissing),
         (with("nbf", json!(now() + 600)), C::JwtNotYetValid),
         (without("iss"), C::JwtClaimInvalid),
         (with("iss", json!("https://evil.supabase.co/auth/v1")), C::JwtIssuerRefused),
@@ -170,6 +185,10 @@ async fn claims_by_the_table() {
         with("email", json!("")),
         without("session_id"),
         with("nbf", json!(now() + 5)),
+        with("iat", json!(0)),
+        without("iat"),
+        // What users write themselves reaches neither the database nor a decision.
+        with("user_metadata", json!({"a\0\u{202e}": "\0".repeat(500)})),
     ];
     for claims in accepted {
         verifier.verify(&signer.sign(&claims)).await.unwrap_or_else(|error| panic!("{claims}: {error}"));

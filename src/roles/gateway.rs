@@ -15,7 +15,7 @@ use crate::http::gateway::{AppState, router};
 use crate::http::linger::Lingering;
 use crate::http::server::{self, Bounds};
 use crate::integrations::assign::AssignClient;
-use crate::integrations::clients::{Integrations, api_video, http_client, private_network, store};
+use crate::integrations::clients::{Integrations, api_video, http_client, mailer, private_network, store};
 use crate::integrations::fly::{FlyClient, FlyOptions};
 use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::supabase::{JwksOptions, JwksVerifier};
@@ -72,9 +72,10 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
         ..FlyOptions::new(config.fly.base_url.clone(), config.fly.api_token.clone())
     };
     let keys = JwksOptions::new(config.supabase.issuer.clone(), Url::parse(&config.supabase.jwks_url())?);
-    let authority = Authority { verifier: Arc::new(JwksVerifier::new(http.clone(), keys)?), tenant: config.tenant.id };
     let database = store(config)?;
     let rows = GatewayStore::new(database.clone(), config.tenant.id);
+    let verifier = Arc::new(JwksVerifier::new(http.clone(), keys)?);
+    let authority = Authority { verifier, tenant: config.tenant.id, store: rows.clone() };
     let fly = FlyClient::new(http.clone(), fly)?;
     let machines = Machines::new(fly.clone(), config.clone())?;
     let signing = config.routing.signing_keys()?;
@@ -82,7 +83,7 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let network = private_network(config, http.clone());
     let standby = Standby::new(rows.clone(), fly, network.clone(), assign, config.clone())?;
     let integrations = Arc::new(Integrations::new(config)?);
-    let recording_news = Arc::new(Notify::new());
+    let (recording_news, mail_queued) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let keepers = Keepers::new(
         rows.clone(),
         Arc::new(database),
@@ -91,10 +92,13 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
         integrations,
         config.clone(),
         recording_news.clone(),
+        mail_queued.clone(),
+        mailer(config)?,
     );
     let carrier = Carrier::new(network, config.clone(), stopping);
     let videos = api_video(config, http)?;
-    let state = AppState::new(config.clone(), rows, machines, standby, videos, authority, carrier, signing, recording_news);
+    let state =
+        AppState::new(config.clone(), rows, machines, standby, videos, authority, carrier, signing, recording_news, mail_queued);
     Ok((state, keepers))
 }
 

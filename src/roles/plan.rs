@@ -1,7 +1,7 @@
 //! `interview-runtime plan`: reads plans from files, checks them, stores, publishes and writes them.
 //!
 //! `lint` needs nothing but the file. The others work on one tenant's rows by its gateway's login (`database.url`, `tenant.id`); the audit
-//! log has them without a person.
+//! has them under no account.
 
 use crate::config::{Config, Role};
 use crate::domain::plan::lint::{Finding, Origin, Severity, lint, may_publish};
@@ -11,8 +11,9 @@ use crate::error::{ErrorCode, chain};
 use crate::ids::{PlanId, PositionId};
 use crate::integrations::clients;
 use crate::integrations::store::StoreError;
-use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::store::gateway::plans::{Unchanged, VersionRow};
+use crate::integrations::store::gateway::{Change, GatewayStore};
+use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -66,6 +67,8 @@ pub enum Command {
     },
 }
 
+const KIND: &str = "plan";
+
 /// Why a command did not do what it says.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
@@ -77,24 +80,12 @@ enum Failed {
     Unwritable { path: PathBuf, source: std::io::Error },
     #[error("{}: the linter found errors", ErrorCode::PlanNotPublishable)]
     NotPublishable(Vec<Finding>),
-    #[error("{}: {}", code_of(*.0), code_of(*.0).help())]
+    #[error("{}: {}", .0.code(), .0.code().help())]
     Unchanged(Unchanged),
     #[error("{}: {}", ErrorCode::DatabaseUnavailable, chain(.0))]
     Store(#[from] StoreError),
     #[error("{}: {}", ErrorCode::ConfigInvalid, .0)]
     Config(String),
-}
-
-fn code_of(unchanged: Unchanged) -> ErrorCode {
-    match unchanged {
-        Unchanged::NotFound => ErrorCode::PlanNotFound,
-        Unchanged::Archived => ErrorCode::PlanArchived,
-        Unchanged::Stale(_) => ErrorCode::PlanChanged,
-        Unchanged::Full => ErrorCode::PlansExhausted,
-        Unchanged::InUse => ErrorCode::PlanInUse,
-        Unchanged::PositionNotFound => ErrorCode::PositionNotFound,
-        Unchanged::VersionNotFound => ErrorCode::PlanVersionNotFound,
-    }
 }
 
 /// The exit code: 0 done, 1 not done or errors found, 78 wrongly configured.
@@ -143,7 +134,7 @@ fn lint_files(files: &[PathBuf], as_json: bool) -> u8 {
             code = 1;
         }
         if as_json {
-            println!("{}", serde_json::json!({"file": file, "may_publish": may_publish(&findings), "findings": findings}));
+            println!("{}", json!({"file": file, "may_publish": may_publish(&findings), "findings": findings}));
         } else {
             let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
             println!("{}: {} errors, {} warnings", file.display(), count(Severity::Error), count(Severity::Warning));
@@ -179,9 +170,17 @@ async fn import(
         Some(_) if if_absent => return Ok(()),
         Some((_, draft)) if draft == *document => {}
         Some((row, _)) => {
-            store.replace_draft(id, row.revision, document, None).await?.map_err(Failed::Unchanged)?;
+            let mut change = store.begin_operators_change().await?;
+            let revision = change.replace_draft(id, row.revision, document).await?.map_err(Failed::Unchanged)?;
+            change.audit("draft_changed", (KIND, id.0), json!({"revision": revision})).await?;
+            keep(change).await?;
         }
-        None => store.insert_plan(id, document, None).await?.map_err(Failed::Unchanged)?,
+        None => {
+            let mut change = store.begin_operators_change().await?;
+            change.insert_plan(id, document).await?.map_err(Failed::Unchanged)?;
+            change.audit("created", (KIND, id.0), json!({})).await?;
+            keep(change).await?;
+        }
     }
     if publish {
         use_version(&store, id, position).await?;
@@ -218,14 +217,25 @@ async fn publish_draft(config: Option<PathBuf>, id: PlanId, position: Option<Pos
 
 /// Publish the draft as it is now, and let the position use it.
 async fn use_version(store: &GatewayStore, id: PlanId, position: Option<PositionId>) -> Result<VersionRow, Failed> {
-    let (row, draft) = store.plan(&store.own_scope(), id).await?.ok_or(Failed::Unchanged(Unchanged::NotFound))?;
+    let mut change = store.begin_operators_change().await?;
+    let (row, draft) = change.plan(id).await?.ok_or(Failed::Unchanged(Unchanged::NotFound))?;
     check(&draft)?;
-    let (version, _) = store.publish_plan(id, row.revision, &draft, None).await?.map_err(Failed::Unchanged)?;
-    if let Some(position) = position {
-        let used = Some((id, Some(version.number)));
-        store.set_position_plan(position, used, None).await?.map_err(Failed::Unchanged)?;
+    let (version, is_new) = change.publish_plan(id, row.revision, &draft).await?.map_err(Failed::Unchanged)?;
+    if is_new {
+        let detail = json!({"number": version.number, "hash": version.hash});
+        change.audit("published", (KIND, id.0), detail).await?;
     }
+    if let Some(position) = position {
+        change.set_position_plan(position, Some((id, Some(version.number)))).await?.map_err(Failed::Unchanged)?;
+        let detail = json!({"plan": {"plan_id": id, "version": version.number}});
+        change.audit("plan_set", ("position", position.0), detail).await?;
+    }
+    keep(change).await?;
     Ok(version)
+}
+
+async fn keep(change: Change) -> Result<(), StoreError> {
+    change.commit(200, &Value::Null).await
 }
 
 fn check(plan: &Plan) -> Result<(), Failed> {

@@ -234,17 +234,17 @@ async fn one_candidate_takes_one_machine_whatever_is_asked_at_once_and_the_tenan
     let (recruiter, amara) = (system.sign_in("recruiter@demo.test").await, system.amara().await);
     let admin = database(&system).await;
     let videos = || system.sandbox.api_video().snapshot()["videos"].as_array().map_or(0, Vec::len);
-    // She was interviewed for both before, so she may ask again.
+    // She is invited to both, so she may ask with her account.
     for position in [ENGINEER, DESIGNER] {
         sqlx::query(
-            "insert into app.sessions (tenant_id, id, candidate_id, position_id, phase, deadline_at)
-             select tenant_id, gen_random_uuid(), $1, $2, 'completed', now() from app.candidates where id = $1",
+            "insert into app.invites (tenant_id, id, candidate_id, position_id, opens_at, closes_at, zone, locale, created_by)
+             select tenant_id, gen_random_uuid(), $1, $2, now(), now() + interval '1 day', 'UTC', 'en', $1 from app.candidates where id = $1",
         )
         .bind(uuid(AMARA))
         .bind(uuid(position))
         .execute(&admin)
         .await
-        .expect("a session row");
+        .expect("an invite");
     }
     let (hers, his) = (order(AMARA, ENGINEER), order(JONAS, ENGINEER));
     let many = (0..12).map(|_| system.post(&amara, "/api/sessions", &hers));
@@ -283,7 +283,7 @@ async fn one_candidate_takes_one_machine_whatever_is_asked_at_once_and_the_tenan
     invited(&system, &recruiter, JONAS).await;
     let (status, problem) = system.post(&recruiter, "/api/sessions", &order(JONAS, ENGINEER)).await;
     assert_eq!((status, problem["code"].as_str()), (429, Some("session_quota_exhausted")), "{problem}");
-    assert_eq!(count(&admin, "select count(*) from app.sessions").await, 2 + 4, "what was refused left no row");
+    assert_eq!(count(&admin, "select count(*) from app.sessions").await, 4, "what was refused left no row");
     system.stop().await;
 }
 

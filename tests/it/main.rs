@@ -20,6 +20,7 @@ mod hostile;
 mod image;
 mod interview;
 mod invitations;
+mod invites;
 mod keeper;
 mod line;
 mod machines;

@@ -55,7 +55,7 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
     document["sections"][1]["questions"][0]["spoken"]["de"] = json!("Sie hören gut zu, oder?");
     let (status, made) = system.post(&recruiter, "/api/plans", &document).await;
     assert_eq!(
-        (status, &made["revision"], &made["version"], &made["may_publish"]),
+        (status, &made["revision"], &made["newest_version"], &made["may_publish"]),
         (201, &1.into(), &Value::Null, &false.into())
     );
     let plan = made["plan_id"].as_str().expect("an id").to_owned();
@@ -70,15 +70,15 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
 
     // Who changes it has read what they change.
     let refused = system.put_with(&recruiter, &draft, &sample(), &[]).await;
-    assert_eq!(code(&refused), (428, "plan_revision_required"));
+    assert_eq!(code(&refused), (428, "version_required"));
     let (status, changed) = put(&system, &recruiter, &draft, &sample(), 1).await;
     assert_eq!((status, &changed["revision"], &changed["may_publish"]), (200, &2.into(), &true.into()), "{changed}");
-    assert_eq!(code(&put(&system, &recruiter, &draft, &document, 1).await), (412, "plan_changed"));
-    assert_eq!(code(&publish(&system, &recruiter, &plan, 1).await), (412, "plan_changed"));
+    assert_eq!(code(&put(&system, &recruiter, &draft, &document, 1).await), (412, "version_conflicted"));
+    assert_eq!(code(&publish(&system, &recruiter, &plan, 1).await), (412, "version_conflicted"));
 
     // Published once, whoever asks again.
     let (status, first) = publish(&system, &recruiter, &plan, 2).await;
-    assert_eq!((status, &first["version"], &first["origin"]), (201, &1.into(), &"authored".into()), "{first}");
+    assert_eq!((status, &first["number"], &first["origin"]), (201, &1.into(), &"authored".into()), "{first}");
     let (status, again) = publish(&system, &recruiter, &plan, 2).await;
     assert_eq!((status, &again), (200, &first));
     let (_, version) = system.get(&recruiter, &format!("/api/plans/{plan}/versions/1")).await;
@@ -120,41 +120,31 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
         "an interview keeps its own"
     );
     let (_, versions) = system.get(&recruiter, &format!("/api/plans/{plan}/versions")).await;
-    let numbers: Vec<&Value> = versions["items"].as_array().expect("versions").iter().map(|one| &one["version"]).collect();
+    let numbers: Vec<&Value> = versions["items"].as_array().expect("versions").iter().map(|one| &one["number"]).collect();
     assert_eq!(numbers, [&json!(2), &json!(1)]);
 
     // What is used stays; what is put away cannot be changed.
-    let archived = format!("/api/plans/{plan}/archived");
-    let archive =
-        async |archived_now: bool| system.put_with(&recruiter, &archived, &json!({"archived": archived_now}), &[]).await;
-    assert_eq!(code(&archive(true).await), (409, "plan_in_use"));
+    let archive = async |verb: &str| system.post(&recruiter, &format!("/api/plans/{plan}/{verb}"), &json!({})).await;
+    assert_eq!(code(&archive("archive").await), (409, "plan_in_use"));
     let (status, none) =
         system.put_with(&recruiter, &format!("/api/positions/{ENGINEER}/plan"), &json!({"plan_id": null}), &[]).await;
     assert_eq!((status, &none["plan"]), (200, &Value::Null), "{none}");
     for _ in 0..2 {
-        assert_eq!(archive(true).await.0, 200);
+        assert_eq!(archive("archive").await.0, 200);
     }
-    assert_eq!(code(&put(&system, &recruiter, &draft, &sample(), 3).await), (409, "plan_archived"));
-    assert_eq!(archive(false).await.0, 200);
+    assert_eq!(code(&put(&system, &recruiter, &draft, &sample(), 3).await), (409, "resource_archived"));
+    assert_eq!(archive("restore").await.0, 200);
     assert_eq!(pinned(&system).await.1, Value::Null, "a position without a plan");
 
     let admin = PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection");
-    let actions: Vec<String> =
-        sqlx::query_scalar("select action from app.audit_log where detail ->> 'plan_id' = $1 and actor is not null order by n")
-            .bind(&plan)
-            .fetch_all(&admin)
-            .await
-            .expect("the audit log");
-    let expected = [
-        "plan_created",
-        "plan_draft_changed",
-        "plan_published",
-        "position_plan_set",
-        "plan_draft_changed",
-        "plan_published",
-        "plan_archived",
-        "plan_restored",
-    ];
+    let actions: Vec<String> = sqlx::query_scalar(
+        "select action from app.audit where target_kind = 'plan' and target_id::text = $1 and actor_role = 'recruiter' order by n",
+    )
+    .bind(&plan)
+    .fetch_all(&admin)
+    .await
+    .expect("the audit");
+    let expected = ["created", "draft_changed", "published", "draft_changed", "published", "archived", "restored"];
     assert_eq!(actions, expected);
     system.stop().await;
 }
@@ -177,10 +167,9 @@ async fn a_candidate_and_another_company_see_no_plan_and_change_none() {
         assert_eq!(code(&system.post(&candidate, path, &body).await), (403, "permission_denied"), "{path}");
         assert!(system.post(&recruiter, path, &body).await.0 < 300, "{path}");
     }
-    for path in [format!("/api/plans/{plan}/archived"), format!("/api/positions/{ENGINEER}/plan")] {
-        let body = if path.contains("positions") { json!({"plan_id": plan}) } else { json!({"archived": true}) };
-        assert_eq!(code(&system.put_with(&candidate, &path, &body, &[]).await), (403, "permission_denied"), "{path}");
-    }
+    assert_eq!(code(&system.post(&candidate, &format!("/api/plans/{plan}/archive"), &json!({})).await).0, 403);
+    let used = system.put_with(&candidate, &format!("/api/positions/{ENGINEER}/plan"), &json!({"plan_id": plan}), &[]).await;
+    assert_eq!(code(&used), (403, "permission_denied"));
     assert_eq!(code(&put(&system, &candidate, &format!("/api/plans/{plan}/draft"), &sample(), 1).await).0, 403);
     assert_eq!(code(&publish(&system, &candidate, plan, 1).await), (403, "permission_denied"));
 
@@ -220,7 +209,10 @@ impl Database {
         cluster.set_login("plans_owner", "0nly4thistest").await.expect("a login");
         let url = cluster.url_for("plans_owner", "0nly4thistest", "plans");
         let mut connection = PgConnection::connect(&url).await.expect("the owner");
-        sqlx::raw_sql("create table public._sqlx_migrations ()").execute(&mut connection).await.expect("a table of sqlx");
+        sqlx::raw_sql("create table public._sqlx_migrations (version bigint, success boolean)")
+            .execute(&mut connection)
+            .await
+            .expect("a table of sqlx");
         let mut database = Self { cluster, connection, _data: data };
         database.apply(these).await;
         // Whoever looks is exempt from row level security.
@@ -383,7 +375,7 @@ async fn an_operator_imports_publishes_and_exports_a_plan() {
     // The demo's own position has its plan, published by this command.
     let (_, plans) = system.get(&recruiter, "/api/plans").await;
     let demo = plans["items"][0].clone();
-    assert_eq!((&demo["name"], &demo["version"]), (&"Senior software engineer".into(), &1.into()), "{plans}");
+    assert_eq!((&demo["name"], &demo["newest_version"]), (&"Senior software engineer".into(), &1.into()), "{plans}");
     let (_, positions) = system.get(&recruiter, "/api/positions").await;
     let engineer = positions["items"].as_array().expect("positions").iter().find(|one| one["id"] == ENGINEER).expect("it");
     assert_eq!(engineer["plan"], json!({"plan_id": demo["plan_id"], "version": 1}));
@@ -415,6 +407,6 @@ async fn an_operator_imports_publishes_and_exports_a_plan() {
     let (failed, _, error) = run(&["plan", "import", &file, "--plan", &plan, "--publish"]);
     assert!(failed == Some(1) && error.contains("plan_not_publishable") && error.contains("error time_box /minutes"), "{error}");
     let (_, now) = system.get(&recruiter, &format!("/api/plans/{plan}")).await;
-    assert_eq!((&now["revision"], &now["version"]), (&1.into(), &1.into()), "{now}");
+    assert_eq!((&now["revision"], &now["newest_version"]), (&1.into(), &1.into()), "{now}");
     system.stop().await;
 }

@@ -369,6 +369,9 @@ async fn the_doctor_finds_a_tenant_well_and_names_each_thing_that_is_wrong() {
     for (key, value) in &own {
         operator.set(key, value);
     }
+    operator.set("MAIL__SMTP_URL", &operator.sandbox.urls().smtp.clone());
+    operator.set("MAIL__FROM", "Demo <interviews@demo.test>");
+    let own: Vec<_> = own.into_iter().chain([("MAIL__SMTP_URL".to_owned(), operator.sandbox.urls().smtp.clone())]).collect();
     let well = operator.run(&["doctor", "--role", "gateway", "--json"]).await;
     assert_eq!(well.code, Some(0), "{}", well.out);
     assert!(findings(&well).len() >= 10, "{}", well.out);
@@ -384,6 +387,8 @@ async fn the_doctor_finds_a_tenant_well_and_names_each_thing_that_is_wrong() {
         ("TENANT__ID", "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0002", "database login", 2),
         ("TELEMETRY__OTLP_ENDPOINT", "http://127.0.0.1:9", "telemetry", 2),
         ("TELEMETRY__OTLP_ENDPOINT", "", "telemetry", 1),
+        ("MAIL__SMTP_URL", "smtp://127.0.0.1:9", "mail", 2),
+        ("MAIL__SMTP_URL", "", "mail", 1),
         // A warning, then a failure as its day comes near.
         ("OPENAI__TRANSCRIPTION_MODEL", "whisper-1", "models", 0),
         ("ROUTING__SECRET", "short", "configuration", 2),

@@ -21,6 +21,7 @@ export { PageFault, describe, isProgramError, supportCode } from './fault';
 export { Microphone, type MicrophoneOptions, type MicrophoneStatus } from './devices/microphone';
 export { InterviewApi, type InterviewApiOptions, type ObserveHandlers, type SessionEvent } from './http/api';
 export * from './http/directory';
+export * from './http/plans';
 export { ApiError, NetworkError, isRetryable, retryAfter, type FieldProblem, type Problem } from './http/errors';
 export { Interview, type InterviewEvents, type InterviewOptions } from './interview/interview';
 export { isFinal, missingConsents, type CallEnd, type FailureCode, type InterviewState } from './interview/machine';

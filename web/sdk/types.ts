@@ -323,3 +323,71 @@ export type ServerEventName = keyof ServerEvents;
 export type ServerMessage = {
   [K in ServerEventName]: { type: K; n?: number } & ServerEvents[K];
 }[ServerEventName];
+
+// ---- Invites: a link for a candidate without an account -----------------------------------------
+
+export type InviteState = 'created' | 'sent' | 'opened' | 'started' | 'finished' | 'expired' | 'revoked' | 'bounced';
+
+export interface InviteView {
+  invite_id: Uuid;
+  state: InviteState;
+  candidate: Candidate;
+  position: { id: Uuid; title: string };
+  session_id: Uuid | null;
+  external_id: string | null;
+  opens_at: Timestamp;
+  closes_at: Timestamp;
+  /** The candidate's, by its IANA name. */
+  zone: string;
+  locale: string;
+  settings: SessionSettings;
+  attempts: { allowed: number; used: number };
+  reason: string | null;
+  created_at: Timestamp;
+  sent_at: Timestamp | null;
+  opened_at: Timestamp | null;
+  started_at: Timestamp | null;
+  finished_at: Timestamp | null;
+  /** What became of the newest mail; `null` where none was asked for. */
+  mail: { state: 'queued' | 'sending' | 'sent' | 'bounced' | 'failed'; failure: string | null } | null;
+}
+
+export interface CreateInvite {
+  candidate_id: Uuid;
+  position_id: Uuid;
+  opens_at?: Timestamp;
+  closes_at: Timestamp;
+  zone: string;
+  locale?: string;
+  external_id?: string;
+  attempts?: number;
+  settings?: SessionSettings;
+  send?: boolean;
+}
+
+/** The link is told once: only a hash of it is kept. `null` where the invite was there already. */
+export type CreatedInvite = InviteView & { link: string | null };
+
+/** What whoever has the link is shown. */
+export interface InvitePage {
+  state: InviteState;
+  company: string;
+  candidate: { name: string };
+  position: { title: string };
+  opens_at: Timestamp;
+  closes_at: Timestamp;
+  zone: string;
+  locale: string;
+  language: string | null;
+  max_duration_s: number | null;
+  attempts_left: number;
+  /** By the server's clock. */
+  now: Timestamp;
+}
+
+export interface StartedInvite {
+  session_id: Uuid;
+  /** In place of an account: good for this interview, until `expires_at`. */
+  token: string;
+  expires_at: Timestamp;
+}

@@ -202,6 +202,18 @@ error_codes! {
     /// The gateway carries as many WebSockets as it may. Start another gateway, or route by fly_replay.
     CarriedSocketsExhausted = "carried_sockets_exhausted",
 
+    // --- Mail ---
+    /// No mail can be sent: `mail.smtp_url` is not set. Set it, or give the links to the candidates yourself.
+    MailUnconfigured = "mail_unconfigured",
+    /// The mail server could not be reached, or could not take a mail now. It is tried again; check `mail.smtp_url` if it lasts.
+    MailUnavailable = "mail_unavailable",
+    /// The mail server refuses the recipient for good: the address does not exist. The invite shows it as bounced.
+    MailBounced = "mail_bounced",
+    /// The mail server refuses us: sign-in, sender or TLS. It is tried again; correct `mail.smtp_url` or `mail.from`.
+    MailRefused = "mail_refused",
+    /// A mail was tried `mail.tries` times and never left. Read the last error beside it; a recruiter may send it again.
+    MailGivenUp = "mail_given_up",
+
     // --- Sign-in ---
     /// The key set of the identity provider could not be fetched and no usable copy is left. Check that `supabase.jwks_url` is reachable.
     JwksUnavailable = "jwks_unavailable",
@@ -267,6 +279,26 @@ error_codes! {
     InvitationTaken = "invitation_taken",
     /// An invitation was to end earlier than it does, or later than any may. See `interview.longest_invitation_s`.
     InvitationEndRefused = "invitation_end_refused",
+    /// No invite has this link, or there is no such invite for this user. A link that was cut in a mail program looks like this.
+    InviteUnknown = "invite_unknown",
+    /// The window of the invite has not begun. The page says when it does.
+    InviteTooEarly = "invite_too_early",
+    /// The window of the invite has closed before an interview was begun. A recruiter may extend it.
+    InviteExpired = "invite_expired",
+    /// The invite was revoked. A recruiter may open it again.
+    InviteRevoked = "invite_revoked",
+    /// The interview of the invite was held. A recruiter may open it again, with a reason.
+    InviteSpent = "invite_spent",
+    /// Interviews were begun by the invite many times and none could be held. Look at their end reasons; a recruiter may open it again.
+    InviteExhausted = "invite_exhausted",
+    /// The invite cannot be changed like this in its state: an interview runs by it, or it is still open.
+    InviteStateRefused = "invite_state_refused",
+    /// The window of an invite ends in the past, not later than before, or too far ahead. See `invites.longest_window_d`.
+    InviteWindowInvalid = "invite_window_invalid",
+    /// The external id stands for an invite of another candidate or position.
+    InviteConflicted = "invite_conflicted",
+    /// The token that a page got by an invite has expired or is not known. The page gets another by its link.
+    InviteTokenRefused = "invite_token_refused",
     /// A newer connection took the place of this one.
     SessionSuperseded = "session_superseded",
     /// The session is still starting. The client tries again.
@@ -343,14 +375,8 @@ error_codes! {
     PlanVersionNotFound = "plan_version_not_found",
     /// What was sent is not a plan, or breaks a limit. The detail names the place; docs/plan.schema.json says what a plan is.
     PlanInvalid = "plan_invalid",
-    /// A draft is changed or published without the header If-Match. Read the plan, and send its ETag.
-    PlanRevisionRequired = "plan_revision_required",
-    /// Somebody else changed the draft meanwhile. Read it again, and look at what they did.
-    PlanChanged = "plan_changed",
     /// The linter found errors in the draft, so that no version was made. The findings say what to do.
     PlanNotPublishable = "plan_not_publishable",
-    /// The plan is archived. Restore it before changing or using it.
-    PlanArchived = "plan_archived",
     /// A position uses the plan, so that it cannot be archived. Give the position another one first.
     PlanInUse = "plan_in_use",
     /// There are as many plans as a tenant may have. Archive those that nobody uses.

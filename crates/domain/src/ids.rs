@@ -107,6 +107,10 @@ uuid_id! {
     UserId,
     /// A place in the pool of machines that wait for a session.
     StandbyId,
+    /// A link for one candidate and one position.
+    InviteId,
+    /// A mail that waits, or has left.
+    MailId,
 }
 
 text_id! {

@@ -9,6 +9,7 @@
 //!   database does not accept.
 //! - [`summary`] turns the stored transcript into a judged summary in which every quote can be found.
 //! - [`recording`] follows what the browser records, take by take.
+//! - [`invite`] is a link by which a candidate without an account comes, and [`mail`] what is written to people.
 //! - [`seat`] is the person who uses the browser's connection. [`invitation`] says how long the interview is kept for them.
 //! - [`candidate`], [`candidate_import`] and [`position`] say what a company may keep of people, positions and competencies.
 //! - [`plan`] is a structured interview as data: what is asked, in which words, in which order and time.
@@ -32,8 +33,10 @@ pub mod error;
 pub mod frame_edge;
 pub mod ids;
 pub mod invitation;
+pub mod invite;
 pub mod keeper;
 pub mod language;
+pub mod mail;
 pub mod outbox;
 pub mod phase;
 pub mod placement;
@@ -52,3 +55,4 @@ pub mod tenant_plan;
 pub mod transcript;
 pub mod updates;
 pub mod voice;
+pub mod zone;

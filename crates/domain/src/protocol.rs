@@ -89,7 +89,7 @@ const UPDATE: &str = "transcript_update";
 
 impl ClientMessage {
     /// All that there are, as [`Self::name`] tells them.
-    const TYPES: [&str; 11] = [
+    const TYPES: [&str; 13] = [
         "authenticate",
         "sdp_offer",
         UPDATE,
@@ -101,6 +101,8 @@ impl ClientMessage {
         "integrity_event",
         "refresh_auth",
         "heartbeat",
+        "think",
+        "go_on",
     ];
 
     /// The `type` on the wire.

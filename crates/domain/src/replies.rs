@@ -134,7 +134,7 @@ pub enum Command {
 }
 
 /// What the names of our requests for a reply begin with.
-pub const REPLY_REQUEST: &str = "ask-";
+const REPLY_REQUEST: &str = "ask-";
 
 /// A request of ours, as the provider names it when it refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

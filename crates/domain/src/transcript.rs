@@ -25,6 +25,9 @@ use witness::Copy as BrowsersCopy;
 const STRIDE: i64 = 1 << 20;
 /// Items that may begin in a call in the seconds after it was replaced.
 const MOST_LATE: usize = 64;
+/// Items that say nothing: what each new call is told of those before it, tool calls, and what somebody puts in by hand. Of
+/// more than these no place is kept.
+const MOST_SILENT: usize = 10_000;
 /// One audio token of the AI is 50 ms of speech (reference: OpenAI Realtime costs).
 const MS_PER_AUDIO_TOKEN: u64 = 50;
 
@@ -55,6 +58,7 @@ pub struct Transcript {
     begun_too_late: Vec<ItemId>,
     opened_at: Option<Timestamp>,
     copy: BrowsersCopy,
+    silent_items: usize,
     /// Changed by something else than what it is about; told with the next entries.
     late: Vec<Entry>,
     /// An earlier process held the interview.
@@ -244,7 +248,8 @@ impl Transcript {
 
     /// The candidate's turn, if it is the last that anybody told of: nothing of the interviewer stands behind it.
     pub fn unanswered_turn(&self) -> Option<ItemId> {
-        let speaks = |slot: &&Slot| slot.authoritative && !slot.silent && !slot.wordless && slot.item.is_some();
+        let counts = |slot: &Slot| slot.authoritative || self.may_have_fallen_into_gap(slot);
+        let speaks = |slot: &&Slot| counts(slot) && !slot.silent && !slot.wordless && slot.item.is_some();
         let last = self.slots.iter().rfind(speaks).filter(|last| last.speaker == Some(Speaker::Candidate))?;
         // Whoever speaks on is not answered yet.
         last.item.clone().filter(|_| last.settled.is_some())
@@ -448,11 +453,19 @@ impl Transcript {
     }
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
-        let (just_come, steady) = (self.hearing.has_just_come(self.steady), self.steady);
+        let (just_come, steady, gaps) = (self.hearing.has_just_come(self.steady), self.steady, self.hearing.gaps());
         let carries_speech = self.carries_speech;
+        let is_message = matches!(content, ItemContent::Message { .. });
+        if !self.knows_item(item) && content != ItemContent::Committed && !(is_message && just_come) {
+            if self.silent_items >= MOST_SILENT {
+                return vec![];
+            }
+            self.silent_items += 1;
+        }
         let behind_unknown = previous.is_some_and(|previous| self.index_of(previous).is_none());
         let slot = self.slot(item, now);
-        let placed_before = std::mem::replace(&mut slot.placed, true);
+        let placed_before = slot.placed.is_some();
+        slot.placed.get_or_insert(gaps);
         match content {
             ItemContent::Committed => {
                 slot.speaker.get_or_insert(Speaker::Candidate);
@@ -482,6 +495,7 @@ impl Transcript {
             && let Some(known) = self.continues(item, previous)
         {
             self.hearing.gaps_are_empty_since(known);
+            self.withdraw_told();
         }
         // What is put there by hand may stand anywhere: only what is said has the gap before it, or what stands behind
         // an item that we do not know.
@@ -507,20 +521,23 @@ impl Transcript {
         if self.hole.is_none() {
             return;
         }
-        let before_gap = |slot: &Slot| slot.segment == segment && slot.placed && slot.named.is_some_and(|named| named < gaps);
+        let before_gap =
+            |slot: &Slot| slot.segment == segment && slot.placed.is_some() && slot.named.is_some_and(|named| named < gaps);
         let gone = self.slots[from..].iter_mut().filter(|slot| before_gap(slot) && slot.item.as_ref() != Some(item));
         gone.for_each(|slot| slot.deleted = true);
     }
 
-    /// Where nothing that we do not know stands before the item: how many gaps there were when the one before it was heard.
+    /// Where nothing that we do not know stands before the item: how many gaps there were when the one before it was placed.
     fn continues(&self, item: &ItemId, previous: Option<&ItemId>) -> Option<usize> {
         // What has only begun is not in the chain yet.
-        let is_in_chain = |slot: &Slot| slot.named.is_some() && slot.spoken && (slot.placed || slot.begun_unheard);
+        let is_in_chain = |slot: &Slot| slot.named.is_some() && slot.spoken && (slot.placed.is_some() || slot.begun_unheard);
         let of_call = |slot: &&Slot| slot.segment == self.segment && is_in_chain(slot) && slot.item.as_ref() != Some(item);
         let (from, heard) = match previous {
             Some(previous) => {
                 let index = self.index_of(previous)?;
-                (index + 1, Some(&self.slots[index]).filter(|slot| slot.placed)?.named?)
+                let before = &self.slots[index];
+                // It may have begun before the gap that the one before it fell into.
+                (index + 1, before.named.and(before.placed)?)
             }
             None => (0, self.gaps_before_call),
         };
@@ -528,7 +545,7 @@ impl Transcript {
         let mut behind = self.slots[from..].iter().filter(of_call).peekable();
         let mut heard_last = heard;
         while let Some(deleted) = behind.next_if(|slot| slot.deleted) {
-            heard_last = heard_last.max(deleted.named.unwrap_or(0));
+            heard_last = heard_last.max(deleted.placed.unwrap_or(0));
         }
         (previous.is_some() || behind.peek().is_none()).then_some(heard_last)
     }
@@ -557,7 +574,7 @@ impl Transcript {
         // What was told without a place of its own stands where it was told, what somebody deleted where it was said:
         // before what comes later.
         // So does what is known by its end alone: its place was told when nobody listened.
-        let by_end = |slot: &Slot| slot.begun_unheard && !slot.placed;
+        let by_end = |slot: &Slot| slot.begun_unheard && slot.placed.is_none();
         let has_no_place = |slot: &Slot| slot.item.is_none() || slot.deleted || slot.is_unnamed() || by_end(slot);
         while to < from && has_no_place(&self.slots[to]) {
             to += 1;

@@ -3,6 +3,7 @@
 //! The control channel translates a provider's wire events into these events, and these commands into the provider's commands.
 //! OpenAI Realtime is the first adapter.
 
+use crate::edge::Timestamp;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use serde::Serialize;
 
@@ -27,8 +28,8 @@ impl Speaker {
 pub enum VoiceEvent {
     /// The control channel is configured and hears the call.
     Ready {
-        /// Unix seconds at which the provider ends the call by itself.
-        expires_at: Option<i64>,
+        /// When the provider ends the call by itself.
+        expires_at: Option<Timestamp>,
     },
     SpeechStarted {
         item: ItemId,

@@ -223,6 +223,8 @@ async fn create_apps(sandbox: &Sandbox) -> Result<(), SandboxError> {
     gateway.remove("INTERVIEW__ROUTING__PUBLIC_KEYS");
     gateway.insert("INTERVIEW__ROUTING__SECRET".into(), sandbox.routing_secret.clone());
     gateway.insert("INTERVIEW__FLY__API_TOKEN".into(), token);
+    gateway.insert("INTERVIEW__MAIL__SMTP_URL".into(), sandbox.urls().smtp.clone());
+    gateway.insert("INTERVIEW__MAIL__FROM".into(), "Northwind Labs <interviews@demo.test>".into());
     if !sandbox.options.rate_limits {
         gateway.insert("INTERVIEW__FLY__REQUESTS_PER_S".into(), "1000".into());
     }

@@ -13,6 +13,7 @@ use crate::faults::{FaultOrder, Faults};
 use crate::fly::Fly;
 use crate::fly::proxy::Door;
 use crate::ledger::Ledger;
+use crate::mail::{self, Mailbox};
 use crate::openai::OpenAi;
 use crate::otlp::Traces;
 use crate::supabase::Supabase;
@@ -30,12 +31,14 @@ pub(crate) struct Control {
     pub(crate) api_video: ApiVideo,
     pub(crate) fly: Fly,
     pub(crate) door: Door,
+    pub(crate) mailbox: Mailbox,
 }
 
 pub(crate) fn router(control: Control) -> Router {
     Router::new()
         .route("/info", get(info))
         .route("/mail", get(mail))
+        .nest_service("/mailbox", mail::router(control.mailbox.clone()))
         .route("/ledger", get(ledger).delete(clear_ledger))
         .route("/violations", get(violations))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))

@@ -12,6 +12,7 @@ pub mod fly;
 mod front;
 pub mod ledger;
 pub mod listener;
+pub mod mail;
 pub mod openai;
 mod options;
 pub mod otlp;

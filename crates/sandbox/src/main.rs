@@ -164,7 +164,8 @@ fn print_welcome(sandbox: &Sandbox) {
         let password = user.password.as_deref().unwrap_or_default();
         println!("  {role:<10} {:<22} {password:<10} {}", user.email, user.name);
     }
-    println!("\n  what was asked of the vendors: {}/sandbox/ledger", sandbox.urls().front);
+    println!("\n  mail that was sent:            {}/sandbox/mailbox", sandbox.urls().front);
+    println!("  what was asked of the vendors: {}/sandbox/ledger", sandbox.urls().front);
     println!("  machines and recordings:       {}/sandbox/state", sandbox.urls().front);
     println!("  Ctrl-C stops everything\n");
     let _ = std::io::stdout().flush();

@@ -24,7 +24,7 @@ use crate::otlp::Traces;
 use crate::postgres::{ClusterOptions, PostgresError, PrivateCluster};
 use crate::supabase::{Supabase, SupabaseOptions, User};
 use crate::util::lock;
-use crate::{front, process};
+use crate::{front, mail, process};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -56,10 +56,12 @@ pub struct Urls {
     pub jwks: String,
     pub fly: String,
     pub otlp: String,
+    /// Of the server that catches mail.
+    pub smtp: String,
 }
 
 impl Urls {
-    fn new(front_port: u16, internal_port: u16) -> Self {
+    fn new(front_port: u16, internal_port: u16, smtp_port: u16) -> Self {
         let front = format!("http://localhost:{front_port}");
         let internal = format!("http://127.0.0.1:{internal_port}");
         Self {
@@ -71,6 +73,7 @@ impl Urls {
             jwks: format!("{internal}/supabase/auth/v1/.well-known/jwks.json"),
             fly: format!("{internal}/fly/v1"),
             otlp: format!("{internal}/otlp"),
+            smtp: format!("smtp://127.0.0.1:{smtp_port}"),
             front,
             internal,
         }
@@ -111,9 +114,9 @@ impl Sandbox {
     async fn open(options: SandboxOptions, claim: Claim) -> Result<Self, SandboxError> {
         // The ports first: a port that is taken is the likeliest trouble, and cheap.
         let fronts = listener::bind_front(options.port).await?;
-        let internal = listener::bind_internal().await?;
+        let (internal, smtp) = (listener::bind_internal().await?, listener::bind_internal().await?);
         let port = |listener: &tokio::net::TcpListener| listener.local_addr().map_or(0, |address| address.port());
-        let urls = Urls::new(fronts.first().map_or(0, port), port(&internal));
+        let urls = Urls::new(fronts.first().map_or(0, port), port(&internal), port(&smtp));
 
         let postgres = if options.postgres {
             options.say("starting a private PostgreSQL");
@@ -133,6 +136,7 @@ impl Sandbox {
             listener::serve(listener, front::front(&control), &stop, &tasks);
         }
         listener::serve(internal, front::internal(&control), &stop, &tasks);
+        mail::serve(smtp, control.mailbox.clone(), &stop, &tasks);
         let routing_secret = crate::util::random_hex::<32>();
         let routing_public_key = public_key(&routing_secret)?;
         Ok(Self {
@@ -184,6 +188,11 @@ impl Sandbox {
     /// The organisation's token, bare, as `Authorization: Bearer` takes it.
     pub fn fly_token(&self) -> &str {
         self.control.fly.org_token().trim_start_matches("FlyV1 ")
+    }
+
+    /// The mails that have arrived.
+    pub fn mailbox(&self) -> &mail::Mailbox {
+        &self.control.mailbox
     }
 
     /// The proxy in front of the machines.
@@ -286,7 +295,7 @@ fn stand_ins(options: &SandboxOptions, urls: &Urls, stop: &CancellationToken, ta
         ledger.clone(),
     );
     let door = Door::new(fly.clone(), GATEWAY_APP, faults.clone(), stop.clone(), tasks.clone());
-    Control { ledger, faults, traces: Traces::new(), supabase, openai, api_video, fly, door }
+    Control { ledger, faults, traces: Traces::new(), supabase, openai, api_video, fly, door, mailbox: mail::Mailbox::default() }
 }
 
 fn prepare(data_dir: &Path) -> Result<PathBuf, SandboxError> {

@@ -451,8 +451,9 @@ fn a_call_that_somebody_else_acts_in_is_replaced(evidence: &Evidence) -> Result<
 
 /// One that is fenced and cannot know it yet: what it asks for in the call is somebody else's doing to its successor.
 fn two_processes_act_in_one_call(evidence: &Evidence) -> bool {
+    // Also in one instant: each may set right what the other has just asked for.
     let overlap = |a: &Heard, b: &Heard| {
-        a.process != b.process && a.until.is_none_or(|until| b.from < until) && b.until.is_none_or(|until| a.from < until)
+        a.process != b.process && a.until.is_none_or(|until| b.from <= until) && b.until.is_none_or(|until| a.from <= until)
     };
     let mut calls = evidence.book.calls.values().map(|call| &call.heard);
     calls.any(|heard| heard.iter().enumerate().any(|(index, a)| heard[index + 1..].iter().any(|b| overlap(a, b))))

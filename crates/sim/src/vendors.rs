@@ -9,7 +9,7 @@ use interview_runtime::ids::VideoId;
 use interview_runtime::integrations::api_video::{Ingest, VideoStatus};
 use interview_runtime::integrations::call_error::{CallError, CallErrorKind};
 use interview_runtime::integrations::http_client::{CallLimits, Vendor};
-use interview_runtime::integrations::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest, ResponseUsage};
+use interview_runtime::integrations::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest};
 use interview_runtime::integrations::outside::{SummaryModel, VideoProvider};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -97,8 +97,7 @@ impl SummaryModel for Writer {
             })
             .to_string(),
         };
-        let usage = ResponseUsage::default();
-        Ok(ResponseOutcome { id: "r".into(), model: request.model.as_str().into(), text: text.into(), usage, request_id: None })
+        Ok(ResponseOutcome { id: "r".into(), model: request.model.as_str().into(), text: text.into(), request_id: None })
     }
 }
 

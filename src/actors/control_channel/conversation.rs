@@ -1,8 +1,9 @@
 //! What the call brings goes to whoever decides about it; what was decided is done here.
 
 use super::*;
-use crate::domain::call_guard::{Intrusion, Ours};
-use crate::domain::replies::{Command, REPLY_REQUEST, Trouble};
+use crate::domain::call_guard::Intrusion;
+use crate::domain::edge::Timestamp;
+use crate::domain::replies::{Command, Trouble};
 use crate::integrations::openai::events::{ErrorMeaning, NewItem, ResponseParams};
 use crate::integrations::openai::voice::PURPOSE;
 use std::collections::BTreeMap;
@@ -21,11 +22,8 @@ impl ControlChannelState {
             ServerEvent::InputTranscriptionCompleted(_) => self.setup.transcribed(),
             ServerEvent::Error(error) => {
                 let command = error.error.event_id.as_deref();
-                if command.is_some_and(|command| command.starts_with(REPLY_REQUEST))
-                    || error.error.meaning() == ErrorMeaning::ResponseAlreadyActive
-                {
-                    // It has no effect that would be ours.
-                    self.guard.refused(Ours::Reply);
+                if let Some(command) = command {
+                    self.guard.refused(command);
                 }
                 match error.error.meaning() {
                     ErrorMeaning::CallExpired => return self.line_changed(Line::Gone),
@@ -72,13 +70,13 @@ impl ControlChannelState {
     }
 
     /// The call is configured: it is told of the chapters before it, and of what waits.
-    fn ready(&mut self, expires_at: Option<i64>) {
+    fn ready(&mut self, expires_at: Option<Timestamp>) {
         let Some(joined) = &mut self.joined else { return };
         if std::mem::replace(&mut joined.ready, true) {
             return;
         }
         let history = std::mem::take(&mut joined.history);
-        self.guard.joined(self.args.integrations.clock.now().into());
+        self.guard.joined(self.begun.elapsed());
         for entry in &history {
             let (text, item): (_, fn(&str) -> NewItem) = match entry.speaker {
                 Speaker::Ai => (entry.heard_text.as_deref().unwrap_or(&entry.text), |text| NewItem::assistant(text)),
@@ -91,9 +89,14 @@ impl ControlChannelState {
         self.args.journal.line_back(self.args.integrations.clock.now());
         self.args.journal.restored(Subsystem::Control);
         self.deaf_line.line_back();
-        let left = expires_at.map(|at| at - self.args.integrations.clock.now().unix_timestamp()).filter(|left| *left > 0);
-        self.tell(SessionMsg::ControlReady { expires_in: left.map(|left| Duration::from_secs(left as u64)) });
+        let left = expires_at.and_then(|at| Duration::try_from(at - self.args.integrations.clock.now().into()).ok());
+        self.tell(SessionMsg::ControlReady { expires_in: left.filter(|left| !left.is_zero()) });
         self.decide(Input::Ready);
+        self.notice_unanswered_turn();
+    }
+
+    /// The browser may tell, before our line is back or later, of a turn of which our line heard nothing.
+    pub(super) fn notice_unanswered_turn(&mut self) {
         if let Some(turn) = self.args.journal.unanswered_turn() {
             self.decide(Input::TurnInGap(&turn));
         }
@@ -157,13 +160,11 @@ impl ControlChannelState {
                 if let Some(note) = note {
                     self.create_item(NewItem::system(note));
                 }
-                self.guard.sent(Ours::Reply);
                 let metadata = BTreeMap::from([(PURPOSE.to_owned(), purpose.as_str().to_owned())]);
                 let response = Some(ResponseParams { metadata: Some(metadata), ..ResponseParams::default() });
                 self.send_event(ClientEvent::ResponseCreate { event_id: request.to_string(), response });
             }
             Command::Cancel { reply } => {
-                self.guard.sent(Ours::Cancel);
                 self.send(|event_id| ClientEvent::ResponseCancel { event_id, response_id: Some(reply) });
             }
             Command::CloseTurn { request } => self.send_event(ClientEvent::InputCommit { event_id: request.to_string() }),
@@ -214,9 +215,6 @@ impl ControlChannelState {
     }
 
     pub(super) fn send_event(&mut self, event: ClientEvent) {
-        if let ClientEvent::ItemCreate { item: NewItem::Message { .. }, .. } = &event {
-            self.guard.sent(Ours::Message);
-        }
         let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
         if !sent {
             tracing::warn!(error_code = ErrorCode::ControlCommandDropped.as_str(), "no line to send a command on");

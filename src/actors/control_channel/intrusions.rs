@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::call_guard::{Intrusion, Ours};
+use crate::integrations::openai::events::NewItem;
 
 /// Intrusions after which a call is replaced.
 const PATIENCE: u32 = 2;
@@ -9,20 +10,32 @@ const PATIENCE: u32 = 2;
 /// for ever would help nobody.
 const MOST_REPLACED: u32 = 3;
 
+/// What the call shows of a command of ours, to us as to everybody in it.
+pub(super) fn effect(command: &ClientEvent) -> Option<Ours> {
+    match command {
+        ClientEvent::ItemCreate { item: NewItem::Message { .. }, .. } => Some(Ours::Message),
+        ClientEvent::ItemDelete { item_id, .. } => Some(Ours::Deletion(item_id.clone())),
+        ClientEvent::ResponseCreate { .. } => Some(Ours::Reply),
+        ClientEvent::ResponseCancel { response_id, .. } => response_id.clone().map(Ours::Cancel),
+        ClientEvent::ItemCreate { .. }
+        | ClientEvent::SessionUpdate { .. }
+        | ClientEvent::InputCommit { .. }
+        | ClientEvent::PlaybackClear { .. } => None,
+    }
+}
+
 impl ControlChannelState {
     /// Whether the event may go into the transcript. Nothing does of a call that is replaced because of it.
     pub(super) fn guard(&mut self, event: &VoiceEvent) -> bool {
-        let judged = self.guard.judge(event, self.args.integrations.clock.now().into());
+        let judged = self.guard.judge(event, self.begun.elapsed());
         let Some(intrusion) = judged else { return true };
         self.intruded(&intrusion);
         match intrusion {
             Intrusion::ItemCreated(item) => {
-                self.guard.sent(Ours::Deletion);
                 self.send(|event_id| ClientEvent::ItemDelete { event_id, item_id: item });
             }
             Intrusion::ReplyCreated(reply) => {
                 self.decide(Input::Dismissed(&reply));
-                self.guard.sent(Ours::Cancel);
                 self.send(|event_id| ClientEvent::ResponseCancel { event_id, response_id: Some(reply) });
             }
             // What the candidate hears of the interviewer stays what was said.

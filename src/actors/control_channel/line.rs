@@ -96,6 +96,14 @@ impl LineTask {
         }
     }
 
+    /// Told before its effect can be heard.
+    fn sent(&self, command: &ClientEvent) {
+        if let Some(what) = intrusions::effect(command) {
+            let command = command.event_id().to_owned();
+            let _ = self.target.cast(ControlChannelMsg::Sent { generation: self.generation, what, command });
+        }
+    }
+
     fn report(&self, state: Line) {
         let _ = self.target.cast(ControlChannelMsg::Line { generation: self.generation, state });
     }
@@ -142,7 +150,11 @@ impl LineTask {
                         return if answered { LineEnd::Redial } else { LineEnd::Unanswered };
                     }
                 },
-                command = commands.recv() => if let Some(command) = command { if writer.send(&command).await.is_err() { return LineEnd::Redial } } else { let _ = writer.close().await; return LineEnd::Unheard },
+                command = commands.recv() => match command {
+                    Some(command) if writer.send(&command).await.is_ok() => self.sent(&command),
+                    Some(_) => return LineEnd::Redial,
+                    None => { let _ = writer.close().await; return LineEnd::Unheard }
+                },
                 () = tokio::time::sleep_until(answer_by), if !answered => {
                     tracing::warn!(error_code = ErrorCode::OpenAiSidebandSilent.as_str(), "the sideband was opened and does not answer");
                     return LineEnd::Unanswered;

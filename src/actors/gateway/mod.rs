@@ -6,6 +6,7 @@
 
 mod finish;
 pub mod machines;
+mod mail;
 mod orphans;
 mod recordings;
 mod sessions;
@@ -18,6 +19,7 @@ use crate::error::ErrorCode;
 use crate::error::{Fault, chain};
 use crate::ids::SessionId;
 use crate::integrations::clients::Integrations;
+use crate::integrations::mail::Mailer;
 use crate::integrations::outside::Sessions;
 use crate::integrations::store::StoreError;
 use crate::integrations::store::gateway::GatewayStore;
@@ -50,10 +52,15 @@ pub struct Keepers {
     handed_over: Arc<Notify>,
     /// A recording has news.
     recording_news: Arc<Notify>,
+    /// A mail waits.
+    mail_queued: Arc<Notify>,
+    /// None: no mail is sent.
+    mailer: Option<Mailer>,
     eyes: Arc<sessions::Eyes>,
 }
 
 impl Keepers {
+    #[expect(clippy::too_many_arguments, reason = "wiring, called once")]
     pub fn new(
         store: GatewayStore,
         sessions: Arc<dyn Sessions>,
@@ -62,9 +69,11 @@ impl Keepers {
         integrations: Arc<Integrations>,
         config: Arc<Config>,
         recording_news: Arc<Notify>,
+        mail_queued: Arc<Notify>,
+        mailer: Option<Mailer>,
     ) -> Self {
         let (handed_over, eyes) = (Arc::new(Notify::new()), Arc::new(sessions::Eyes::default()));
-        Self { store, sessions, machines, standby, integrations, config, handed_over, recording_news, eyes }
+        Self { store, sessions, machines, standby, integrations, config, handed_over, recording_news, mail_queued, mailer, eyes }
     }
 
     /// Do all duties until `stopping`. A pass under way then may end; who waits for us says how long.
@@ -77,19 +86,24 @@ impl Keepers {
             Duty { name: "sessions", every, deadline: call * 8 + every, wake: never.clone() },
             Duty { name: "starts", every, deadline: call * 5 + every, wake: never.clone() },
             Duty { name: "finish", every, deadline: finish::longest(summary), wake: self.handed_over.clone() },
-            Duty { name: "orphans", every, deadline: call * 8, wake: never },
+            Duty { name: "orphans", every, deadline: call * 8, wake: never.clone() },
             Duty { name: "recordings", every, deadline: call * 4, wake: self.recording_news.clone() },
+            Duty { name: "mail", every, deadline: mail::longest(self.config.mail.timeout()), wake: self.mail_queued.clone() },
+            Duty { name: "invites", every, deadline: mail::longest(call), wake: never },
         ];
-        let [sessions, starts, finish, orphans, recordings] = duties.map(|duty| (duty, stopping.clone()));
+        let [sessions, starts, finish, orphans, recordings, mail, invites] = duties.map(|duty| (duty, stopping.clone()));
         let pools = TaskGuard::spawn(self.standby.clone().run(stopping));
         let each = || self.clone();
         let (kept, started, finished, swept, settled) = (each(), each(), each(), each(), each());
+        let (sent, closed) = (each(), each());
         let loops = [
             TaskGuard::spawn(sessions.0.run(sessions.1, move || kept.clone().keep_sessions())),
             TaskGuard::spawn(starts.0.run(starts.1, move || started.clone().watch_starts())),
             TaskGuard::spawn(finish.0.run(finish.1, move || finished.clone().finish_sessions())),
             TaskGuard::spawn(orphans.0.run(orphans.1, move || swept.clone().sweep_orphans())),
             TaskGuard::spawn(recordings.0.run(recordings.1, move || settled.clone().settle_recordings())),
+            TaskGuard::spawn(mail.0.run(mail.1, move || sent.clone().send_mails())),
+            TaskGuard::spawn(invites.0.run(invites.1, move || closed.clone().settle_invites())),
             pools,
         ];
         join_all(loops.map(|mut guard| async move { guard.ended().await })).await;

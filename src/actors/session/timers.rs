@@ -5,6 +5,12 @@ use super::*;
 /// An extension that is stored before the end of the invitation is heard of within so many.
 const HEARTBEATS: u32 = 3;
 
+/// When a call that ends by itself gives way to the next. One that is short, or was short from the beginning, is not left
+/// at once: calls that follow on one another like that would soon be used up.
+pub(super) fn roll_over_in(expires_in: Duration, before: Duration) -> Duration {
+    expires_in.saturating_sub(before).max(expires_in / 2)
+}
+
 impl SessionState {
     pub(super) fn duration(&self) -> Duration {
         Duration::from_secs(self.claimed.settings.max_duration_s.unwrap_or(self.config.interview.default_duration_s))
@@ -69,5 +75,18 @@ impl SessionState {
 
     pub(super) fn time_left_s(&self) -> u64 {
         self.time_limit.map_or(self.duration(), |at| at.saturating_duration_since(Instant::now())).as_secs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_gives_way_before_it_ends_and_a_short_one_not_at_once() {
+        let before = Duration::from_mins(3);
+        for (expires_in, after) in [(3_600, 3_420), (360, 180), (200, 100), (2, 1), (u64::MAX, u64::MAX - 180)] {
+            assert_eq!(roll_over_in(Duration::from_secs(expires_in), before), Duration::from_secs(after));
+        }
     }
 }

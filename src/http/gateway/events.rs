@@ -139,6 +139,23 @@ impl Watcher {
     }
 }
 
+/// What is not of the record is told only of an entry that was: it is withdrawn.
 fn is_newer(sent: &HashMap<i32, i32>, entry: &Entry) -> bool {
-    sent.get(&entry.seq).is_none_or(|revision| *revision < entry.revision)
+    sent.get(&entry.seq).map_or(entry.authoritative, |revision| *revision < entry.revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::voice::Speaker;
+
+    #[test]
+    fn an_entry_is_told_when_it_is_of_the_record_or_was() {
+        let entry = |revision, authoritative| Entry { revision, authoritative, ..Entry::heard(1, Speaker::Candidate, "x") };
+        let nobody_knows = HashMap::new();
+        let known = HashMap::from([(1, 1)]);
+        assert!(is_newer(&nobody_knows, &entry(1, true)) && !is_newer(&nobody_knows, &entry(1, false)));
+        assert!(is_newer(&known, &entry(2, false)), "it is withdrawn");
+        assert!(!is_newer(&known, &entry(1, true)) && !is_newer(&known, &entry(1, false)), "nothing new");
+    }
 }

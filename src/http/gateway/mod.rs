@@ -9,6 +9,8 @@ mod directory;
 mod edit;
 mod events;
 mod hooks;
+mod invite_link;
+mod invites;
 mod lists;
 mod plans;
 mod positions;
@@ -65,6 +67,8 @@ pub struct AppState {
     pub signing: SigningKeys,
     /// Told to the keeper of the recordings.
     recording_news: Arc<Notify>,
+    /// Told to the keeper of the mails.
+    mail_queued: Arc<Notify>,
     pub limits: GatewayLimits,
     /// True once the process is told to stop: streams end.
     stopping: watch::Receiver<bool>,
@@ -82,11 +86,25 @@ impl AppState {
         carrier: Carrier,
         signing: SigningKeys,
         recording_news: Arc<Notify>,
+        mail_queued: Arc<Notify>,
     ) -> Self {
         let limits = GatewayLimits::new(&config.limits);
         // Streams of events and carried WebSockets end at the same word.
         let stopping = carrier.stopping();
-        Self { config, store, machines, standby, api_video, authority, carrier, signing, recording_news, limits, stopping }
+        Self {
+            config,
+            store,
+            machines,
+            standby,
+            api_video,
+            authority,
+            carrier,
+            signing,
+            recording_news,
+            mail_queued,
+            limits,
+            stopping,
+        }
     }
 
     /// The session as this person sees it; 404 for everyone else's.
@@ -144,6 +162,7 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/sessions/{id}/events", traced("http.watch_session", get(events::watch)))
         .route("/positions/{id}/plan", traced("http.set_position_plan", put(plans::set_of_position)))
         .merge(plan_routes(tenant))
+        .merge(invite_routes(tenant))
         .route("/", any(unknown_route))
         .route("/{*rest}", any(unknown_route));
     Router::new()
@@ -165,11 +184,31 @@ fn plan_routes(tenant: TenantId) -> Router<AppState> {
         .route("/plans/{id}/draft", traced("http.change_plan", put(plans::replace_draft)))
         .route("/plans/{id}/lint", traced("http.lint_plan", post(plans::lint_draft)))
         .route("/plans/{id}/publish", traced("http.publish_plan", post(plans::publish)))
-        .route("/plans/{id}/archived", traced("http.archive_plan", put(plans::archive)))
+        .route("/plans/{id}/archive", traced("http.archive_plan", post(plans::archive)))
+        .route("/plans/{id}/restore", traced("http.restore_plan", post(plans::restore)))
         .route("/plans/{id}/versions", traced("http.list_plan_versions", get(plans::versions)))
         .route("/plans/{id}/versions/{number}", traced("http.read_plan_version", get(plans::version)))
         .route("/plans/{id}/diff", traced("http.compare_plan_versions", get(plans::compare)))
         .layer(DefaultBodyLimit::max(Plan::MAX_BYTES))
+}
+
+fn invite_routes(tenant: TenantId) -> Router<AppState> {
+    let traced = |name, route| traced(tenant, name, route);
+    let many = post(invites::create_many).layer(DefaultBodyLimit::max(invites::MAX_BULK_BYTES));
+    Router::new()
+        .route("/invites", traced("http.create_invite", post(invites::create)))
+        .route("/invites", traced("http.list_invites", get(invites::list)))
+        .route("/invites/bulk", traced("http.create_invites", many))
+        .route("/invites/{id}", traced("http.read_invite", get(invites::read)))
+        .route("/invites/{id}/link", traced("http.copy_invite_link", post(invites::link)))
+        .route("/invites/{id}/resend", traced("http.resend_invite", post(invites::resend)))
+        .route("/invites/{id}/extend", traced("http.extend_invite", post(invites::extend)))
+        .route("/invites/{id}/revoke", traced("http.revoke_invite", post(invites::revoke)))
+        .route("/invites/{id}/reopen", traced("http.reopen_invite", post(invites::reopen)))
+        // For whoever has a link. All of them POST: what only follows links spends nothing.
+        .route("/invite/open", traced("http.open_invite", post(invite_link::open)))
+        .route("/invite/start", traced("http.start_invite", post(invite_link::start)))
+        .route("/invite/renew", traced("http.renew_invite_token", post(invite_link::renew)))
 }
 
 /// Candidates, positions and the library of competencies, and who changed what of them.

@@ -4,33 +4,37 @@
 //! they have not read.
 
 use super::AppState;
+use super::edit::{Answer, Asked};
 use super::view::{Page, PlanName};
-use crate::domain::plan::diff::{Change, diff};
+use crate::domain::plan::diff::{Change as Difference, diff};
 use crate::domain::plan::lint::{Finding, Origin, lint, may_publish};
 use crate::domain::plan::{Plan, PlanError, PlanHash};
 use crate::error::ErrorCode;
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
 use crate::ids::{PlanId, PositionId, UserId};
+use crate::integrations::store::gateway::Change;
 use crate::integrations::store::gateway::plans::{PlanRow, Unchanged, VersionRow};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+const KIND: &str = "plan";
+
 #[derive(Serialize)]
 pub(super) struct PlanItem {
     plan_id: PlanId,
     name: String,
+    /// Of the draft: its ETag.
     revision: i32,
-    /// The newest one; null when nothing was published.
-    version: Option<i32>,
+    /// Null when nothing was published.
+    newest_version: Option<i32>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
@@ -41,8 +45,8 @@ pub(super) struct PlanItem {
 
 impl From<PlanRow> for PlanItem {
     fn from(row: PlanRow) -> Self {
-        let PlanRow { id: plan_id, name, revision, version, created_at, updated_at, archived_at } = row;
-        Self { plan_id, name, revision, version, created_at, updated_at, archived_at }
+        let PlanRow { id: plan_id, name, revision, newest_version, created_at, updated_at, archived_at } = row;
+        Self { plan_id, name, revision, newest_version, created_at, updated_at, archived_at }
     }
 }
 
@@ -54,6 +58,13 @@ struct PlanView {
     draft: Plan,
     #[serde(flatten)]
     verdict: Verdict,
+}
+
+impl From<(PlanRow, Plan)> for PlanView {
+    fn from((row, draft): (PlanRow, Plan)) -> Self {
+        let verdict = Verdict::of(&draft, Origin::Authored);
+        Self { item: row.into(), draft, verdict }
+    }
 }
 
 #[derive(Serialize)]
@@ -72,7 +83,7 @@ impl Verdict {
 #[derive(Serialize)]
 pub(super) struct VersionItem {
     plan_id: PlanId,
-    version: i32,
+    number: i32,
     hash: PlanHash,
     origin: &'static str,
     #[serde(with = "time::serde::rfc3339")]
@@ -83,8 +94,8 @@ pub(super) struct VersionItem {
 
 impl VersionItem {
     fn of(plan_id: PlanId, row: VersionRow) -> Self {
-        let VersionRow { number: version, hash, origin, published_at, published_by } = row;
-        Self { plan_id, version, hash, origin: origin.as_str(), published_at, published_by }
+        let VersionRow { number, hash, origin, published_at, published_by } = row;
+        Self { plan_id, number, hash, origin: origin.as_str(), published_at, published_by }
     }
 }
 
@@ -105,42 +116,46 @@ pub(super) async fn list(State(state): State<AppState>, person: Person) -> Resul
 }
 
 /// `POST /api/plans`: the body is the document.
-pub(super) async fn create(
-    State(state): State<AppState>,
-    person: Person,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    person.require_recruiter()?;
-    let draft = document(&body?)?;
+pub(super) async fn create(State(state): State<AppState>, asked: Asked) -> Result<Response, ApiError> {
+    let draft = document(&asked.body)?;
+    let mut change = match asked.begin(&state).await? {
+        Ok(change) => change,
+        Err(answer) => return Ok(answer.into_response()),
+    };
     let id = PlanId(Uuid::now_v7());
-    state.store.insert_plan(id, &draft, Some(person.user)).await?.map_err(not_changed)?;
-    shown(&state, &person, id, StatusCode::CREATED).await
+    change.insert_plan(id, &draft).await?.map_err(not_changed)?;
+    change.audit("created", (KIND, id.0), json!({})).await?;
+    kept(change, StatusCode::CREATED, id).await
 }
 
 /// `GET /api/plans/{id}`
 pub(super) async fn read(State(state): State<AppState>, person: Person, Path(id): Path<String>) -> Result<Response, ApiError> {
     person.require_recruiter()?;
-    shown(&state, &person, plan_id(&id)?, StatusCode::OK).await
+    let view = PlanView::from(stored(&state, &person, plan_id(&id)?).await?);
+    tagged(StatusCode::OK, view.item.revision, &view)
 }
 
 /// `PUT /api/plans/{id}/draft`
 pub(super) async fn replace_draft(
     State(state): State<AppState>,
-    person: Person,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    asked: Asked,
 ) -> Result<Response, ApiError> {
-    person.require_recruiter()?;
-    let (id, revision, draft) = (plan_id(&id)?, if_match(&headers)?, document(&body?)?);
-    state.store.replace_draft(id, revision, &draft, Some(person.user)).await?.map_err(not_changed)?;
-    shown(&state, &person, id, StatusCode::OK).await
+    let (id, draft) = (plan_id(&id)?, document(&asked.body)?);
+    let (row, _) = stored(&state, &asked.person, id).await?;
+    asked.matches(row.revision)?;
+    let mut change = match asked.begin(&state).await? {
+        Ok(change) => change,
+        Err(answer) => return Ok(answer.into_response()),
+    };
+    let revision = change.replace_draft(id, row.revision, &draft).await?.map_err(not_changed)?;
+    change.audit("draft_changed", (KIND, id.0), json!({"revision": revision})).await?;
+    kept(change, StatusCode::OK, id).await
 }
 
 /// `POST /api/plans/lint`: of a document that is stored nowhere, while it is written.
-pub(super) async fn lint_document(person: Person, body: Result<Bytes, BytesRejection>) -> Result<Json<Verdict>, ApiError> {
-    person.require_recruiter()?;
-    Ok(Json(Verdict::of(&document(&body?)?, Origin::Authored)))
+pub(super) async fn lint_document(asked: Asked) -> Result<Json<Verdict>, ApiError> {
+    Ok(Json(Verdict::of(&document(&asked.body)?, Origin::Authored)))
 }
 
 /// `POST /api/plans/{id}/lint`: of the draft.
@@ -155,47 +170,49 @@ pub(super) async fn lint_draft(
 }
 
 /// `POST /api/plans/{id}/publish`: 201 with the new version; 200 when the draft is the newest one already.
-pub(super) async fn publish(
-    State(state): State<AppState>,
-    person: Person,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<(StatusCode, Json<VersionItem>), ApiError> {
-    person.require_recruiter()?;
-    let (id, revision) = (plan_id(&id)?, if_match(&headers)?);
-    let (row, draft) = stored(&state, &person, id).await?;
-    if row.revision != revision {
-        return Err(not_changed(Unchanged::Stale(row.revision)));
-    }
+pub(super) async fn publish(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Answer, ApiError> {
+    let id = plan_id(&id)?;
+    let mut change = match asked.begin(&state).await? {
+        Ok(change) => change,
+        Err(answer) => return Ok(answer),
+    };
+    let (row, draft) = change.plan(id).await?.ok_or_else(|| not_changed(Unchanged::NotFound))?;
+    asked.matches(row.revision)?;
     let verdict = Verdict::of(&draft, Origin::Authored);
     if !verdict.may_publish {
         let detail = "the linter found errors in the draft";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::PlanNotPublishable, detail)
             .with("findings", json!(verdict.findings)));
     }
-    let published = state.store.publish_plan(id, revision, &draft, Some(person.user)).await?.map_err(not_changed)?;
-    let (version, is_new) = published;
+    let (version, is_new) = change.publish_plan(id, row.revision, &draft).await?.map_err(not_changed)?;
+    if is_new {
+        let detail = json!({"number": version.number, "hash": version.hash});
+        change.audit("published", (KIND, id.0), detail).await?;
+    }
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(VersionItem::of(id, version))))
+    Answer::kept(change, status, &VersionItem::of(id, version)).await
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ArchiveRequest {
-    archived: bool,
+/// `POST /api/plans/{id}/archive`: once more changes nothing.
+pub(super) async fn archive(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Response, ApiError> {
+    set_archived(&state, &id, &asked, true).await
 }
 
-/// `PUT /api/plans/{id}/archived`
-pub(super) async fn archive(
-    State(state): State<AppState>,
-    person: Person,
-    Path(id): Path<String>,
-    body: Result<Json<ArchiveRequest>, JsonRejection>,
-) -> Result<Response, ApiError> {
-    person.require_recruiter()?;
-    let (id, Json(request)) = (plan_id(&id)?, body?);
-    state.store.archive_plan(id, request.archived, Some(person.user)).await?.map_err(not_changed)?;
-    shown(&state, &person, id, StatusCode::OK).await
+/// `POST /api/plans/{id}/restore`
+pub(super) async fn restore(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Response, ApiError> {
+    set_archived(&state, &id, &asked, false).await
+}
+
+async fn set_archived(state: &AppState, id: &str, asked: &Asked, archived: bool) -> Result<Response, ApiError> {
+    let id = plan_id(id)?;
+    let mut change = match asked.begin(state).await? {
+        Ok(change) => change,
+        Err(answer) => return Ok(answer.into_response()),
+    };
+    if change.archive_plan(id, archived).await?.map_err(not_changed)? {
+        change.audit(if archived { "archived" } else { "restored" }, (KIND, id.0), json!({})).await?;
+    }
+    kept(change, StatusCode::OK, id).await
 }
 
 /// `GET /api/plans/{id}/versions`: newest first.
@@ -238,7 +255,7 @@ pub(super) struct CompareQuery {
 pub(super) struct Comparison {
     from: i32,
     to: Option<i32>,
-    changes: Vec<Change>,
+    changes: Vec<Difference>,
 }
 
 /// `GET /api/plans/{id}/diff?from=1&to=2`
@@ -261,7 +278,7 @@ pub(super) async fn compare(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct UseRequest {
+struct UseRequest {
     /// Null: interviews for the position are created without a plan.
     plan_id: Option<PlanId>,
     /// The newest one, when it is not given.
@@ -270,7 +287,7 @@ pub(super) struct UseRequest {
 }
 
 #[derive(Serialize)]
-pub(super) struct UseView {
+struct UseView {
     position_id: PositionId,
     plan: Option<PlanName>,
 }
@@ -278,16 +295,19 @@ pub(super) struct UseView {
 /// `PUT /api/positions/{id}/plan`: for interviews that are created from now on.
 pub(super) async fn set_of_position(
     State(state): State<AppState>,
-    person: Person,
     Path(id): Path<String>,
-    body: Result<Json<UseRequest>, JsonRejection>,
-) -> Result<Json<UseView>, ApiError> {
-    person.require_recruiter()?;
-    let Json(request) = body?;
+    asked: Asked,
+) -> Result<Answer, ApiError> {
+    let request: UseRequest = asked.json()?;
     let position_id: PositionId = id.parse().map_err(|_| not_changed(Unchanged::PositionNotFound))?;
+    let mut change = match asked.begin(&state).await? {
+        Ok(change) => change,
+        Err(answer) => return Ok(answer),
+    };
     let used = request.plan_id.map(|plan| (plan, request.version));
-    let used = state.store.set_position_plan(position_id, used, Some(person.user)).await?.map_err(not_changed)?;
-    Ok(Json(UseView { position_id, plan: used.map(PlanName::from) }))
+    let plan = change.set_position_plan(position_id, used).await?.map_err(not_changed)?.map(PlanName::from);
+    change.audit("plan_set", ("position", position_id.0), json!({"plan": plan})).await?;
+    Answer::kept(change, StatusCode::OK, &UseView { position_id, plan }).await
 }
 
 async fn stored(state: &AppState, person: &Person, id: PlanId) -> Result<(PlanRow, Plan), ApiError> {
@@ -298,16 +318,20 @@ async fn published(state: &AppState, person: &Person, id: PlanId, number: i32) -
     state.store.plan_version(&person.scope(), id, number).await?.ok_or_else(version_not_found)
 }
 
-/// The plan as it is now, under the ETag of its draft.
-async fn shown(state: &AppState, person: &Person, id: PlanId, status: StatusCode) -> Result<Response, ApiError> {
-    let (row, draft) = stored(state, person, id).await?;
-    let etag = HeaderValue::from_str(&format!("\"{}\"", row.revision)).map_err(|error| ApiError::internal(error.to_string()))?;
-    let verdict = Verdict::of(&draft, Origin::Authored);
-    let view = PlanView { item: row.into(), draft, verdict };
-    Ok((status, [(header::ETAG, etag)], Json(view)).into_response())
+/// Keeps the change; the answer is the plan as it is then.
+async fn kept(mut change: Change, status: StatusCode, id: PlanId) -> Result<Response, ApiError> {
+    let view = PlanView::from(change.plan(id).await?.ok_or_else(|| not_changed(Unchanged::NotFound))?);
+    let body = serde_json::to_value(&view).map_err(|error| ApiError::internal(error.to_string()))?;
+    change.commit(status.as_u16(), &body).await?;
+    tagged(status, view.item.revision, &body)
 }
 
-fn document(body: &Bytes) -> Result<Plan, ApiError> {
+fn tagged(status: StatusCode, revision: i32, view: &impl Serialize) -> Result<Response, ApiError> {
+    let tag = HeaderValue::from_str(&format!("\"{revision}\"")).map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok((status, [(header::ETAG, tag)], Json(view)).into_response())
+}
+
+fn document(body: &[u8]) -> Result<Plan, ApiError> {
     Plan::parse(body).map_err(|error| {
         let status = match error {
             PlanError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
@@ -317,18 +341,9 @@ fn document(body: &Bytes) -> Result<Plan, ApiError> {
     })
 }
 
+/// An id that is none is one nobody has.
 fn plan_id(text: &str) -> Result<PlanId, ApiError> {
     text.parse().map_err(|_| not_changed(Unchanged::NotFound))
-}
-
-/// The revision that the caller has read.
-fn if_match(headers: &HeaderMap) -> Result<i32, ApiError> {
-    let required = || {
-        let detail = "If-Match: the ETag of the plan as you read it";
-        ApiError::new(StatusCode::PRECONDITION_REQUIRED, ErrorCode::PlanRevisionRequired, detail)
-    };
-    let value = headers.get(header::IF_MATCH).and_then(|value| value.to_str().ok()).ok_or_else(required)?;
-    value.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(|tag| tag.parse().ok()).ok_or_else(required)
 }
 
 fn version_not_found() -> ApiError {
@@ -336,34 +351,14 @@ fn version_not_found() -> ApiError {
 }
 
 fn not_changed(unchanged: Unchanged) -> ApiError {
-    let refused = |status, code, detail: &str| ApiError::new(status, code, detail);
-    match unchanged {
-        Unchanged::NotFound => refused(StatusCode::NOT_FOUND, ErrorCode::PlanNotFound, "there is no such plan"),
-        Unchanged::VersionNotFound => {
-            refused(StatusCode::NOT_FOUND, ErrorCode::PlanVersionNotFound, "the plan has no such version")
-        }
-        Unchanged::PositionNotFound => refused(StatusCode::NOT_FOUND, ErrorCode::PositionNotFound, "there is no such position"),
-        Unchanged::Archived => refused(StatusCode::CONFLICT, ErrorCode::PlanArchived, "the plan is archived"),
-        Unchanged::InUse => refused(StatusCode::CONFLICT, ErrorCode::PlanInUse, "a position uses the plan"),
-        Unchanged::Full => refused(StatusCode::CONFLICT, ErrorCode::PlansExhausted, "there are as many plans as there may be"),
-        Unchanged::Stale(revision) => {
-            let detail = format!("the draft was changed meanwhile; its revision is {revision} now");
-            refused(StatusCode::PRECONDITION_FAILED, ErrorCode::PlanChanged, &detail)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_changes_a_draft_names_the_revision_that_they_read() {
-        let read = |value: &'static str| if_match(&HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_static(value))]));
-        assert_eq!(read("\"7\"").expect("an ETag"), 7);
-        for bad in ["7", "*", "W/\"7\"", "\"seven\"", ""] {
-            assert_eq!(read(bad).expect_err(bad).code(), ErrorCode::PlanRevisionRequired, "{bad}");
-        }
-        assert!(if_match(&HeaderMap::new()).is_err());
-    }
+    let (status, detail) = match unchanged {
+        Unchanged::NotFound => (StatusCode::NOT_FOUND, "there is no such plan"),
+        Unchanged::VersionNotFound => (StatusCode::NOT_FOUND, "the plan has no such version"),
+        Unchanged::PositionNotFound => (StatusCode::NOT_FOUND, "there is no such position"),
+        Unchanged::Archived => (StatusCode::CONFLICT, "the plan is archived; restore it first"),
+        Unchanged::InUse => (StatusCode::CONFLICT, "a position uses the plan"),
+        Unchanged::Full => (StatusCode::CONFLICT, "there are as many plans as there may be"),
+        Unchanged::Stale => (StatusCode::PRECONDITION_FAILED, "the draft was changed since you have read it; read it again"),
+    };
+    ApiError::new(status, unchanged.code(), detail)
 }

@@ -29,6 +29,8 @@ struct KeptPositionView {
     title: String,
     description: String,
     guidance: String,
+    /// With which version of which plan its next interview is created.
+    plan: Option<PlanName>,
     competencies: Vec<KeptCompetencyView>,
     /// With which version of which plan its next interview is created.
     plan: Option<PlanName>,

@@ -1,5 +1,6 @@
 //! Creates, reads and ends interviews.
 
+use super::invite_link::refused;
 use super::settings::Wishes;
 use super::setup::Setup;
 use super::takes::RecordingWish;
@@ -12,10 +13,10 @@ use crate::domain::invitation::Refusal;
 use crate::domain::phase::Phase;
 use crate::domain::placement::{Importance, Region};
 use crate::error::ErrorCode;
-use crate::http::auth::Person;
+use crate::http::auth::{Participant, Person};
 use crate::http::limits::Bound;
 use crate::http::problem::ApiError;
-use crate::ids::{CandidateId, PositionId, SessionId};
+use crate::ids::{CandidateId, InviteId, PositionId, SessionId};
 use crate::integrations::store::gateway::{Inserted, KnownSession, NewSession, PageKey, SessionQuota};
 use crate::telemetry::current_traceparent;
 use axum::Json;
@@ -29,10 +30,10 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// Between the time limit and the moment a session is held for lost.
-const DEADLINE_SLACK: Duration = Duration::minutes(10);
+pub(super) const DEADLINE_SLACK: Duration = Duration::minutes(10);
 /// A quota of a day does not come back soon; an interview of the tenant ends every now and then.
 const QUOTA_PAUSE: StdDuration = StdDuration::from_hours(1);
-const TENANT_PAUSE: StdDuration = StdDuration::from_mins(1);
+pub(super) const TENANT_PAUSE: StdDuration = StdDuration::from_mins(1);
 const MAX_KEY_BYTES: usize = 200;
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
@@ -62,7 +63,7 @@ pub(super) async fn create(
     let by_candidate = !person.is_recruiter();
     // One after the other, so that what is counted in the database holds.
     let _creating = if by_candidate { Some(state.limits.creating(person.user)?) } else { None };
-    check_parties(&state, &person, request.candidate_id, request.position_id).await?;
+    let invite = check_parties(&state, &person, request.candidate_id, request.position_id).await?;
     let seconds = |count: u64| Duration::seconds(i64::from(u32::try_from(count).unwrap_or(u32::MAX)));
     let join_by = clock::now() + seconds(state.config.interview.absence_timeout_s);
     let new = NewSession {
@@ -75,6 +76,7 @@ pub(super) async fn create(
         traceparent: current_traceparent(),
         created_by: person.user,
         by_candidate,
+        invite,
         idempotency_key,
     };
     let mut setup = Setup {
@@ -99,6 +101,7 @@ pub(super) async fn create(
             let detail = format!("this interview is open already: {open}");
             return Err(ApiError::new(StatusCode::CONFLICT, ErrorCode::SessionAlreadyOpen, detail));
         }
+        Inserted::NotInvited(refusal) => return Err(refused(refusal)),
         Inserted::PersonFull if by_candidate => return Err(state.limits.refuse(Bound::CandidateSessions, QUOTA_PAUSE)),
         Inserted::PersonFull => return Err(state.limits.refuse(Bound::RecruiterSessions, QUOTA_PAUSE)),
         Inserted::TenantFull => return Err(state.limits.refuse(Bound::TenantSessions, TENANT_PAUSE)),
@@ -123,7 +126,7 @@ pub(super) async fn create(
     }
 }
 
-fn quota(state: &AppState, by_candidate: bool) -> SessionQuota {
+pub(super) fn quota(state: &AppState, by_candidate: bool) -> SessionQuota {
     let limits = &state.config.limits;
     let (open, per_day) = if by_candidate {
         (Some(limits.candidate_open_sessions), limits.candidate_sessions_per_day)
@@ -134,19 +137,28 @@ fn quota(state: &AppState, by_candidate: bool) -> SessionQuota {
 }
 
 /// In a task of its own: a browser that goes away must not leave half a session behind.
-async fn prepare(state: &AppState, setup: Setup) -> Result<(), ApiError> {
+pub(super) async fn prepare(state: &AppState, setup: Setup) -> Result<(), ApiError> {
     let state = state.clone();
     let task = tokio::spawn(async move { setup.run(&state).await }.instrument(Span::current()));
     task.await.map_err(|error| ApiError::internal(error.to_string()))?
 }
 
-/// Recruiters ask for anyone; candidates for themselves, the only candidate they see.
-async fn check_parties(state: &AppState, person: &Person, candidate: CandidateId, position: PositionId) -> Result<(), ApiError> {
-    match state.store.sees_candidate_and_position(&person.scope(), candidate, position).await? {
-        (false, _) => Err(ApiError::not_found(ErrorCode::CandidateNotFound, "there is no such candidate")),
-        (_, false) => Err(ApiError::not_found(ErrorCode::PositionNotFound, "there is no such position")),
-        (true, true) => Ok(()),
+/// Recruiters ask for anyone; candidates for themselves, by an invite of theirs.
+async fn check_parties(
+    state: &AppState,
+    person: &Person,
+    candidate: CandidateId,
+    position: PositionId,
+) -> Result<Option<InviteId>, ApiError> {
+    let (candidates, positions) = state.store.may_invite(&person.scope(), &[candidate], &[position]).await?;
+    if candidates.is_empty() {
+        return Err(ApiError::not_found(ErrorCode::CandidateNotFound, "there is no such candidate"));
     }
+    let no_position = || ApiError::not_found(ErrorCode::PositionNotFound, "there is no such position");
+    if person.is_recruiter() {
+        return if positions.is_empty() { Err(no_position()) } else { Ok(None) };
+    }
+    state.store.invite_for(candidate, position).await?.map(Some).ok_or_else(no_position)
 }
 
 /// The key was used before. True when that request was cut off before it had a machine.
@@ -166,7 +178,7 @@ fn repeated(new: &NewSession, known: &KnownSession) -> Result<bool, ApiError> {
 
 /// Where the request came in: Fly's edge is the one nearest to who asks. Any other word in the
 /// header says nothing, and the tenant's policy stands either way.
-fn nearest_region(headers: &HeaderMap) -> Option<Region> {
+pub(super) fn nearest_region(headers: &HeaderMap) -> Option<Region> {
     Region::named(headers.get("fly-region")?.to_str().ok()?.trim())
 }
 
@@ -207,7 +219,7 @@ pub(super) async fn list(
 /// `GET /api/sessions/{id}`
 pub(super) async fn read(
     State(state): State<AppState>,
-    person: Person,
+    Participant(person): Participant,
     Path(id): Path<String>,
 ) -> Result<Json<SessionView>, ApiError> {
     let id = session_id(&id)?;

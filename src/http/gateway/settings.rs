@@ -1,6 +1,7 @@
 //! The settings that may be requested for an interview.
 
 use crate::config::Config;
+use crate::domain::edge::Text;
 use crate::domain::language::Language;
 use crate::domain::placement::Importance;
 use crate::error::ErrorCode;
@@ -81,10 +82,12 @@ impl Wishes {
         if self.temperature.is_some() {
             warnings.push("settings.temperature has no effect: OpenAI Realtime no longer takes it".to_owned());
         }
-        warnings.extend(self.others.keys().take(8).map(|key| {
-            let key: String = key.chars().take(64).collect();
-            format!("settings.{key} is not known and has no effect")
-        }));
+        warnings.extend(
+            self.others
+                .keys()
+                .take(8)
+                .map(|key| format!("settings.{} is not known and has no effect", Text::bounded(key, 64).as_str())),
+        );
         Ok(Settings { voice, language: self.language, max_duration_s, importance, warnings })
     }
 }
@@ -130,6 +133,13 @@ mod tests {
             check(&json!({"language": language})).expect("a language");
         }
         assert!(settings.warnings[0].contains("temperature") && settings.warnings[1].contains("mood"));
+    }
+
+    #[test]
+    fn a_key_that_nobody_knows_is_told_without_what_is_harmful_in_it() {
+        let warnings = check(&json!({"a\0\u{202e}b": 1, ("k".repeat(5_000)): 1})).expect("fine").warnings;
+        assert!(warnings.iter().any(|warning| warning.contains("settings.a\u{fffd}\u{fffd}b ")), "{warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.len() < 120), "{warnings:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::view::CompetencyView;
 use super::{AppState, session_id};
 use crate::clock;
 use crate::error::ErrorCode;
-use crate::http::auth::Person;
+use crate::http::auth::{Participant, Person};
 use crate::http::problem::ApiError;
 use crate::ids::{PositionId, SessionId, TenantId, TicketHash, VideoId};
 use crate::integrations::store::gateway::{JoinRow, NewTicket, OfferedTake};
@@ -82,7 +82,7 @@ struct TicketRequest {
 /// `POST /api/sessions/{id}/ticket`: to join, after a reload, to come back.
 pub(super) async fn issue(
     State(state): State<AppState>,
-    person: Person,
+    Participant(person): Participant,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -92,7 +92,7 @@ pub(super) async fn issue(
     let request = ticket_request(&body?)?;
     state.visible(&person, id).await?;
     let join = state.store.join(id).await?.ok_or_else(ApiError::session_not_found)?;
-    if !is_seated(&person, &join) {
+    if !is_seated(&person, id, &join) {
         let detail = "only the candidate of this interview may join it; watch it by its events";
         return Err(ApiError::new(StatusCode::FORBIDDEN, ErrorCode::SeatRefused, detail));
     }
@@ -100,8 +100,11 @@ pub(super) async fn issue(
 }
 
 /// Whether this is the person the interview is held with.
-fn is_seated(person: &Person, join: &JoinRow) -> bool {
-    join.candidate_user == Some(person.user)
+fn is_seated(person: &Person, id: SessionId, join: &JoinRow) -> bool {
+    match person.invited {
+        Some(invited) => invited.session == id,
+        None => join.candidate_user == Some(person.user),
+    }
 }
 
 fn ticket_request(body: &[u8]) -> Result<TicketRequest, ApiError> {
@@ -126,7 +129,7 @@ pub(super) async fn join_info(
         return Err(ApiError::session_over());
     }
     let (mut ticket, mut take) = (None, join.take.clone().filter(OfferedTake::takes_parts));
-    if is_seated(person, &join) {
+    if is_seated(person, id, &join) {
         ticket = Some(issue_ticket(state, person, id, headers).await?);
         // Whoever comes with it need not be looked for.
         state.limits.looked_for(id, true);
@@ -143,7 +146,7 @@ pub(super) async fn join_info(
         expires_at,
         video_segment: take.as_ref().map(|take| take.segment),
         video_id: take.as_ref().and_then(|take| take.video.clone()),
-        video_token: take.filter(|_| is_seated(person, &join) && join.recording_consented).and_then(|take| take.upload_token),
+        video_token: take.filter(|_| is_seated(person, id, &join) && join.recording_consented).and_then(|take| take.upload_token),
         video_upload_url: state.config.api_video.upload_url.to_string(),
         join_by: join.join_by,
         agreement: agreement(state, join),

@@ -153,8 +153,6 @@ pub(super) struct PositionView {
     id: PositionId,
     title: String,
     description: String,
-    /// With which version of which plan its next interview is created.
-    plan: Option<PlanName>,
     competencies: Vec<CompetencyView>,
 }
 
@@ -164,7 +162,6 @@ impl From<PositionRow> for PositionView {
             id: row.id,
             title: row.title,
             description: row.description,
-            plan: row.plan.map(PlanName::from),
             competencies: row.competencies.into_iter().map(CompetencyView::from).collect(),
         }
     }

@@ -10,12 +10,13 @@ use serde_json::value::RawValue;
 
 use super::session_config::SessionConfig;
 use super::{is_account_code, session_echo};
+use crate::domain::edge::Text;
 use crate::domain::voice::Delivery;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use crate::integrations::Redacted;
 
 /// Whatever does not fit becomes the default.
-fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned + Default,
@@ -25,7 +26,7 @@ where
 }
 
 /// Elements that do not fit are left out.
-fn lenient_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(super) fn lenient_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,
@@ -33,6 +34,15 @@ where
     let raw = Box::<RawValue>::deserialize(deserializer)?;
     let elements: Vec<Box<RawValue>> = serde_json::from_str(raw.get()).unwrap_or_default();
     Ok(elements.iter().filter_map(|element| serde_json::from_str(element.get()).ok()).collect())
+}
+
+/// Of a name that ends up in a log line or is compared with one of ours.
+const MAX_NAME_BYTES: usize = 128;
+
+/// As it can be logged.
+fn short_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let raw: Option<String> = lenient(deserializer)?;
+    Ok(raw.map(|raw| Text::bounded(raw, MAX_NAME_BYTES).into_string()))
 }
 
 /// Milliseconds and counts are integers by the schema and may come as `400.0`.
@@ -401,16 +411,16 @@ pub struct ErrorEvent {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct ErrorDetail {
-    #[serde(rename = "type", deserialize_with = "lenient")]
+    #[serde(rename = "type", deserialize_with = "short_name")]
     pub kind: Option<String>,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "short_name")]
     pub code: Option<String>,
     #[serde(deserialize_with = "lenient")]
     pub message: Redacted,
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "short_name")]
     pub param: Option<String>,
     /// Which of our events caused it.
-    #[serde(deserialize_with = "lenient")]
+    #[serde(deserialize_with = "short_name")]
     pub event_id: Option<String>,
 }
 

@@ -7,6 +7,7 @@
 use crate::domain::edge::{Text, mend_surrogates};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub use super::client_events::{ClientEvent, NewContent, NewItem, ResponseParams};
 pub use super::event_fields::*;
@@ -65,7 +66,7 @@ impl ServerEvent {
             kind: String,
         }
         let text = mend_surrogates(text);
-        let Ok(Envelope { kind }) = serde_json::from_str(&text) else {
+        let Some(Envelope { kind }) = read(&text) else {
             return Self::Unknown { kind: "unreadable".to_owned() };
         };
         // A type comes from outside and ends up in a log line.
@@ -128,8 +129,10 @@ impl ServerEvent {
     }
 }
 
+/// A key that comes twice counts as most JSON readers count it: the last one.
 fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
-    serde_json::from_str(text).ok()
+    let once = || serde_json::from_str::<Value>(text).ok();
+    serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&once()?.to_string()).ok())
 }
 
 #[cfg(test)]

@@ -56,6 +56,62 @@ fn fields_may_be_null_absent_or_odd() {
 }
 
 #[test]
+fn what_comes_twice_or_is_nested_without_end_costs_no_word() {
+    let deep = "[".repeat(5_000) + &"]".repeat(5_000);
+    let completed = |fields: &str| {
+        let kind = "conversation.item.input_audio_transcription.completed";
+        ServerEvent::parse(&format!(r#"{{"type":"{kind}","item_id":"a",{fields}}}"#))
+    };
+    for fields in [
+        r#""transcript":"words""#.to_owned(),
+        r#""transcript":"first","transcript":"words""#.to_owned(),
+        r#""item_id":"a","type":"conversation.item.input_audio_transcription.completed","transcript":"words""#.to_owned(),
+        format!(r#""transcript":"words","usage":{deep},"extra":{deep}"#),
+        r#""transcript":"words","usage":{"type":"tokens","total_tokens":-1}"#.to_owned(),
+        r#""transcript":"words","content_index":18446744073709551616"#.to_owned(),
+    ] {
+        let ServerEvent::InputTranscriptionCompleted(told) = completed(&fields) else { panic!("{fields:.80}") };
+        assert_eq!((told.item_id.as_str(), told.transcript.as_str()), ("a", "words"), "{fields:.80}");
+    }
+    for odd in [format!(r#""transcript":{deep}"#), r#""transcript":{"transcript":"x"}"#.to_owned()] {
+        let ServerEvent::InputTranscriptionCompleted(told) = completed(&odd) else { panic!("{odd:.80}") };
+        assert_eq!(told.transcript.as_str(), "", "{odd:.80}");
+    }
+    assert!(matches!(ServerEvent::parse(&deep), ServerEvent::Unknown { .. }));
+    assert!(matches!(ServerEvent::parse(&format!(r#"{{"type":{deep}}}"#)), ServerEvent::Unknown { .. }));
+    let foreign =
+        format!(r#"{{"type":"conversation.item.added","item":{{"id":"x","type":"message","role":"user","content":{deep}}}}}"#);
+    assert!(matches!(ServerEvent::parse(&foreign), ServerEvent::ItemAdded(_)));
+}
+
+#[test]
+fn what_an_error_names_can_be_logged() {
+    let long = format!("a\0\u{202e}{}", "x".repeat(100_000));
+    let error = parse(json!({"type": "error", "error": {"type": long, "code": long, "param": long, "event_id": long}}));
+    let ServerEvent::Error(ErrorEvent { error }) = error else { panic!("{error:?}") };
+    for name in [error.kind, error.code, error.param, error.event_id] {
+        let name = name.expect("it is told");
+        assert!(name.len() <= 128 && name.starts_with("a\u{fffd}\u{fffd}x"), "{name}");
+    }
+}
+
+#[test]
+fn when_a_call_ends_is_a_time_or_nothing() {
+    use crate::domain::edge::Timestamp;
+    use crate::domain::voice::VoiceEvent;
+    use crate::integrations::openai::voice::translate;
+    let told = |at: &str| {
+        let event = ServerEvent::parse(&format!(r#"{{"type":"session.updated","session":{{"expires_at":{at}}}}}"#));
+        translate(&event)
+    };
+    let ready = |expires_at| vec![VoiceEvent::Ready { expires_at }];
+    assert_eq!(told("1764350000"), ready(Timestamp::of_unix(1_764_350_000)));
+    for odd in ["9223372036854775808", "18446744073709551615", "1e300", "-1", "null", "\"soon\"", "253402300800", "[]"] {
+        assert_eq!(told(odd), ready(None), "{odd}");
+    }
+}
+
+#[test]
 fn candidate_item_has_no_words_yet() {
     let event = parse(json!({
         "type": "conversation.item.added", "previous_item_id": null,

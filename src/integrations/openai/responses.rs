@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::event_fields::{lenient, lenient_list};
 pub use super::session_config::Effort;
 use super::session_config::Reasoning;
 use super::{OpenAiClient, is_account_code, judge};
@@ -49,16 +50,7 @@ pub struct ResponseOutcome {
     /// The model that answered, which may be a dated version of the one asked for.
     pub model: Text,
     pub text: Redacted,
-    pub usage: ResponseUsage,
     pub request_id: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct ResponseUsage {
-    pub input_tokens: u64,
-    pub output_tokens: u64,
-    pub total_tokens: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -183,22 +175,22 @@ impl<'a> Body<'a> {
     }
 }
 
-#[derive(Deserialize)]
+/// It is paid for: a field of another form than expected costs that field.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Reply {
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient")]
     id: String,
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient")]
     status: Option<String>,
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient")]
     model: Option<String>,
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient")]
     error: Option<ReplyError>,
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient")]
     incomplete_details: Option<IncompleteDetails>,
-    #[serde(default)]
+    #[serde(deserialize_with = "lenient_list")]
     output: Vec<Output>,
-    #[serde(default)]
-    usage: Option<ResponseUsage>,
 }
 
 #[derive(Deserialize)]
@@ -289,7 +281,6 @@ impl Reply {
             id: Text::bounded(self.id, MAX_NAME_BYTES),
             model: Text::bounded(self.model.as_ref().unwrap_or(&request.model), MAX_NAME_BYTES),
             text: text.into(),
-            usage: self.usage.unwrap_or_default(),
             request_id: request_id.map(str::to_owned),
         })
     }

@@ -27,6 +27,27 @@ async fn ask(reply: Reply) -> (Result<ResponseOutcome, ResponseError>, TestServe
 }
 
 #[tokio::test]
+async fn what_is_odd_in_an_answer_beside_its_words_costs_no_answer() {
+    let words = json!({"type": "message", "content": [{"type": "output_text", "text": "words"}]});
+    for (field, odd) in [
+        ("usage", json!({"input_tokens": -1, "output_tokens": 1e300, "total_tokens": null})),
+        ("usage", json!("much")),
+        ("id", json!(null)),
+        ("id", json!("r\0\u{202e}")),
+        ("model", json!(7)),
+        ("error", json!("none")),
+        ("incomplete_details", json!([])),
+        ("output", json!([7, {"type": "message", "content": "odd"}, {"type": "other"}, words])),
+    ] {
+        let mut body = json!({"id": "r", "status": "completed", "model": "m", "output": [words]});
+        body[field] = odd.clone();
+        let outcome = ask(Reply::json(200, &body.to_string())).await.0.unwrap_or_else(|error| panic!("{field} {odd}: {error}"));
+        assert_eq!(outcome.text.as_str(), "words", "{field}");
+        assert!(!outcome.id.contains('\0'), "{field}");
+    }
+}
+
+#[tokio::test]
 async fn request_has_the_shape_of_the_responses_api() {
     let body = json!({
         "id": "resp_1", "status": "completed", "model": "gpt-6-luna-2026-09-01", "error": null, "incomplete_details": null,
@@ -42,7 +63,6 @@ async fn request_has_the_shape_of_the_responses_api() {
     let outcome = result.expect("an answer");
     assert_eq!(outcome.text.as_str(), "{\"a\":1}");
     assert_eq!(outcome.model, "gpt-6-luna-2026-09-01");
-    assert_eq!(outcome.usage, ResponseUsage { input_tokens: 10, output_tokens: 5, total_tokens: 15 });
     assert!(!format!("{outcome:?}").contains("\"a\""), "the answer does not print");
 
     let sent = server.only_request();

@@ -6,6 +6,7 @@ use super::session_config::{
     Transcription, Truncation, TurnDetection,
 };
 use crate::domain::conduct::TOOLS;
+use crate::domain::edge::Timestamp;
 use crate::domain::language::Language;
 use crate::domain::plan::TurnTaking;
 use crate::domain::replies::END_INTERVIEW;
@@ -106,7 +107,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
     let one = |event| vec![event];
     match event {
         ServerEvent::SessionUpdated(updated) => {
-            one(VoiceEvent::Ready { expires_at: updated.session.expires_at.map(|at| at as i64) })
+            one(VoiceEvent::Ready { expires_at: updated.session.expires_at.and_then(Timestamp::of_unix) })
         }
         ServerEvent::ItemAdded(added) => one(VoiceEvent::ItemPlaced {
             item: added.item.id.clone(),

@@ -7,9 +7,11 @@ mod audit;
 mod candidate_import;
 mod candidates;
 mod change;
+pub mod invites;
 pub mod keeper;
 mod library;
 mod listing;
+pub mod mail;
 pub mod plans;
 mod positions;
 mod reads;
@@ -17,9 +19,12 @@ pub mod standby;
 mod writes;
 
 use super::{Scope, Store, StoreError};
+use crate::domain::invite::Refusal;
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::record::RecordingState;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PlanId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
+use crate::ids::{
+    CandidateId, CompetencyId, InviteId, MachineId, PlanId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId,
+};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -129,8 +134,6 @@ pub struct PositionRow {
     pub id: PositionId,
     pub title: String,
     pub description: String,
-    /// With which version of which plan its next interview is created.
-    pub plan: Option<(PlanId, i32)>,
     pub competencies: Vec<CompetencyRow>,
 }
 
@@ -199,6 +202,8 @@ pub struct NewSession {
     pub created_by: UserId,
     /// For themselves: not more than one of a position at once.
     pub by_candidate: bool,
+    /// By which a candidate asks.
+    pub invite: Option<InviteId>,
     pub idempotency_key: Option<String>,
 }
 
@@ -232,6 +237,8 @@ pub enum Inserted {
     Known(Box<KnownSession>),
     /// The candidate has this one of the position open.
     OpenAlready(SessionId),
+    /// The candidate's invite does not allow it.
+    NotInvited(Refusal),
     /// The person has as many as they may.
     PersonFull,
     TenantFull,

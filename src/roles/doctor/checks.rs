@@ -144,6 +144,22 @@ fn judge_keys(keys: &Value) -> Finding {
     Finding::failure("supabase", "no key is published that tokens can be checked with", advice)
 }
 
+pub(super) async fn mail(config: &Config) -> Vec<Finding> {
+    let finding = match clients::mailer(config) {
+        Ok(None) => {
+            let advice =
+                "Set mail.smtp_url and mail.from; until then recruiters give the links of invites to candidates themselves.";
+            Finding::warning("mail", "no mail is sent", advice)
+        }
+        Ok(Some(mailer)) => match mailer.check().await {
+            Ok(()) => Finding::ok("mail", format!("the server takes mail from {}", mailer.from.email)),
+            Err(error) => Finding::failure("mail", format!("{} ({})", chain(&error), error.code()), error.code().help().trim()),
+        },
+        Err(error) => Finding::failure("mail", chain(&error), "Correct mail.smtp_url and mail.from."),
+    };
+    vec![finding]
+}
+
 pub(super) async fn telemetry(config: &Config) -> Vec<Finding> {
     if config.telemetry.otlp_endpoint.is_empty() {
         let advice = "Set telemetry.otlp_endpoint to a collector, e.g. http://localhost:4318.";

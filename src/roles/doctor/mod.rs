@@ -101,6 +101,9 @@ async fn ask(config: &Config, subject: Subject) -> Vec<Finding> {
         checks.push(("fly", Box::pin(checks::fly(config, subject))));
         checks.push(("supabase", Box::pin(checks::supabase(config))));
     }
+    if subject == Subject::Gateway {
+        checks.push(("mail", Box::pin(checks::mail(config))));
+    }
     let limited = checks.into_iter().map(|(name, check)| async move {
         tokio::time::timeout(DEADLINE, check).await.unwrap_or_else(|_| {
             let advice = "Check that this machine reaches it: name resolution, firewall, the address in the configuration.";

@@ -23,6 +23,10 @@ impl Sources<'_> {
     pub(super) fn of(&self, which: Which, record: &Record) -> Result<Settings, Underivable> {
         let door = self.config.operator.door_url(&self.names.gateway_app);
         let mut settings = self.shared.clone();
+        if which == Which::Session {
+            // Only gateways send mail: its password has no business on an interview's machine.
+            settings.retain(|name, _| !name.starts_with(&variable("mail.")));
+        }
         let mut set = |key: &str, value: SecretString| drop(settings.insert(variable(key), value));
         set("tenant.id", self.tenant.to_string().into());
         set("tenant.slug", self.names.slug.as_str().into());

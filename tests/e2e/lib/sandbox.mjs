@@ -23,6 +23,8 @@ export const sandbox = {
   state: () => get('state'),
   violations: async () => (await get('violations')).items,
   mail: async () => (await get('mail')).items,
+  /** What the gateway has sent to this address, the oldest first. */
+  mailbox: async (address) => (await get(`mailbox/messages?to=${encodeURIComponent(address)}`)).items,
   /** Trouble in a call that is running, or in all of them. */
   async inject(name, callId) {
     return (await (await post('openai/inject', { name, call_id: callId })).json()).calls;

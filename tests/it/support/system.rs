@@ -96,30 +96,11 @@ impl System {
     }
 
     pub async fn post_with(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
-        self.send(reqwest::Method::POST, token, path, body, headers).await
+        self.send(token, self.http.post(format!("{}{path}", self.sandbox.urls().front)).json(body), headers).await
     }
 
     pub async fn put_with(&self, token: &str, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
-        self.send(reqwest::Method::PUT, token, path, body, headers).await
-    }
-
-    async fn send(
-        &self,
-        method: reqwest::Method,
-        token: &str,
-        path: &str,
-        body: &Value,
-        headers: &[(&str, &str)],
-    ) -> (u16, Value) {
-        let mut request = self.http.request(method, format!("{}{path}", self.sandbox.urls().front)).json(body);
-        if !token.is_empty() {
-            request = request.bearer_auth(token);
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+        self.send(token, self.http.put(format!("{}{path}", self.sandbox.urls().front)).json(body), headers).await
     }
 
     pub async fn get_with_headers(&self, token: &str, path: &str) -> (u16, reqwest::header::HeaderMap, Value) {

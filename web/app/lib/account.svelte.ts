@@ -1,7 +1,8 @@
 import { AuthClient } from '@supabase/supabase-js';
-import { ApiError, Backoff, DirectoryApi, InterviewApi, isRetryable, sleep, type ClientConfig, type Me } from '../../sdk';
+import { ApiError, Backoff, DirectoryApi, InterviewApi, PlansApi, isRetryable, sleep, type ClientConfig, type Me } from '../../sdk';
 import { AuthFetch } from './auth_fetch';
 import { explain } from './explain';
+import type { Guest } from './guest';
 import { Tokens } from './tokens';
 
 export interface SandboxInfo {
@@ -25,11 +26,14 @@ class Account {
   sandbox = $state<SandboxInfo | null>(null);
   /** Signed out without having wished so: the page stays as it is until someone signs in again. */
   lapsed = $state(false);
+  /** Came by the link of an invite: as long as this is set, everything is asked for in their name. */
+  guest = $state.raw<Guest | null>(null);
   readonly api = new InterviewApi({
     accessToken: (refused) => this.#accessToken(refused),
     onUnauthorized: () => this.#lapse(),
   });
   readonly directory = new DirectoryApi(this.api);
+  readonly plans = new PlansApi(this.api);
   #client: { auth: Auth; tokens: Tokens; network: AuthFetch } | null = null;
   #trying = new AbortController();
   readonly #tokenListeners = new Set<(token: string) => void>();
@@ -94,6 +98,7 @@ class Account {
   }
 
   async #accessToken(refused?: string): Promise<string | null> {
+    if (this.guest) return this.guest.token(refused);
     const token = (await this.#client?.tokens.current(refused)) ?? null;
     if (token === null) this.#lapse();
     return token;
@@ -101,7 +106,7 @@ class Account {
 
   /** Where somebody was at work, what they see stays; they sign in again over it. */
   #lapse(): void {
-    if (this.state.kind === 'signed_in') this.lapsed = true;
+    if (this.state.kind === 'signed_in' && !this.guest) this.lapsed = true;
   }
 
   async #open(): Promise<void> {

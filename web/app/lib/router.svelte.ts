@@ -4,7 +4,11 @@ export type Route =
   | { page: 'room'; sessionId: string }
   | { page: 'console' }
   | { page: 'detail'; sessionId: string }
+  | { page: 'invites' }
+  /** The secret stands behind the `#`, where no server sees it. */
+  | { page: 'invite'; secret: string }
   | { page: DirectoryPage; id: string | null }
+  | { page: 'plans'; id: string | null }
   | { page: 'import' }
   | { page: 'unknown' };
 
@@ -21,7 +25,10 @@ export function parseRoute(hash: string): Route {
   if (first === 'room' && second && !third) return { page: 'room', sessionId: decode(second) };
   if (first === 'console' && !second) return { page: 'console' };
   if (first === 'console' && second === 'sessions' && third) return { page: 'detail', sessionId: decode(third) };
+  if (first === 'console' && second === 'invites' && !third) return { page: 'invites' };
+  if (first === 'i' && second && !third) return { page: 'invite', secret: decode(second) };
   if (first === 'console' && second === 'candidates' && third === 'import') return { page: 'import' };
+  if (first === 'console' && second === 'plans') return { page: 'plans', id: third === undefined ? null : decode(third) };
   if (first === 'console' && isDirectory(second)) return { page: second, id: third === undefined ? null : decode(third) };
   return { page: 'unknown' };
 }
@@ -35,11 +42,14 @@ function decode(part: string): string {
   }
 }
 
+export const invitesPath = '#/console/invites';
 export const roomPath = (sessionId: string) => `#/room/${encodeURIComponent(sessionId)}`;
 export const detailPath = (sessionId: string) => `#/console/sessions/${encodeURIComponent(sessionId)}`;
 
 export const directoryPath = (page: DirectoryPage, id?: string) =>
   `#/console/${page}${id === undefined ? '' : `/${encodeURIComponent(id)}`}`;
+export const PLANS_PATH = '#/console/plans';
+export const planPath = (id: string) => `${PLANS_PATH}/${encodeURIComponent(id)}`;
 export const IMPORT_PATH = '#/console/candidates/import';
 
 /** The link a recruiter sends to a candidate. */

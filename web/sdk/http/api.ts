@@ -6,6 +6,12 @@ import type {
   Agreement,
   Candidate,
   ClientConfig,
+  CreateInvite,
+  CreatedInvite,
+  InvitePage,
+  InviteState,
+  InviteView,
+  StartedInvite,
   CreateSession,
   Entry,
   CreatedSession,
@@ -50,7 +56,7 @@ export interface ObserveHandlers {
 }
 
 export interface CallOptions {
-  method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   body?: unknown;
   /** A body that is no JSON. */
   file?: { type: string; content: Blob };
@@ -159,6 +165,62 @@ export class InterviewApi {
 
   recording(sessionId: Uuid): Promise<RecordingView> {
     return this.#json(`${sessionPath(sessionId)}/recording`);
+  }
+
+  // ---- Invites, for recruiters ----
+
+  invites(page: { state?: InviteState[]; q?: string; limit?: number; cursor?: string | null } = {}): Promise<Page<InviteView>> {
+    const query = new URLSearchParams();
+    if (page.state?.length) query.set('state', page.state.join(','));
+    if (page.q) query.set('q', page.q);
+    if (page.limit !== undefined) query.set('limit', String(page.limit));
+    if (page.cursor) query.set('cursor', page.cursor);
+    const suffix = query.toString();
+    return this.#json(`/api/invites${suffix && `?${suffix}`}`);
+  }
+
+  /** The same `external_id` makes one invite, however often it is asked for. */
+  createInvite(request: CreateInvite): Promise<CreatedInvite> {
+    return this.#json('/api/invites', { method: 'POST', body: request });
+  }
+
+  /** Another link, told once. Those before it keep working. */
+  inviteLink(inviteId: Uuid): Promise<{ link: string }> {
+    return this.#json(`${invitePath(inviteId)}/link`, { method: 'POST' });
+  }
+
+  resendInvite(inviteId: Uuid): Promise<InviteView> {
+    return this.#json(`${invitePath(inviteId)}/resend`, { method: 'POST' });
+  }
+
+  extendInvite(inviteId: Uuid, closesAt: Date, send: boolean): Promise<InviteView> {
+    return this.#json(`${invitePath(inviteId)}/extend`, { method: 'POST', body: { closes_at: closesAt.toISOString(), send } });
+  }
+
+  revokeInvite(inviteId: Uuid, reason: string): Promise<InviteView> {
+    return this.#json(`${invitePath(inviteId)}/revoke`, { method: 'POST', body: { reason } });
+  }
+
+  reopenInvite(inviteId: Uuid, closesAt: Date, reason: string, send: boolean): Promise<InviteView> {
+    const body = { closes_at: closesAt.toISOString(), reason, send };
+    return this.#json(`${invitePath(inviteId)}/reopen`, { method: 'POST', body });
+  }
+
+  // ---- For whoever has the link of an invite ----
+
+  /** What it is for. It spends nothing. */
+  openInvite(secret: string): Promise<InvitePage> {
+    return this.#json('/api/invite/open', { method: 'POST', body: { secret }, open: true });
+  }
+
+  /** Begins the interview, or finds the one that runs. Repeating it is harmless. */
+  startInvite(secret: string): Promise<StartedInvite> {
+    return this.#json('/api/invite/start', { method: 'POST', body: { secret }, open: true });
+  }
+
+  /** Keeps the token of an invite, with which this client signs in, good for some minutes more. */
+  renewInviteToken(): Promise<{ expires_at: string }> {
+    return this.#json('/api/invite/renew', { method: 'POST' });
   }
 
   /** One run of the live event stream. Ends when the server closes it. */
@@ -281,6 +343,10 @@ function tell(handlers: ObserveHandlers, event: SessionEvent): void {
 
 function sessionPath(sessionId: Uuid): string {
   return `/api/sessions/${encodeURIComponent(sessionId)}`;
+}
+
+function invitePath(inviteId: Uuid): string {
+  return `/api/invites/${encodeURIComponent(inviteId)}`;
 }
 
 function asNetworkError(error: unknown, signal: AbortSignal | undefined): unknown {

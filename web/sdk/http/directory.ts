@@ -28,6 +28,8 @@ export interface CandidateFields {
 
 export interface PositionRecord extends Position, Kept {
   guidance: string;
+  /** With which version of which plan its next interview is created. */
+  plan: { plan_id: Uuid; version: number } | null;
   competencies: (Competency & { library_id: Uuid | null })[];
 }
 

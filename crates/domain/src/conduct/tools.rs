@@ -9,8 +9,6 @@ use std::time::Duration;
 
 /// Calls whose answers are remembered.
 const REMEMBERED: usize = 64;
-/// Two calls within this are one.
-const SAME_CALL: Duration = Duration::from_secs(2);
 const MAX_QUOTE_BYTES: usize = 400;
 
 /// What follows the answer to a tool call.
@@ -123,7 +121,6 @@ impl Conduct {
 
     /// What is to be said now: at the same place as long as the question was not heard, or not answered.
     fn next_question(&mut self) -> (Value, Then) {
-        let just_moved = self.now.saturating_sub(self.state.moved_at) < SAME_CALL && self.state.recorded > 0;
         if let Some((at, progress)) = self.current() {
             let question = &self.script.questions[at];
             if progress.asked.is_some() && progress.answers.is_empty() {
@@ -136,10 +133,10 @@ impl Conduct {
                     json!({"not_yet": "one more question about this", "say": probe.text, "require_repeat_verbatim": true});
                 return (output, Then::Speak);
             }
-            if progress.asked.is_some() && !just_moved {
+            if progress.asked.is_some() {
                 self.advance(Because::Interviewer);
             }
-        } else if self.state.place == Place::CandidateQuestions && self.state.invited && !just_moved {
+        } else if self.state.place == Place::CandidateQuestions && self.state.invited {
             self.advance(Because::Interviewer);
         }
         (json!({"say": self.text_here(), "require_repeat_verbatim": true}), Then::Speak)

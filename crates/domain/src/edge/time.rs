@@ -34,6 +34,11 @@ impl Timestamp {
         claimed.max(first).min(now)
     }
 
+    /// Of a vendor's Unix seconds; none for a time that cannot be.
+    pub fn of_unix(seconds: u64) -> Option<Self> {
+        OffsetDateTime::from_unix_timestamp(i64::try_from(seconds).ok()?).ok().and_then(Self::new)
+    }
+
     /// As a client wrote it (RFC 3339).
     pub fn parse(raw: &str) -> Option<Self> {
         OffsetDateTime::parse(raw, &Rfc3339).ok().and_then(Self::new)
@@ -130,6 +135,14 @@ mod tests {
         assert_eq!(Timestamp::of_live_event(None, Some(opened), now), now);
         assert_eq!(Timestamp::of_live_event(Some(at("2024-06-10T14:32:01Z")), None, now), at("2026-11-28T10:29:00Z"));
         assert_eq!(Timestamp::of_live_event(Some(now), Some(now), opened), opened, "the clock was set back");
+    }
+
+    #[test]
+    fn unix_seconds_that_are_no_time_are_none() {
+        assert_eq!(Timestamp::of_unix(1_764_350_000).map(|at| at.unix_timestamp()), Some(1_764_350_000));
+        for odd in [253_402_300_800, i64::MAX as u64, 1 << 63, u64::MAX] {
+            assert_eq!(Timestamp::of_unix(odd), None, "{odd}");
+        }
     }
 
     #[test]

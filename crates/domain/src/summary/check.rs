@@ -24,6 +24,14 @@ impl From<serde_json::Error> for SummaryError {
     }
 }
 
+/// Of an answer no more is read than anybody would read: what follows is dropped like what nobody asked for.
+const MOST_QUOTES: usize = 20;
+const MOST_OBSERVATIONS: usize = 20;
+/// Assessments of one competency, of which the first with evidence counts.
+const MOST_ASSESSMENTS: usize = 5;
+/// A longer quote is no quote any more.
+const LONGEST_QUOTE: usize = 4 * 1024;
+
 /// A summary whose every quote is in the transcript, and what had to be removed for that.
 #[derive(Debug)]
 pub struct Checked {
@@ -106,7 +114,8 @@ impl Court<'_> {
     /// The first assessment that has evidence. One that has none is withdrawn, with its reasons.
     fn assess(&mut self, asked: &Competency, answers: &[Judged]) -> CompetencyAssessment {
         let (mut assessment, mut rationale, mut evidence) = (Assessment::NotAssessed, NOT_ASSESSED.into(), vec![]);
-        for judged in answers.iter().filter(|judged| judged.competency_id.trim().parse() == Ok::<Uuid, _>(asked.id.0)) {
+        let of_it = answers.iter().filter(|judged| judged.competency_id.trim().parse() == Ok::<Uuid, _>(asked.id.0));
+        for judged in of_it.take(MOST_ASSESSMENTS) {
             let heard = self.hear(&judged.evidence);
             if evidence.is_empty() && !heard.is_empty() && judged.assessment != Assessment::NotAssessed {
                 (assessment, rationale, evidence) = (judged.assessment, judged.rationale.clone(), heard);
@@ -117,12 +126,12 @@ impl Court<'_> {
 
     fn observe(&mut self, observed: Vec<Observed>) -> Vec<Observation> {
         let heard = |observed: Observed| Observation { evidence: self.hear(&observed.evidence), text: observed.text };
-        observed.into_iter().map(heard).filter(|observation| !observation.evidence.is_empty()).collect()
+        observed.into_iter().take(MOST_OBSERVATIONS).map(heard).filter(|observation| !observation.evidence.is_empty()).collect()
     }
 
     /// The quotes that were said, as they stand in the transcript; none where no judgement may rest on them.
     fn hear(&mut self, evidence: &[Quoted]) -> Vec<Quote> {
-        let heard: Vec<(Weight, Quote)> = evidence.iter().filter_map(|quoted| self.find(quoted)).collect();
+        let heard: Vec<(Weight, Quote)> = evidence.iter().take(MOST_QUOTES).filter_map(|quoted| self.find(quoted)).collect();
         let rests = heard.iter().any(|(weight, _)| *weight == Weight::Full);
         let kept: Vec<Quote> = heard.into_iter().filter(|_| rests).map(|(_, quote)| quote).collect();
         self.quotes_removed += evidence.len() - kept.len();
@@ -130,6 +139,9 @@ impl Court<'_> {
     }
 
     fn find(&self, quoted: &Quoted) -> Option<(Weight, Quote)> {
+        if quoted.quote.len() > LONGEST_QUOTE {
+            return None;
+        }
         let entry = self.entries.iter().find(|entry| i64::from(entry.seq) == quoted.entry)?;
         let weight = entry.weight()?;
         let span = quotes::find(&entry.text, &quoted.quote)?;

@@ -172,6 +172,23 @@ fn a_cut_answer_gets_more_room_within_a_bound() {
     assert_eq!(rooms, [8_000, 16_000, 32_000]);
 }
 
+/// An answer may have megabytes: what is read of it, stored and shown has a bound.
+#[test]
+fn of_an_answer_without_end_no_more_is_read_than_anybody_would_read() {
+    let (good, bad) = (quote(2, "built a ledger"), quote(2, "responsible for ten teams"));
+    let quotes = vec![good.clone(); 1_000];
+    let summary = resting_on(&quotes, &entries()).summary;
+    assert_eq!((summary.competencies[0].evidence.len(), summary.strengths.len()), (20, 20));
+    assert_eq!(resting_on(&quotes, &entries()).quotes_removed, 980, "each strength has one");
+    let long = quote(2, &format!("built a ledger{}", " .".repeat(4_000)));
+    assert_eq!(resting_on(&[long], &entries()).summary.competencies[0].assessment, Assessment::NotAssessed);
+    // Whoever is assessed a hundred times is assessed by the first that have evidence.
+    let mut judgements = vec![judged(1, "weak", &[bad]); 100];
+    judgements.push(judged(1, "strong", &[good]));
+    let summary = checked(&answer("advance", &judgements, &[]), &entries()).summary;
+    assert_eq!(summary.competencies[0].assessment, Assessment::NotAssessed);
+}
+
 #[test]
 fn the_schema_is_strict_all_the_way_down() {
     fn walk(schema: &Value) {

@@ -11,6 +11,8 @@ enum Step {
     Turn {
         breaks_at: Option<usize>,
     },
+    /// It breaks while nothing is said.
+    LineLost,
     LineBack,
     /// The browser replaces the call for no reason.
     Offer,
@@ -33,6 +35,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => proptest::option::weighted(0.3, 0usize..8).prop_map(|breaks_at| Step::Turn { breaks_at }),
+        1 => Just(Step::LineLost),
         3 => Just(Step::LineBack),
         1 => Just(Step::Offer),
         1 => any::<bool>().prop_map(|typed| Step::Create { typed }),
@@ -52,8 +55,12 @@ struct World {
     /// Items that were said, in their order, and their words.
     said: Vec<(ItemId, Speaker, String)>,
     heard_whole: usize,
-    /// What our line did not hear to its end while a gap of ours was open.
+    /// Gaps of ours.
+    gaps: usize,
+    /// Turns that our line did not hear to their end in the call that is open.
     swallowed: usize,
+    /// A whole turn was heard since the line was back.
+    heard_since: bool,
     names: usize,
 }
 
@@ -63,7 +70,18 @@ impl World {
         transcript.call_opened(1, Cause::Ours, Timestamp::UNIX_EPOCH);
         transcript.line_back(Timestamp::UNIX_EPOCH);
         let now = Timestamp::UNIX_EPOCH;
-        let mut world = Self { transcript, now, up: true, segment: 1, said: vec![], heard_whole: 0, swallowed: 0, names: 0 };
+        let mut world = Self {
+            transcript,
+            now,
+            up: true,
+            segment: 1,
+            said: vec![],
+            heard_whole: 0,
+            gaps: 0,
+            swallowed: 0,
+            heard_since: false,
+            names: 0,
+        };
         world.pass(60);
         world
     }
@@ -71,6 +89,12 @@ impl World {
     fn pass(&mut self, seconds: i64) {
         self.now = self.now + time::Duration::seconds(seconds);
         self.transcript.at_steady(self.transcript.steady + time::Duration::seconds(seconds));
+    }
+
+    fn lose_line(&mut self) {
+        self.transcript.line_lost();
+        self.up = false;
+        self.gaps += 1;
     }
 
     fn name(&mut self, kind: &str) -> ItemId {
@@ -96,14 +120,18 @@ impl World {
         self.said.extend([(user, Speaker::Candidate, answer), (ai, Speaker::Ai, question)]);
         for (index, event) in events.iter().enumerate() {
             if self.up && breaks_at == Some(index) {
-                self.transcript.line_lost();
-                self.up = false;
+                self.lose_line();
             }
             if self.up {
                 self.transcript.apply(event, self.now);
             }
         }
-        if self.up { self.heard_whole += 2 } else { self.swallowed += 1 }
+        if self.up {
+            self.heard_whole += 2;
+            self.heard_since = true;
+        } else {
+            self.swallowed += 1;
+        }
     }
 
     fn tell(&mut self, item: Option<ItemId>, speaker: Speaker, text: &str) {
@@ -118,7 +146,9 @@ impl World {
         self.pass(3);
         match step {
             Step::Turn { breaks_at } => self.turn(*breaks_at),
+            Step::LineLost => self.lose_line(),
             Step::LineBack => {
+                self.heard_since &= self.up;
                 self.transcript.line_back(self.now);
                 self.up = true;
                 self.pass(3);
@@ -131,6 +161,7 @@ impl World {
                 self.pass(1);
                 self.transcript.line_back(self.now);
                 self.said.clear();
+                (self.swallowed, self.heard_since) = (0, false);
                 self.pass(4);
             }
             Step::Offer => {}
@@ -175,6 +206,13 @@ proptest! {
             world.step(step);
             truth.extend(world.said.iter().map(|(item, _, words)| (item.clone(), words.clone())));
         }
+        // The provider's chain shows that nothing fell into a gap of this call: nothing that was invented stands in it.
+        if world.up && world.heard_since && world.swallowed == 0 {
+            let of_call = world.transcript.entries().into_iter().filter(|entry| entry.segment == world.segment);
+            let invented = |entry: &Entry| entry.item_id.as_ref().is_none_or(|item| !truth.contains_key(item));
+            let invented: Vec<Entry> = of_call.filter(invented).collect();
+            prop_assert!(invented.is_empty(), "{invented:?}");
+        }
         world.transcript.close();
         for entry in world.transcript.all_entries() {
             let told = format!("{entry:?} {:?}", entry.text.as_str());
@@ -186,12 +224,12 @@ proptest! {
             }
             prop_assert!(!entry.authoritative || entry.item_id.is_some(), "a note: {told}");
             let invented = words.is_none();
-            if world.swallowed == 0 {
+            if world.gaps == 0 {
                 prop_assert!(!entry.authoritative, "no gap of ours: {told}");
             }
             // What was put in by hand, or told in a gap that an offer made, may hide in a gap of ours, but marked.
             if entry.authoritative && invented {
-                prop_assert!(world.swallowed > 0 && entry.source == Source::Browser, "{}", told);
+                prop_assert!(world.gaps > 0 && entry.source == Source::Browser, "{}", told);
             }
             prop_assert!(entry.authoritative || entry.doubt.is_some(), "kept without a reason: {told}");
         }

@@ -135,4 +135,13 @@ fn the_last_turn_is_unanswered_until_something_of_the_interviewer_stands_behind_
     assert_eq!(transcript.unanswered_turn(), Some(item("u2")), "by the browser's word, in a gap of ours");
     transcript.witness(of_ai("c:a2", "a2", "And then?"), now);
     assert_eq!(transcript.unanswered_turn(), None);
+    transcript.line_back(now);
+    transcript.witness(witness("c:u3", Some("u3"), "Then it was fast."), now);
+    assert_eq!(transcript.unanswered_turn(), Some(item("u3")), "told when the line is back");
+    // Our line was there to hear.
+    let (mut transcript, now) = heard();
+    transcript.apply(&turn(1, None)[4], now);
+    transcript.apply(&turn(1, None)[5], now);
+    transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+    assert_eq!(transcript.unanswered_turn(), None);
 }

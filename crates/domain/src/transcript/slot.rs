@@ -26,8 +26,8 @@ pub(super) struct Slot {
     pub(super) silent: bool,
     /// Somebody took it out of the conversation. What was said stays said, and keeps its place.
     pub(super) deleted: bool,
-    /// The provider has told its place.
-    pub(super) placed: bool,
+    /// How many gaps there were when the provider told its place; none: it has not.
+    pub(super) placed: Option<usize>,
     /// Audio of the candidate by its kind, in a call in which our line has carried no speech yet.
     pub(super) unheard: bool,
     /// Known to be spoken: audio that was committed on the call, or part of a reply.
@@ -62,6 +62,8 @@ pub(super) struct Slot {
     pub(super) ended_ms: Option<Millis>,
     /// What the browser says was said, while the words are not settled.
     pub(super) witness: Option<Text>,
+    /// The gaps that it was said in, as the browser told of it: one after the first number, up to the second.
+    pub(super) told_in: Option<(usize, usize)>,
     /// The browser has told of it: a repeat is no news about its neighbours.
     pub(super) told: bool,
     /// Begun before we listened, or the line broke before it was settled: the truth may never come.
@@ -92,7 +94,7 @@ impl Slot {
             speaker: None,
             silent: false,
             deleted: false,
-            placed: false,
+            placed: None,
             unheard: false,
             spoken: false,
             committed_at: None,
@@ -114,6 +116,7 @@ impl Slot {
             started_ms: None,
             ended_ms: None,
             witness: None,
+            told_in: None,
             told: false,
             orphaned: None,
             cut_by_end: false,
@@ -134,7 +137,7 @@ impl Slot {
             revision: entry.revision,
             speaker: Some(entry.speaker),
             spoken: true,
-            placed: true,
+            placed: Some(0),
             heard_ms: entry.heard_ms,
             commentary: entry.commentary,
             started_ms: entry.started_ms,
@@ -164,7 +167,7 @@ impl Slot {
     pub(super) fn was_no_turn(&self, gaps: usize, steady: Duration) -> bool {
         let stopped = self.stopped_at.is_some_and(|at| steady - at >= COMMITTED_WITHIN);
         let says_nothing = self.heard.iter().all(String::is_empty) && self.witness.is_none();
-        stopped && !self.placed && self.is_open() && self.named == Some(gaps) && self.orphaned.is_none() && says_nothing
+        stopped && self.placed.is_none() && self.is_open() && self.named == Some(gaps) && self.orphaned.is_none() && says_nothing
     }
 
     /// Someone spoke, and the words may still come.
@@ -193,9 +196,12 @@ impl Slot {
             self.settled = None;
             self.break_off();
         }
-        if self.settled.is_some() || self.heard.iter().map(String::len).sum::<usize>() >= Text::MAX_BYTES {
+        // A little more than can be kept, so that it is seen to be cut.
+        let room = (Text::MAX_BYTES + 8).saturating_sub(self.heard.iter().map(String::len).sum());
+        if self.settled.is_some() || room == 0 {
             return;
         }
+        let delta = &delta[..delta.floor_char_boundary(room)];
         match self.heard.last_mut() {
             Some(piece) => piece.push_str(delta),
             None => self.heard.push(delta.to_owned()),

@@ -654,6 +654,144 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     assert!(all.contains(&("u4".to_owned(), true, Some(Doubt::UnclosedGap))), "{all:?}");
 }
 
+/// When it was told: on the line that was dead already, in the gap, after it.
+#[test]
+fn what_was_told_of_a_gap_in_which_nothing_fell_is_withdrawn() {
+    for when in 0..3 {
+        let (mut transcript, now) = heard();
+        for event in &turn(1, None) {
+            transcript.apply(event, now);
+        }
+        transcript.witness(witness("c:a1", Some("a1"), "answer 1."), now);
+        pass(&mut transcript, time::Duration::minutes(1));
+        let mut told = Vec::new();
+        let tell = |transcript: &mut Transcript, told: &mut Vec<Entry>| {
+            told.extend(transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now));
+        };
+        if when == 0 {
+            tell(&mut transcript, &mut told);
+        }
+        told.extend(transcript.line_lost());
+        if when == 1 {
+            tell(&mut transcript, &mut told);
+        }
+        if when < 2 {
+            let last = told.last().expect("kept");
+            assert_eq!((last.authoritative, last.doubt), (true, Some(Doubt::UnclosedGap)), "{when}: it may have been said");
+        }
+        transcript.line_back(now);
+        if when == 2 {
+            tell(&mut transcript, &mut told);
+        }
+        pass(&mut transcript, time::Duration::minutes(1));
+        let news: Vec<Entry> = turn(2, Some("a1")).iter().flat_map(|event| transcript.apply(event, now)).collect();
+        let withdrawn = news.iter().filter(|entry| entry.key == "x").map(|entry| (entry.authoritative, entry.doubt));
+        let expected: &[_] = if when < 2 { &[(false, Some(Doubt::Unconfirmed))] } else { &[] };
+        assert_eq!(withdrawn.collect::<Vec<_>>(), expected, "{when}: told again once, as what it is now");
+        for known in ["u2", "a2"] {
+            transcript.witness(witness(&format!("c:{known}"), Some(known), "words"), now);
+        }
+        transcript.close();
+        assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."], "{when}");
+    }
+}
+
+#[test]
+fn what_was_told_without_doubt_is_withdrawn_too_and_what_was_told_of_an_earlier_call_is_not() {
+    let (mut transcript, now) = heard();
+    let tell = |transcript: &mut Transcript, id: &str| {
+        transcript.witness(witness(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
+    };
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    tell(&mut transcript, "a1");
+    transcript.line_lost();
+    tell(&mut transcript, "of the first call");
+    transcript.call_opened(2, Cause::Ours, now);
+    transcript.give_up_earlier_calls(Cause::Ours);
+    transcript.line_back(now);
+    pass(&mut transcript, time::Duration::minutes(1));
+    for event in &turn(2, None) {
+        transcript.apply(event, now);
+    }
+    tell(&mut transcript, "u2");
+    tell(&mut transcript, "a2");
+    transcript.line_lost();
+    tell(&mut transcript, "x");
+    transcript.line_back(now);
+    pass(&mut transcript, time::Duration::minutes(1));
+    // Somebody begins to speak: known behind the gap, so that what was told before it stands between two known items.
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u3"), start_ms: None }, now);
+    tell(&mut transcript, "u3");
+    let x = |transcript: &Transcript| {
+        transcript.all_entries().into_iter().find(|entry| entry.key == "x").map(|x| (x.authoritative, x.doubt))
+    };
+    assert_eq!(x(&transcript), Some((true, None)));
+    for event in &turn(3, Some("a2")) {
+        transcript.apply(event, now);
+    }
+    assert_eq!(x(&transcript), Some((false, Some(Doubt::Unconfirmed))));
+    assert!(texts(&transcript).contains(&"words of of the first call".to_owned()), "{:?}", texts(&transcript));
+}
+
+#[test]
+fn of_words_without_end_no_more_is_kept_than_can_be_stored() {
+    let (mut transcript, now) = heard();
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("u"), start_ms: None }, now);
+    for _ in 0..3 {
+        transcript.apply(&VoiceEvent::CandidateWords { item: item("u"), delta: "🎤".repeat(1 << 20) }, now);
+    }
+    assert!(transcript.slots[0].heard.concat().len() <= Text::MAX_BYTES + 8);
+    let entries = transcript.apply(&VoiceEvent::CandidateSettled { item: item("u"), text: String::new() }, now);
+    assert!(entries[0].text.len() <= Text::MAX_BYTES && entries[0].text.ends_with(" […]"));
+}
+
+/// Whoever owns the browser can put items into the call for as long as it lasts.
+#[test]
+fn items_that_say_nothing_are_not_kept_without_bound() {
+    let (mut transcript, now) = heard();
+    for n in 0..MOST_SILENT + 1_000 {
+        let content = [ItemContent::Typed, ItemContent::Silent, said(Speaker::Candidate)][n % 3];
+        let previous = n.checked_sub(1).map(|n| item(&format!("x{n}")));
+        transcript.take_in(&VoiceEvent::ItemPlaced { item: item(&format!("x{n}")), previous, content }, now);
+    }
+    assert_eq!(transcript.slots.len(), MOST_SILENT);
+    for event in &turn(1, Some(&format!("x{}", MOST_SILENT + 999))) {
+        transcript.apply(event, now);
+    }
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1."], "what is said is kept all the same");
+}
+
+#[test]
+fn what_begins_before_a_gap_and_is_placed_behind_it_does_not_show_that_the_gap_is_empty() {
+    let (mut transcript, now) = heard();
+    let tell = |transcript: &mut Transcript, id: &str| {
+        transcript.witness(witness(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
+    };
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    let committed = |of: &str, behind: &str| VoiceEvent::ItemPlaced {
+        item: item(of),
+        previous: Some(item(behind)),
+        content: ItemContent::Committed,
+    };
+    transcript.apply(&VoiceEvent::SpeechStarted { item: item("late"), start_ms: None }, now);
+    for (of, behind) in [("late", "second"), ("next", "late")] {
+        transcript.line_lost();
+        pass(&mut transcript, time::Duration::minutes(1));
+        transcript.line_back(now);
+        pass(&mut transcript, time::Duration::minutes(1));
+        transcript.apply(&committed(of, behind), now);
+    }
+    for told in ["a1", "first", "second", "late", "next"] {
+        tell(&mut transcript, told);
+    }
+    transcript.close();
+    assert!(texts(&transcript).contains(&"words of first".to_owned()), "{:?}", texts(&transcript));
+}
+
 #[test]
 fn an_item_that_is_named_by_its_end_after_a_gap_keeps_the_words_that_the_browser_told() {
     let (mut transcript, now) = heard();

@@ -195,7 +195,7 @@ impl Transcript {
             entries.extend(self.slots[index].entry());
             return entries;
         }
-        self.remember_told(item, self.slots[index].segment);
+        self.remember_told(item, index);
         let told = self.tail_so_far(index);
         vec![told.or_else(|| self.slots[index].entry())].into_iter().flatten().collect()
     }
@@ -211,7 +211,14 @@ impl Transcript {
         self.copy.run.iter().any(|told| told.unheard && told.segment < self.segment)
     }
 
-    fn remember_told(&mut self, item: ItemId, segment: i32) {
+    /// The browser alone tells of it, and our line may have been away when it was said.
+    pub(super) fn may_have_fallen_into_gap(&self, slot: &Slot) -> bool {
+        let told = self.copy.run.iter().find(|told| Some(&told.item) == slot.item.as_ref());
+        told.is_some_and(|told| self.hearing.tail_between(told.after, told.last, self.steady))
+    }
+
+    fn remember_told(&mut self, item: ItemId, index: usize) {
+        let segment = self.slots[index].segment;
         if self.copy.run.len() >= LONGEST_RUN || self.hearing.deaf {
             return;
         }
@@ -219,6 +226,7 @@ impl Transcript {
         let neighbours = self.copy.known.iter().filter(|(of, _)| *of == segment).map(|(_, gaps)| *gaps);
         let after = neighbours.min().unwrap_or(self.gaps_before_call);
         let last = self.hearing.gaps();
+        self.slots[index].told_in = Some((after, last));
         self.copy.run.push_back(Told {
             item,
             segment,
@@ -255,10 +263,14 @@ impl Transcript {
         for told in self.copy.run.iter_mut().filter(|told| told.unheard && told.segment == segment) {
             (told.unheard, told.doubtful) = (false, !silent);
             told.last = gap;
-            items.push(told.item.clone());
+            items.push((told.item.clone(), told.after));
         }
-        let indices: Vec<usize> = items.iter().filter_map(|item| self.index_of(item)).collect();
-        indices.into_iter().filter_map(|index| self.tail_so_far(index)).collect()
+        let known = |(item, after)| Some((self.index_of(&item)?, after));
+        let told: Vec<(usize, usize)> = items.into_iter().filter_map(known).collect();
+        for (index, after) in &told {
+            self.slots[*index].told_in = Some((*after, gap));
+        }
+        told.into_iter().filter_map(|(index, _)| self.tail_so_far(index)).collect()
     }
 
     /// The line into a call that was replaced brings something: it was there to hear.
@@ -400,6 +412,24 @@ impl Transcript {
                 self.revise_at(index)
             })
             .collect()
+    }
+
+    /// The provider's chain shows that nothing fell into a gap: what only the browser told, and of that gap alone, was not
+    /// said in it. What was told of calls before this one stays.
+    pub(super) fn withdraw_told(&mut self) {
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let told = slot.segment == self.segment && slot.source == Source::Browser && slot.is_unnamed();
+            let stands = told && slot.authoritative && slot.doubt != Some(Doubt::DeafLine);
+            if let Some((after, last)) = slot.told_in.filter(|_| stands)
+                && !self.hearing.ours_between(after, last)
+            {
+                let slot = &mut self.slots[index];
+                (slot.authoritative, slot.doubt) = (false, Some(Doubt::Unconfirmed));
+                let withdrawn = self.revise_at(index);
+                self.late.extend(withdrawn);
+            }
+        }
     }
 
     /// Into the record. Nothing when it is there like that already.

@@ -248,6 +248,15 @@ impl Change {
         .await
         .during("move the interviews of a candidate")?
         .rows_affected();
+        sqlx::query!(
+            "update app.invites set candidate_id = $3, updated_at = now() where tenant_id = $1 and candidate_id = $2",
+            self.tenant.0,
+            goes.0,
+            stays.0
+        )
+        .execute(&mut *self.tx)
+        .await
+        .during("move the invites of a candidate")?;
         let account =
             sqlx::query_scalar!("select user_id from app.candidates where tenant_id = $1 and id = $2", self.tenant.0, goes.0)
                 .fetch_one(&mut *self.tx)

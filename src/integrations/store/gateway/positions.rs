@@ -27,6 +27,7 @@ pub struct KeptPositionRow {
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
     pub version: i32,
+    /// With which version of which plan its next interview is created.
     pub plan_id: Option<Uuid>,
     pub plan_version: Option<i32>,
     pub sort_name: String,
@@ -76,7 +77,8 @@ impl GatewayStore {
             let (at, id) = filter.after_time();
             sqlx::query_as!(
                 KeptPositionRow,
-                r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!"
+                r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version,
+                      sort_name as "sort_name!"
                    from app.positions
                    where tenant_id = $1 and ($2::bool is null or (archived_at is not null) = $2) and sort_name like all ($3::text[])
                      and (created_at, id) < ($4, $5)
@@ -94,7 +96,8 @@ impl GatewayStore {
             let (name, id) = filter.after_name();
             sqlx::query_as!(
                 KeptPositionRow,
-                r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!"
+                r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version,
+                      sort_name as "sort_name!"
                    from app.positions
                    where tenant_id = $1 and ($2::bool is null or (archived_at is not null) = $2) and sort_name like all ($3::text[])
                      and (sort_name, id) > ($4, $5)
@@ -124,7 +127,8 @@ impl GatewayStore {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let row = sqlx::query_as!(
             KeptPositionRow,
-            r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!"
+            r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version,
+                      sort_name as "sort_name!"
                from app.positions where tenant_id = $1 and id = $2"#,
             self.tenant.0,
             id.0,
@@ -157,7 +161,8 @@ impl Change {
     pub async fn position(&mut self, id: PositionId) -> Result<Option<KeptPosition>, StoreError> {
         let row = sqlx::query_as!(
             KeptPositionRow,
-            r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!"
+            r#"select id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version,
+                      sort_name as "sort_name!"
                from app.positions where tenant_id = $1 and id = $2 for no key update"#,
             self.tenant.0,
             id.0,
@@ -174,7 +179,8 @@ impl Change {
         let row = sqlx::query_as!(
             KeptPositionRow,
             r#"insert into app.positions (tenant_id, id, title, description, guidance) values ($1, $2, $3, $4, $5)
-               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!""#,
+               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version,
+                      sort_name as "sort_name!""#,
             self.tenant.0,
             Uuid::now_v7(),
             new.title.as_str(),
@@ -208,7 +214,8 @@ impl Change {
             KeptPositionRow,
             r#"update app.positions set title = $3, description = $4, guidance = $5, updated_at = now(), version = version + 1
                where tenant_id = $1 and id = $2
-               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!""#,
+               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version,
+                      sort_name as "sort_name!""#,
             self.tenant.0,
             id.0,
             to.title.as_str(),
@@ -227,7 +234,8 @@ impl Change {
             KeptPositionRow,
             r#"update app.positions set archived_at = case when $3 then now() end, updated_at = now(), version = version + 1
                where tenant_id = $1 and id = $2
-               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version, sort_name as "sort_name!""#,
+               returning id, title, description, guidance, archived_at, created_at, updated_at, version, plan_id, plan_version,
+                      sort_name as "sort_name!""#,
             self.tenant.0,
             id.0,
             archived,

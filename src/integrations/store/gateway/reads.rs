@@ -108,7 +108,8 @@ impl GatewayStore {
         Ok(rows)
     }
 
-    /// A session with the transcript entries stored since, for who watches it.
+    /// A session with the transcript entries stored since, for who watches it; also those that are not the record's, for
+    /// one that was may be withdrawn.
     pub async fn watch(
         &self,
         person: &Scope,
@@ -118,7 +119,7 @@ impl GatewayStore {
         let mut tx = self.store.begin(person).await?;
         let Some(session) = self.select_sessions(&mut tx, Some(id), None, 1).await?.into_iter().next() else { return Ok(None) };
         // Read after the session: a finished session's entries are then all there.
-        let entries = self.select_entries(&mut tx, id, false, since).await?;
+        let entries = self.select_entries(&mut tx, id, true, since).await?;
         tx.commit().await.during("watch a session")?;
         Ok(Some((session, entries)))
     }
@@ -170,7 +171,7 @@ impl GatewayStore {
     pub async fn positions(&self, person: &Scope) -> Result<Vec<PositionRow>, StoreError> {
         let mut tx = self.store.begin(person).await?;
         let positions = sqlx::query!(
-            "select id, title, description, plan_id, plan_version from app.positions where tenant_id = $1 order by title, id limit 1000",
+            "select id, title, description from app.positions where tenant_id = $1 order by title, id limit 1000",
             self.tenant.0
         )
         .fetch_all(&mut *tx)
@@ -190,7 +191,6 @@ impl GatewayStore {
                 id: PositionId(position.id),
                 title: position.title,
                 description: position.description,
-                plan: pinned(position.plan_id, position.plan_version),
                 competencies: competencies
                     .extract_if(.., |row| row.position_id == position.id)
                     .map(|row| CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description })
@@ -199,34 +199,11 @@ impl GatewayStore {
             .collect())
     }
 
-    /// Whether the person may ask for an interview of this candidate for this position: what of both they see. What is
-    /// archived is not there for it.
-    pub async fn sees_candidate_and_position(
-        &self,
-        person: &Scope,
-        candidate: CandidateId,
-        position: PositionId,
-    ) -> Result<(bool, bool), StoreError> {
-        let mut tx = self.store.begin(person).await?;
-        let row = sqlx::query!(
-            r#"select exists (select from app.candidates where tenant_id = $1 and id = $2 and archived_at is null) as "candidate!",
-                      exists (select from app.positions where tenant_id = $1 and id = $3 and archived_at is null) as "position!""#,
-            self.tenant.0,
-            candidate.0,
-            position.0,
-        )
-        .fetch_one(&mut *tx)
-        .await
-        .during("look up candidate and position")?;
-        tx.commit().await.during("look up candidate and position")?;
-        Ok((row.candidate, row.position))
-    }
-
     /// What a browser must know to join. Read as the door itself, for a person who sees the session.
     pub async fn join(&self, id: SessionId) -> Result<Option<JoinRow>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let Some(row) = sqlx::query!(
-            r#"select s.phase, s.deadline_at, s.join_by, s.position_id, p.title, p.description, p.plan_id, p.plan_version, t.name as company, t.required_consents,
+            r#"select s.phase, s.deadline_at, s.join_by, s.position_id, p.title, p.description, t.name as company, t.required_consents,
                       t.consent_policy_version, c.user_id as "candidate_user?",
                       exists (select from app.consents g where g.tenant_id = s.tenant_id and g.session_id = s.id
                               and g.kind = 'recording' and g.withdrawn_at is null) as "recording_consented!"
@@ -267,7 +244,6 @@ impl GatewayStore {
                 id: PositionId(row.position_id),
                 title: row.title,
                 description: row.description,
-                plan: pinned(row.plan_id, row.plan_version),
                 competencies: competencies
                     .into_iter()
                     .map(|row| CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description })

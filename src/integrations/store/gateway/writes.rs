@@ -24,12 +24,38 @@ impl GatewayStore {
         if let Some(refused) = self.over_quota(&mut tx, new, quota).await? {
             return Ok(refused);
         }
+        if let Some(invite) = new.invite
+            && let Some(refused) = self.use_invite(&mut tx, invite).await?
+        {
+            tx.commit().await.during("settle an invite")?;
+            return Ok(refused);
+        }
+        if !self.insert_session_row(&mut tx, new).await? {
+            // Another request was quicker: with the same key, or for the same candidate and position.
+            return match self.known_session(&mut tx, new).await? {
+                Some(known) => Ok(Inserted::Known(Box::new(known))),
+                None => self.open_session(&mut tx, new).await?.map(Inserted::OpenAlready).ok_or(StoreError::NotFound),
+            };
+        }
+        if let Some(invite) = new.invite {
+            self.set_invite_session(&mut tx, invite, new.id).await?;
+        }
+        let detail = json!({"candidate_id": new.candidate, "position_id": new.position, "settings": new.settings});
+        self.audit_in(&mut tx, Some(new.created_by), "session_created", new.id, detail).await?;
+        tx.commit().await.during("insert a session")?;
+        Ok(Inserted::New)
+    }
+
+    /// False: one with this key, or for this candidate and position, is there already.
+    pub(super) async fn insert_session_row(&self, tx: &mut Transaction, new: &NewSession) -> Result<bool, StoreError> {
         let inserted = sqlx::query!(
             "insert into app.sessions (tenant_id, id, candidate_id, position_id, settings, phase, attempt, idempotency_key,
                                        traceparent, created_by, deadline_at, by_candidate, join_by, plan_id, plan_version)
-             values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12,
-                     (select plan_id from app.positions where tenant_id = $1 and id = $4),
-                     (select plan_version from app.positions where tenant_id = $1 and id = $4))
+             select $1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12,
+                    case when i.plan_id is null then p.plan_id else i.plan_id end,
+                    case when i.plan_id is null then p.plan_version else i.plan_version end
+             from app.positions p left join app.invites i on i.tenant_id = $1 and i.id = $13
+             where p.tenant_id = $1 and p.id = $4
              on conflict do nothing",
             self.tenant.0,
             new.id.0,
@@ -43,24 +69,15 @@ impl GatewayStore {
             new.deadline_at,
             new.by_candidate,
             new.join_by,
+            new.invite.map(|id| id.0),
         )
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .during("insert a session")?;
-        if inserted.rows_affected() == 0 {
-            // Another request was quicker: with the same key, or for the same candidate and position.
-            return match self.known_session(&mut tx, new).await? {
-                Some(known) => Ok(Inserted::Known(Box::new(known))),
-                None => self.open_session(&mut tx, new).await?.map(Inserted::OpenAlready).ok_or(StoreError::NotFound),
-            };
-        }
-        let detail = json!({"candidate_id": new.candidate, "position_id": new.position, "settings": new.settings});
-        self.audit_in(&mut tx, Some(new.created_by), "session_created", new.id, detail).await?;
-        tx.commit().await.during("insert a session")?;
-        Ok(Inserted::New)
+        Ok(inserted.rows_affected() > 0)
     }
 
-    async fn over_quota(
+    pub(super) async fn over_quota(
         &self,
         tx: &mut Transaction,
         new: &NewSession,
@@ -396,24 +413,12 @@ impl GatewayStore {
         session: SessionId,
         detail: Value,
     ) -> Result<(), StoreError> {
-        self.audit_line(tx, actor, action, Some(session), detail).await
-    }
-
-    /// `actor`: None for the operator, and for what nobody asked for.
-    pub(super) async fn audit_line(
-        &self,
-        tx: &mut Transaction,
-        actor: Option<UserId>,
-        action: &str,
-        session: Option<SessionId>,
-        detail: Value,
-    ) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into app.audit_log (tenant_id, actor, action, session_id, detail) values ($1, $2, $3, $4, $5)",
             self.tenant.0,
             actor.map(|actor| actor.0),
             action,
-            session.map(|session| session.0),
+            session.0,
             detail,
         )
         .execute(&mut **tx)

@@ -1,0 +1,85 @@
+import type { InviteState, InviteView } from '../../sdk';
+import type { Tone } from './format';
+
+export const INVITE_STATES: Record<InviteState, { label: string; tone: Tone }> = {
+  created: { label: 'Not sent', tone: 'neutral' },
+  sent: { label: 'Sent', tone: 'neutral' },
+  opened: { label: 'Opened', tone: 'active' },
+  started: { label: 'In the interview', tone: 'active' },
+  finished: { label: 'Finished', tone: 'good' },
+  expired: { label: 'Expired', tone: 'caution' },
+  revoked: { label: 'Revoked', tone: 'neutral' },
+  bounced: { label: 'Mail bounced', tone: 'bad' },
+};
+
+export type InviteAction = 'link' | 'resend' | 'extend' | 'revoke' | 'reopen';
+
+/** What a recruiter can do with an invite as it stands; the server decides in the end. */
+export function actionsOf(state: InviteState): InviteAction[] {
+  switch (state) {
+    case 'created':
+    case 'sent':
+    case 'opened':
+    case 'bounced':
+      return ['link', 'resend', 'extend', 'revoke'];
+    case 'started':
+      return ['link', 'resend', 'revoke'];
+    case 'expired':
+      return ['extend', 'reopen', 'revoke'];
+    case 'finished':
+    case 'revoked':
+      return ['reopen'];
+  }
+}
+
+/** What a person has to know of the mail beside the state; `null` when there is nothing to do. */
+export function mailTrouble(invite: Pick<InviteView, 'mail'>): string | null {
+  switch (invite.mail?.state) {
+    case 'bounced':
+      return 'The address does not exist. Correct it, or give the link in another way.';
+    case 'failed':
+      return invite.mail.failure === 'replaced' ? null : 'The mail could not be sent. Send it again.';
+    case 'queued':
+    case 'sending':
+      return 'The mail is on its way.';
+    default:
+      return null;
+  }
+}
+
+/** An appointment in the zone of whoever keeps it, with the zone's name. */
+export function momentIn(zone: string, value: string | null | undefined): string {
+  const at = Date.parse(value ?? '');
+  if (Number.isNaN(at)) return '–';
+  const how: Intl.DateTimeFormatOptions = {
+    weekday: 'short',
+    day: 'numeric',
+    month: 'short',
+    year: 'numeric',
+    hour: '2-digit',
+    minute: '2-digit',
+    timeZoneName: 'short',
+  };
+  try {
+    return `${new Intl.DateTimeFormat(undefined, { ...how, timeZone: zone }).format(at)} (${zone.replaceAll('_', ' ')})`;
+  } catch {
+    // An older browser may not know a zone that the server does.
+    return `${new Intl.DateTimeFormat(undefined, { ...how, timeZone: 'UTC' }).format(at)}`;
+  }
+}
+
+export const ownZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
+
+/** For an input of the type `datetime-local`: the wall clock of this device. */
+export function localInput(at: Date): string {
+  const two = (value: number) => String(value).padStart(2, '0');
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
+/** The end of the day, so many days from now. */
+export function endOfDay(days: number, from = new Date()): Date {
+  const at = new Date(from);
+  at.setDate(at.getDate() + days);
+  at.setHours(18, 0, 0, 0);
+  return at;
+}

@@ -1,0 +1,16 @@
+import { describe, expect, it } from 'vitest';
+import { planFileName, readPlanFile } from './plan_file';
+
+describe('a file with a plan', () => {
+  it('is read, or refused in words', async () => {
+    expect(await readPlanFile(new Blob(['{"title": "T"}']))).toEqual({ title: 'T' });
+    await expect(readPlanFile(new Blob(['title: T']))).rejects.toThrow('This file is not JSON.');
+    await expect(readPlanFile(new Blob(['x'.repeat(262_145)]))).rejects.toThrow('too long');
+  });
+
+  it('gets a name from its title', () => {
+    expect(planFileName('Senior software engineer (v2)')).toBe('senior-software-engineer-v2.json');
+    expect(planFileName('カスタマーサクセス')).toBe('カスタマーサクセス.json');
+    expect(planFileName('../')).toBe('plan.json');
+  });
+});

@@ -1,0 +1,129 @@
+import type { Timestamp, Uuid } from '../types';
+import type { InterviewApi } from './api';
+
+/** What is said, by language. */
+export type Spoken = Record<string, string>;
+
+export interface PlanQuestion {
+  id: string;
+  kind: 'core' | 'optional' | 'warmup';
+  competency: string | null;
+  spoken: Spoken;
+  probes: { id: string; trigger: string | { custom: string } | null; spoken: Spoken }[];
+  target_s: number;
+  hard_s: number;
+}
+
+/** As far as pages show it; docs/plan.schema.json has all of it. */
+export interface PlanDocument {
+  title: string;
+  default_language: string;
+  languages: string[];
+  minutes: number;
+  competencies: { id: string; name: string; definition: string }[];
+  opening: { minutes: number; spoken: Spoken };
+  sections: { id: string; name: string; minutes: number; questions: PlanQuestion[] }[];
+  candidate_questions: { minutes: number; spoken: Spoken };
+  closing: { minutes: number; spoken: Spoken };
+}
+
+export interface PlanFinding {
+  code: string;
+  severity: 'error' | 'warning';
+  /** A JSON pointer into the document. */
+  path: string;
+  language: string | null;
+  message: string;
+  /** Why the author accepts it. */
+  accepted: string | null;
+}
+
+export interface PlanItem {
+  plan_id: Uuid;
+  name: string;
+  /** Rises with each change of the draft; a change names the one it was made from. */
+  revision: number;
+  newest_version: number | null;
+  created_at: Timestamp;
+  updated_at: Timestamp;
+  archived_at: Timestamp | null;
+}
+
+export interface PlanDetail extends PlanItem {
+  draft: PlanDocument;
+  findings: PlanFinding[];
+  may_publish: boolean;
+}
+
+export interface PlanVersion {
+  plan_id: Uuid;
+  number: number;
+  hash: string;
+  origin: 'authored' | 'migrated';
+  published_at: Timestamp;
+  published_by: Uuid | null;
+}
+
+export interface PlanChange {
+  /** By ids: `sections/main/questions/needs/spoken/en`. */
+  path: string;
+  what: 'added' | 'removed' | 'changed' | 'reordered';
+  before?: unknown;
+  after?: unknown;
+}
+
+/** Structured interviews as data, for recruiters. */
+export class PlansApi {
+  constructor(private readonly http: InterviewApi) {}
+
+  async list(): Promise<PlanItem[]> {
+    return (await this.http.request<{ items: PlanItem[] }>('/api/plans')).items;
+  }
+
+  read(id: Uuid): Promise<PlanDetail> {
+    return this.http.request(path(id));
+  }
+
+  /** `document` as a file has it. The same `key` for every try: a lost answer must not make two. */
+  create(document: unknown, key: string): Promise<PlanDetail> {
+    return this.http.request('/api/plans', { method: 'POST', body: document, headers: { 'idempotency-key': key } });
+  }
+
+  /** Refused with `version_conflicted` when the draft is no longer at `revision`. */
+  replaceDraft(id: Uuid, revision: number, document: unknown): Promise<PlanDetail> {
+    return this.http.request(path(id, 'draft'), { method: 'PUT', body: document, headers: { 'if-match': `"${revision}"` } });
+  }
+
+  /** Repeating it is harmless: a draft that is the newest version stays that one. */
+  publish(id: Uuid, revision: number): Promise<PlanVersion> {
+    return this.http.request(path(id, 'publish'), { method: 'POST', headers: { 'if-match': `"${revision}"` } });
+  }
+
+  archive(id: Uuid): Promise<PlanDetail> {
+    return this.http.request(path(id, 'archive'), { method: 'POST' });
+  }
+
+  restore(id: Uuid): Promise<PlanDetail> {
+    return this.http.request(path(id, 'restore'), { method: 'POST' });
+  }
+
+  async versions(id: Uuid): Promise<PlanVersion[]> {
+    return (await this.http.request<{ items: PlanVersion[] }>(path(id, 'versions'))).items;
+  }
+
+  /** Interviews for the position are created with the plan's newest version from now on; with `null` without a plan. */
+  useFor(position: Uuid, plan: Uuid | null): Promise<{ position_id: Uuid; plan: { plan_id: Uuid; version: number } | null }> {
+    const where = `/api/positions/${encodeURIComponent(position)}/plan`;
+    return this.http.request(where, { method: 'PUT', body: { plan_id: plan } });
+  }
+
+  /** From one version to another, or to the draft. */
+  async diff(id: Uuid, from: number, to?: number): Promise<PlanChange[]> {
+    const query = to === undefined ? `from=${from}` : `from=${from}&to=${to}`;
+    return (await this.http.request<{ changes: PlanChange[] }>(`${path(id, 'diff')}?${query}`)).changes;
+  }
+}
+
+function path(id: Uuid, part?: string): string {
+  return `/api/plans/${encodeURIComponent(id)}${part ? `/${part}` : ''}`;
+}
