@@ -176,7 +176,9 @@ impl Conduct {
                 self.over = true;
                 self.show(Shown::Nothing);
             }
-            Input::ThinkAsked | Input::Tick => {}
+            // A page that was told by a process before us may not know.
+            Input::Tick => self.show_pause(),
+            Input::ThinkAsked => {}
         }
     }
 
