@@ -32,8 +32,6 @@ struct KeptPositionView {
     /// With which version of which plan its next interview is created.
     plan: Option<PlanName>,
     competencies: Vec<KeptCompetencyView>,
-    /// With which version of which plan its next interview is created.
-    plan: Option<PlanName>,
     #[serde(with = "time::serde::rfc3339::option")]
     archived_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339")]
