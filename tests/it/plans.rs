@@ -93,6 +93,8 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
     assert_eq!(system.get(&recruiter, &position).await.1["plan"], used["plan"]);
     let (status, alike) = system.post(&recruiter, &format!("{position}/duplicate"), &Value::Null).await;
     assert_eq!((status, &alike["plan"]), (201, &used["plan"]), "{alike}");
+    let alike = format!("/api/positions/{}/plan", alike["id"].as_str().expect("an id"));
+    assert_eq!(system.put_with(&recruiter, &alike, &json!({"plan_id": null}), &[]).await.0, 200);
     let order = json!({"candidate_id": AMARA, "position_id": ENGINEER, "settings": {}});
     let pinned = async |system: &System| -> (String, Value) {
         let (status, made) = system.post(&recruiter, "/api/sessions", &order).await;
