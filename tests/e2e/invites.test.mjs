@@ -74,6 +74,8 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await other.page.goto(shown);
   await other.page.getByTestId('invite-open').getByText('Your interview waits for you').waitFor();
   await other.page.getByTestId('invite-start').click();
+  // What was agreed to is kept on the first device.
+  await agree(other);
   await comeBack(other);
   await oneTurn(other, said);
   await end(other);
@@ -110,7 +112,7 @@ scene('an invite that was revoked says so, and one that is opened again works', 
   await mine.getByTestId('invite-reopen').click();
   await desk.getByTestId('change-reason').fill('a place is free');
   await desk.getByTestId('confirm-change').click();
-  await mine.getByText('Opened').waitFor();
+  await mine.getByTestId('invite-extend').waitFor();
   await candidate.page.reload();
   await candidate.page.getByTestId('invite-start').waitFor();
 

@@ -436,21 +436,30 @@ impl GatewayStore {
             .collect()
     }
 
-    /// Lock an invite, as it stands. None: there is no such invite here.
+    /// Lock an invite, as it stands. None: there is no such invite here. In two statements: who has waited for the lock in one that
+    /// joins the interview would see the invite as it is now and the interview as it was before.
     pub(super) async fn lock_invite(&self, tx: &mut Transaction, id: InviteId) -> Result<Option<RawInvite>, StoreError> {
+        let locked =
+            sqlx::query_scalar!("select id from app.invites where tenant_id = $1 and id = $2 for update", self.tenant.0, id.0,)
+                .fetch_optional(&mut **tx)
+                .await
+                .during("lock an invite")?;
+        if locked.is_none() {
+            return Ok(None);
+        }
         sqlx::query_as!(
             RawInvite,
             r#"select i.id, i.state, i.created_at, i.opens_at, i.closes_at, i.sent_at, i.opened_at, i.attempts, i.attempts_used, i.starts,
                  i.session_id, s.phase as "session_phase?", s.end_reason as "session_end?",
                  s.started_at is not null as "session_begun?", i.candidate_id, i.position_id, i.settings, now() as "now!"
                from app.invites i left join app.sessions s on s.tenant_id = i.tenant_id and s.id = i.session_id
-               where i.tenant_id = $1 and i.id = $2 for update of i"#,
+               where i.tenant_id = $1 and i.id = $2"#,
             self.tenant.0,
             id.0,
         )
         .fetch_optional(&mut **tx)
         .await
-        .during("lock an invite")
+        .during("read an invite")
     }
 
     async fn invite_of_link(&self, tx: &mut Transaction, link: TicketHash) -> Result<Option<InviteId>, StoreError> {
