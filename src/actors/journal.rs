@@ -686,6 +686,7 @@ mod tests {
             given_consents: vec![],
             time_left_s: 1,
             greeted: true,
+            plan: false,
             limits: FrameLimits { max_frame_bytes: 1, max_entries: 1 },
         }
     }

@@ -80,7 +80,7 @@ enum Failed {
     Unwritable { path: PathBuf, source: std::io::Error },
     #[error("{}: the linter found errors", ErrorCode::PlanNotPublishable)]
     NotPublishable(Vec<Finding>),
-    #[error("{}: {}", .0.code(), .0.code().help())]
+    #[error("{}: {}", .0.code(), .0.code().help().trim())]
     Unchanged(Unchanged),
     #[error("{}: {}", ErrorCode::DatabaseUnavailable, chain(.0))]
     Store(#[from] StoreError),

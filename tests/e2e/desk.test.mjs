@@ -67,6 +67,10 @@ scene('a competency and a position that uses it, by keyboard', { timeout: 120_00
   await record(page, 'Technical depth').getByText('1 position').waitFor();
   await shoot(stage.recruiter, '94-competencies', ON_REQUEST);
 
+  await record(page, 'Technical depth').getByRole('link').click();
+  await page.getByTestId('history').locator('summary').click();
+  await page.getByTestId('history').getByRole('listitem').filter({ hasText: 'Created' }).getByText('you').waitFor();
+
   // Another one like it, and this one away.
   await goTo(page, 'Positions');
   await record(page, 'Platform Engineer').getByRole('link').click();

@@ -333,7 +333,7 @@ fn the_page_of_limits_names_every_key() {
 
 fn all_code() -> String {
     let mut files = Vec::new();
-    for folder in ["tests/it", "src", "crates/domain/src"] {
+    for folder in ["tests/it", "src", "crates/domain/src", "crates/sim/tests"] {
         sources(&root().join(folder), &mut files);
     }
     files.iter().map(|file| std::fs::read_to_string(file).expect("a source")).collect()

@@ -138,6 +138,16 @@ async fn a_company_keeps_its_candidates_without_sql() {
     assert_eq!(desk.names("/api/candidates?q=%25").await, Vec::<String>::new(), "a sign of a pattern means itself");
     let lines = ["restored", "archived", "changed", "created"].map(|action| format!("{action} candidate by recruiter"));
     assert_eq!(audited(&admin, id(&made)).await, lines);
+    let history = format!("/api/audit?target_kind=candidate&target_id={}", id(&made));
+    let (_, first) = desk.get(&format!("{history}&limit=3")).await;
+    let next = first["next_cursor"].as_str().expect("there is more");
+    let (_, last) = desk.get(&format!("{history}&limit=3&cursor={next}")).await;
+    assert_eq!(
+        (&first["items"][2]["action"], &first["items"][2]["detail"]["fields"]),
+        (&json!("changed"), &json!(["external_id", "tags"]))
+    );
+    assert_eq!((&last["items"][0]["action"], &last["next_cursor"]), (&json!("created"), &Value::Null), "{last}");
+    assert_eq!(desk.get(&history.replace("candidate&", "position&")).await.1["items"], json!([]));
     desk.system.stop().await;
 }
 
@@ -408,6 +418,8 @@ async fn nobody_but_this_companys_recruiters_reaches_what_it_keeps() {
                 assert_eq!(told(&desk.system.post(token, &format!("{one}/{verb}"), &Value::Null).await), refusal, "{kind}");
             }
         }
+        let history = format!("/api/audit?target_kind=competency&target_id={}", id(&library));
+        assert_eq!(told(&desk.system.get(token, &history).await), refusal);
         let import =
             desk.system.post_bytes(token, "/api/candidates/import", "text/csv", b"name,email\nN,n@x.test".to_vec(), &[]).await;
         assert_eq!(told(&import), refusal);
@@ -486,6 +498,14 @@ async fn what_cannot_be_kept_is_refused_at_its_field_and_what_cannot_be_asked_at
         &format!("sort=-created_at&cursor={cursor}"),
     ] {
         assert_eq!(told(&desk.get(&format!("/api/candidates?{query}")).await), (400, "request_invalid"), "{query}");
+    }
+    for query in ["", "target_kind=candidate", &format!("target_kind=%00&target_id={AMARA}"), "target_kind=candidate&target_id=x"]
+    {
+        assert_eq!(told(&desk.get(&format!("/api/audit?{query}")).await), (400, "request_invalid"), "{query}");
+    }
+    let history = format!("/api/audit?target_kind=candidate&target_id={AMARA}");
+    for query in ["limit=0", "limit=201", "cursor=x", "cursor=%00", "cursor=99999999999999999999"] {
+        assert_eq!(told(&desk.get(&format!("{history}&{query}")).await), (400, "request_invalid"), "{query}");
     }
     assert_eq!(told(&desk.get("/api/competencies?sort=-created_at").await), (400, "request_invalid"));
     let key = desk.system.post_with(&desk.token, "/api/candidates", &good, &[("idempotency-key", " ")]).await;

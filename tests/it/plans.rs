@@ -88,6 +88,11 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
     let (status, used) =
         system.put_with(&recruiter, &format!("/api/positions/{ENGINEER}/plan"), &json!({"plan_id": plan}), &[]).await;
     assert_eq!((status, &used["plan"]["version"]), (200, &1.into()), "{used}");
+    // A position that is made alike uses it too.
+    let position = format!("/api/positions/{ENGINEER}");
+    assert_eq!(system.get(&recruiter, &position).await.1["plan"], used["plan"]);
+    let (status, alike) = system.post(&recruiter, &format!("{position}/duplicate"), &Value::Null).await;
+    assert_eq!((status, &alike["plan"]), (201, &used["plan"]), "{alike}");
     let order = json!({"candidate_id": AMARA, "position_id": ENGINEER, "settings": {}});
     let pinned = async |system: &System| -> (String, Value) {
         let (status, made) = system.post(&recruiter, "/api/sessions", &order).await;

@@ -268,7 +268,16 @@ export type ClientMessage =
     }
   | { type: 'integrity_event'; kind: string; at: Timestamp }
   | { type: 'refresh_auth'; token: string }
-  | { type: 'heartbeat' };
+  | { type: 'heartbeat' }
+  | { type: 'think' }
+  | { type: 'go_on' };
+
+/** Why nobody speaks. */
+export interface Waiting {
+  state: 'nothing' | 'take_your_time' | 'thinking' | 'paused' | (string & {});
+  /** Of a moment to think: how long at most. */
+  at_most_s: number | null;
+}
 
 // ---- WebSocket, runtime to client -------------------------------------------------------------
 
@@ -285,6 +294,8 @@ export interface ServerEvents {
     given_consents: ConsentKind[];
     time_left_s: number;
     greeted: boolean;
+    /** The interview is led through a plan: `think` and `go_on` are answered. */
+    plan?: boolean;
     limits: { max_frame_bytes: number; max_entries: number };
   };
   consent_recorded: { kinds: ConsentKind[] };
@@ -299,6 +310,7 @@ export interface ServerEvents {
     max_video_bitrate_bps: number;
   };
   time_left: { seconds: number };
+  waiting: Waiting;
   degraded: { what: string };
   restored: { what: string };
   session_ended: {

@@ -31,6 +31,9 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Moments to think that a candidate may ask for by the button, in all. Each is kept: whoever owns the page could ask without end.
+const MOST_PAUSES: u32 = 300;
+
 /// Time since the interview began.
 pub type Moment = Duration;
 
@@ -167,13 +170,15 @@ impl Conduct {
         match input {
             Input::Heard(event) => self.heard(event),
             Input::LineDown => self.hearing.line_down(),
-            Input::ThinkAsked => self.think(self.script.think),
+            Input::ThinkAsked if self.state.pauses < MOST_PAUSES => self.think(self.script.think),
             Input::Resumed => self.come_back(),
             Input::Ended => {
                 self.over = true;
                 self.show(Shown::Nothing);
             }
-            Input::Tick => {}
+            // A page that was told by a process before us may not know.
+            Input::Tick => self.show_pause(),
+            Input::ThinkAsked => {}
         }
     }
 

@@ -308,6 +308,8 @@ pub struct SessionReady {
     pub given_consents: Vec<ConsentKind>,
     pub time_left_s: u64,
     pub greeted: bool,
+    /// The interview is led through a plan: `think` and `go_on` are answered.
+    pub plan: bool,
     pub limits: FrameLimits,
 }
 

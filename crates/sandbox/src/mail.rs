@@ -29,7 +29,7 @@ use crate::util::{lock, now, rfc3339};
 const MOST_MAILS: usize = 12_000;
 const MOST_BYTES: usize = 1024 * 1024;
 const LONGEST_LINE: usize = 64 * 1024;
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug, Serialize)]
 pub struct CaughtMail {

@@ -1,5 +1,6 @@
 //! What the tenant's gateway serves: the HTTP API, the route to a session's WebSocket, the web app.
 
+mod audit;
 mod candidate_import;
 mod candidates;
 pub mod carry;
@@ -210,11 +211,12 @@ fn invite_routes(tenant: TenantId) -> Router<AppState> {
         .route("/invite/renew", traced("http.renew_invite_token", post(invite_link::renew)))
 }
 
-/// Candidates, positions and the library of competencies.
+/// Candidates, positions and the library of competencies, and who changed what of them.
 fn kept_by_recruiters(tenant: TenantId) -> Router<AppState> {
     let traced = |name, route| traced(tenant, name, route);
     let import = post(candidate_import::import).layer(DefaultBodyLimit::max(candidate_import::MAX_BYTES));
     Router::new()
+        .route("/audit", traced("http.read_audit", get(audit::list)))
         .route("/candidates", traced("http.list_candidates", get(candidates::list)))
         .route("/candidates", traced("http.create_candidate", post(candidates::create)))
         .route("/candidates/import", traced("http.import_candidates", import))

@@ -9,7 +9,7 @@ use crate::domain::position::{PositionDraft, PositionPatch, RawPosition};
 use crate::error::ErrorCode;
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
-use crate::ids::{LibraryCompetencyId, PlanId, PositionId};
+use crate::ids::{LibraryCompetencyId, PositionId};
 use crate::integrations::store::gateway::{Change, KeptPosition};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -50,7 +50,9 @@ struct KeptCompetencyView {
 }
 
 impl From<KeptPosition> for KeptPositionView {
-    fn from(KeptPosition { row, competencies }: KeptPosition) -> Self {
+    fn from(kept: KeptPosition) -> Self {
+        let plan = kept.plan().map(PlanName::from);
+        let KeptPosition { row, competencies } = kept;
         let competencies = competencies.into_iter().map(|one| KeptCompetencyView {
             id: one.id,
             name: one.name,
@@ -62,8 +64,8 @@ impl From<KeptPosition> for KeptPositionView {
             title: row.title,
             description: row.description,
             guidance: row.guidance,
-            plan: row.plan_id.map(PlanId).zip(row.plan_version).map(PlanName::from),
             competencies: competencies.collect(),
+            plan,
             archived_at: row.archived_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -127,8 +129,10 @@ pub(super) async fn duplicate(State(state): State<AppState>, Path(id): Path<Stri
     };
     let original = change.position(id).await?.ok_or_else(not_found)?;
     let draft = PositionDraft::check(&original.raw().copied(), &[]).map_err(fields_invalid)?;
-    let kept = change.insert_position(&draft).await?;
-    change.audit("created", (KIND, kept.row.id), json!({"copy_of": id})).await?;
+    let copy = PositionId(change.insert_position(&draft).await?.row.id);
+    change.copy_plan(copy, id).await?;
+    change.audit("created", (KIND, copy.0), json!({"copy_of": id})).await?;
+    let kept = change.position(copy).await?.ok_or_else(not_found)?;
     Answer::kept(change, StatusCode::CREATED, &KeptPositionView::from(kept)).await
 }
 

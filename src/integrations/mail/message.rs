@@ -66,7 +66,7 @@ pub fn compose(mailer: &Mailer, letter: &Letter<'_>) -> Result<Message, MailErro
         opens_at: letter.opens_at,
         closes_at: letter.closes_at,
         summary: &rendered.subject,
-        organizer: &mailer.from.email.to_string(),
+        organizer: mailer.from.email.as_ref(),
         attendee: letter.recipient,
     });
     let method = if letter.kind == Kind::Withdrawal { "CANCEL" } else { "REQUEST" };

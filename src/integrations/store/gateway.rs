@@ -3,6 +3,7 @@
 //! What people request is read as that person, so row level security decides what they see. The gateway writes as itself. Each
 //! query also names the tenant, as a second protection.
 
+mod audit;
 mod candidate_import;
 mod candidates;
 mod change;
@@ -27,6 +28,7 @@ use crate::ids::{
 use serde_json::Value;
 use time::OffsetDateTime;
 
+pub use audit::AuditRow;
 pub use candidate_import::Imported;
 pub use candidates::{CandidateFilter, CandidateRow, ExternalIdTaken};
 pub use change::{Actor, Begun, Change, KeptAnswer, OnceKey};

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { differing, moved, readFilter, readTags, writeFilter } from './filters';
+import { changeWords, differing, moved, readFilter, readTags, writeFilter } from './filters';
 
 describe('a list and its address', () => {
   it('say the same', () => {
@@ -33,5 +33,16 @@ describe('a form', () => {
   it('says which fields somebody else has changed', () => {
     expect(differing({ name: 'A', tags: ['x'] }, { name: 'A', tags: ['y'] })).toEqual(['tags']);
     expect(differing({ name: 'A' }, { name: 'A' })).toEqual([]);
+  });
+});
+
+describe('a line of the history', () => {
+  it('says what was done in words', () => {
+    const words = (action: string, detail = {}) => changeWords({ action, detail });
+    expect(words('changed', { fields: ['external_id', 'anchors.3'] })).toBe('Changed: external id, anchor 3');
+    expect(words('created', { by: 'import' })).toBe('Created by an import');
+    expect(words('created', { copy_of: 'p' })).toBe('Made as a copy');
+    expect(words('archived', { merged_into: 'c' })).toBe('Merged into another candidate');
+    expect(words('restored')).toBe('Restored');
   });
 });

@@ -1,4 +1,4 @@
-import type { ListQuery } from '../../sdk';
+import type { AuditLine, ListQuery } from '../../sdk';
 
 /** What a list is narrowed to; it stands in the address, so that a link and a step back lead to the same list. */
 export interface Filter {
@@ -48,4 +48,15 @@ export function moved<T>(list: readonly T[], at: number, by: -1 | 1): T[] {
 export function differing<F extends object>(one: F, other: F): (keyof F & string)[] {
   const names = Object.keys(one) as (keyof F & string)[];
   return names.filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
+}
+
+/** A line of the history as a sentence without its person. */
+export function changeWords({ action, detail }: Pick<AuditLine, 'action' | 'detail'>): string {
+  if (action === 'created' && detail.copy_of) return 'Made as a copy';
+  if (action === 'archived' && detail.merged_into) return 'Merged into another candidate';
+  if (action === 'merged') return 'Merged with a duplicate';
+  const words = action.charAt(0).toUpperCase() + action.slice(1);
+  if (detail.by === 'import') return `${words} by an import`;
+  const fields = detail.fields?.map((field) => field.replaceAll('_', ' ').replace('anchors.', 'anchor ')) ?? [];
+  return fields.length > 0 ? `${words}: ${fields.join(', ')}` : words;
 }

@@ -12,6 +12,7 @@ import {
   type Levels,
   type RecordingStatus,
   type RecordingWish,
+  type Waiting,
 } from '../../sdk';
 import { account } from './account.svelte';
 import { Hearing, type Note } from './hearing';
@@ -38,6 +39,10 @@ export class Room {
   mixRunning = $state(true);
   interviewerRecorded = $state(true);
   degraded = $state.raw<ReadonlySet<string>>(new Set());
+  /** The interview is led through a plan. */
+  plan = $state(false);
+  /** Why nobody speaks. */
+  waiting = $state.raw<Waiting>({ state: 'nothing', at_most_s: null });
   /** Why the runtime has refused words of this page for good, the first time it did. */
   refused = $state<string | null>(null);
   remoteStream = $state.raw<MediaStream | null>(null);
@@ -112,6 +117,8 @@ export class Room {
     sdk.on('mix_running', (running) => (this.mixRunning = running));
     sdk.on('interviewer_recorded', (recorded) => (this.interviewerRecorded = recorded));
     sdk.on('degraded', (degraded) => (this.degraded = degraded));
+    sdk.on('plan', (plan) => (this.plan = plan));
+    sdk.on('waiting', (waiting) => (this.waiting = waiting));
     sdk.on('refused', ({ code }) => (this.refused ??= code));
     sdk.on('remote_stream', (stream) => (this.remoteStream = stream));
     sdk.on('deadline', (deadline) => {
@@ -156,6 +163,14 @@ export class Room {
   /** Sets the recording's sound going again. `true` when it runs. */
   resumeMix(): Promise<boolean> {
     return this.#sdk?.resumeMix() ?? Promise.resolve(false);
+  }
+
+  think(): void {
+    this.#sdk?.think();
+  }
+
+  goOn(): void {
+    this.#sdk?.goOn();
   }
 
   end(): void {

@@ -83,6 +83,17 @@ export interface ImportReport {
   ignored_columns: string[];
 }
 
+/** One change of something that a company keeps. */
+export interface AuditLine {
+  at: Timestamp;
+  actor: Uuid;
+  /** As it was then. */
+  actor_role: string;
+  action: 'created' | 'changed' | 'archived' | 'restored' | 'merged' | (string & {});
+  target_kind: 'candidate' | 'position' | 'competency';
+  detail: { fields?: string[]; by?: string; copy_of?: Uuid; merged_into?: Uuid; duplicate?: Uuid };
+}
+
 /** One list of a company's things, and what is done with them. */
 export class Collection<T extends Kept, Fields> {
   constructor(
@@ -162,9 +173,15 @@ export class DirectoryApi {
   readonly positions: Positions;
   readonly competencies: Collection<LibraryCompetency, LibraryFields>;
 
-  constructor(http: InterviewApi) {
+  constructor(private readonly http: InterviewApi) {
     this.candidates = new Candidates(http);
     this.positions = new Positions(http);
     this.competencies = new Collection(http, '/api/competencies');
+  }
+
+  /** Who changed what of one thing, the newest first. */
+  history(kind: AuditLine['target_kind'], id: Uuid, cursor: string | null = null): Promise<Page<AuditLine>> {
+    const search = new URLSearchParams({ target_kind: kind, target_id: id, ...(cursor ? { cursor } : {}) });
+    return this.http.request(`/api/audit?${search.toString()}`);
   }
 }

@@ -9,7 +9,7 @@ import type { Levels, Mixer } from '../recorder/mixer';
 import type { Recorder, RecorderOptions } from '../recorder/recorder';
 import { withDeadline } from '../time';
 import type { RecordingVault } from '../recorder/recording_vault';
-import type { ConsentKind, JoinInfo, RecordingWish, RelayedEntry, ServerEvents, Uuid } from '../types';
+import type { ConsentKind, JoinInfo, RecordingWish, RelayedEntry, ServerEvents, Uuid, Waiting } from '../types';
 import { CallLine, LinkLost, OfferRefused } from './call_line';
 import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './machine';
 import { Recording, type RecordingStatus } from './recording';
@@ -27,6 +27,10 @@ export type InterviewEvents = {
   deadline: number;
   /** What the runtime cannot do at the moment, for example `storage`. */
   degraded: ReadonlySet<string>;
+  /** Whether the interview is led through a plan: the candidate may ask for a moment to think. */
+  plan: boolean;
+  /** Why nobody speaks. */
+  waiting: Waiting;
   /** The runtime will never take these words from this page. What it heard itself is not concerned. */
   refused: Refused;
   remote_stream: MediaStream;
@@ -214,6 +218,16 @@ export class Interview extends Emitter<InterviewEvents> {
     this.emit('interviewer_recorded', recorded);
   }
 
+  /** The candidate wants a moment to think; `waiting` tells when it is granted. */
+  think(): void {
+    this.#connection.send({ type: 'think' });
+  }
+
+  /** The candidate goes on before the moment, or the break, is over. */
+  goOn(): void {
+    this.#connection.send({ type: 'go_on' });
+  }
+
   /** Ends the interview on the candidate's wish. */
   end(reason = 'candidate_ended'): void {
     if (isFinal(this.#state) || this.#state.kind === 'idle') return;
@@ -279,6 +293,7 @@ export class Interview extends Emitter<InterviewEvents> {
       if (limit > 0) void this.#line.call?.limitAudioBitrate(limit).catch(() => undefined);
     });
     connection.on('time_left', ({ seconds }) => this.#setDeadline(seconds));
+    connection.on('waiting', (waiting) => this.emit('waiting', waiting));
     connection.on('degraded', ({ what }) => this.#setDegraded(what, true));
     connection.on('restored', ({ what }) => this.#setDegraded(what, false));
     connection.on('session_ended', ({ reason, summary }) => {
@@ -344,6 +359,7 @@ export class Interview extends Emitter<InterviewEvents> {
     // What does not work now is told next; what did not work in another process is no matter.
     this.#degraded.clear();
     this.emit('degraded', new Set());
+    this.emit('plan', ready.plan ?? false);
     this.#recording.onLinkReady();
     if (ready.phase === 'completed' || ready.phase === 'failed') {
       this.#dispatch({ type: 'ended', reason: null, summary: null });

@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) pause: Option<Pause>,
     /// Pauses that are over.
     paused: Duration,
+    /// How often there was one.
+    pub(super) pauses: u32,
     pub(super) recorded: u32,
 }
 
@@ -73,6 +75,7 @@ impl State {
             closed: false,
             pause: None,
             paused: Duration::ZERO,
+            pauses: 0,
             recorded: 0,
         }
     }
@@ -122,6 +125,7 @@ impl State {
             Event::Closed { .. } => self.closed = true,
             Event::PauseBegan { pause: kind, at_most_ms } => {
                 self.end_pause(at);
+                self.pauses = self.pauses.saturating_add(1);
                 let until = at_most_ms.map(|at_most| at.saturating_add(Duration::from_millis(at_most)));
                 self.pause = Some(Pause { kind: *kind, since: at, until });
                 if let (PauseKind::Think, Place::Question(at)) = (kind, self.place) {

@@ -309,6 +309,17 @@ fn a_moment_to_think_stops_the_clock_and_ends_by_itself_or_with_an_answer() {
 }
 
 #[test]
+fn whoever_presses_the_buttons_without_end_fills_no_record() {
+    let mut call = Call::new();
+    call.first_question();
+    for n in 0..2_000 {
+        call.step(if n % 2 == 0 { Input::ThinkAsked } else { Input::Resumed });
+    }
+    assert_eq!(call.conduct.state.pauses, MOST_PAUSES);
+    assert!(call.conduct.recorded() < 2 * MOST_PAUSES + 10, "{}", call.conduct.recorded());
+}
+
+#[test]
 fn who_says_nothing_is_helped_and_at_last_waited_for() {
     let mut call = Call::new();
     call.first_question();

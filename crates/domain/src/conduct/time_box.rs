@@ -132,6 +132,13 @@ impl Conduct {
         }
     }
 
+    pub(super) fn show_pause(&mut self) {
+        if let Some(pause) = self.state.pause.filter(|_| self.shown == Shown::Nothing) {
+            let left = pause.until.map(|until| until.saturating_sub(self.now));
+            self.show(left.map_or(Shown::Paused, |at_most| Shown::Thinking { at_most }));
+        }
+    }
+
     pub(super) fn resume(&mut self) {
         if self.state.pause.is_none() {
             return;

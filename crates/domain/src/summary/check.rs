@@ -26,6 +26,8 @@ impl From<serde_json::Error> for SummaryError {
 
 /// Of an answer no more is read than anybody would read: what follows is dropped like what nobody asked for.
 const MOST_QUOTES: usize = 20;
+/// Quotes that are looked for, before the first that were said are kept.
+const MOST_LOOKED_FOR: usize = 200;
 const MOST_OBSERVATIONS: usize = 20;
 /// Assessments of one competency, of which the first with evidence counts.
 const MOST_ASSESSMENTS: usize = 5;
@@ -131,7 +133,13 @@ impl Court<'_> {
 
     /// The quotes that were said, as they stand in the transcript; none where no judgement may rest on them.
     fn hear(&mut self, evidence: &[Quoted]) -> Vec<Quote> {
-        let heard: Vec<(Weight, Quote)> = evidence.iter().take(MOST_QUOTES).filter_map(|quoted| self.find(quoted)).collect();
+        let mut heard: Vec<(Weight, Quote)> =
+            evidence.iter().take(MOST_LOOKED_FOR).filter_map(|quoted| self.find(quoted)).collect();
+        if heard.len() > MOST_QUOTES {
+            // What a judgement can rest on goes first.
+            heard.sort_by_key(|(weight, _)| *weight != Weight::Full);
+            heard.truncate(MOST_QUOTES);
+        }
         let rests = heard.iter().any(|(weight, _)| *weight == Weight::Full);
         let kept: Vec<Quote> = heard.into_iter().filter(|_| rests).map(|(_, quote)| quote).collect();
         self.quotes_removed += evidence.len() - kept.len();

@@ -180,6 +180,12 @@ fn of_an_answer_without_end_no_more_is_read_than_anybody_would_read() {
     let summary = resting_on(&quotes, &entries()).summary;
     assert_eq!((summary.competencies[0].evidence.len(), summary.strengths.len()), (20, 20));
     assert_eq!(resting_on(&quotes, &entries()).quotes_removed, 980, "each strength has one");
+    let mut told = Entry::heard(3, Speaker::Candidate, "and nine more of them");
+    told.doubt = Some(Doubt::UnclosedGap);
+    let doubtful = vec![quote(3, "and nine more of them"); 150];
+    let last = [doubtful, vec![quote(2, "built a ledger")]].concat();
+    let summary = resting_on(&last, &[entries(), vec![told]].concat()).summary;
+    assert_eq!(summary.competencies[0].assessment, Assessment::Strong, "the one that it rests on is kept, wherever it stands");
     let long = quote(2, &format!("built a ledger{}", " .".repeat(4_000)));
     assert_eq!(resting_on(&[long], &entries()).summary.competencies[0].assessment, Assessment::NotAssessed);
     // Whoever is assessed a hundred times is assessed by the first that have evidence.

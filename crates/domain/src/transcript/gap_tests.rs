@@ -145,3 +145,23 @@ fn the_last_turn_is_unanswered_until_something_of_the_interviewer_stands_behind_
     transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
     assert_eq!(transcript.unanswered_turn(), None);
 }
+
+/// It awaits the item before it, which nobody ever told of.
+#[test]
+fn a_gap_of_a_call_that_is_over_draws_nothing_of_the_next_into_it() {
+    let (mut transcript, now) = heard();
+    transcript.line_lost();
+    transcript.line_back(now);
+    for event in &turn(1, Some("never told")) {
+        transcript.apply(event, now);
+    }
+    transcript.call_over(Cause::Ours);
+    transcript.call_opened(2, Cause::Ours, now);
+    transcript.line_back(now);
+    for event in &turn(2, None) {
+        transcript.apply(event, now);
+    }
+    transcript.witness(witness("c:x", Some("x"), "and so it went"), now);
+    transcript.line_lost();
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2.", "and so it went"]);
+}

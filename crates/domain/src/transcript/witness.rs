@@ -447,7 +447,11 @@ impl Transcript {
     fn insert_witness(&mut self, witness: Witness, doubt: Doubt, now: Timestamp) -> usize {
         let last_note = || self.slots.iter().rposition(|slot| slot.item.is_none());
         let from = if witness.item_id.is_none() { last_note().map_or(0, |index| index + 1) } else { 0 };
-        let awaiting = (from..self.slots.len()).find(|index| self.slots[*index].awaits.is_some());
+        // A call before this one keeps waiting for what it is waiting for.
+        let waits = |slot: &Slot| {
+            slot.awaits.is_some() && (slot.segment == self.segment || slot.awaits.as_ref() == witness.item_id.as_ref())
+        };
+        let awaiting = (from..self.slots.len()).find(|index| waits(&self.slots[*index]));
         if let Some(index) = awaiting
             && self.slots[index].awaits == witness.item_id
         {

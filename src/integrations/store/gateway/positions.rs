@@ -2,9 +2,10 @@
 
 use super::super::{During, StoreError, Transaction};
 use super::change::Change;
+use super::plans::pinned;
 use super::{GatewayStore, ListFilter};
 use crate::domain::position::{CompetencyDraft, PositionDraft, RawCompetency, RawPosition};
-use crate::ids::{CompetencyId, LibraryCompetencyId, PositionId};
+use crate::ids::{CompetencyId, LibraryCompetencyId, PlanId, PositionId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -42,6 +43,11 @@ pub struct KeptCompetency {
 }
 
 impl KeptPosition {
+    /// With which version of which plan its next interview is created.
+    pub fn plan(&self) -> Option<(PlanId, i32)> {
+        pinned(self.row.plan_id, self.row.plan_version)
+    }
+
     pub fn raw(&self) -> RawPosition {
         let competencies = self.competencies.iter().map(|one| RawCompetency {
             id: Some(CompetencyId(one.id)),
@@ -186,6 +192,21 @@ impl Change {
         .during("insert a position")?;
         let competencies = self.put_competencies(row.id, &new.competencies).await?;
         Ok(KeptPosition { row, competencies })
+    }
+
+    /// It uses the plan of another position from now on.
+    pub async fn copy_plan(&mut self, to: PositionId, from: PositionId) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update app.positions c set plan_id = o.plan_id, plan_version = o.plan_version
+             from app.positions o where c.tenant_id = $1 and c.id = $2 and o.tenant_id = $1 and o.id = $3",
+            self.tenant.0,
+            to.0,
+            from.0,
+        )
+        .execute(&mut *self.tx)
+        .await
+        .during("copy the plan of a position")?;
+        Ok(())
     }
 
     pub async fn update_position(&mut self, id: PositionId, to: &PositionDraft) -> Result<KeptPosition, StoreError> {
