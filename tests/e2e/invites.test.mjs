@@ -8,9 +8,12 @@ import { eventually } from './lib/wait.mjs';
 
 const stage = openStage();
 
-/** The recruiter fills the form in and sends it. Returns the link that is shown once. */
+/** The recruiter fills the form in and sends it. Returns the link that is shown once, and its row. */
 async function inviteByMail({ page }, candidate) {
   await page.goto(`${BASE_URL}/#/console/invites`);
+  await page.getByTestId('invite-row').or(page.getByTestId('no-invites')).first().waitFor();
+  const ids = () => page.getByTestId('invite-row').evaluateAll((rows) => rows.map((row) => row.dataset.invite));
+  const before = await ids();
   await page.getByTestId('new-invite').click();
   const dialog = page.getByRole('dialog');
   const choose = async (label, text) => {
@@ -27,7 +30,8 @@ async function inviteByMail({ page }, candidate) {
   await dialog.getByTestId('create-invite').click();
   const link = (await dialog.getByTestId('invite-link').textContent()).trim();
   await dialog.getByTestId('done').click();
-  return link;
+  const id = await eventually('it is in the list', async () => (await ids()).find((each) => !before.includes(each)));
+  return { link, row: page.locator(`[data-invite="${id}"]`) };
 }
 
 /** The link in the newest mail to this address. */
@@ -37,15 +41,15 @@ async function mailedLink(address, number) {
   return /^https?:\/\/\S+\/#\/i\/\S+$/m.exec(mail.text)[0];
 }
 
-const row = ({ page }, state) => page.locator(`[data-testid="invite-row"][data-state="${state}"]`).first();
+const stands = (row, state) => row.and(row.page().locator(`[data-state="${state}"]`)).waitFor({ timeout: 60_000 });
 
 scene('a candidate without an account comes by mail, is interviewed, and comes back on another device', { timeout: 300_000 }, async () => {
   const { recruiter } = stage;
   const before = (await sandbox.mailbox('amara@demo.test')).length;
-  const shown = await inviteByMail(recruiter, 'Amara Okafor');
+  const { link: shown, row } = await inviteByMail(recruiter, 'Amara Okafor');
   const link = await mailedLink('amara@demo.test', before + 1);
   assert.notEqual(link, shown, 'each has a link of its own');
-  await row(recruiter, 'sent').waitFor();
+  await stands(row, 'sent');
   await shoot(recruiter, '91-invites', ON_REQUEST);
 
   const candidate = await person(stage.browser, 'guest');
@@ -58,7 +62,7 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await page.reload();
   await page.getByTestId('invite-open').getByText('(Asia/Tokyo)').first().waitFor();
   await shoot(candidate, '92-invite', ON_REQUEST);
-  await row(recruiter, 'opened').waitFor();
+  await stands(row, 'opened');
   await page.getByTestId('invite-start').focus();
   await page.keyboard.press('Enter');
   await agree(candidate);
@@ -67,9 +71,10 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await page.getByTestId('start-interview').click();
   await live(candidate);
   const said = await oneTurn(candidate, 0);
-  await row(recruiter, 'started').waitFor();
+  await stands(row, 'started');
 
-  // Another device, by the link that the recruiter was shown: the same interview goes on.
+  // That device is gone. Another one, by the link that the recruiter was shown: the same interview goes on.
+  await candidate.context.close();
   const other = await person(stage.browser, 'guest-elsewhere');
   await other.page.goto(shown);
   await other.page.getByTestId('invite-open').getByText('Your interview waits for you').waitFor();
@@ -80,13 +85,12 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await oneTurn(other, said);
   await end(other);
   assert.equal(await other.page.getByRole('link', { name: 'Your interviews' }).count(), 0, 'there is no account to go to');
-  await candidate.context.close();
 
   // Spent, on both sides.
   await other.page.reload();
   await other.page.getByTestId('invite-finished').waitFor({ timeout: 60_000 });
   await shoot(other, '94-finished', ON_REQUEST);
-  await row(recruiter, 'finished').waitFor();
+  await stands(row, 'finished');
   const secret = link.split('/#/i/')[1];
   assert.ok(asked.length > 10 && asked.every((url) => !url.includes(secret)), 'the secret is in no address that is asked for');
   assert.deepEqual([...candidate.complaints, ...other.complaints, ...recruiter.complaints], []);
@@ -96,8 +100,7 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
 scene('an invite that was revoked says so, and one that is opened again works', { timeout: 120_000 }, async () => {
   const { recruiter } = stage;
   const { page: desk } = recruiter;
-  const link = await inviteByMail(recruiter, 'Jonas Weber');
-  const mine = desk.getByTestId('invite-row').filter({ hasText: 'Jonas Weber' }).first();
+  const { link, row: mine } = await inviteByMail(recruiter, 'Jonas Weber');
   await mine.getByTestId('invite-revoke').click();
   await desk.getByTestId('change-reason').fill('the position is filled');
   await shoot(recruiter, '95-revoke', ON_REQUEST);
