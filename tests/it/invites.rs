@@ -117,6 +117,12 @@ async fn a_candidate_without_an_account_comes_by_mail_and_is_interviewed() {
     let mut candidate = connect(&system, token, &id).await;
     candidate.join().await.expect("consent, offer, answer, media");
     candidate.answer(ANSWER).await.expect("answers once");
+    // Whoever leaves in the middle of an answer has not given it.
+    let transcript = format!("/api/sessions/{id}/transcript");
+    wait_for("the answer is stored", || async {
+        system.get(&recruiter, &transcript).await.1.to_string().contains(r#""speaker":"candidate""#)
+    })
+    .await;
     // Another device, by the other link: the same interview, and it takes over.
     drop(candidate);
     let (_, resumed) = with_link(&system, "start", &made.secret).await;
