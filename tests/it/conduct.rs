@@ -180,7 +180,7 @@ async fn a_moment_to_think_is_granted_by_the_tool_and_by_the_button_and_nobody_s
     led.call.turn("Now I know.");
     led.told_waiting("nothing").await;
     assert_eq!(led.call.asked().len(), before, "nobody was asked to speak");
-    assert_eq!(led.events("pause_began").await.len(), 2);
+    wait_for("both are stored", || async { led.events("pause_began").await.len() == 2 }).await;
 
     // Too early, unless the candidate wants it.
     led.call.tool_alone("c2", "end_interview", "{}");
