@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { BASE_URL, ON_REQUEST, person, scene, shoot } from './lib/browser.mjs';
 import { sandbox } from './lib/sandbox.mjs';
 import { openStage } from './lib/stage.mjs';
-import { agree, checkDevices, comeBack, end, live, oneTurn } from './lib/steps.mjs';
+import { agree, checkDevices, comeBack, end, interviewerHasSpoken, live, oneTurn } from './lib/steps.mjs';
 import { eventually } from './lib/wait.mjs';
 
 const stage = openStage();
@@ -41,6 +41,17 @@ async function mailedLink(address, number) {
   return /^https?:\/\/\S+\/#\/i\/\S+$/m.exec(mail.text)[0];
 }
 
+/** The position has a plan: the candidate may take a moment, and says when it is over. */
+async function aMomentToThink(candidate) {
+  const { page } = candidate;
+  assert.equal(await interviewerHasSpoken(candidate, 0, 90_000), 'your turn');
+  await page.getByTestId('think').click();
+  await page.locator('[data-testid="waiting-notice"][data-state="thinking"]').waitFor();
+  await shoot(candidate, '94-thinking', ON_REQUEST);
+  await page.getByTestId('stop-thinking').click();
+  await page.locator('[data-testid="waiting-notice"]').waitFor({ state: 'detached' });
+}
+
 const stands = (row, state) => row.and(row.page().locator(`[data-state="${state}"]`)).waitFor({ timeout: 60_000 });
 
 scene('a candidate without an account comes by mail, is interviewed, and comes back on another device', { timeout: 300_000 }, async () => {
@@ -70,6 +81,7 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await shoot(candidate, '93-check', ON_REQUEST);
   await page.getByTestId('start-interview').click();
   await live(candidate);
+  await aMomentToThink(candidate);
   const said = await oneTurn(candidate, 0);
   await stands(row, 'started');
 
