@@ -253,7 +253,16 @@ impl Storm {
         .execute(&self.admin)
         .await
         .expect("the rows change");
-        // What a gateway held when it was killed is free when its lease ends.
+        // What a gateway held when it was killed is free when its lease ends. The longest ends in a minute, which is as long as
+        // one wait.
+        wait_for("the leases of the dead are half over", || async {
+            self.count(
+                "select count(*) from app.sessions where phase not in ('completed', 'failed') and kept_until > now() + interval '30 s'",
+            )
+            .await
+                == 0
+        })
+        .await;
         wait_for("the leases of the dead are over", || async {
             self.count("select count(*) from app.sessions where phase not in ('completed', 'failed') and kept_until > now()")
                 .await
