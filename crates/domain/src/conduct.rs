@@ -43,6 +43,8 @@ pub enum Input<'a> {
     Heard(&'a VoiceEvent),
     /// Our line into the call does not hear, so that a silence on it means nothing.
     LineDown,
+    /// Our line hears, for the first time or again.
+    LineUp,
     /// The candidate wants a moment to think, by the page's button.
     ThinkAsked,
     /// The candidate goes on before the moment is over, by the page's button.
@@ -61,7 +63,7 @@ pub enum Command {
     Instruct,
     /// Answer the model's tool call.
     AnswerTool { call: ToolCallId, output: Value, then: Then },
-    /// Ask the interviewer to say something, when the floor is free. [`Conduct::take_prompt`] tells what.
+    /// Ask the interviewer to say something, when the floor is free. [`Conduct::prompt_note`] tells what.
     Prompt,
     /// Tell the model silently. Replaces the note before.
     Note(String),
@@ -161,25 +163,31 @@ impl Conduct {
         self.state.recorded
     }
 
-    /// What the interviewer was to be asked to say, once.
-    pub fn take_prompt(&mut self) -> Option<Prompt> {
-        self.prompt.take()
+    /// What the model is told when it is asked for what was prompted last.
+    pub fn prompt_note(&self) -> Option<String> {
+        self.prompt.map(|prompt| self.note(prompt))
     }
 
     fn take(&mut self, input: Input<'_>) {
         match input {
             Input::Heard(event) => self.heard(event),
-            Input::LineDown => self.hearing.line_down(),
+            Input::LineDown => self.hearing.quiet_since = None,
+            Input::LineUp => self.line_up(),
             Input::ThinkAsked if self.state.pauses < MOST_PAUSES => self.think(self.script.think),
             Input::Resumed => self.come_back(),
             Input::Ended => {
                 self.over = true;
                 self.show(Shown::Nothing);
             }
-            // A page that was told by a process before us may not know.
-            Input::Tick => self.show_pause(),
-            Input::ThinkAsked => {}
+            Input::ThinkAsked | Input::Tick => {}
         }
+    }
+
+    /// Whoever was asked something may be silent since before: their time begins anew.
+    fn line_up(&mut self) {
+        self.hearing.quiet_since.get_or_insert(self.now);
+        // A page that was told by a process before us may not know.
+        self.show_pause();
     }
 
     fn due(&self) -> Option<Due> {

@@ -123,7 +123,7 @@ error_codes! {
     InterviewerSilent = "interviewer_silent",
     /// The provider refuses the call's configuration, or tells another than asked for. A smaller one is tried, then another call; compare session.update with the vendor's reference.
     CallConfigurationRefused = "call_configuration_refused",
-    /// The plan of this interview cannot be read by this version of the program. The interview is held without it; compare app.plan_versions.document with docs/plan.schema.json.
+    /// The plan of this interview, or its course so far, cannot be read by this version of the program. The interview is held without it; compare app.plan_versions.document with docs/plan.schema.json, and see app.conduct_events.
     PlanUnreadable = "plan_unreadable",
     /// What the candidate said could not be transcribed. After three turns the fallback model is used (openai.transcription_fallback_model), after three more the interview ends; read the vendor's code beside it.
     TranscriptionFailed = "transcription_failed",

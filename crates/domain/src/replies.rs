@@ -105,7 +105,8 @@ pub enum Command {
     Ask {
         request: Request,
         purpose: Purpose,
-        note: Option<String>,
+        /// The model has not been told why yet: [`Purpose::note`], or what the conduct wants said.
+        tell: bool,
     },
     Cancel {
         reply: ReplyId,
@@ -418,8 +419,8 @@ impl Replies {
     fn send(&mut self) {
         let Some(mut wish) = self.wish.take() else { return };
         let request = Request::Reply(self.next_request());
-        let note = if std::mem::replace(&mut wish.noted, true) { None } else { wish.purpose.note() };
-        self.commands.push(Command::Ask { request, purpose: wish.purpose, note });
+        let tell = !std::mem::replace(&mut wish.noted, true);
+        self.commands.push(Command::Ask { request, purpose: wish.purpose, tell });
         // Whatever it says answers what was owed.
         self.owed = None;
         self.asked = Some(Asked { request, at: self.now, wish });

@@ -13,7 +13,7 @@ pub(super) fn conduct(args: &ControlChannelArgs) -> Option<Conduct> {
     let wanted = args.claimed.settings.language.as_deref().unwrap_or(plan.default_language.as_str());
     // In another language there is nothing to be said word for word.
     let language = plan.language_for(wanted)?;
-    let script = Script::of(plan, language.as_str());
+    let script = Script::of(plan, language.as_str()).within(args.claimed.time_limit(&args.config));
     Some(Conduct::replay(Arc::new(script), &args.journal.conducted()))
 }
 
@@ -84,10 +84,8 @@ impl ControlChannelState {
     }
 
     /// What the model is told when it is asked to say something out of turn.
-    pub(super) fn conduct_note(&mut self) -> Option<String> {
-        let conduct = self.conduct.as_mut()?;
-        let prompt = conduct.take_prompt()?;
-        Some(conduct.note(prompt))
+    pub(super) fn conduct_note(&self) -> Option<String> {
+        self.conduct.as_ref()?.prompt_note()
     }
 }
 

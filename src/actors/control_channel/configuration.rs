@@ -84,7 +84,6 @@ impl ControlChannelState {
     /// Of the configuration that each line begins with, and of each that follows it.
     pub(super) fn is_configuration(&self, command: Option<&str>) -> bool {
         command.is_some_and(|command| self.configurations.iter().any(|(known, _)| known == command))
-            || command == Some(format!("rt-{}-0", self.generation).as_str())
     }
 
     pub(super) fn configuration_refused(&mut self) {

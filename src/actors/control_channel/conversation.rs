@@ -100,7 +100,7 @@ impl ControlChannelState {
         if let Some(turn) = self.args.journal.unanswered_turn() {
             self.decide(Input::TurnInGap(&turn));
         }
-        self.conduct(Conducted::Tick);
+        self.conduct(Conducted::LineUp);
         // Decided while the line was on its way.
         self.instruct();
     }
@@ -155,9 +155,9 @@ impl ControlChannelState {
 
     fn perform(&mut self, command: Command) {
         match command {
-            Command::Ask { request, purpose, note } => {
-                let note = if purpose == Purpose::Conduct { self.conduct_note() } else { note };
-                if let Some(note) = note {
+            Command::Ask { request, purpose, tell } => {
+                let note = if purpose == Purpose::Conduct { self.conduct_note() } else { purpose.note() };
+                if let Some(note) = note.filter(|_| tell) {
                     self.create_item(NewItem::system(note));
                 }
                 let metadata = BTreeMap::from([(PURPOSE.to_owned(), purpose.as_str().to_owned())]);

@@ -13,7 +13,7 @@ pub(super) fn roll_over_in(expires_in: Duration, before: Duration) -> Duration {
 
 impl SessionState {
     pub(super) fn duration(&self) -> Duration {
-        Duration::from_secs(self.claimed.settings.max_duration_s.unwrap_or(self.config.interview.default_duration_s))
+        self.claimed.time_limit(&self.config)
     }
 
     pub(super) fn length_of(&self, timer: Timer) -> Duration {

@@ -3,6 +3,7 @@
 use super::bounded::{Bounded, within};
 use super::entries::{EntryRow, name};
 use super::{During, Scope, Store, StoreError, Transaction};
+use crate::config::Config;
 use crate::domain::conduct::Recorded;
 use crate::domain::edge::{EntryKey, Label, Millis, Text, Timestamp};
 use crate::domain::phase::{EndReason, Phase};
@@ -21,6 +22,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use time::OffsetDateTime;
 
 /// One session's rows under one epoch.
@@ -73,6 +75,11 @@ pub struct Claimed {
 }
 
 impl Claimed {
+    /// How long the interview may take, from its begin; no pause lengthens it.
+    pub fn time_limit(&self, config: &Config) -> Duration {
+        Duration::from_secs(self.settings.max_duration_s.unwrap_or(config.interview.default_duration_s))
+    }
+
     /// As it will be once these records are stored as well.
     pub fn after(mut self, records: &[Record]) -> Self {
         for record in records {
@@ -593,8 +600,14 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
     .during("read the consents")?;
     let recordings = read_recordings(tx, tenant, session).await?;
     let entries = read_entries(tx, tenant, session).await?;
-    let plan = read_plan(tx, tenant, session).await?;
-    let conducted = read_conducted(tx, tenant, session).await?;
+    let (plan, conducted) = match (read_plan(tx, tenant, session).await?, read_conducted(tx, tenant, session).await?) {
+        (Ok(plan), Ok(conducted)) => (plan.map(Arc::new), conducted),
+        (Err(error), _) | (_, Err(error)) => {
+            // An interview must not stop because of how it was to be held.
+            tracing::error!(error_code = ErrorCode::PlanUnreadable.as_str(), %error, "the plan of the interview, or its course, cannot be read");
+            (None, Vec::new())
+        }
+    };
     Ok(Claimed {
         phase: parse(&row.phase)?,
         end: row.end_reason.as_deref().map(parse).transpose()?,
@@ -627,8 +640,11 @@ async fn read_claimed(tx: &mut Transaction, tenant: TenantId, session: SessionId
     })
 }
 
-/// The version that the interview was made with. One that this program cannot read is none: the interview is held without.
-async fn read_plan(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Option<Arc<Plan>>, StoreError> {
+/// As it is stored, or why this program cannot read it.
+type Stored<T> = Result<T, serde_json::Error>;
+
+/// The version that the interview was made with.
+async fn read_plan(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Stored<Option<Plan>>, StoreError> {
     let document = sqlx::query_scalar!(
         "select v.document from app.sessions s
          join app.plan_versions v on v.tenant_id = s.tenant_id and v.plan_id = s.plan_id and v.number = s.plan_version
@@ -639,28 +655,22 @@ async fn read_plan(tx: &mut Transaction, tenant: TenantId, session: SessionId) -
     .fetch_optional(&mut **tx)
     .await
     .during("read the plan")?;
-    let plan = document.map(serde_json::from_value).transpose();
-    Ok(plan.unwrap_or_else(|error| {
-        tracing::error!(error_code = ErrorCode::PlanUnreadable.as_str(), %error, "the plan of the interview cannot be read");
-        None
-    }))
+    Ok(document.map(serde_json::from_value).transpose())
 }
 
-async fn read_conducted(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Recorded>, StoreError> {
-    sqlx::query!(
+async fn read_conducted(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Stored<Vec<Recorded>>, StoreError> {
+    let rows = sqlx::query!(
         "select number, at_ms, event from app.conduct_events where tenant_id = $1 and session_id = $2 order by number",
         tenant.0,
         session.0,
     )
     .fetch_all(&mut **tx)
     .await
-    .during("read the course of the interview")?
-    .into_iter()
-    .map(|row| {
-        let event = serde_json::from_value(row.event).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-        Ok(Recorded { number: row.number.unsigned_abs(), at_ms: row.at_ms.unsigned_abs(), event })
-    })
-    .collect()
+    .during("read the course of the interview")?;
+    let recorded = |number: i32, at_ms: i64, event| {
+        Ok(Recorded { number: number.unsigned_abs(), at_ms: at_ms.unsigned_abs(), event: serde_json::from_value(event)? })
+    };
+    Ok(rows.into_iter().map(|row| recorded(row.number, row.at_ms, row.event)).collect())
 }
 
 async fn read_recordings(tx: &mut Transaction, tenant: TenantId, session: SessionId) -> Result<Vec<Recording>, StoreError> {

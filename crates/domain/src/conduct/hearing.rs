@@ -38,10 +38,6 @@ struct Generated {
 }
 
 impl Hearing {
-    pub(super) fn line_down(&mut self) {
-        self.quiet_since = None;
-    }
-
     fn take(&mut self, reply: &ReplyId) -> Option<Generated> {
         let at = self.generated.iter().position(|generated| generated.reply == *reply)?;
         self.generated.remove(at)

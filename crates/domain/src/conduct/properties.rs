@@ -25,6 +25,7 @@ enum Happening {
     },
     Button(bool),
     LineDown,
+    LineUp,
     Waits(u64),
     Crash,
     Ended,
@@ -38,6 +39,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (0..TOOLS.len() + 1, 0..5_usize, any::<bool>()).prop_map(|(tool, arguments, again)| Happening::Calls { tool, arguments, again }),
         1 => any::<bool>().prop_map(Happening::Button),
         1 => Just(Happening::LineDown),
+        1 => Just(Happening::LineUp),
         4 => (1..200_u64).prop_map(Happening::Waits),
         1 => Just(Happening::Crash),
         1 => Just(Happening::Ended),
@@ -140,6 +142,7 @@ impl Room {
             }
             Happening::Button(think) => self.step(if *think { Input::ThinkAsked } else { Input::Resumed }),
             Happening::LineDown => self.step(Input::LineDown),
+            Happening::LineUp => self.step(Input::LineUp),
             Happening::Waits(seconds) => {
                 self.now += Duration::from_secs(*seconds);
                 self.step(Input::Tick);

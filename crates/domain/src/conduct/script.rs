@@ -19,6 +19,8 @@ pub struct Script {
     pub length: Duration,
     /// What candidate's questions and closing need of it.
     pub reserve: Duration,
+    /// By when it is over, from its begin, however long it stood still.
+    pub limit: Duration,
     /// A moment to think is at most so long.
     pub think: Duration,
     pub thinks_per_question: u32,
@@ -86,11 +88,19 @@ impl Script {
             closing: spoken(&plan.closing.spoken),
             length: minutes(plan.minutes.get()),
             reserve: minutes(plan.candidate_questions.minutes.get() + plan.closing.minutes.get()),
+            limit: Duration::MAX,
             think: plan.think_time.longest(),
             thinks_per_question: plan.think_time.times_per_question.get(),
             turn_taking: plan.turn_taking,
             language,
         }
+    }
+
+    /// The same in an interview that may take no longer than this. However short it is, most of it is for questions.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        let length = self.length.min(limit);
+        Self { length, reserve: self.reserve.min(length / 4), limit, ..self }
     }
 
     pub fn position(&self, id: &Slug) -> Option<usize> {

@@ -49,6 +49,7 @@ pub(super) fn script() -> Script {
         closing: CLOSING.to_owned(),
         length: Duration::from_mins(15),
         reserve: Duration::from_mins(3),
+        limit: Duration::MAX,
         think: Duration::from_mins(2),
         thinks_per_question: 2,
         turn_taking: crate::plan::TurnTaking::Patient,
@@ -260,8 +261,7 @@ fn an_interviewer_that_does_not_ask_is_asked_to_and_at_last_the_interview_goes_o
     let mut call = Call::new();
     call.says("Hello Kim, welcome to this conversation.");
     assert!(call.told(&Command::Prompt));
-    let prompt = call.conduct.take_prompt().expect("a prompt");
-    assert!(call.conduct.note(prompt).contains(NEEDS));
+    assert!(call.conduct.prompt_note().is_some_and(|note| note.contains(NEEDS)));
     call.says("So, how was your journey?");
     assert!(!call.told(&Command::Prompt), "who was asked something answers first");
     call.says("I see. Tell me of a customer.");
@@ -326,16 +326,16 @@ fn who_says_nothing_is_helped_and_at_last_waited_for() {
     call.waits(12);
     assert!(call.told(&Command::Show(Shown::TakeYourTime)));
     call.waits(8);
-    assert_eq!(call.conduct.take_prompt(), Some(Prompt::SoftLine));
+    assert_eq!(call.conduct.prompt, Some(Prompt::SoftLine));
     call.says("There is no hurry.");
     call.waits(45);
-    assert_eq!(call.conduct.take_prompt(), Some(Prompt::OfferHelp), "the soft line comes once");
+    assert_eq!(call.conduct.prompt, Some(Prompt::OfferHelp), "the soft line comes once");
     call.says("Shall I repeat the question?");
     call.waits(121);
     assert!(call.told(&Command::Show(Shown::Paused)));
     assert_eq!(call.conduct.next_deadline(), None, "the interview waits");
     call.step(Input::Resumed);
-    assert_eq!(call.conduct.take_prompt(), Some(Prompt::Say), "the question may be forgotten");
+    assert_eq!(call.conduct.prompt, Some(Prompt::Say), "the question may be forgotten");
     call.answers("Sorry, here I am.");
     assert_eq!(call.conduct.progress()[0].answers.len(), 1);
 }
@@ -348,7 +348,7 @@ fn a_cough_is_no_answer() {
     call.hear(&VoiceEvent::SpeechStarted { item: item.clone(), start_ms: None });
     call.hear(&VoiceEvent::SpeechStopped { item, end_ms: None });
     call.waits(20);
-    assert_eq!(call.conduct.take_prompt(), Some(Prompt::SoftLine));
+    assert_eq!(call.conduct.prompt, Some(Prompt::SoftLine));
     call.answers("   ");
     assert!(call.conduct.progress()[0].answers.is_empty());
 }
@@ -421,4 +421,42 @@ fn the_interviewer_is_told_when_little_time_is_left() {
     );
     call.waits(10);
     assert!(!call.commands.iter().any(|command| matches!(command, Command::Note(_))), "once");
+}
+
+#[test]
+fn the_time_limit_of_the_session_counts_also_while_the_interview_stands_still() {
+    let mut call = Call::new();
+    call.conduct = Conduct::new(Arc::new(script().within(Duration::from_mins(10))));
+    call.first_question();
+    call.calls("pause", "{}");
+    call.waits(500);
+    call.answers("Here I am again.");
+    assert_eq!(call.conduct.place(), Place::Closing, "two and a half minutes are kept for the end");
+    let tiny = script().within(Duration::from_secs(40));
+    assert_eq!((tiny.length, tiny.reserve), (Duration::from_secs(40), Duration::from_secs(10)));
+}
+
+#[test]
+fn who_is_silent_while_our_line_comes_back_or_a_process_takes_over_is_helped_too() {
+    let mut call = Call::new();
+    call.first_question();
+    call.step(Input::LineDown);
+    call.waits(30);
+    assert_eq!(call.conduct.prompt, None, "nobody knows what is heard meanwhile");
+    call.conduct = Conduct::replay(call.conduct.script.clone(), &call.log);
+    call.step(Input::LineUp);
+    call.waits(12);
+    assert!(call.told(&Command::Show(Shown::TakeYourTime)));
+    call.waits(8);
+    assert_eq!(call.conduct.prompt, Some(Prompt::SoftLine));
+}
+
+#[test]
+fn a_page_learns_of_a_pause_from_the_process_that_takes_over() {
+    let mut call = Call::new();
+    call.first_question();
+    call.calls("pause", "{}");
+    call.conduct = Conduct::replay(call.conduct.script.clone(), &call.log);
+    call.step(Input::LineUp);
+    assert!(call.told(&Command::Show(Shown::Paused)));
 }

@@ -33,7 +33,8 @@ impl Conduct {
             // They have their own minutes; a minute is kept for the closing.
             Place::CandidateQuestions | Place::Closing => self.script.reserve.min(Duration::from_mins(1)),
         };
-        self.script.length.saturating_sub(reserve).saturating_sub(self.state.clock(self.now))
+        let by_plan = self.script.length.saturating_sub(self.state.clock(self.now));
+        by_plan.min(self.script.limit.saturating_sub(self.now)).saturating_sub(reserve)
     }
 
     pub(super) fn tell_time(&mut self) {

@@ -38,7 +38,7 @@ impl Play {
     fn input(&mut self, input: Input<'_>) {
         for command in self.replies.step(input, self.now) {
             match command {
-                Command::Ask { request, purpose, note } => self.asked.push((request, purpose, note)),
+                Command::Ask { request, purpose, tell } => self.asked.push((request, purpose, purpose.note().filter(|_| tell))),
                 other => self.other.push(other),
             }
         }
