@@ -42,6 +42,8 @@ pub struct Said {
 pub struct Told {
     pub first: Instant,
     pub last: Instant,
+    /// When the page heard that it is stored. What waits unread, because the outbox is full, is read later than it was told.
+    pub acked: Option<Instant>,
     pub claimed: String,
 }
 
@@ -127,6 +129,8 @@ pub struct Pages {
     pub greeting_forgiven: bool,
     /// When each process began.
     pub started: Vec<(u32, Instant)>,
+    /// When a process died, or ended without storing what it knew.
+    pub gone: BTreeMap<u32, Instant>,
     /// Processes that were told to stop, could store, and did stop; and when they were told.
     pub orderly: BTreeMap<u32, Instant>,
 }
@@ -200,6 +204,7 @@ impl Pages {
 
     /// A process is gone: what it heard on, nobody hears on.
     pub fn process_gone(&mut self, process: u32) {
+        self.gone.entry(process).or_insert_with(Instant::now);
         for heard in self.calls.values_mut().flat_map(|call| &mut call.heard).filter(|heard| heard.process == process) {
             heard.until.get_or_insert_with(Instant::now);
         }
@@ -207,7 +212,7 @@ impl Pages {
 
     pub fn is_told(&mut self, key: &str, claimed: &str) {
         let now = Instant::now();
-        let new = Told { first: now, last: now, claimed: claimed.to_owned() };
+        let new = Told { first: now, last: now, acked: None, claimed: claimed.to_owned() };
         self.told.entry(key.to_owned()).or_insert(new).last = now;
     }
 

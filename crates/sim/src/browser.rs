@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// Longer than all tries of opening a call may take.
@@ -355,7 +356,9 @@ impl Page {
         };
         let Ok(protocols) = format!("interview.v1, ticket.{ticket}").parse() else { return Dialled::Later };
         request.headers_mut().insert("sec-websocket-protocol", protocols);
-        let opened = timeout(READY_TIMEOUT, tokio_tungstenite::client_async(request, stream));
+        // Its own default is cleared for each of hundreds of connections a second.
+        let settings = WebSocketConfig::default().read_buffer_size(16 * 1024);
+        let opened = timeout(READY_TIMEOUT, tokio_tungstenite::client_async_with_config(request, stream, Some(settings)));
         let opened = tokio::select! {
             biased;
             opened = opened => opened,
@@ -686,7 +689,11 @@ impl Page {
         if !poison && !self.around.database.has_entry(&key) {
             self.around.world.violate("acknowledged_means_stored", format!("page {} was told that {key} is stored", self.name));
         }
-        self.around.book.lock().acked.push(Acked { key, text, poison });
+        let mut book = self.around.book.lock();
+        if let Some(told) = book.told.get_mut(&key) {
+            told.acked.get_or_insert_with(Instant::now);
+        }
+        book.acked.push(Acked { key, text, poison });
     }
 
     /// The server's mark at a new link: what is pending counts on from it. It vouches for no

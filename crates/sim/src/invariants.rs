@@ -159,8 +159,9 @@ const FOUND_DEAD: Duration = Duration::from_millis(3_500);
 fn fell_unnoticed(evidence: &Evidence, said: &Said) -> bool {
     let Some(call) = evidence.book.calls.get(&said.call) else { return false };
     let missed = |until: Instant| said.spoken_at >= until || said.settled_by.is_empty();
-    // Whoever hangs up listens no more, however long the hang-up takes.
-    let let_go = call.hung_up.into_iter().chain(call.ended).min();
+    // Whoever hangs up listens no more, however long the hang-up takes; nor does a process that dies while it waits for the answer.
+    let died = call.heard.last().and_then(|last| evidence.book.gone.get(&last.process).copied());
+    let let_go = call.hung_up.into_iter().chain(call.ended).chain(died).min();
     let told = evidence.book.told.get(&said.item).map(|told| told.first);
     let too_late = told.zip(let_go).is_none_or(|(told, let_go)| {
         told + FOUND_DEAD > let_go && !is_heard_until_it_answers(evidence, call, &said.call, told, let_go)
@@ -305,7 +306,7 @@ fn a_browser_is_believed_only_of_our_gaps(evidence: &Evidence) -> Result<(), Str
             }
             let Some(told) = book.told.get(key) else { return Some(format!("{key}, which nobody told")) };
             let may_hold = |gap: &&Gap| {
-                !gap.clients && gap.from <= told.last && (gap.fell || gap.closed.is_none_or(|closed| told.first <= closed))
+                !gap.clients && gap.from <= told.acked.max(Some(told.last)).unwrap_or(told.last) && (gap.fell || gap.closed.is_none_or(|closed| told.first <= closed))
             };
             let mut holding = gaps.iter().filter(may_hold).peekable();
             if holding.peek().is_none() {

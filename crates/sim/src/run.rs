@@ -16,7 +16,7 @@ use interview_runtime::config::{Config, Role};
 use interview_runtime::roles::Exit;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -107,7 +107,8 @@ pub fn simulate_plan(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
     }
 }
 
-fn config(plan: &Plan) -> Config {
+/// As every interview begins with it; to read it takes longer than many an interview.
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let keys: HashMap<String, String> = [
         ("INTERVIEW__TENANT__ID", "00000000-0000-0000-0000-0000000000a1"),
         ("INTERVIEW__DATABASE__URL", "postgres://sim@localhost/sim"),
@@ -119,7 +120,11 @@ fn config(plan: &Plan) -> Config {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
-    let mut config = Config::load(None, Role::Session, Some(keys)).expect("the simulation's configuration is valid");
+    Config::load(None, Role::Session, Some(keys)).expect("the simulation's configuration is valid")
+});
+
+fn config(plan: &Plan) -> Config {
+    let mut config = CONFIG.clone();
     config.interview.absence_timeout_s = 300;
     config.interview.grace_s = plan.grace_s;
     config.outbox.max_records = plan.max_records;

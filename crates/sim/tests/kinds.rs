@@ -125,6 +125,27 @@ fn a_line_that_may_be_dead_is_asked_before_its_call_is_replaced_or_ended() {
     assert!(struck > 5, "{struck}");
 }
 
+/// Seed 5092506: nobody has the answer of the dead line, nor knows that it was asked.
+#[test]
+fn a_process_that_dies_while_it_waits_for_a_dead_line_of_a_replaced_call_takes_that_with_it() {
+    let plan = minute(&[], &[]);
+    let mut struck = 0;
+    for (seed, outcome) in with_dead_line(&plan) {
+        let Some(told) = noted(&outcome.lines, Duration::from_secs(20), "transcript_ack") else { continue };
+        for kill_ms in [1_500, 2_500, 3_300] {
+            let mut plan = plan.clone();
+            plan.at.push((Duration::from_secs(20), Action::DropSideband));
+            plan.at.push((told + Duration::from_millis(100), Action::SecondTab));
+            plan.at.push((told + Duration::from_millis(kill_ms), Action::Kill));
+            let outcome = simulate(seed, plan);
+            let (opened, killed) = (noted(&outcome.lines, told, "rtc_1 opened"), noted(&outcome.lines, told, "act: Kill"));
+            struck += usize::from(opened.is_some_and(|opened| Some(opened) < killed));
+            assert_eq!(outcome.violations, NOTHING, "seed {seed}, killed after {kill_ms} ms");
+        }
+    }
+    assert!(struck > 5, "{struck}");
+}
+
 /// Whoever brings an offer while the call is found to be no use, has the next.
 #[test]
 fn an_offer_that_is_being_answered_survives_the_end_of_a_call_that_does_not_work() {
