@@ -306,7 +306,9 @@ fn a_browser_is_believed_only_of_our_gaps(evidence: &Evidence) -> Result<(), Str
             }
             let Some(told) = book.told.get(key) else { return Some(format!("{key}, which nobody told")) };
             let may_hold = |gap: &&Gap| {
-                !gap.clients && gap.from <= told.acked.max(Some(told.last)).unwrap_or(told.last) && (gap.fell || gap.closed.is_none_or(|closed| told.first <= closed))
+                !gap.clients
+                    && gap.from <= told.acked.max(Some(told.last)).unwrap_or(told.last)
+                    && (gap.fell || gap.closed.is_none_or(|closed| told.first <= closed))
             };
             let mut holding = gaps.iter().filter(may_hold).peekable();
             if holding.peek().is_none() {
