@@ -3,7 +3,7 @@
 
 use crate::book::{CallBook, Foreign, Heard, Pages, Said};
 use crate::database::Tables;
-use crate::plan::Liar;
+use crate::plan::{Conducted, Liar};
 use crate::vendors::lines;
 use crate::world::Walls;
 use interview_runtime::domain::edge::Timestamp;
@@ -26,12 +26,14 @@ pub struct Evidence<'a> {
     pub over: bool,
     /// The page is not honest.
     pub liar: Option<Liar>,
+    /// It is led through a plan.
+    pub conducted: Option<Conducted>,
     pub walls: Walls,
     /// How many processes there were.
     pub processes: u32,
 }
 
-type Check = fn(&Evidence) -> Result<(), String>;
+pub type Check = fn(&Evidence) -> Result<(), String>;
 
 pub const ALL: &[(&str, Check)] = &[
     ("acknowledged_entries_are_stored_exactly_once", acknowledged_entries_are_stored_exactly_once),
@@ -62,7 +64,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("nothing_panics_by_itself", nothing_panics_by_itself),
 ];
 
-fn verdict(wrong: &[String]) -> Result<(), String> {
+pub fn verdict(wrong: &[String]) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ")) }
 }
 
@@ -243,7 +245,9 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
             Gap { from, fell: fell || hides, closed, followed, clients }
         };
         let clients = first.is_some_and(|first| first - call.opened <= OF_A_CLIENT) && is_unasked(evidence, call);
-        gaps.push(gap(call.opened, first, false, clients));
+        // Whoever opened it died before it was in it, or after: the next process cannot know.
+        let died = heard.first().is_some_and(|first| first.process != call.process);
+        gaps.push(gap(call.opened, first, died, clients));
         for pair in heard.windows(2) {
             let died = pair[0].process != pair[1].process;
             let from = if died { last_stored(evidence, call, &pair[0], pair[1].from) } else { pair[0].last };
