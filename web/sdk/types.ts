@@ -49,8 +49,16 @@ export interface Me {
   candidate_id: Uuid | null;
 }
 
+/** One version of a plan. */
+export interface PlanPin {
+  plan_id: Uuid;
+  version: number;
+}
+
 export interface PositionWithCompetencies extends Position {
   competencies: Competency[];
+  /** For recruiters: with what its next interview is created. */
+  plan?: PlanPin | null;
 }
 
 export interface Candidate {
@@ -122,6 +130,8 @@ export interface SessionView {
   end_reason: EndReason | null;
   candidate: { id: Uuid; name: string };
   position: { id: Uuid; title: string };
+  /** What it is held with. */
+  plan: PlanPin | null;
   created_at: Timestamp;
   started_at: Timestamp | null;
   ended_at: Timestamp | null;
@@ -353,7 +363,8 @@ export interface InviteView {
   zone: string;
   locale: string;
   settings: SessionSettings;
-  attempts: { allowed: number; used: number };
+  /** `exhausted`: begun so often without being held that only opening it again helps. */
+  attempts: { allowed: number; used: number; exhausted: boolean };
   reason: string | null;
   created_at: Timestamp;
   sent_at: Timestamp | null;
@@ -378,7 +389,7 @@ export interface CreateInvite {
 }
 
 /** The link is told once: only a hash of it is kept. `null` where the invite was there already. */
-export type CreatedInvite = InviteView & { link: string | null };
+export type CreatedInvite = InviteView & { link: string | null; warnings: string[] };
 
 /** What whoever has the link is shown. */
 export interface InvitePage {

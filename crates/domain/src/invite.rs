@@ -189,7 +189,7 @@ impl Invite {
                 self.begun.filter(|begun| begun.course() == Course::Open).map(|_| Start::Resume).ok_or(Refusal::Spent)
             }
             _ if now < self.opens => Err(Refusal::TooEarly),
-            _ if self.starts >= MOST_STARTS => Err(Refusal::Exhausted),
+            _ if self.exhausted() => Err(Refusal::Exhausted),
             _ => Ok(Start::Begin),
         };
         if decided == Ok(Start::Begin) {
@@ -209,6 +209,11 @@ impl Invite {
         }
         self.sent |= delivered;
         self
+    }
+
+    /// It waits for its candidate, and no interview can be begun by it: none of so many was held.
+    pub fn exhausted(&self) -> bool {
+        self.state.waits() && self.starts >= MOST_STARTS
     }
 
     /// Whether its link may be given out once more.
@@ -249,7 +254,7 @@ impl Invite {
     /// Another interview by it, after it was over for whatever reason.
     pub fn reopen(self, closes: Timestamp, now: Timestamp, longest: Duration) -> Result<Self, Refusal> {
         let mut invite = self.settled(now);
-        if !matches!(invite.state, State::Finished | State::Expired | State::Revoked) {
+        if !matches!(invite.state, State::Finished | State::Expired | State::Revoked) && !invite.exhausted() {
             return Err(Refusal::StillOpen);
         }
         // What was revoked may still run for a moment.

@@ -105,6 +105,11 @@ fn what_cannot_be_held_is_not_tried_for_ever() {
         assert!(begun <= MOST_STARTS, "endless");
     }
     assert_eq!((begun, it.start(at(50)).1), (MOST_STARTS, Err(Refusal::Exhausted)));
+    // A recruiter sees it, and opens it again.
+    let it = it.settled(at(50));
+    assert!(it.exhausted());
+    let again = it.reopen(at(200), at(50), MONTH).expect("opened again");
+    assert_eq!((again.exhausted(), again.start(at(60)).1), (false, Ok(Start::Begin)));
 }
 
 #[test]

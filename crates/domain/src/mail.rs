@@ -55,6 +55,11 @@ impl Locale {
         Self::ALL.into_iter().find(|locale| locale.as_str() == name)
     }
 
+    /// In which language somebody is written to who is interviewed in this one: `de` for `de-AT`, English where there is no mail in it.
+    pub fn of_language(tag: &str) -> Self {
+        Self::named(tag.split('-').next().unwrap_or(tag)).unwrap_or(Self::En)
+    }
+
     /// Date, time and zone: nobody has to guess any of them.
     pub fn moment(self, at: Timestamp, zone: &Zone) -> String {
         let Local { year, month, day, weekday, hour, minute, offset } = zone.local(at);

@@ -246,8 +246,11 @@ async fn page(State(mailbox): State<Mailbox>) -> Html<String> {
 }
 
 fn article(mail: &CaughtMail) -> String {
+    let calendar = mail.calendar.as_deref().map_or_else(String::new, |entry| {
+        format!("<details><summary>Entry for the calendar</summary><pre>{}</pre></details>", escaped(entry))
+    });
     format!(
-        "<article><h2>{}</h2><p>To {} · {}</p><pre>{}</pre></article>",
+        "<article><h2>{}</h2><p>To {} · {}</p><pre>{}</pre>{calendar}</article>",
         escaped(&mail.subject),
         escaped(&mail.to.join(", ")),
         escaped(&mail.at),
@@ -308,7 +311,8 @@ mod tests {
         let caught = mailbox.mails().pop().expect("a mail");
         assert_eq!((caught.subject.as_str(), caught.message_id.as_str()), ("Grüße", "1@acme.example"));
         assert!(caught.text.contains("https://acme.example/#/i/ab=") && caught.text.contains("\n.dot"), "{}", caught.text);
-        assert!(caught.calendar.is_some_and(|text| text.contains("VCALENDAR")));
+        let page = article(&caught);
+        assert!(page.contains("Entry for the calendar") && page.contains("BEGIN:VCALENDAR"), "{page}");
         assert!(linked(&caught.text).contains("<a href=\"https://acme.example/#/i/ab=\">"));
     }
 

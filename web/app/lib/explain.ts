@@ -26,6 +26,7 @@ const WORDS: Readonly<Record<string, string>> = {
   external_id_taken: 'Another candidate has this external id. Change one of them, or merge them.',
   competency_name_taken: 'The library has a competency of this name already.',
   plan_not_publishable: 'The check found errors in the draft. Mend them first.',
+  plan_language_missing: 'The plan of this position has no words in this language. Choose one of its languages, or give the position another plan.',
   plan_in_use: 'A position uses this plan. Give the position another one first.',
   plans_exhausted: 'There are as many plans as possible. Archive those that nobody uses.',
   streams_exhausted: 'You are watching as many interviews as possible. Close one of the windows, then try again.',

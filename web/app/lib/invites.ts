@@ -14,8 +14,14 @@ export const INVITE_STATES: Record<InviteState, { label: string; tone: Tone }> =
 
 export type InviteAction = 'link' | 'resend' | 'extend' | 'revoke' | 'reopen';
 
+/** How an invite stands, for recruiters: one that cannot be begun any more is not merely opened. */
+export function standing({ state, attempts }: Pick<InviteView, 'state' | 'attempts'>): { label: string; tone: Tone } {
+  return attempts.exhausted ? { label: 'Cannot be begun', tone: 'bad' } : INVITE_STATES[state];
+}
+
 /** What a recruiter can do with an invite as it stands; the server decides in the end. */
-export function actionsOf(state: InviteState): InviteAction[] {
+export function actionsOf({ state, attempts }: Pick<InviteView, 'state' | 'attempts'>): InviteAction[] {
+  if (attempts.exhausted) return ['reopen', 'revoke'];
   switch (state) {
     case 'created':
     case 'sent':
@@ -31,6 +37,10 @@ export function actionsOf(state: InviteState): InviteAction[] {
       return ['reopen'];
   }
 }
+
+/** Nobody sends again what was never sent. */
+export const resendWord = ({ sent_at, mail }: Pick<InviteView, 'sent_at' | 'mail'>) =>
+  sent_at === null && mail === null ? 'Send by mail' : 'Send again';
 
 /** What a person has to know of the mail beside the state; `null` when there is nothing to do. */
 export function mailTrouble(invite: Pick<InviteView, 'mail'>): string | null {
@@ -61,7 +71,11 @@ export function momentIn(zone: string, value: string | null | undefined): string
     timeZoneName: 'short',
   };
   try {
-    return `${new Intl.DateTimeFormat(undefined, { ...how, timeZone: zone }).format(at)} (${zone.replaceAll('_', ' ')})`;
+    const parts = new Intl.DateTimeFormat(undefined, { ...how, timeZone: zone }).formatToParts(at);
+    const told = parts.map(({ value: part }) => part).join('');
+    // UTC is not told twice.
+    const named = parts.some(({ type, value: part }) => type === 'timeZoneName' && part === zone);
+    return named ? told : `${told} (${zone.replaceAll('_', ' ')})`;
   } catch {
     // An older browser may not know a zone that the server does.
     return `${new Intl.DateTimeFormat(undefined, { ...how, timeZone: 'UTC' }).format(at)}`;
