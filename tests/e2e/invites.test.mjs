@@ -25,7 +25,10 @@ async function inviteByMail({ page }, candidate) {
   await choose('Position', 'Senior Software Engineer');
   await dialog.getByLabel('The candidate’s time zone').selectOption('Asia/Tokyo');
   await dialog.getByTestId('closes-there').getByText('(Asia/Tokyo)').waitFor();
+  // Its plan takes longer than the ten minutes that a test has.
+  await dialog.getByTestId('plan-hint').getByText('Senior software engineer').waitFor();
   await dialog.getByLabel('Length').selectOption({ label: '10 minutes' });
+  await dialog.getByTestId('too-short').waitFor();
   await shoot({ page, name: 'recruiter' }, '90-new-invite', ON_REQUEST);
   await dialog.getByTestId('create-invite').click();
   const link = (await dialog.getByTestId('invite-link').textContent()).trim();
@@ -41,6 +44,27 @@ async function mailedLink(address, number) {
   return /^https?:\/\/\S+\/#\/i\/\S+$/m.exec(mail.text)[0];
 }
 
+/** Every button of the room is whole, and lies within the window and over no other. */
+async function fitsOnAPhone(page) {
+  const before = page.viewportSize();
+  for (const width of [390, 320]) {
+    await page.setViewportSize({ width, height: 844 });
+    const buttons = await page.locator('footer .control').evaluateAll((all) =>
+      all.map((one) => {
+        const { left, right, top, bottom } = one.getBoundingClientRect();
+        return { text: one.textContent.trim(), left, right, top, bottom, cut: one.scrollWidth > one.clientWidth };
+      }),
+    );
+    assert.equal(buttons.length, 4);
+    for (const one of buttons) {
+      assert.ok(!one.cut && one.left >= 0 && one.right <= width, `${width}: ${JSON.stringify(one)}`);
+      const over = (other) => other !== one && one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+      assert.ok(!buttons.some(over), `${width}: ${JSON.stringify(buttons)}`);
+    }
+  }
+  await page.setViewportSize(before);
+}
+
 /** The position has a plan: the candidate may take a moment, and says when it is over. */
 async function aMomentToThink(candidate) {
   const { page } = candidate;
@@ -48,6 +72,7 @@ async function aMomentToThink(candidate) {
   await page.getByTestId('think').click();
   await page.locator('[data-testid="waiting-notice"][data-state="thinking"]').waitFor();
   await shoot(candidate, '94-thinking', ON_REQUEST);
+  await fitsOnAPhone(page);
   await page.getByTestId('stop-thinking').click();
   await page.locator('[data-testid="waiting-notice"]').waitFor({ state: 'detached' });
 }
@@ -76,8 +101,11 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await stands(row, 'opened');
   await page.getByTestId('invite-start').focus();
   await page.keyboard.press('Enter');
+  // One end: the invite's, in the candidate's zone, and not the one of this interview.
+  await page.getByTestId('join-by').getByText('(Asia/Tokyo)').waitFor();
   await agree(candidate);
   await checkDevices(candidate, { camera: false });
+  await page.getByTestId('join-by').getByText('(Asia/Tokyo)').waitFor();
   await shoot(candidate, '93-check', ON_REQUEST);
   await page.getByTestId('start-interview').click();
   await live(candidate);
