@@ -176,6 +176,8 @@ pub struct ControlChannelState {
     /// Leads through the interview's plan, if it has one; its time begins with the interview.
     conduct: Option<Conduct>,
     conduct_alarm: Option<(Moment, TaskGuard)>,
+    /// How long the interview had taken then.
+    interview_clock: Option<(Instant, Moment)>,
     /// How the call is configured, and what each line begins with.
     setup: CallSetup,
     update: watch::Sender<SessionConfig>,
@@ -227,6 +229,7 @@ impl Actor for ControlChannel {
             alarm: None,
             conduct,
             conduct_alarm: None,
+            interview_clock: None,
             setup: CallSetup::default(),
             update: watch::Sender::new(SessionConfig::default()),
             configurations: Vec::new(),
@@ -464,7 +467,6 @@ impl ControlChannelState {
     fn attach(&mut self, call: CallId) {
         let entries = self.args.journal.entries();
         let owed = entries.last().is_none_or(|last| last.speaker == Speaker::Candidate);
-        self.setup.attached();
         let answered_turns = self.args.journal.answered_turns();
         self.decide(Input::Attached { owed, answered_turns: &answered_turns });
         self.join(call, Vec::new(), false);

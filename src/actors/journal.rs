@@ -554,6 +554,8 @@ impl Journal {
             // they are all here. The rest of the state is in `session_ready`.
             let entries = inner.transcript.all_entries();
             for entry in &entries[entries.len().saturating_sub(REPLAYED_EVENTS / 2)..] {
+                // Whoever was told a word hears when it changes.
+                inner.told.insert(entry.seq);
                 inner.tell(ServerEvent::TranscriptEntry { entry: entry.clone() });
             }
         }

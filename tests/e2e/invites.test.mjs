@@ -111,6 +111,9 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await live(candidate);
   await aMomentToThink(candidate);
   const said = await oneTurn(candidate, 0);
+  // One answer, and the next question of the plan follows.
+  assert.equal(await interviewerHasSpoken(candidate, said, 15_000), 'your turn');
+  assert.deepEqual(await sandbox.violations(), [], 'nothing of ours was refused by a vendor');
   await stands(row, 'started');
 
   // That device is gone. Another one, by the link that the recruiter was shown: the same interview goes on.

@@ -7,6 +7,7 @@
 use super::edge::Label;
 use super::voice::{ItemContent, ReplyOutcome, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
+use crate::recent::Recent;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -75,13 +76,13 @@ struct Expected {
 #[derive(Debug, Default)]
 pub struct CallGuard {
     joined_at: Option<Moment>,
-    /// Our line carries the candidate's speech. One that does not (see `control_channel::notice_deafness`) shows nothing
+    /// Our line carries the candidate's speech. One that does not (see [`crate::deaf_line`]) shows nothing
     /// of the turns that the provider answers, so nobody is accused of what follows from them.
     hears: bool,
-    spoken: VecDeque<ItemId>,
+    spoken: Recent<ItemId, REMEMBERED>,
     /// In the order in which they were sent.
     expected: VecDeque<Expected>,
-    cancelled: VecDeque<ReplyId>,
+    cancelled: Recent<ReplyId, CANCELLED>,
     /// A turn was committed then: the provider answers it by itself.
     owes_reply: Option<Moment>,
     /// The candidate spoke since the reply began: the provider may cut it.
@@ -104,7 +105,7 @@ impl CallGuard {
     /// The command has left on the line that we hear.
     pub fn sent(&mut self, what: Ours, command: &str, now: Moment) {
         if let Ours::Cancel(reply) = &what {
-            remember(&mut self.cancelled, reply, CANCELLED);
+            self.cancelled.remember(reply.clone());
         }
         if self.expected.len() >= MOST_EXPECTED {
             self.expected.pop_front();
@@ -124,7 +125,7 @@ impl CallGuard {
         match event {
             VoiceEvent::SpeechStarted { item, .. } => {
                 self.spoken_over = true;
-                remember(&mut self.spoken, item, REMEMBERED);
+                self.spoken.remember(item.clone());
                 None
             }
             VoiceEvent::ItemPlaced { item, content, .. } => self.placed(item, *content, now),
@@ -134,7 +135,7 @@ impl CallGuard {
                 (!expected && !self.is_lenient(now)).then(|| Intrusion::ReplyCreated(reply.clone()))
             }
             VoiceEvent::ReplyItem { item, .. } => {
-                remember(&mut self.spoken, item, REMEMBERED);
+                self.spoken.remember(item.clone());
                 None
             }
             VoiceEvent::ReplyDone { reply, outcome: ReplyOutcome::CancelledByClient, .. } => {
@@ -157,7 +158,7 @@ impl CallGuard {
         match content {
             ItemContent::Committed => {
                 self.owes_reply = Some(now);
-                remember(&mut self.spoken, item, REMEMBERED);
+                self.spoken.remember(item.clone());
                 None
             }
             ItemContent::Typed => {
@@ -190,16 +191,6 @@ impl CallGuard {
     fn take(&mut self, what: &Ours) -> bool {
         let found = self.expected.iter().position(|expected| expected.what == *what);
         found.is_some_and(|index| self.expected.remove(index).is_some())
-    }
-}
-
-fn remember<T: Clone + PartialEq>(known: &mut VecDeque<T>, one: &T, most: usize) {
-    if known.contains(one) {
-        return;
-    }
-    known.push_back(one.clone());
-    if known.len() > most {
-        known.pop_front();
     }
 }
 

@@ -55,11 +55,6 @@ impl CallSetup {
         self.stands = false;
     }
 
-    /// A call that a process before us configured.
-    pub fn attached(&mut self) {
-        self.stands = true;
-    }
-
     /// The provider tells how the call is configured.
     pub fn told(&mut self, as_asked: bool) -> Verdict {
         match (as_asked, self.stands) {

@@ -43,8 +43,14 @@ pub enum Input<'a> {
     Heard(&'a VoiceEvent),
     /// Our line into the call does not hear, so that a silence on it means nothing.
     LineDown,
-    /// Our line hears, for the first time or again.
-    LineUp,
+    /// Our line hears, for the first time or again. The interviewer's last words that are known, if they were not cut.
+    LineUp {
+        said: Option<(&'a ItemId, &'a str)>,
+    },
+    /// Whether the line carries nothing of the candidate's speech: no silence on it means anything.
+    Deaf(bool),
+    /// The candidate's turn of which only the browser tells.
+    TurnInGap(&'a ItemId),
     /// The candidate wants a moment to think, by the page's button.
     ThinkAsked,
     /// The candidate goes on before the moment is over, by the page's button.
@@ -65,7 +71,7 @@ pub enum Command {
     AnswerTool { call: ToolCallId, output: Value, then: Then },
     /// Ask the interviewer to say something, when the floor is free. [`Conduct::prompt_note`] tells what.
     Prompt,
-    /// Tell the model silently. Replaces the note before.
+    /// Tell the model silently.
     Note(String),
     /// What the page shows while nobody speaks.
     Show(Shown),
@@ -91,12 +97,13 @@ pub struct Conduct {
     script: Arc<Script>,
     /// Made of the events alone.
     state: State,
-    /// What is heard right now; lost in a crash without harm.
+    /// What is heard right now. A crash loses it: a question that was just being put is put once more.
     hearing: Hearing,
     now: Moment,
     commands: Vec<Command>,
     prompt: Option<Prompt>,
-    shown: Shown,
+    /// None: what an earlier process told is not known.
+    shown: Option<Shown>,
     told_time: bool,
     ended: bool,
     over: bool,
@@ -110,17 +117,19 @@ impl Conduct {
     /// The state that these events made.
     pub fn replay<'a>(script: Arc<Script>, events: impl IntoIterator<Item = &'a Recorded>) -> Self {
         let mut state = State::new(&script);
+        let mut now = Moment::ZERO;
         for recorded in events {
             state.apply(&script, recorded);
+            now = now.max(recorded.at());
         }
         Self {
             script,
             state,
             hearing: Hearing::default(),
-            now: Moment::ZERO,
+            now,
             commands: Vec::new(),
             prompt: None,
-            shown: Shown::Nothing,
+            shown: None,
             told_time: false,
             ended: false,
             over: false,
@@ -171,23 +180,18 @@ impl Conduct {
     fn take(&mut self, input: Input<'_>) {
         match input {
             Input::Heard(event) => self.heard(event),
-            Input::LineDown => self.hearing.quiet_since = None,
-            Input::LineUp => self.line_up(),
-            Input::ThinkAsked if self.state.pauses < MOST_PAUSES => self.think(self.script.think),
+            Input::LineDown => self.hearing.line_down(),
+            Input::LineUp { said } => self.line_up(said),
+            Input::Deaf(deaf) => self.hearing.deaf = deaf,
+            Input::TurnInGap(item) => self.settled(item, true),
+            Input::ThinkAsked => self.think_asked(),
             Input::Resumed => self.come_back(),
             Input::Ended => {
                 self.over = true;
                 self.show(Shown::Nothing);
             }
-            Input::ThinkAsked | Input::Tick => {}
+            Input::Tick => {}
         }
-    }
-
-    /// Whoever was asked something may be silent since before: their time begins anew.
-    fn line_up(&mut self) {
-        self.hearing.quiet_since.get_or_insert(self.now);
-        // A page that was told by a process before us may not know.
-        self.show_pause();
     }
 
     fn due(&self) -> Option<Due> {
@@ -205,6 +209,7 @@ impl Conduct {
             Due::TimeIsUp => self.close(Because::TimeUp),
             Due::TellTime => self.tell_time(),
             Due::PauseOver => self.resume(),
+            Due::Say => self.ask_for_what_is_due(),
             Due::ClosingOver => self.end(),
             Due::TakeYourTime => self.show(Shown::TakeYourTime),
             Due::Nudge(step) => self.nudge(step),
@@ -218,8 +223,8 @@ impl Conduct {
     }
 
     fn show(&mut self, shown: Shown) {
-        if self.shown != shown {
-            self.shown = shown;
+        if self.shown != Some(shown) {
+            self.shown = Some(shown);
             self.commands.push(Command::Show(shown));
         }
     }
@@ -244,17 +249,6 @@ impl Conduct {
         }
     }
 
-    fn answered(&mut self, item: &ItemId) {
-        self.resume();
-        let Some((at, progress)) = self.current() else { return };
-        if progress.asked.is_none() || progress.answers.contains(item) {
-            return;
-        }
-        let question = self.script.questions[at].id.clone();
-        self.record(Event::Answered { question, item: item.clone() });
-        self.answer_is_complete(at);
-    }
-
     /// What the budget of the question says about the answers so far.
     fn answer_is_complete(&mut self, at: usize) {
         let (question, progress) = (&self.script.questions[at], &self.state.questions[at]);
@@ -272,6 +266,7 @@ enum Due {
     TimeIsUp,
     TellTime,
     PauseOver,
+    Say,
     ClosingOver,
     TakeYourTime,
     Nudge(quiet::Step),

@@ -43,6 +43,7 @@ pub mod placement;
 pub mod plan;
 pub mod position;
 pub mod protocol;
+pub mod recent;
 pub mod record;
 pub mod recording;
 pub mod refusals;

@@ -22,8 +22,9 @@ pub use tools::END_INTERVIEW;
 use super::voice::VoiceEvent;
 use crate::conduct::Then;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
+use crate::recent::Recent;
 use ending::Ending;
-use state::{Active, Asked, Farewell, Finished, Floor, Jitter, Line, PendingEnd, Recent, Wish};
+use state::{Active, Asked, Farewell, Finished, Floor, Jitter, Line, PendingEnd, Wish};
 use std::time::Duration;
 
 /// Time since some moment before the first input.
@@ -321,6 +322,11 @@ impl Replies {
             // A call that was heard before goes on without our line; at the end nothing new is begun.
             Input::LineGivenUp | Input::TurnInGap(_) | Input::Want(_) | Input::Tick => {}
         }
+    }
+
+    /// It is not the conversation's, or nobody of us wanted it: what it says and calls means nothing.
+    pub fn is_aside(&self, reply: &ReplyId) -> bool {
+        self.aside.contains(reply)
     }
 
     /// More turns of the candidate are known than were heard here: somebody else heard them.

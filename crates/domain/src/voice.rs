@@ -123,6 +123,20 @@ pub enum VoiceEvent {
 }
 
 impl VoiceEvent {
+    /// The reply that it is about.
+    pub fn reply(&self) -> Option<&ReplyId> {
+        match self {
+            Self::ReplyStarted { reply, .. }
+            | Self::ReplyItem { reply, .. }
+            | Self::ReplyDone { reply, .. }
+            | Self::PlaybackStarted { reply }
+            | Self::PlaybackEnded { reply }
+            | Self::PlaybackCut { reply } => Some(reply),
+            Self::ToolCalled { reply, .. } => reply.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Only a line that carries the candidate's speech brings this.
     pub fn is_candidate_speech(&self) -> bool {
         matches!(

@@ -1,7 +1,7 @@
 //! What the conduct of a structured interview decides (`domain::conduct`) is done here. An interview without a plan has none.
 
 use super::*;
-use crate::domain::conduct::{Command, Conduct, Input as Conducted, Moment, Script, Shown, Tool};
+use crate::domain::conduct::{Command, Conduct, Input as Conducted, Moment, Shown, Tool};
 use crate::domain::protocol::{ServerEvent as ToBrowser, WaitingState};
 use crate::domain::replies::END_INTERVIEW;
 use crate::ids::{ReplyId, ToolCallId};
@@ -9,11 +9,7 @@ use crate::integrations::openai::events::NewItem;
 
 /// The interview's plan in its language, as far as it is conducted already.
 pub(super) fn conduct(args: &ControlChannelArgs) -> Option<Conduct> {
-    let plan = args.claimed.plan.as_ref()?;
-    let wanted = args.claimed.settings.language.as_deref().unwrap_or(plan.default_language.as_str());
-    // In another language there is nothing to be said word for word.
-    let language = plan.language_for(wanted)?;
-    let script = Script::of(plan, language.as_str()).within(args.claimed.time_limit(&args.config));
+    let script = args.claimed.script(&args.config)?;
     Some(Conduct::replay(Arc::new(script), &args.journal.conducted()))
 }
 
@@ -32,11 +28,24 @@ impl ControlChannelState {
         self.set_conduct_alarm();
     }
 
-    /// Since the interview's first call; it goes on while processes come and go.
-    fn interview_time(&self) -> Moment {
-        let opened_at = self.args.journal.opened_at();
-        let elapsed = opened_at.map(|at| self.args.integrations.clock.now() - *at);
-        elapsed.and_then(|elapsed| elapsed.try_into().ok()).unwrap_or_default()
+    /// Since the interview's first call; it goes on while processes come and go. The wall clock is asked once: it may be set.
+    fn interview_time(&mut self) -> Moment {
+        let Some(opened_at) = self.args.journal.opened_at() else { return Moment::ZERO };
+        let (then, elapsed) = *self.interview_clock.get_or_insert_with(|| {
+            let elapsed = self.args.integrations.clock.now() - *opened_at;
+            (Instant::now(), elapsed.try_into().unwrap_or_default())
+        });
+        elapsed + then.elapsed()
+    }
+
+    /// The line hears; what the interviewer said last is known from the transcript, whoever heard it.
+    pub(super) fn conduct_line_up(&mut self) {
+        if self.conduct.is_none() {
+            return;
+        }
+        let last = self.args.journal.entries().pop().filter(|last| last.speaker == Speaker::Ai && !last.interrupted);
+        let said = last.as_ref().and_then(|last| Some((last.item_id.as_ref()?, last.text.as_str())));
+        self.conduct(Conducted::LineUp { said });
     }
 
     fn set_conduct_alarm(&mut self) {

@@ -22,7 +22,10 @@ impl ControlChannelState {
             model: &openai.model,
             transcription_model,
             voice: claimed.settings.voice.as_deref().unwrap_or(&openai.default_voice),
-            language: claimed.settings.language.as_deref().unwrap_or(DEFAULT_LANGUAGE),
+            language: match &self.conduct {
+                Some(conduct) => conduct.script().language.as_str(),
+                None => claimed.settings.language.as_deref().unwrap_or(DEFAULT_LANGUAGE),
+            },
             instructions: instructions(claimed, self.conduct.as_ref()),
             plan: self.conduct.as_ref().map(|conduct| conduct.script().turn_taking),
         };
@@ -53,17 +56,13 @@ impl ControlChannelState {
 
     /// Of what we asked for last, or of what we asked for before and is told only now.
     fn deviations(&mut self, told: &SessionEvent) -> Vec<&'static str> {
-        let asked = self.asked_configuration();
-        let deviations = told.deviations(&asked);
-        if deviations.is_empty() {
-            return deviations;
-        }
-        match self.configurations.iter().position(|(_, sent)| told.deviations(sent).is_empty()) {
+        // They are told in their order: what comes before one that was told is over.
+        match self.configurations.iter().rposition(|(_, sent)| told.deviations(sent).is_empty()) {
             Some(at) => {
                 self.configurations.drain(..at);
                 Vec::new()
             }
-            None => deviations,
+            None => told.deviations(&self.asked_configuration()),
         }
     }
 
@@ -77,13 +76,28 @@ impl ControlChannelState {
             self.configure();
         } else {
             // The next line begins with it.
-            self.update.send_replace(update);
+            self.update.send_replace(update.clone());
+            self.remember_configuration(self.first_of_line(), update);
         }
+    }
+
+    /// As each line names the configuration that it begins with.
+    fn first_of_line(&self) -> String {
+        format!("rt-{}-0", self.generation)
+    }
+
+    fn remember_configuration(&mut self, event_id: String, update: SessionConfig) {
+        if self.configurations.len() >= MOST_CONFIGURATIONS {
+            self.configurations.remove(0);
+        }
+        self.configurations.push((event_id, update));
     }
 
     /// Of the configuration that each line begins with, and of each that follows it.
     pub(super) fn is_configuration(&self, command: Option<&str>) -> bool {
-        command.is_some_and(|command| self.configurations.iter().any(|(known, _)| known == command))
+        command.is_some_and(|command| {
+            command == self.first_of_line() || self.configurations.iter().any(|(known, _)| known == command)
+        })
     }
 
     pub(super) fn configuration_refused(&mut self) {
@@ -112,10 +126,7 @@ impl ControlChannelState {
         self.update.send_replace(update.clone());
         self.sent += 1;
         let event_id = format!("rt-{}-{}", self.generation, self.sent);
-        if self.configurations.len() >= MOST_CONFIGURATIONS {
-            self.configurations.remove(0);
-        }
-        self.configurations.push((event_id.clone(), update.clone()));
+        self.remember_configuration(event_id.clone(), update.clone());
         self.send_event(ClientEvent::SessionUpdate { event_id, session: Box::new(update) });
     }
 

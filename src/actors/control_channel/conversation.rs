@@ -60,13 +60,19 @@ impl ControlChannelState {
             }
             _ => {}
         }
+        let aside = event.reply().is_some_and(|reply| self.conversation.is_aside(reply));
+        if aside && matches!(event, VoiceEvent::ToolCalled { .. }) {
+            return;
+        }
         if let VoiceEvent::ToolCalled { reply, call, name, arguments } = event
             && self.conducts_tool(reply.as_ref(), call, name, arguments)
         {
             return self.conduct(Conducted::Heard(event));
         }
         self.decide(Input::Heard(event));
-        self.conduct(Conducted::Heard(event));
+        if !aside {
+            self.conduct(Conducted::Heard(event));
+        }
     }
 
     /// The call is configured: it is told of the chapters before it, and of what waits.
@@ -93,16 +99,17 @@ impl ControlChannelState {
         self.tell(SessionMsg::ControlReady { expires_in: left.filter(|left| !left.is_zero()) });
         self.decide(Input::Ready);
         self.notice_unanswered_turn();
+        self.conduct_line_up();
+        // Decided while the line was on its way.
+        self.instruct();
     }
 
     /// The browser may tell, before our line is back or later, of a turn of which our line heard nothing.
     pub(super) fn notice_unanswered_turn(&mut self) {
         if let Some(turn) = self.args.journal.unanswered_turn() {
             self.decide(Input::TurnInGap(&turn));
+            self.conduct(Conducted::TurnInGap(&turn));
         }
-        self.conduct(Conducted::LineUp);
-        // Decided while the line was on its way.
-        self.instruct();
     }
 
     /// While our line carries no speech of the candidate the browser is believed, and everyone can see it.
@@ -114,9 +121,11 @@ impl ControlChannelState {
                     "the sideband carries no speech of the candidate, falling back to the browser's word"
                 );
                 self.args.journal.line_is_deaf();
+                self.conduct(Conducted::Deaf(true));
                 self.args.journal.degraded(Subsystem::Control);
             }
             Change::Hears => {
+                self.conduct(Conducted::Deaf(false));
                 self.args.journal.line_back(self.args.integrations.clock.now());
                 self.args.journal.restored(Subsystem::Control);
             }

@@ -51,7 +51,7 @@ impl SessionState {
             given_consents: self.consents.clone(),
             time_left_s: self.time_left_s(),
             greeted: self.interview.greeted(),
-            plan: self.claimed.plan.is_some(),
+            plan: self.claimed.script(&self.config).is_some(),
             limits: FrameLimits { max_frame_bytes: MAX_FRAME_BYTES, max_entries: MAX_ENTRIES },
         }
     }

@@ -62,7 +62,8 @@ impl SessionState {
         self.revive_control(myself).await;
         let replaces = self.call.clone();
         // Whoever brings an offer that nobody asked for, in a call that we hear, makes the gap until we hear the next.
-        let unasked = replaces.is_some() && self.journal.is_heard() && !std::mem::take(&mut self.rolling_over);
+        let asked_for = std::mem::take(&mut self.rolling_over);
+        let unasked = replaces.is_some() && self.journal.is_heard() && !asked_for;
         let gap = if unasked { Cause::Client } else { Cause::Ours };
         let segment = self.segment + 1;
         self.to_control(ControlChannelMsg::Open { sdp, segment, replaces, gap, cause });

@@ -4,7 +4,7 @@ use super::bounded::{Bounded, within};
 use super::entries::{EntryRow, name};
 use super::{During, Scope, Store, StoreError, Transaction};
 use crate::config::Config;
-use crate::domain::conduct::Recorded;
+use crate::domain::conduct::{Recorded, Script};
 use crate::domain::edge::{EntryKey, Label, Millis, Text, Timestamp};
 use crate::domain::phase::{EndReason, Phase};
 use crate::domain::plan::Plan;
@@ -78,6 +78,14 @@ impl Claimed {
     /// How long the interview may take, from its begin; no pause lengthens it.
     pub fn time_limit(&self, config: &Config) -> Duration {
         Duration::from_secs(self.settings.max_duration_s.unwrap_or(config.interview.default_duration_s))
+    }
+
+    /// How it is led, if it has a plan in its language: in another there is nothing to be said word for word.
+    pub fn script(&self, config: &Config) -> Option<Script> {
+        let plan = self.plan.as_ref()?;
+        let wanted = self.settings.language.as_deref().unwrap_or(plan.default_language.as_str());
+        let language = plan.language_for(wanted)?;
+        Some(Script::of(plan, language.as_str()).within(self.time_limit(config)))
     }
 
     /// As it will be once these records are stored as well.

@@ -52,6 +52,11 @@ pub enum Event {
         question: Slug,
         item: ItemId,
     },
+    /// It asked for something (a moment, a break, the question again), and answered nothing.
+    NoAnswer {
+        question: Slug,
+        item: ItemId,
+    },
     Covered {
         question: Slug,
         coverage: Coverage,

@@ -43,7 +43,7 @@ pub struct Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pause {
     pub(super) kind: PauseKind,
-    since: Moment,
+    pub(super) since: Moment,
     pub(super) until: Option<Moment>,
 }
 
@@ -61,6 +61,7 @@ pub(super) struct State {
     paused: Duration,
     /// How often there was one.
     pub(super) pauses: u32,
+    pub(super) flags: u32,
     pub(super) recorded: u32,
 }
 
@@ -76,6 +77,7 @@ impl State {
             pause: None,
             paused: Duration::ZERO,
             pauses: 0,
+            flags: 0,
             recorded: 0,
         }
     }
@@ -111,6 +113,9 @@ impl State {
             Event::Answered { question, item } => {
                 self.update(script, question, |progress| progress.answers.push(item.clone()));
             }
+            Event::NoAnswer { question, item } => {
+                self.update(script, question, |progress| progress.answers.retain(|answer| answer != item));
+            }
             Event::Covered { question, coverage, .. } => {
                 self.update(script, question, |progress| progress.coverage = *coverage);
             }
@@ -134,6 +139,7 @@ impl State {
             }
             Event::PauseEnded => self.end_pause(at),
             Event::Flagged { flag, .. } => {
+                self.flags = self.flags.saturating_add(1);
                 if let Place::Question(at) = self.place {
                     self.questions[at].no_probes |= flag.ends_probing();
                 }

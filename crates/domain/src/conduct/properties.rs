@@ -5,7 +5,7 @@ use super::*;
 use crate::ids::ReplyId;
 use crate::voice::{Delivery, ItemContent, ReplyOutcome};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -14,9 +14,12 @@ enum Happening {
         right: bool,
         heard: u8,
     },
+    /// Its words come at once, or later.
     Answers {
         empty: bool,
+        late: bool,
     },
+    LateWords,
     Coughs,
     Calls {
         tool: usize,
@@ -26,6 +29,7 @@ enum Happening {
     Button(bool),
     LineDown,
     LineUp,
+    Deaf(bool),
     Waits(u64),
     Crash,
     Ended,
@@ -34,12 +38,14 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => (any::<bool>(), 0..3_u8).prop_map(|(right, heard)| Happening::Says { right, heard }),
-        6 => any::<bool>().prop_map(|empty| Happening::Answers { empty }),
+        6 => (any::<bool>(), any::<bool>()).prop_map(|(empty, late)| Happening::Answers { empty, late }),
+        3 => Just(Happening::LateWords),
         1 => Just(Happening::Coughs),
         6 => (0..TOOLS.len() + 1, 0..5_usize, any::<bool>()).prop_map(|(tool, arguments, again)| Happening::Calls { tool, arguments, again }),
         1 => any::<bool>().prop_map(Happening::Button),
         1 => Just(Happening::LineDown),
         1 => Just(Happening::LineUp),
+        1 => any::<bool>().prop_map(Happening::Deaf),
         4 => (1..200_u64).prop_map(Happening::Waits),
         1 => Just(Happening::Crash),
         1 => Just(Happening::Ended),
@@ -61,6 +67,7 @@ struct Room {
     log: Vec<Recorded>,
     answered: BTreeMap<ToolCallId, u32>,
     over: bool,
+    late: VecDeque<(ItemId, String)>,
 }
 
 impl Room {
@@ -121,11 +128,20 @@ impl Room {
                     _ => {}
                 }
             }
-            Happening::Answers { empty } => {
+            Happening::LateWords => {
+                if let Some((item, text)) = self.late.pop_front() {
+                    self.hear(&VoiceEvent::CandidateSettled { item, text });
+                }
+            }
+            Happening::Answers { empty, late } => {
                 self.hear(&VoiceEvent::SpeechStarted { item: item.clone(), start_ms: None });
                 self.hear(&VoiceEvent::ItemPlaced { item: item.clone(), previous: None, content: ItemContent::Committed });
                 let text = if *empty { " ".to_owned() } else { "An answer.".to_owned() };
-                self.hear(&VoiceEvent::CandidateSettled { item, text });
+                if *late {
+                    self.late.push_back((item, text));
+                } else {
+                    self.hear(&VoiceEvent::CandidateSettled { item, text });
+                }
             }
             Happening::Coughs => self.hear(&VoiceEvent::SpeechStarted { item, start_ms: None }),
             Happening::Calls { tool, arguments, again } => {
@@ -142,7 +158,8 @@ impl Room {
             }
             Happening::Button(think) => self.step(if *think { Input::ThinkAsked } else { Input::Resumed }),
             Happening::LineDown => self.step(Input::LineDown),
-            Happening::LineUp => self.step(Input::LineUp),
+            Happening::Deaf(deaf) => self.step(Input::Deaf(*deaf)),
+            Happening::LineUp => self.step(Input::LineUp { said: None }),
             Happening::Waits(seconds) => {
                 self.now += Duration::from_secs(*seconds);
                 self.step(Input::Tick);
@@ -165,12 +182,12 @@ proptest! {
     #[test]
     fn whatever_happens_the_plan_is_followed_and_a_crash_forgets_nothing(happenings in prop::collection::vec(happening(), 1..60)) {
         let conduct = Conduct::new(Arc::new(script()));
-        let mut room = Room { conduct, now: Moment::ZERO, number: 0, log: Vec::new(), answered: BTreeMap::new(), over: false };
+        let mut room = Room { conduct, now: Moment::ZERO, number: 0, log: Vec::new(), answered: BTreeMap::new(), over: false, late: VecDeque::new() };
         for happening in &happenings {
             room.happens(happening);
         }
         // Nobody does anything more: the interview comes to its end, or waits in a pause that the candidate wanted.
-        for _ in 0..12 {
+        for _ in 0..60 {
             let Some(at) = room.conduct.next_deadline() else { break };
             room.now = at;
             room.step(Input::Tick);

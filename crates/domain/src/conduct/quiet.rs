@@ -8,6 +8,12 @@ use std::time::Duration;
 /// The page says that there is time.
 const TAKE_YOUR_TIME_AFTER: Duration = Duration::from_secs(12);
 
+/// The words that are due are asked for when nobody has spoken for so long: longer than a reply takes that is on its way.
+const SAY_AFTER: Duration = Duration::from_secs(4);
+const SAY_AFTER_QUESTION: Duration = Duration::from_secs(20);
+/// Times that the words of one place are asked for.
+const MOST_PROMPTS: u32 = 5;
+
 /// Each once per question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -41,14 +47,25 @@ impl Step {
 }
 
 impl Conduct {
+    /// While a pause is granted nothing is due.
     pub(super) fn quiet_deadlines(&self) -> [Option<(Moment, Due)>; 3] {
-        // While a pause is granted nothing is due; what was asked was answered or not, the ladder is the question's.
-        let quiet = self.hearing.quiet_since.filter(|_| self.state.pause.is_none());
-        let Some(since) = quiet else { return [None; 3] };
-        let show = (self.shown == Shown::Nothing).then(|| (since + TAKE_YOUR_TIME_AFTER, Due::TakeYourTime));
-        let nudged = self.current().map(|(_, progress)| progress.nudged);
-        let step = nudged.and_then(|nudged| Step::ALL.into_iter().find(|step| step.number() > nudged));
-        [show, step.map(|step| (since + step.after(), Due::Nudge(step))), None]
+        let Some(since) = self.hearing.quiet_since().filter(|_| self.state.pause.is_none()) else { return [None; 3] };
+        let shows_nothing = matches!(self.shown, None | Some(Shown::Nothing));
+        let show = shows_nothing.then(|| (since + TAKE_YOUR_TIME_AFTER, Due::TakeYourTime));
+        let unsaid = self.hearing.has_spoken && self.is_unsaid() && !self.ended && self.hearing.prompts < MOST_PROMPTS;
+        // Whoever was asked something else answers that first.
+        let wait = if self.hearing.asked_something { SAY_AFTER_QUESTION } else { SAY_AFTER };
+        let say = unsaid.then(|| (since + wait, Due::Say));
+        let asked = self.current().filter(|(_, progress)| progress.asked.is_some());
+        let step = asked.and_then(|(_, progress)| Step::ALL.into_iter().find(|step| step.number() > progress.nudged));
+        [show, say, step.map(|step| (since + step.after(), Due::Nudge(step)))]
+    }
+
+    /// The words of this place were not said, and nobody speaks.
+    pub(super) fn ask_for_what_is_due(&mut self) {
+        self.hearing.prompts += 1;
+        self.hearing.begin_silence_anew(self.now);
+        self.prompt(Prompt::Say);
     }
 
     pub(super) fn nudge(&mut self, step: Step) {
@@ -56,7 +73,7 @@ impl Conduct {
         let question = self.script.questions[at].id.clone();
         self.record(Event::Nudged { question, step: step.number() });
         // The next step has its own time, from the end of what is said now.
-        self.hearing.quiet_since = Some(self.now);
+        self.hearing.begin_silence_anew(self.now);
         match step {
             Step::Soft => self.prompt(Prompt::SoftLine),
             Step::Offer => self.prompt(Prompt::OfferHelp),

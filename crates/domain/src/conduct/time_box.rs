@@ -3,7 +3,7 @@
 use super::event::{Because, Coverage, CoveredBy, Event, PauseKind};
 use super::instructions::Prompt;
 use super::progress::after_the_questions;
-use super::{Command, Conduct, Due, Moment, Place, Shown};
+use super::{Command, Conduct, Due, MOST_PAUSES, Moment, Place, Shown};
 use crate::plan::QuestionKind;
 use std::time::Duration;
 
@@ -99,8 +99,8 @@ impl Conduct {
         if self.state.place == place {
             return;
         }
-        self.hearing.replies_without_question = 0;
         self.record(Event::Moved { to: self.spot(place), because });
+        self.hearing.place_is_new();
         self.commands.push(Command::Instruct);
     }
 
@@ -112,8 +112,19 @@ impl Conduct {
         self.begin_pause(PauseKind::Think, Shown::Thinking { at_most });
     }
 
+    /// Before the interview has begun there is nothing to think about; after as many moments as the plan grants there is time all
+    /// the same.
+    pub(super) fn think_asked(&mut self) {
+        let granted = self.current().is_none_or(|(_, progress)| progress.thinks < self.script.thinks_per_question);
+        match (self.hearing.has_spoken, granted) {
+            (false, _) => {}
+            (true, true) => self.think(self.script.think),
+            (true, false) => self.show(Shown::TakeYourTime),
+        }
+    }
+
     pub(super) fn begin_pause(&mut self, pause: PauseKind, shown: Shown) {
-        if self.state.pause.is_some_and(|known| known.kind == pause) {
+        if self.state.pause.is_some_and(|known| known.kind == pause) || self.state.pauses >= MOST_PAUSES {
             return;
         }
         let at_most_ms = match shown {
@@ -133,10 +144,13 @@ impl Conduct {
         }
     }
 
-    pub(super) fn show_pause(&mut self) {
-        if let Some(pause) = self.state.pause.filter(|_| self.shown == Shown::Nothing) {
-            let left = pause.until.map(|until| until.saturating_sub(self.now));
-            self.show(left.map_or(Shown::Paused, |at_most| Shown::Thinking { at_most }));
+    pub(super) fn show_what_holds(&mut self) {
+        let shown = match self.state.pause {
+            Some(pause) => pause.until.map_or(Shown::Paused, |until| Shown::Thinking { at_most: until.saturating_sub(self.now) }),
+            None => Shown::Nothing,
+        };
+        if self.shown.is_none() {
+            self.show(shown);
         }
     }
 
@@ -147,6 +161,6 @@ impl Conduct {
         self.record(Event::PauseEnded);
         self.show(Shown::Nothing);
         // The silence that was granted does not count.
-        self.hearing.quiet_since = Some(self.now);
+        self.hearing.begin_silence_anew(self.now);
     }
 }

@@ -7,8 +7,9 @@ use crate::ids::ToolCallId;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// Calls whose answers are remembered.
-const REMEMBERED: usize = 64;
+/// Notes of one interview, and repeats of one question, that are recorded.
+const MOST_FLAGS: u32 = 100;
+const MOST_REPEATS: u32 = 20;
 const MAX_QUOTE_BYTES: usize = 400;
 
 /// What follows the answer to a tool call.
@@ -88,12 +89,8 @@ impl Tool {
 impl Conduct {
     pub(super) fn tool_called(&mut self, call: &ToolCallId, name: &str, arguments: &str) {
         let Some(tool) = Tool::named(name) else { return };
-        if self.hearing.answered_tools.contains(call) {
+        if !self.hearing.answered_tools.insert(call.clone()) {
             return;
-        }
-        self.hearing.answered_tools.push_back(call.clone());
-        if self.hearing.answered_tools.len() > REMEMBERED {
-            self.hearing.answered_tools.pop_front();
         }
         // Whatever is wrong with the arguments, the call means something: each has a value that is safe.
         let arguments = serde_json::from_str::<Map<String, Value>>(arguments).unwrap_or_default();
@@ -110,9 +107,13 @@ impl Conduct {
             Tool::NextQuestion => self.next_question(),
             Tool::MarkCovered => (self.mark_covered(arguments), Then::SpeakUnlessSpoken),
             Tool::GiveTime => self.give_time(arguments),
-            Tool::RepeatQuestion => (self.repeat_question(), Then::Speak),
+            Tool::RepeatQuestion => {
+                self.was_a_request();
+                (self.repeat_question(), Then::Speak)
+            }
             Tool::Flag => (self.flag(arguments), Then::SpeakUnlessSpoken),
             Tool::Pause => {
+                self.was_a_request();
                 self.begin_pause(PauseKind::Break, Shown::Paused);
                 (json!({"ok": true}), Then::Quiet)
             }
@@ -123,10 +124,12 @@ impl Conduct {
     fn next_question(&mut self) -> (Value, Then) {
         if let Some((at, progress)) = self.current() {
             let question = &self.script.questions[at];
-            if progress.asked.is_some() && progress.answers.is_empty() {
+            // Words may come long after their turn; and what we cannot hear, the model can.
+            let answers = progress.answers.len() + self.hearing.turns_at(self.state.place);
+            if progress.asked.is_some() && answers == 0 && !self.hearing.may_have_missed() {
                 return (json!({"not_yet": "the candidate has not answered; wait"}), Then::Quiet);
             }
-            let more = progress.answers.len() < question.min_turns && !progress.no_probes;
+            let more = !self.hearing.may_have_missed() && answers < question.min_turns && !progress.no_probes;
             let probe = question.probes.iter().find(|probe| more && !progress.probes_used.contains(&probe.id));
             if let Some(probe) = probe.filter(|_| progress.asked.is_some()) {
                 let output =
@@ -157,7 +160,7 @@ impl Conduct {
             _ => Coverage::Partial,
         };
         let Some((at, progress)) = self.current() else { return json!({"ok": true}) };
-        if progress.answers.is_empty() {
+        if progress.answers.len() + self.hearing.turns_at(self.state.place) == 0 && !self.hearing.may_have_missed() {
             return json!({"ok": false, "because": "the candidate has not answered"});
         }
         if progress.coverage < coverage {
@@ -172,6 +175,7 @@ impl Conduct {
             let because = "there was time to think; offer to repeat the question or to go on";
             return (json!({"ok": false, "because": because}), Then::Speak);
         }
+        self.was_a_request();
         let asked = arguments.get("seconds").and_then(Value::as_u64).map(Duration::from_secs);
         self.think(asked.unwrap_or(self.script.think).max(Duration::from_secs(5)));
         (json!({"ok": true}), Then::Quiet)
@@ -185,12 +189,17 @@ impl Conduct {
         // The second time in simpler words.
         let simpler = progress.repeats > 0 && !question.simpler.is_empty();
         let text = if simpler { question.simpler.clone() } else { question.text.clone() };
-        let question = question.id.clone();
-        self.record(Event::Repeated { question });
+        if progress.repeats < MOST_REPEATS {
+            let question = question.id.clone();
+            self.record(Event::Repeated { question });
+        }
         json!({"say": text, "require_repeat_verbatim": true})
     }
 
     fn flag(&mut self, arguments: &Map<String, Value>) -> Value {
+        if self.state.flags >= MOST_FLAGS {
+            return json!({"ok": false, "because": "enough was noted in this interview"});
+        }
         let kind = arguments.get("kind").and_then(Value::as_str);
         let flag = Flag::ALL.into_iter().find(|flag| Some(flag.as_str()) == kind).unwrap_or(Flag::Other);
         let quote = arguments.get("quote").and_then(Value::as_str).filter(|quote| !quote.trim().is_empty());

@@ -99,6 +99,7 @@ impl Replies {
         if ours.is_some_and(Purpose::is_goodbye) {
             self.goodbye_begins(reply);
         }
+        self.end_of_active_was_missed();
         self.active = Some(Active::new(reply.clone(), ours, self.now));
     }
 

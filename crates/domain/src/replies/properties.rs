@@ -74,6 +74,9 @@ struct Watch {
     /// Somebody waits for the interviewer: since the last turn, or the last reply that came to nothing, no reply that
     /// says anything has begun or been asked for.
     owes: bool,
+    /// Of the reply that speaks we missed the begin.
+    begun_unheard: bool,
+    done: Vec<ReplyId>,
     over: bool,
 }
 
@@ -120,14 +123,22 @@ impl Watch {
                 self.hear(VoiceEvent::ReplyStarted { reply: name(reply), in_conversation: inside, purpose });
             }
             Step::Item(reply) => {
+                // Its begin was missed; of a reply that is over, or means nothing, nothing begins.
+                let reply_id = name(reply);
+                self.begun_unheard = !self.replies.is_aside(&reply_id) && !self.done.contains(&reply_id);
                 self.hear(VoiceEvent::ReplyItem { reply: name(reply), item: "a".into(), commentary: false });
             }
-            Step::Words => self.hear(VoiceEvent::ReplyWords { item: "a".into(), delta: "words".to_owned() }),
+            Step::Words => {
+                self.owes &= !self.begun_unheard;
+                self.hear(VoiceEvent::ReplyWords { item: "a".into(), delta: "words".to_owned() });
+            }
             Step::Settled(farewell) => {
+                self.owes &= !self.begun_unheard;
                 let text = if farewell { "Goodbye." } else { "Words." };
                 self.hear(VoiceEvent::ReplySettled { item: "a".into(), text: text.to_owned() });
             }
             Step::Done { reply, outcome, delivery } => {
+                self.done.push(name(reply));
                 let outcomes = [
                     ReplyOutcome::Completed,
                     ReplyOutcome::Cancelled,
@@ -182,8 +193,15 @@ impl Watch {
 }
 
 fn watch() -> Watch {
-    let mut watch =
-        Watch { replies: Replies::new(Rules::default(), 1), now: Moment::ZERO, commands: vec![], owes: false, over: false };
+    let mut watch = Watch {
+        replies: Replies::new(Rules::default(), 1),
+        now: Moment::ZERO,
+        commands: vec![],
+        owes: false,
+        begun_unheard: false,
+        done: vec![],
+        over: false,
+    };
     watch.input(Input::CallOpened);
     watch.input(Input::Ready);
     watch
@@ -312,6 +330,15 @@ proptest! {
             Command::AnswerTool { call, .. } => Some(call),
             _ => None,
         }).collect();
+        // On a line that is gone there is nothing to answer on.
+        let line_held = !steps.iter().any(|step| matches!(step, Step::Down | Step::Gone | Step::Opened));
+        if line_held && !watch.over {
+            for step in &steps {
+                let Step::Tool { call, .. } = step else { continue };
+                let call = ToolCallId::from(format!("c{call}").as_str());
+                prop_assert!(answered.contains(&&call), "{call} is not answered");
+            }
+        }
         for (index, call) in answered.iter().enumerate() {
             prop_assert!(!answered[..index].contains(call), "{call} twice");
         }

@@ -2,7 +2,6 @@
 
 use super::{COMMITTED_WITHIN, LONGEST_TURN, LONGEST_TURN_AFTER_GAP, Moment, PAUSE_WITHIN, Purpose, Request};
 use crate::ids::{ItemId, ReplyId, ToolCallId};
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// What the interview demands.
@@ -194,40 +193,6 @@ pub(super) struct PendingEnd {
 pub(super) struct Farewell {
     pub(super) reply: ReplyId,
     pub(super) ends_at: Option<Moment>,
-}
-
-/// The latest few of something.
-#[derive(Debug)]
-pub(super) struct Recent<T>(VecDeque<T>);
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<T: PartialEq> Recent<T> {
-    const KEPT: usize = 64;
-
-    /// False: it was known.
-    pub(super) fn insert(&mut self, value: T) -> bool {
-        if self.contains(&value) {
-            return false;
-        }
-        self.0.push_back(value);
-        if self.0.len() > Self::KEPT {
-            self.0.pop_front();
-        }
-        true
-    }
-
-    pub(super) fn remember(&mut self, value: T) {
-        self.insert(value);
-    }
-
-    pub(super) fn contains(&self, value: &T) -> bool {
-        self.0.contains(value)
-    }
 }
 
 /// Spreads the pauses of many interviews (SplitMix64).

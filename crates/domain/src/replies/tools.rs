@@ -36,6 +36,10 @@ impl Replies {
         if let Some(because) = self.too_early() {
             return self.refuse_tool(reply, call, json!({"ok": false, "not_yet": because}));
         }
+        if self.active.as_ref().is_some_and(|active| reply.is_none_or(|reply| active.id == *reply) && active.end_call.is_some()) {
+            // Once more in one reply.
+            return self.answer_tool(call, json!({"ok": true}));
+        }
         if let Some(active) = self.active.as_mut().filter(of_active) {
             active.end_call = Some(EndCall { call: call.clone(), answered_by: Some(now + TOOL_ANSWERED_WITHIN) });
             return;
@@ -71,14 +75,16 @@ impl Replies {
         }
         self.answer_tool(call, output);
         let now = self.now;
-        match self.active.as_mut().filter(|active| reply.is_none_or(|reply| active.id == *reply)) {
-            Some(active) => {
-                (active.called_tool, active.progress) = (true, now);
-                active.needs_reply |= then == Then::Speak;
-                active.needs_words |= then == Then::SpeakUnlessSpoken;
-            }
-            None if then == Then::Speak => self.go_on(),
-            None => {}
+        if let Some(active) = self.active.as_mut().filter(|active| reply.is_none_or(|reply| active.id == *reply)) {
+            (active.called_tool, active.progress) = (true, now);
+            active.needs_reply |= then == Then::Speak;
+            active.needs_words |= then == Then::SpeakUnlessSpoken;
+            return;
+        }
+        // It comes after its reply's end.
+        let spoken = self.finished.as_ref().is_some_and(|finished| reply == Some(&finished.reply) && finished.spoke);
+        if then == Then::Speak || then == Then::SpeakUnlessSpoken && !spoken {
+            self.go_on();
         }
     }
 
@@ -94,6 +100,13 @@ impl Replies {
     fn go_on(&mut self) {
         if self.ending.is_no() && self.wish.is_none() && self.owed.is_none() {
             self.wish(Wish::new(Purpose::Tool, self.now));
+        }
+    }
+
+    /// Another reply begins: the end of the one before was not heard.
+    pub(super) fn end_of_active_was_missed(&mut self) {
+        if let Some(EndCall { call, answered_by: Some(_) }) = self.active.take().and_then(|active| active.end_call) {
+            self.answer_tool(&call, json!({"ok": false, "because": "the reply was not heard to its end; the interview goes on"}));
         }
     }
 

@@ -80,6 +80,10 @@ pub(super) fn plan(parts: &[Part], arguments: Option<&str>, speaks: bool) -> Vec
     }
     if let Some(arguments) = arguments {
         let index = parts.len() - 1;
+        if index == 0 {
+            // Nothing is said before it.
+            steps.push_back(Step::Added(index));
+        }
         let middle = arguments.len() / 2;
         let middle = (0..=middle).rev().find(|at| arguments.is_char_boundary(*at)).unwrap_or(0);
         let (first, second) = arguments.split_at(middle);
