@@ -44,8 +44,8 @@ async function mailedLink(address, number) {
   return /^https?:\/\/\S+\/#\/i\/\S+$/m.exec(mail.text)[0];
 }
 
-/** Every button of the room is whole, and lies within the window and over no other. */
-async function fitsOnAPhone(page) {
+/** Every button of the room is whole, and lies within the window and over no other; there is room for the words. */
+async function fitsOnAPhone({ page, name }, step) {
   const before = page.viewportSize();
   for (const width of [390, 320]) {
     await page.setViewportSize({ width, height: 844 });
@@ -56,6 +56,15 @@ async function fitsOnAPhone(page) {
       }),
     );
     assert.equal(buttons.length, 4);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    const { height } = await page.locator('.words').boundingBox();
+    assert.ok(wide <= width && height > 120, `${width}: the page is ${wide} wide, its words ${height} high`);
+    if (ON_REQUEST.all) {
+      for (const colorScheme of ['dark', 'light']) {
+        await page.emulateMedia({ colorScheme });
+        await shoot({ page, name }, `${step}-${width}-${colorScheme}`);
+      }
+    }
     for (const one of buttons) {
       assert.ok(!one.cut && one.left >= 0 && one.right <= width, `${width}: ${JSON.stringify(one)}`);
       const over = (other) => other !== one && one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
@@ -72,7 +81,7 @@ async function aMomentToThink(candidate) {
   await page.getByTestId('think').click();
   await page.locator('[data-testid="waiting-notice"][data-state="thinking"]').waitFor();
   await shoot(candidate, '94-thinking', ON_REQUEST);
-  await fitsOnAPhone(page);
+  await fitsOnAPhone(candidate, '94-thinking');
   await page.getByTestId('stop-thinking').click();
   await page.locator('[data-testid="waiting-notice"]').waitFor({ state: 'detached' });
 }

@@ -265,6 +265,36 @@ async fn nobody_comes_in_by_misusing_an_invite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invite_whose_interviews_cannot_be_held_is_shown_as_such_and_opened_again() {
+    let system = System::start().await;
+    let (recruiter, admin) = (system.sign_in("recruiter@demo.test").await, admin(&system).await);
+    let made = make(&system, &recruiter, &json!({})).await;
+    sqlx::query("update app.invites set starts = 19 where id = $1::uuid").bind(&made.id).execute(&admin).await.expect("begun often");
+    let (status, last) = with_link(&system, "start", &made.secret).await;
+    assert_eq!(status, 200, "{last}");
+    let id = last["session_id"].as_str().expect("an id");
+    assert_eq!(system.post(&recruiter, &format!("/api/sessions/{id}/end"), &json!({})).await.0, 202);
+    wait_for("nothing is begun by it", || async { state(&system, &recruiter, &made.id).await == "exhausted" }).await;
+    assert_eq!(with_link(&system, "open", &made.secret).await.1["state"], "exhausted", "the candidate sees it too");
+    assert_eq!(refused(&with_link(&system, "start", &made.secret).await), (410, "invite_exhausted"));
+    let stored = "select count(*) from app.invites where state = 'exhausted'";
+    assert_eq!(count(&admin, stored).await, 1);
+    let (_, found) = system.get(&recruiter, "/api/invites?state=exhausted").await;
+    assert_eq!(found["items"][0]["invite_id"].as_str(), Some(made.id.as_str()), "{found}");
+
+    let body = json!({"closes_at": in_hours(72), "reason": "the provider works again"});
+    let path = format!("/api/invites/{}", made.id);
+    for action in ["link", "resend", "extend"] {
+        assert_eq!(refused(&system.post(&recruiter, &format!("{path}/{action}"), &body).await), (409, "invite_exhausted"), "{action}");
+    }
+    let (status, again) = system.post(&recruiter, &format!("{path}/reopen"), &body).await;
+    assert_eq!((status, again["state"].as_str(), &again["attempts"]), (200, Some("opened"), &json!({"allowed": 1, "used": 0})), "{again}");
+    let (status, begun) = with_link(&system, "start", &made.secret).await;
+    assert!(status == 200 && begun["session_id"].as_str() != Some(id), "{begun}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recruiter_changes_an_invite_within_its_rules_and_the_calendar_follows() {
     let system = System::start().await;
     let (recruiter, admin) = (system.sign_in("recruiter@demo.test").await, admin(&system).await);

@@ -348,7 +348,7 @@ export type ServerMessage = {
 
 // ---- Invites: a link for a candidate without an account -----------------------------------------
 
-export type InviteState = 'created' | 'sent' | 'opened' | 'started' | 'finished' | 'expired' | 'revoked' | 'bounced';
+export type InviteState = 'created' | 'sent' | 'opened' | 'started' | 'exhausted' | 'finished' | 'expired' | 'revoked' | 'bounced';
 
 export interface InviteView {
   invite_id: Uuid;
@@ -363,8 +363,7 @@ export interface InviteView {
   zone: string;
   locale: string;
   settings: SessionSettings;
-  /** `exhausted`: begun so often without being held that only opening it again helps. */
-  attempts: { allowed: number; used: number; exhausted: boolean };
+  attempts: { allowed: number; used: number };
   reason: string | null;
   created_at: Timestamp;
   sent_at: Timestamp | null;

@@ -105,8 +105,6 @@ struct Position {
 struct Attempts {
     allowed: u32,
     used: u32,
-    /// Begun so often without being held that no other is begun before a recruiter opens it again.
-    exhausted: bool,
 }
 
 #[derive(Serialize)]
@@ -130,7 +128,7 @@ impl From<InviteRow> for InviteView {
             zone: row.zone,
             locale: row.locale,
             settings: row.settings,
-            attempts: Attempts { allowed: invite.attempts, used: invite.used, exhausted: invite.exhausted() },
+            attempts: Attempts { allowed: invite.attempts, used: invite.used },
             reason: row.reason,
             created_at: row.created_at,
             sent_at: row.sent_at,
@@ -491,7 +489,8 @@ fn not_changed(state: &AppState, refusal: Refusal) -> ApiError {
         Refusal::Spent => conflict(ErrorCode::InviteSpent, "the interview of this invite was held; open it again first"),
         Refusal::Taken => conflict(ErrorCode::InviteStateRefused, "an interview runs by this invite"),
         Refusal::StillOpen => conflict(ErrorCode::InviteStateRefused, "the invite is open; extend it instead"),
-        Refusal::TooEarly | Refusal::Exhausted => conflict(ErrorCode::InviteStateRefused, "not in this state"),
+        Refusal::Exhausted => conflict(ErrorCode::InviteExhausted, "none of many interviews could be held; open it again first"),
+        Refusal::TooEarly => conflict(ErrorCode::InviteStateRefused, "not in this state"),
         Refusal::NotLater => window("closes_at: after opens_at, after now, and not earlier than before".to_owned()),
         Refusal::TooLate => window(format!("a window is at most {} days long and away", state.config.invites.longest_window_d)),
     }

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { ApiError } from '../../sdk';
+import { readProblem } from '../../sdk/http/errors';
 import { explain } from './explain';
 
 it.each([
@@ -8,4 +9,9 @@ it.each([
   [429, 'request_rate_exceeded', 'wait a moment'],
 ])('says what a refusal (%i %s) means for the person', (status, code, words) => {
   expect(explain(new ApiError({ type: 'about:blank', title: code, status, code, detail: null, request_id: null }))).toContain(words);
+});
+
+it('names the languages that a plan has', async () => {
+  const body = { code: 'plan_language_missing', detail: 'no', languages: ['de', 'ja', 7] };
+  expect(explain(await readProblem(Response.json(body, { status: 422 })))).toContain('Choose German or Japanese');
 });

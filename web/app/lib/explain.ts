@@ -1,5 +1,6 @@
 import { isAuthRetryableFetchError } from '@supabase/supabase-js';
 import { ApiError, NetworkError, PageFault, isProgramError } from '../../sdk';
+import { languageName } from './languages';
 
 /** Refusals that a person meets, by their code. */
 const WORDS: Readonly<Record<string, string>> = {
@@ -26,7 +27,6 @@ const WORDS: Readonly<Record<string, string>> = {
   external_id_taken: 'Another candidate has this external id. Change one of them, or merge them.',
   competency_name_taken: 'The library has a competency of this name already.',
   plan_not_publishable: 'The check found errors in the draft. Mend them first.',
-  plan_language_missing: 'The plan of this position has no words in this language. Choose one of its languages, or give the position another plan.',
   plan_in_use: 'A position uses this plan. Give the position another one first.',
   plans_exhausted: 'There are as many plans as possible. Archive those that nobody uses.',
   streams_exhausted: 'You are watching as many interviews as possible. Close one of the windows, then try again.',
@@ -43,6 +43,7 @@ export function explain(error: unknown): string {
   if (error instanceof ApiError) {
     const words = WORDS[error.code];
     if (words) return words;
+    if (error.code === 'plan_language_missing') return inThePlan(error.problem.languages ?? []);
     if (error.status === 401) return 'You are signed out. Please sign in again.';
     if (error.status === 404) return 'This does not exist, or it belongs to someone else.';
     if (error.status === 429) return 'Too many requests. Please wait a moment and try again.';
@@ -54,6 +55,11 @@ export function explain(error: unknown): string {
     return faultWords(code);
   }
   return error instanceof Error ? sentence(error.message) : 'Something went wrong.';
+}
+
+function inThePlan(languages: string[]): string {
+  const there = languages.length === 0 ? 'another one' : languages.map(languageName).join(' or ');
+  return `The plan of this position is not written in this language. Choose ${there}, or give the position another plan.`;
 }
 
 /** Neither the network nor the person is at fault, and waiting would not help. */

@@ -6,6 +6,7 @@ export const INVITE_STATES: Record<InviteState, { label: string; tone: Tone }> =
   sent: { label: 'Sent', tone: 'neutral' },
   opened: { label: 'Opened', tone: 'active' },
   started: { label: 'In the interview', tone: 'active' },
+  exhausted: { label: 'Cannot be begun', tone: 'bad' },
   finished: { label: 'Finished', tone: 'good' },
   expired: { label: 'Expired', tone: 'caution' },
   revoked: { label: 'Revoked', tone: 'neutral' },
@@ -14,14 +15,8 @@ export const INVITE_STATES: Record<InviteState, { label: string; tone: Tone }> =
 
 export type InviteAction = 'link' | 'resend' | 'extend' | 'revoke' | 'reopen';
 
-/** How an invite stands, for recruiters: one that cannot be begun any more is not merely opened. */
-export function standing({ state, attempts }: Pick<InviteView, 'state' | 'attempts'>): { label: string; tone: Tone } {
-  return attempts.exhausted ? { label: 'Cannot be begun', tone: 'bad' } : INVITE_STATES[state];
-}
-
 /** What a recruiter can do with an invite as it stands; the server decides in the end. */
-export function actionsOf({ state, attempts }: Pick<InviteView, 'state' | 'attempts'>): InviteAction[] {
-  if (attempts.exhausted) return ['reopen', 'revoke'];
+export function actionsOf({ state }: Pick<InviteView, 'state'>): InviteAction[] {
   switch (state) {
     case 'created':
     case 'sent':
@@ -30,6 +25,8 @@ export function actionsOf({ state, attempts }: Pick<InviteView, 'state' | 'attem
       return ['link', 'resend', 'extend', 'revoke'];
     case 'started':
       return ['link', 'resend', 'revoke'];
+    case 'exhausted':
+      return ['reopen', 'revoke'];
     case 'expired':
       return ['extend', 'reopen', 'revoke'];
     case 'finished':
@@ -56,33 +53,6 @@ export function mailTrouble(invite: Pick<InviteView, 'mail'>): string | null {
       return null;
   }
 }
-
-/** An appointment in the zone of whoever keeps it, with the zone's name. */
-export function momentIn(zone: string, value: string | null | undefined): string {
-  const at = Date.parse(value ?? '');
-  if (Number.isNaN(at)) return '–';
-  const how: Intl.DateTimeFormatOptions = {
-    weekday: 'short',
-    day: 'numeric',
-    month: 'short',
-    year: 'numeric',
-    hour: '2-digit',
-    minute: '2-digit',
-    timeZoneName: 'short',
-  };
-  try {
-    const parts = new Intl.DateTimeFormat(undefined, { ...how, timeZone: zone }).formatToParts(at);
-    const told = parts.map(({ value: part }) => part).join('');
-    // UTC is not told twice.
-    const named = parts.some(({ type, value: part }) => type === 'timeZoneName' && part === zone);
-    return named ? told : `${told} (${zone.replaceAll('_', ' ')})`;
-  } catch {
-    // An older browser may not know a zone that the server does.
-    return `${new Intl.DateTimeFormat(undefined, { ...how, timeZone: 'UTC' }).format(at)}`;
-  }
-}
-
-export const ownZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
 /** For an input of the type `datetime-local`: the wall clock of this device. */
 export function localInput(at: Date): string {
