@@ -7,6 +7,7 @@ import { agree, checkDevices, comeBack, end, interviewerHasSpoken, live, oneTurn
 import { eventually } from './lib/wait.mjs';
 
 const stage = openStage();
+const PHONES = [390, 320];
 
 /** The recruiter fills the form in and sends it. Returns the link that is shown once, and its row. */
 async function inviteByMail({ page }, candidate) {
@@ -44,10 +45,21 @@ async function mailedLink(address, number) {
   return /^https?:\/\/\S+\/#\/i\/\S+$/m.exec(mail.text)[0];
 }
 
+/** Nothing of a page lies beside a phone's window. */
+async function notTooWide(page) {
+  const before = page.viewportSize();
+  for (const width of PHONES) {
+    await page.setViewportSize({ width, height: 844 });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= width, `${page.url()} is ${wide} wide in a window of ${width}`);
+  }
+  await page.setViewportSize(before);
+}
+
 /** Every button of the room is whole, and lies within the window and over no other; there is room for the words. */
 async function fitsOnAPhone({ page, name }, step) {
   const before = page.viewportSize();
-  for (const width of [390, 320]) {
+  for (const width of PHONES) {
     await page.setViewportSize({ width, height: 844 });
     const buttons = await page.locator('footer .control').evaluateAll((all) =>
       all.map((one) => {
@@ -57,7 +69,7 @@ async function fitsOnAPhone({ page, name }, step) {
     );
     assert.equal(buttons.length, 4);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-    const { height } = await page.locator('.words').boundingBox();
+    const { height } = await page.locator('main > .words').boundingBox();
     assert.ok(wide <= width && height > 120, `${width}: the page is ${wide} wide, its words ${height} high`);
     if (ON_REQUEST.all) {
       for (const colorScheme of ['dark', 'light']) {
@@ -124,6 +136,10 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   assert.equal(await interviewerHasSpoken(candidate, said, 15_000), 'your turn');
   assert.deepEqual(await sandbox.violations(), [], 'nothing of ours was refused by a vendor');
   await stands(row, 'started');
+  await stage.recruiter.page.goto(`${BASE_URL}/#/console`);
+  await stage.recruiter.page.getByTestId('session-row').filter({ hasText: 'Amara Okafor' }).first().getByText('By an invite').waitFor();
+  await notTooWide(stage.recruiter.page);
+  await stage.recruiter.page.goto(`${BASE_URL}/#/console/invites`);
 
   // That device is gone. Another one, by the link that the recruiter was shown: the same interview goes on.
   await candidate.context.close();
@@ -153,6 +169,16 @@ scene('an invite that was revoked says so, and one that is opened again works', 
   const { recruiter } = stage;
   const { page: desk } = recruiter;
   const { link, row: mine } = await inviteByMail(recruiter, 'Jonas Weber');
+  await notTooWide(desk);
+  // Another link, which is copied and not made once more.
+  await mine.getByTestId('invite-link').click();
+  await desk.getByTestId('confirm-change').click();
+  const another = desk.getByRole('dialog').getByTestId('invite-link');
+  const told = await another.textContent();
+  await desk.getByRole('button', { name: 'Copy link' }).click();
+  await desk.getByRole('button', { name: /Copied|not allowed/ }).waitFor();
+  assert.equal(await another.textContent(), told);
+  await desk.getByRole('button', { name: 'Done' }).click();
   await mine.getByTestId('invite-revoke').click();
   await desk.getByTestId('change-reason').fill('the position is filled');
   await shoot(recruiter, '95-revoke', ON_REQUEST);

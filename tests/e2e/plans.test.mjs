@@ -41,10 +41,11 @@ async function seenElsewhere(title) {
   await dialog.getByTestId('too-short').waitFor();
   await shoot(stage.recruiter, '99-new-interview-with-plan', ON_REQUEST);
   await dialog.getByLabel('Length').selectOption('0');
+  await dialog.getByLabel('Candidate').selectOption({ index: 1 });
   await dialog.getByTestId('create').click();
   const link = (await dialog.getByTestId('join-link').textContent()).trim();
   await dialog.getByTestId('done').click();
-  await page.goto(link.replace('#/room/', '#/console/'));
+  await page.goto(link.replace('#/room/', '#/console/sessions/'));
   await page.getByTestId('session-plan').getByText(title).waitFor();
   await page.goto(plan);
   await page.getByTestId('user').filter({ hasText: 'Product Designer' }).waitFor();
@@ -78,6 +79,7 @@ scene('a plan is added, mended, published and archived', { timeout: 120_000 }, a
   assert.equal(await page.evaluate(() => document.activeElement.id), 'plan-opening');
   assert.equal(await page.getByTestId('publish').isDisabled(), true);
   await page.getByTestId('document').getByText('年齢を教えてください。').waitFor();
+  await page.getByTestId('plan-competency').first().getByText('Anchor 3').waitFor();
   await shoot(stage.recruiter, '96-plan-findings', ON_REQUEST);
   await page.getByTestId('plan-file').setInputFiles(SAMPLE);
   await page.getByTestId('findings').getByText('The draft can be published.').waitFor();

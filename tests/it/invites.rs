@@ -111,6 +111,11 @@ async fn a_candidate_without_an_account_comes_by_mail_and_is_interviewed() {
     let (token, id) = (started["token"].as_str().expect("a token"), started["session_id"].as_str().expect("an id").to_owned());
     wait_for("the session's process is ready", || async { system.phase(&recruiter, &id).await == "ready" }).await;
     assert_eq!(system.phase(token, &id).await, "ready", "the page may look at its interview");
+    // Which end counts is told to recruiters; whoever has the link knows it.
+    let path = format!("/api/sessions/{id}");
+    let invite = &system.get(&recruiter, &path).await.1["invite"];
+    assert_eq!((&invite["invite_id"], &invite["closes_at"]), (&json!(made.id), &page["closes_at"]), "{invite}");
+    assert_eq!(system.get(token, &path).await.1["invite"], Value::Null);
     let (status, renewed) = system.post(token, "/api/invite/renew", &json!({})).await;
     assert!(status == 200 && renewed["expires_at"].as_str() > started["expires_at"].as_str(), "{renewed}");
 
@@ -128,6 +133,7 @@ async fn a_candidate_without_an_account_comes_by_mail_and_is_interviewed() {
     let (_, resumed) = with_link(&system, "start", &made.secret).await;
     assert_eq!(resumed["session_id"].as_str(), Some(id.as_str()), "{resumed}");
     assert_eq!(state(&system, &recruiter, &made.id).await, "started");
+    assert_eq!(with_link(&system, "open", &secret).await.1["resumes"], true);
     let mut candidate = connect(&system, resumed["token"].as_str().expect("a token"), &id).await;
     candidate.join().await.expect("comes back");
     candidate.attend(ANSWER, PATIENCE).await.expect("the interviewer ends the interview");
@@ -138,7 +144,8 @@ async fn a_candidate_without_an_account_comes_by_mail_and_is_interviewed() {
     wait_for("it is finished", || async { state(&system, &recruiter, &made.id).await == "finished" }).await;
     for secret in [&secret, &made.secret] {
         assert_eq!(refused(&with_link(&system, "start", secret).await), (410, "invite_spent"));
-        assert_eq!(with_link(&system, "open", secret).await.1["state"], "finished");
+        let (_, page) = with_link(&system, "open", secret).await;
+        assert_eq!((&page["state"], &page["resumes"]), (&json!("finished"), &json!(false)));
     }
     let given: Vec<String> =
         sqlx::query_scalar("select distinct given_by::text from app.consents").fetch_all(&admin).await.expect("rows");

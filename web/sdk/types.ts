@@ -132,6 +132,8 @@ export interface SessionView {
   position: { id: Uuid; title: string };
   /** What it is held with. */
   plan: PlanPin | null;
+  /** That it was begun by, for recruiters: its end counts for the candidate, and not `join_by`. */
+  invite: { invite_id: Uuid; closes_at: Timestamp } | null;
   created_at: Timestamp;
   started_at: Timestamp | null;
   ended_at: Timestamp | null;
@@ -393,6 +395,8 @@ export type CreatedInvite = InviteView & { link: string | null; warnings: string
 /** What whoever has the link is shown. */
 export interface InvitePage {
   state: InviteState;
+  /** Whether the button leads back into the interview. A `started` one that does not is being stored. */
+  resumes: boolean;
   company: string;
   candidate: { name: string };
   position: { title: string };

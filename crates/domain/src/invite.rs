@@ -199,9 +199,8 @@ impl Invite {
             State::Revoked => Err(Refusal::Revoked),
             State::Exhausted => Err(Refusal::Exhausted),
             // One that is being stored is over; whether another attempt is left is known when it is stored.
-            State::Started => {
-                self.begun.filter(|begun| begun.course() == Course::Open).map(|_| Start::Resume).ok_or(Refusal::Spent)
-            }
+            State::Started if self.resumes() => Ok(Start::Resume),
+            State::Started => Err(Refusal::Spent),
             _ if now < self.opens => Err(Refusal::TooEarly),
             _ => Ok(Start::Begin),
         };
@@ -222,6 +221,11 @@ impl Invite {
         }
         self.sent |= delivered;
         self
+    }
+
+    /// Its interview is there, and whoever has the link may go back into it. Otherwise one that was begun is over, and being stored.
+    pub fn resumes(&self) -> bool {
+        self.state == State::Started && self.begun.map(Begun::course) == Some(Course::Open)
     }
 
     /// Whether its link may be given out once more.

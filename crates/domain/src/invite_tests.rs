@@ -92,6 +92,7 @@ fn it_is_spent_by_an_interview_that_was_held_and_by_no_other() {
     let twice = Invite { attempts: 2, ..started(Phase::Completed, Some(CandidateEnded), true) }.settled(at(50));
     assert_eq!((twice.state, twice.used, twice.start(at(50)).1), (State::Opened, 1, Ok(Start::Begin)));
     let storing = started(Phase::Summarizing, Some(CandidateEnded), true);
+    assert!(!storing.resumes() && started(Phase::Live, None, true).resumes());
     assert_eq!(storing.start(at(50)).1, Err(Refusal::Spent), "one that is being stored is not begun anew");
 }
 

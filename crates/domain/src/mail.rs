@@ -65,17 +65,21 @@ impl Locale {
         let Local { year, month, day, weekday, hour, minute, offset } = zone.local(at);
         let index = usize::try_from(month - 1).unwrap_or(0);
         let name = zone.name().replace('_', " ");
+        // UTC says its offset by its name.
+        let zone = |comma: &str| if name == "UTC" { name.clone() } else { format!("{name}{comma}UTC{offset}") };
         match self {
             Self::En => {
-                format!("{}, {day} {} {year}, {hour:02}:{minute:02} ({name}, UTC{offset})", EN_DAYS[weekday], EN_MONTHS[index])
+                format!("{}, {day} {} {year}, {hour:02}:{minute:02} ({})", EN_DAYS[weekday], EN_MONTHS[index], zone(", "))
             }
             Self::De => {
                 format!(
-                    "{}, {day}. {} {year}, {hour:02}:{minute:02} Uhr ({name}, UTC{offset})",
-                    DE_DAYS[weekday], DE_MONTHS[index]
+                    "{}, {day}. {} {year}, {hour:02}:{minute:02} Uhr ({})",
+                    DE_DAYS[weekday],
+                    DE_MONTHS[index],
+                    zone(", ")
                 )
             }
-            Self::Ja => format!("{year}年{month}月{day}日({}){hour:02}:{minute:02}({name}、UTC{offset})", JA_DAYS[weekday]),
+            Self::Ja => format!("{year}年{month}月{day}日({}){hour:02}:{minute:02}({})", JA_DAYS[weekday], zone("、")),
         }
     }
 }
@@ -117,6 +121,8 @@ mod tests {
             assert_eq!(locale.moment(at, &zone), told);
             assert_eq!(Locale::named(locale.as_str()), Some(locale));
         }
+        let utc = Zone::parse("UTC").expect("a zone");
+        assert_eq!(Locale::En.moment(at, &utc), "Monday, 30 November 2026, 16:00 (UTC)");
     }
 
     #[test]

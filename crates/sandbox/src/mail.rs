@@ -240,8 +240,8 @@ async fn page(State(mailbox): State<Mailbox>) -> Html<String> {
          <style>body{{font-family:sans-serif;max-width:44rem;margin:0 auto;padding:1rem}}\
          article{{border:1px solid #8886;border-radius:.5rem;padding:1rem;margin-block:1rem}}\
          pre{{white-space:pre-wrap;overflow-wrap:anywhere;font:inherit}}</style></head>\
-         <body><h1>Mail of the sandbox</h1><p>Newest first, at most 100. \
-         <a href=\"/sandbox/mailbox/messages\">All of it as JSON</a></p>{empty}{listed}</body></html>"
+         <body><main><h1>Mail of the sandbox</h1><p>Newest first, at most 100. \
+         <a href=\"/sandbox/mailbox/messages\">All of it as JSON</a></p>{empty}{listed}</main></body></html>"
     ))
 }
 

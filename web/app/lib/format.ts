@@ -132,10 +132,14 @@ export function isOver(phase: Phase): boolean {
   return phase === 'completed' || phase === 'failed';
 }
 
-/** How an interview stands for whoever looks after it: nobody came is an expired invitation, not a completed interview. */
-export function outcome(session: Pick<SessionView, 'phase' | 'end_reason'>): { label: string; tone: Tone } {
-  const expired = isOver(session.phase) && session.end_reason === 'candidate_absent';
-  return expired ? { label: 'Expired', tone: 'caution' } : PHASES[session.phase];
+/**
+ * How an interview stands for whoever looks after it: nobody came is an expired invitation, not a completed interview. By an invite
+ * another is begun, as long as that is open.
+ */
+export function outcome(session: Pick<SessionView, 'phase' | 'end_reason' | 'invite'>): { label: string; tone: Tone } {
+  const absent = isOver(session.phase) && session.end_reason === 'candidate_absent';
+  if (!absent) return PHASES[session.phase];
+  return session.invite ? { label: 'Not begun', tone: 'neutral' } : { label: 'Expired', tone: 'caution' };
 }
 
 /** The one that is going on comes first; otherwise the order stays. */

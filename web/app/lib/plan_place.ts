@@ -13,6 +13,9 @@ const PASSAGES: Readonly<Record<string, string>> = {
   closing: 'Closing',
 };
 
+/** Of fields whose name is not a word. */
+const FIELDS: Readonly<Record<string, string>> = { target_s: 'time', hard_s: 'longest time', not_evidence: 'what is no evidence' };
+
 /** Where in a plan a JSON pointer leads: people count from 1. */
 export function placeOf(pointer: string, plan: PlanDocument): Place {
   const parts = pointer.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
@@ -23,11 +26,12 @@ export function placeOf(pointer: string, plan: PlanDocument): Place {
   const at = number(rest[0]);
   if (head === 'competencies' && at !== null) {
     const name = plan.competencies[at]?.name;
-    return { words: named(`Competency ${at + 1}${name ? ` (${name})` : ''}`, rest.slice(1)), target: null };
+    return { words: named(`Competency ${at + 1}${name ? ` (${name})` : ''}`, rest.slice(1)), target: competencyId(at) };
   }
   return { words: head === '' ? 'The whole plan' : named('The plan', parts), target: null };
 }
 
+export const competencyId = (competency: number) => `plan-competency-${competency + 1}`;
 export const sectionId = (section: number) => `plan-section-${section + 1}`;
 export const questionId = (section: number, question: number) => `${sectionId(section)}-question-${question + 1}`;
 
@@ -45,7 +49,7 @@ function inSection([section, ...rest]: string[], plan: PlanDocument): Place {
 
 /** With the names of the fields that lead further in; where the words are spoken needs none. */
 function named(words: string, fields: string[]): string {
-  const told = fields.filter((field) => field !== 'spoken').map((field) => field.replaceAll('_', ' '));
+  const told = fields.filter((field) => field !== 'spoken').map((field) => FIELDS[field] ?? field.replaceAll('_', ' '));
   return told.length === 0 ? words : `${words}: ${told.join(' ')}`;
 }
 

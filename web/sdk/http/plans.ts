@@ -14,13 +14,22 @@ export interface PlanQuestion {
   hard_s: number;
 }
 
+export interface PlanCompetency {
+  id: string;
+  name: string;
+  definition: string;
+  /** Behaviour at the levels 1, 3 and 5. A draft may lack them. */
+  anchors?: Record<string, string | null>;
+  not_evidence?: string[];
+}
+
 /** As far as pages show it; docs/plan.schema.json has all of it. */
 export interface PlanDocument {
   title: string;
   default_language: string;
   languages: string[];
   minutes: number;
-  competencies: { id: string; name: string; definition: string }[];
+  competencies: PlanCompetency[];
   opening: { minutes: number; spoken: Spoken };
   sections: { id: string; name: string; minutes: number; questions: PlanQuestion[] }[];
   candidate_questions: { minutes: number; spoken: Spoken };
