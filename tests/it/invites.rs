@@ -276,7 +276,11 @@ async fn an_invite_whose_interviews_cannot_be_held_is_shown_as_such_and_opened_a
     let system = System::start().await;
     let (recruiter, admin) = (system.sign_in("recruiter@demo.test").await, admin(&system).await);
     let made = make(&system, &recruiter, &json!({})).await;
-    sqlx::query("update app.invites set starts = 19 where id = $1::uuid").bind(&made.id).execute(&admin).await.expect("begun often");
+    sqlx::query("update app.invites set starts = 19 where id = $1::uuid")
+        .bind(&made.id)
+        .execute(&admin)
+        .await
+        .expect("begun often");
     let (status, last) = with_link(&system, "start", &made.secret).await;
     assert_eq!(status, 200, "{last}");
     let id = last["session_id"].as_str().expect("an id");
@@ -292,10 +296,18 @@ async fn an_invite_whose_interviews_cannot_be_held_is_shown_as_such_and_opened_a
     let body = json!({"closes_at": in_hours(72), "reason": "the provider works again"});
     let path = format!("/api/invites/{}", made.id);
     for action in ["link", "resend", "extend"] {
-        assert_eq!(refused(&system.post(&recruiter, &format!("{path}/{action}"), &body).await), (409, "invite_exhausted"), "{action}");
+        assert_eq!(
+            refused(&system.post(&recruiter, &format!("{path}/{action}"), &body).await),
+            (409, "invite_exhausted"),
+            "{action}"
+        );
     }
     let (status, again) = system.post(&recruiter, &format!("{path}/reopen"), &body).await;
-    assert_eq!((status, again["state"].as_str(), &again["attempts"]), (200, Some("opened"), &json!({"allowed": 1, "used": 0})), "{again}");
+    assert_eq!(
+        (status, again["state"].as_str(), &again["attempts"]),
+        (200, Some("opened"), &json!({"allowed": 1, "used": 0})),
+        "{again}"
+    );
     let (status, begun) = with_link(&system, "start", &made.secret).await;
     assert!(status == 200 && begun["session_id"].as_str() != Some(id), "{begun}");
     system.stop().await;

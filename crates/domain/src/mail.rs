@@ -72,12 +72,7 @@ impl Locale {
                 format!("{}, {day} {} {year}, {hour:02}:{minute:02} ({})", EN_DAYS[weekday], EN_MONTHS[index], zone(", "))
             }
             Self::De => {
-                format!(
-                    "{}, {day}. {} {year}, {hour:02}:{minute:02} Uhr ({})",
-                    DE_DAYS[weekday],
-                    DE_MONTHS[index],
-                    zone(", ")
-                )
+                format!("{}, {day}. {} {year}, {hour:02}:{minute:02} Uhr ({})", DE_DAYS[weekday], DE_MONTHS[index], zone(", "))
             }
             Self::Ja => format!("{year}年{month}月{day}日({}){hour:02}:{minute:02}({})", JA_DAYS[weekday], zone("、")),
         }
