@@ -98,6 +98,13 @@ async function aMomentToThink(candidate) {
   await page.locator('[data-testid="waiting-notice"]').waitFor({ state: 'detached' });
 }
 
+/** The page is told this of its invite, beside what is true. */
+const standsLike = (page, told) =>
+  page.route('**/api/invite/open', async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), ...told } });
+  });
+
 const stands = (row, state) => row.and(row.page().locator(`[data-state="${state}"]`)).waitFor({ timeout: 60_000 });
 
 scene('a candidate without an account comes by mail, is interviewed, and comes back on another device', { timeout: 300_000 }, async () => {
@@ -195,6 +202,21 @@ scene('an invite that was revoked says so, and one that is opened again works', 
   await desk.getByTestId('confirm-change').click();
   await mine.getByTestId('invite-extend').waitFor();
   await candidate.page.reload();
+  await candidate.page.getByTestId('invite-start').waitFor();
+
+  // What takes twenty interviews, or a moment that is hard to meet, to happen.
+  for (const [told, what] of [
+    [{ state: 'exhausted' }, 'invite-exhausted'],
+    [{ state: 'started', resumes: false }, 'invite-storing'],
+  ]) {
+    await standsLike(candidate.page, told);
+    await candidate.page.reload();
+    await candidate.page.getByTestId(what).waitFor();
+    assert.equal(await candidate.page.getByTestId('invite-start').count(), 0, what);
+    await shoot(candidate, `98-${what}`, ON_REQUEST);
+    await candidate.page.unrouteAll({ behavior: 'wait' });
+  }
+  // The page of one that is being stored looks again by itself.
   await candidate.page.getByTestId('invite-start').waitFor();
 
   // A link that was cut.
