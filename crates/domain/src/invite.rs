@@ -194,13 +194,12 @@ impl Invite {
     pub fn start(mut self, now: Timestamp) -> (Self, Result<Start, Refusal>) {
         self = self.settled(now);
         let decided = match self.state {
-            State::Finished => Err(Refusal::Spent),
+            State::Started if self.resumes() => Ok(Start::Resume),
+            // One that is being stored is over; whether another attempt is left is known when it is stored.
+            State::Started | State::Finished => Err(Refusal::Spent),
             State::Expired => Err(Refusal::Expired),
             State::Revoked => Err(Refusal::Revoked),
             State::Exhausted => Err(Refusal::Exhausted),
-            // One that is being stored is over; whether another attempt is left is known when it is stored.
-            State::Started if self.resumes() => Ok(Start::Resume),
-            State::Started => Err(Refusal::Spent),
             _ if now < self.opens => Err(Refusal::TooEarly),
             _ => Ok(Start::Begin),
         };
