@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { ApiError } from '../../sdk';
 import { readProblem } from '../../sdk/http/errors';
-import { explain } from './explain';
+import { explain, warningWords } from './explain';
 
 it.each([
   [403, 'seat_refused', 'Only the person who is invited'],
@@ -9,6 +9,11 @@ it.each([
   [429, 'request_rate_exceeded', 'wait a moment'],
 ])('says what a refusal (%i %s) means for the person', (status, code, words) => {
   expect(explain(new ApiError({ type: 'about:blank', title: code, status, code, detail: null, request_id: null }))).toContain(words);
+});
+
+it('tells a warning as a sentence', () => {
+  expect(warningWords('settings.max_duration_s: the plan takes 25 minutes; in 10 a part is left out')).toBe('The plan takes 25 minutes; in 10 a part is left out.');
+  expect(warningWords('recording_unavailable')).toContain('tried again');
 });
 
 it('names the languages that a plan has', async () => {

@@ -67,6 +67,12 @@ export function faultWords(code: string): string {
   return `Something in this page does not work in this browser. Update the browser or open the page in another one; if it stays, write to the person who invited you and name this code: ${code}.`;
 }
 
+/** A warning of the server, without the name of the setting that it is about: the form that was filled in says that. */
+export function warningWords(warning: string): string {
+  if (warning === 'recording_unavailable') return 'The recording is not ready yet. It is tried again when the candidate comes.';
+  return sentence(warning.replace(/^[a-z_.]+: /, ''));
+}
+
 function sentence(text: string): string {
   const trimmed = text.trim();
   if (trimmed === '') return 'Something went wrong.';
