@@ -184,9 +184,62 @@ export interface Entry {
   at: Timestamp;
   /** The time that the browser claimed, when it was too far off to be true; `at` is then the nearest that can be. */
   claimed_at?: string | null;
+  /** How certain the transcription was: the mean natural logarithm of the probability of a token. */
+  logprob?: number | null;
+  /** The language that the transcription heard. */
+  language?: string | null;
 }
 
-export type Doubt = 'unclosed_gap' | 'deaf_line' | 'no_item' | 'no_call' | 'unconfirmed' | (string & {});
+export type Doubt =
+  | 'unclosed_gap'
+  | 'deaf_line'
+  | 'no_item'
+  | 'no_call'
+  | 'unconfirmed'
+  | 'hallucination'
+  | 'echo'
+  | 'written'
+  | (string & {});
+
+/** What became of the plan in one interview. */
+export interface ConductView {
+  /** `null`: the position had no plan. `models` by kind: `reply`, `transcription`, `summary`. */
+  plan: { id: Uuid; version: number; title: string; hash: string; models: Record<string, string[]> } | null;
+  /** `null`: it was held without a plan, or in a language that its plan does not have. */
+  record: ConductRecord | null;
+}
+
+export interface ConductRecord {
+  language: string;
+  opened: boolean;
+  invited: boolean;
+  closed: boolean;
+  questions: QuestionRecord[];
+  pauses: { kind: 'think' | 'break' | 'silence' | (string & {}); began_ms: number; ended_ms: number | null }[];
+  /** What the interviewer noted for people; `entry` is the candidate’s last line then. */
+  flags: { flag: string; at_ms: number; quote: string | null; entry: number | null }[];
+  deviations: { kind: string; question?: string }[];
+  faults: { calls_replaced: number; entries_incomplete: number; entries_doubtful: number };
+}
+
+export interface QuestionRecord {
+  id: string;
+  kind: string;
+  text: string;
+  asked: { entry: number | null; at_ms: number; verbatim: boolean } | null;
+  /** Without pauses. */
+  seconds: number;
+  probes_used: string[];
+  probes: number;
+  /** `seq` of the transcript entries. */
+  answers: number[];
+  coverage: string;
+  covered_by: string | null;
+  left: string | null;
+  dropped: boolean;
+  thinks: number;
+  repeats: number;
+}
 
 export interface Evidence {
   /** `seq` of the transcript entry that was quoted. */

@@ -7,6 +7,7 @@ mod audit;
 mod candidate_import;
 mod candidates;
 mod change;
+mod conduct;
 pub mod invites;
 pub mod keeper;
 mod library;

@@ -134,7 +134,7 @@ impl Conduct {
             // A cough is no answer.
             VoiceEvent::SpeechStopped { .. } => self.hearing.floor = Floor::Nobody { since: now },
             VoiceEvent::ItemPlaced { item, content: ItemContent::Committed, .. } => self.turn_is_over(item),
-            VoiceEvent::CandidateSettled { item, text } => {
+            VoiceEvent::CandidateSettled { item, text, .. } => {
                 self.said_before();
                 self.settled(item, !text.trim().is_empty());
             }

@@ -398,7 +398,7 @@ impl GatewayStore {
         sqlx::query_as!(
             EntryRow,
             r#"select seq, entry_key, item_id, segment, position, revision, speaker, text, source, authoritative, doubt, status, interrupted,
-                      heard_ms, heard_text, commentary, started_ms, ended_ms, at, claimed_at
+                      heard_ms, heard_text, commentary, started_ms, ended_ms, at, claimed_at, logprob, language
                from app.transcript_entries
                where tenant_id = $1 and session_id = $2 and (authoritative or $3) and stored_at >= $4
                order by position, seq"#,
