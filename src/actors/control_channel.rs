@@ -17,6 +17,7 @@ use crate::domain::edge::Label;
 use crate::domain::protocol::Subsystem;
 use crate::domain::replies::{Input, Moment, Purpose, Replies, Rules};
 use crate::domain::transcript::{Cause, Entry};
+use crate::domain::usage::Meter;
 use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
@@ -184,6 +185,8 @@ pub struct ControlChannelState {
     configurations: Vec<(String, SessionConfig)>,
     awaiting_words: bool,
     deaf_line: DeafLine,
+    /// What the calls cost.
+    meter: Meter,
     guard: CallGuard,
     /// What somebody else did in this call.
     intrusions: u32,
@@ -234,6 +237,7 @@ impl Actor for ControlChannel {
             myself: myself.clone(),
             awaiting_words: false,
             deaf_line: DeafLine::default(),
+            meter: Meter::default(),
             guard: CallGuard::default(),
             intrusions: 0,
             replaced: 0,
@@ -414,6 +418,7 @@ impl ControlChannelState {
         let now = self.args.integrations.clock.now();
         self.args.journal.earlier_line_is_alive();
         for event in translate(event) {
+            self.count_usage(&event);
             self.args.journal.hear_late(&event, now);
         }
         self.end_fade_when_heard_out();

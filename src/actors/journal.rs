@@ -12,6 +12,7 @@ use crate::domain::refusals::Refusals;
 use crate::domain::replies::Trouble;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
 use crate::domain::updates::{Arrival, Updates};
+use crate::domain::usage::Usage;
 use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::error::ErrorCode;
 use crate::ids::{ConnectionId, ItemId};
@@ -514,6 +515,11 @@ impl Journal {
 
     pub fn failed_transcriptions(&self) -> BTreeMap<String, u64> {
         self.lock().not_transcribed.clone()
+    }
+
+    pub fn record_usage(&self, usage: Usage) {
+        self.lock().record(Record::Usage(usage));
+        self.waiting.notify_one();
     }
 
     /// The course of the interview so far: what an earlier process stored, and what was decided since.

@@ -8,13 +8,17 @@
 use super::TaskGuard;
 use super::session::SessionMsg;
 use crate::backoff::Backoff;
-use crate::domain::record::SummaryRecord;
+use crate::domain::edge::Label;
+use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::summary::{self, Room, Summary};
+use crate::domain::usage::{Kind, Usage};
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::SessionId;
 use crate::integrations::clients::Integrations;
-use crate::integrations::openai::responses::{Effort, IncompleteReason, ResponseError, ResponseRequest, safety_identifier};
+use crate::integrations::openai::responses::{
+    Effort, IncompleteReason, ResponseError, ResponseOutcome, ResponseRequest, safety_identifier,
+};
 use crate::integrations::outside::Rows;
 use crate::integrations::store::session::Claimed;
 use crate::telemetry::Trace;
@@ -25,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tracing::Instrument;
+use uuid::Uuid;
 
 pub struct Summarizer;
 
@@ -184,9 +189,27 @@ impl Failure {
     }
 
     fn of_answer(error: &ResponseError) -> Self {
-        let cut = matches!(error, ResponseError::Incomplete { reason: IncompleteReason::MaxOutputTokens });
+        let cut = matches!(error, ResponseError::Incomplete { reason: IncompleteReason::MaxOutputTokens, .. });
         let failure = Self::of(error);
         if cut { Self { next: Next::MoreRoom, ..failure } } else { failure }
+    }
+}
+
+/// What the answer costs, whether it can be used or not. Nobody loses a summary because it could not be counted.
+async fn count_usage(args: &SummaryWork, answer: &Result<ResponseOutcome, ResponseError>) {
+    let (subject, model, outcome, tokens) = match answer {
+        Ok(answer) => (answer.id.clone(), answer.model.clone(), "completed", answer.tokens),
+        Err(error) => {
+            let Some(tokens) = error.tokens() else { return };
+            // It has no name that we know.
+            (Uuid::new_v4().to_string().into(), args.model.as_str().into(), error.code().as_str(), tokens)
+        }
+    };
+    let at = args.integrations.clock.now().into();
+    let (kind, outcome) = (Kind::Summary, Label::of(outcome));
+    let usage = Usage { kind, subject, model, outcome, tokens, audio_ms: None, latency_ms: None, at };
+    if let Err(error) = args.store.append(&[Record::Usage(usage)]).await {
+        tracing::warn!(error_code = error.code().as_str(), error = chain(&error), "the cost of a summary is not stored");
     }
 }
 
@@ -210,7 +233,9 @@ async fn attempt(args: &SummaryWork, room: Room) -> Result<Summary, Option<Failu
     if !args.store.count_summary_try(args.tries.in_all).await.map_err(|error| Failure::of(&error))? {
         return Err(None);
     }
-    let answer = args.integrations.summaries.ask(&request).await.map_err(|error| Failure::of_answer(&error))?;
+    let answer = args.integrations.summaries.ask(&request).await;
+    count_usage(args, &answer).await;
+    let answer = answer.map_err(|error| Failure::of_answer(&error))?;
     match summary::check(answer.text.as_str(), &claimed.competencies, &entries) {
         Ok(checked) => {
             if checked.quotes_removed > 0 {

@@ -573,3 +573,107 @@ async fn the_language_is_named_in_every_call() {
     }
     world.stop().await;
 }
+
+/// S-04.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_that_nobody_said_are_kept_with_a_mark_and_nobody_is_judged_by_them() {
+    let (world, stub) = world().await;
+    let said = "I built a ledger for two teams.";
+    for is_answered in [false, true] {
+        let room = opened(&world, &stub).await;
+        let session = room.session();
+        let completed = |item: &str, text: &str, logprobs: Value| {
+            let kind = "conversation.item.input_audio_transcription.completed";
+            json!({"type": kind, "item_id": item, "content_index": 0, "transcript": text, "logprobs": logprobs, "languages": ["en"]})
+        };
+        for (item, ms, text, logprob) in [
+            ("noise", 200, "Thank you for watching!", Value::Null),
+            ("breath", 1_500, "Thank you.", json!([{"token": "Thank", "logprob": -1.9}, {"token": " you", "logprob": -0.9}])),
+            ("foreign", 1_200, "MBC 뉴스 이덕영입니다.", json!("no list")),
+        ] {
+            room.call.speech_for(item, ms);
+            room.call.send(completed(item, text, logprob));
+            room.call.reply(&format!("Could you say that again, after {item}?"));
+        }
+        room.call.speech_for("loud", 2_000);
+        room.call.send(completed("loud", "say that again, after foreign", Value::Null));
+        if is_answered {
+            room.call.speech_for("short", 200);
+            room.call.send(completed("short", "Yes.", json!([{"token": "Yes.", "logprob": -0.1}])));
+            room.call.turn(said);
+            world.until_stored(session, said).await;
+        }
+        world.until_stored(session, "say that again, after foreign").await;
+        let asked = stub.summaries_asked().len();
+        room.over(&world).await;
+
+        let rows = world.entries(session).await;
+        let of = |item: &str| rows.iter().find(|row| row["item_id"] == item).unwrap_or_else(|| panic!("{item}: {rows:#?}"));
+        let doubts = ["noise", "breath", "foreign", "loud"].map(|item| of(item)["doubt"].clone());
+        assert_eq!(doubts, ["hallucination", "hallucination", "hallucination", "echo"].map(Value::from));
+        assert!(rows.iter().all(|row| row["authoritative"] == true && row["source"] == "sideband"), "{rows:#?}");
+        assert_eq!((&of("breath")["logprob"], &of("breath")["language"]), (&json!(-1.4), &json!("en")));
+        assert_eq!(of("noise")["logprob"], Value::Null);
+        if is_answered {
+            assert_eq!(of("short")["doubt"], Value::Null, "a short answer is one");
+            let prompt = stub.summaries_asked().last().map(Value::to_string).unwrap_or_default();
+            assert!(prompt.contains("hallucination") && prompt.contains(said), "{prompt}");
+        } else {
+            assert_eq!(stub.summaries_asked().len(), asked, "nobody said anything");
+        }
+    }
+    world.stop().await;
+}
+
+/// One row for each request to the vendor, whatever becomes of it, and however often it is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_replies_transcriptions_and_the_summary_cost_is_stored() {
+    let (world, stub) = world().await;
+    let usage = json!({"input_tokens": 900, "output_tokens": 80, "input_tokens_details": {"cached_tokens": 512}});
+    let filtered = json!({"reason": "content_filter"});
+    stub.answer_summaries(200, json!({"id": "resp_1", "status": "incomplete", "incomplete_details": filtered, "usage": usage}));
+    let room = opened(&world, &stub).await;
+    let session = room.session();
+    let item = room.call.speech();
+    let completed = |usage: Value| {
+        let kind = "conversation.item.input_audio_transcription.completed";
+        json!({"type": kind, "item_id": item, "content_index": 0, "transcript": "I built a ledger.", "usage": usage})
+    };
+    room.call.send(completed(json!({"type": "duration", "seconds": 3.2})));
+    room.call.send(completed(json!({"type": "duration", "seconds": 3.2})));
+    let done = |reply: &str, status: &str, usage: Value| {
+        let response = json!({"id": reply, "status": status, "conversation_id": "conv_1", "output": [], "usage": usage});
+        json!({"type": "response.done", "response": response})
+    };
+    let usage = json!({
+        "total_tokens": 153, "input_tokens": 113, "output_tokens": 40,
+        "input_token_details": {"text_tokens": 13, "audio_tokens": 100, "cached_tokens": 64},
+        "output_token_details": {"text_tokens": 10, "audio_tokens": 30},
+    });
+    room.call.created("r1", Value::Null);
+    room.call.item("r1", "a1");
+    room.call.words_done("r1", "a1", "Which consistency did you need?");
+    // Generated before it is heard.
+    room.call.send(done("r1", "completed", usage.clone()));
+    room.call.playback("r1", "started");
+    room.call.playback("r1", "stopped");
+    room.call.created("r2", Value::Null);
+    room.call.send(done("r2", "failed", json!({"input_token_details": {"text_tokens": -1, "audio_tokens": 1e300}})));
+    wait_for("both replies are counted", || async { world.usage(session).await.iter().any(|row| row["subject"] == "r2") }).await;
+    room.over(&world).await;
+    let rows = world.usage(session).await;
+    let of = |subject: &str| -> Vec<&Value> { rows.iter().filter(|row| row["subject"] == subject).collect() };
+    let [told] = of("r1")[..] else { panic!("one row: {rows:#?}") };
+    let tokens = ["input_text", "input_audio", "input_cached", "output_text", "output_audio"];
+    assert_eq!(tokens.map(|kind| told[format!("{kind}_tokens")].as_u64()), [13, 100, 64, 10, 30].map(Some));
+    assert_eq!((&told["kind"], &told["outcome"]), (&json!("reply"), &json!("completed")));
+    assert!(told["latency_ms"].as_u64().is_some_and(|ms| ms < 60_000), "{told}");
+    let [failed] = of("r2")[..] else { panic!("what fails may cost as well: {rows:#?}") };
+    assert_eq!((&failed["outcome"], &failed["input_text_tokens"]), (&json!("failed"), &json!(0)));
+    let [heard] = of(&item)[..] else { panic!("told twice, counted once: {rows:#?}") };
+    assert_eq!((&heard["kind"], &heard["audio_ms"]), (&json!("transcription"), &json!(3_200)));
+    let summary = rows.iter().find(|row| row["kind"] == "summary").unwrap_or_else(|| panic!("{rows:#?}"));
+    assert_eq!(summary["outcome"], "openai_summary_incomplete", "it is paid for all the same");
+    assert_eq!(tokens.map(|kind| summary[format!("{kind}_tokens")].as_u64()), [900, 0, 512, 80, 0].map(Some));
+    world.stop().await;
+}

@@ -49,8 +49,16 @@ export interface Me {
   candidate_id: Uuid | null;
 }
 
+/** One version of a plan. */
+export interface PlanPin {
+  plan_id: Uuid;
+  version: number;
+}
+
 export interface PositionWithCompetencies extends Position {
   competencies: Competency[];
+  /** For recruiters: with what its next interview is created. */
+  plan?: PlanPin | null;
 }
 
 export interface Candidate {
@@ -122,6 +130,10 @@ export interface SessionView {
   end_reason: EndReason | null;
   candidate: { id: Uuid; name: string };
   position: { id: Uuid; title: string };
+  /** What it is held with. */
+  plan: PlanPin | null;
+  /** That it was begun by, for recruiters: its end counts for the candidate, and not `join_by`. */
+  invite: { invite_id: Uuid; closes_at: Timestamp } | null;
   created_at: Timestamp;
   started_at: Timestamp | null;
   ended_at: Timestamp | null;
@@ -172,9 +184,62 @@ export interface Entry {
   at: Timestamp;
   /** The time that the browser claimed, when it was too far off to be true; `at` is then the nearest that can be. */
   claimed_at?: string | null;
+  /** How certain the transcription was: the mean natural logarithm of the probability of a token. */
+  logprob?: number | null;
+  /** The language that the transcription heard. */
+  language?: string | null;
 }
 
-export type Doubt = 'unclosed_gap' | 'deaf_line' | 'no_item' | 'no_call' | 'unconfirmed' | (string & {});
+export type Doubt =
+  | 'unclosed_gap'
+  | 'deaf_line'
+  | 'no_item'
+  | 'no_call'
+  | 'unconfirmed'
+  | 'hallucination'
+  | 'echo'
+  | 'written'
+  | (string & {});
+
+/** What became of the plan in one interview. */
+export interface ConductView {
+  /** `null`: the position had no plan. `models` by kind: `reply`, `transcription`, `summary`. */
+  plan: { id: Uuid; version: number; title: string; hash: string; models: Record<string, string[]> } | null;
+  /** `null`: it was held without a plan, or in a language that its plan does not have. */
+  record: ConductRecord | null;
+}
+
+export interface ConductRecord {
+  language: string;
+  opened: boolean;
+  invited: boolean;
+  closed: boolean;
+  questions: QuestionRecord[];
+  pauses: { kind: 'think' | 'break' | 'silence' | (string & {}); began_ms: number; ended_ms: number | null }[];
+  /** What the interviewer noted for people; `entry` is the candidate’s last line then. */
+  flags: { flag: string; at_ms: number; quote: string | null; entry: number | null }[];
+  deviations: { kind: string; question?: string }[];
+  faults: { calls_replaced: number; entries_incomplete: number; entries_doubtful: number };
+}
+
+export interface QuestionRecord {
+  id: string;
+  kind: string;
+  text: string;
+  asked: { entry: number | null; at_ms: number; verbatim: boolean } | null;
+  /** Without pauses. */
+  seconds: number;
+  probes_used: string[];
+  probes: number;
+  /** `seq` of the transcript entries. */
+  answers: number[];
+  coverage: string;
+  covered_by: string | null;
+  left: string | null;
+  dropped: boolean;
+  thinks: number;
+  repeats: number;
+}
 
 export interface Evidence {
   /** `seq` of the transcript entry that was quoted. */
@@ -338,7 +403,7 @@ export type ServerMessage = {
 
 // ---- Invites: a link for a candidate without an account -----------------------------------------
 
-export type InviteState = 'created' | 'sent' | 'opened' | 'started' | 'finished' | 'expired' | 'revoked' | 'bounced';
+export type InviteState = 'created' | 'sent' | 'opened' | 'started' | 'exhausted' | 'finished' | 'expired' | 'revoked' | 'bounced';
 
 export interface InviteView {
   invite_id: Uuid;
@@ -378,11 +443,13 @@ export interface CreateInvite {
 }
 
 /** The link is told once: only a hash of it is kept. `null` where the invite was there already. */
-export type CreatedInvite = InviteView & { link: string | null };
+export type CreatedInvite = InviteView & { link: string | null; warnings: string[] };
 
 /** What whoever has the link is shown. */
 export interface InvitePage {
   state: InviteState;
+  /** Whether the button leads back into the interview. A `started` one that does not is being stored. */
+  resumes: boolean;
   company: string;
   candidate: { name: string };
   position: { title: string };

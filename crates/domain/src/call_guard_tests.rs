@@ -24,7 +24,7 @@ fn said() -> ItemContent {
     ItemContent::Message { speaker: Speaker::Candidate, commentary: false }
 }
 fn done(outcome: ReplyOutcome) -> VoiceEvent {
-    VoiceEvent::ReplyDone { reply: "x".into(), outcome, texts: vec![], audio_tokens: None, delivery: Delivery::Unknown }
+    VoiceEvent::ReplyDone { reply: "x".into(), outcome, texts: vec![], tokens: None, delivery: Delivery::Unknown }
 }
 
 fn judge(guard: &mut CallGuard, events: Vec<VoiceEvent>) -> Vec<Intrusion> {
@@ -204,7 +204,7 @@ proptest! {
                         reply: name.as_str().into(),
                         outcome: ReplyOutcome::CancelledByClient,
                         texts: vec![],
-                        audio_tokens: None,
+                        tokens: None,
                         delivery: Delivery::Unknown,
                     };
                     let deleted = VoiceEvent::ItemDeleted { item: name.as_str().into() };

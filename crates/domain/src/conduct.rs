@@ -12,6 +12,7 @@ mod hearing;
 mod instructions;
 mod progress;
 mod quiet;
+mod report;
 mod script;
 mod time_box;
 mod tools;
@@ -20,6 +21,7 @@ pub use asked::{is_said, likeness};
 pub use event::{Because, Coverage, CoveredBy, Event, Flag, PauseKind, Recorded, Spot};
 pub use instructions::Prompt;
 pub use progress::{Place, Progress};
+pub use report::{AskedRecord, ConductRecord, Deviation, DeviationKind, Faults, FlagRecord, PauseRecord, QuestionRecord};
 pub use script::{Script, ScriptProbe, ScriptQuestion};
 pub use tools::{TOOLS, Then, Tool};
 

@@ -55,5 +55,6 @@ pub mod summary;
 pub mod tenant_plan;
 pub mod transcript;
 pub mod updates;
+pub mod usage;
 pub mod voice;
 pub mod zone;

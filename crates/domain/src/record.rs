@@ -7,6 +7,7 @@ use super::protocol::ConsentKind;
 use super::seat::Seat;
 use super::summary::Summary;
 use super::transcript::Entry;
+use super::usage::Usage;
 use crate::error::ErrorCode;
 use crate::ids::{CallId, VideoId};
 use serde_json::{Value, json};
@@ -42,6 +43,8 @@ pub enum Record {
     },
     Recording(RecordingRecord),
     Summary(SummaryRecord),
+    /// What a vendor was asked for, and what it costs.
+    Usage(Usage),
     /// About the course of the interview through its plan.
     Conduct(Recorded),
     Integrity {
@@ -65,6 +68,7 @@ impl Record {
             Self::Consent { .. } => "consent",
             Self::Recording(_) => "recording",
             Self::Summary(_) => "summary",
+            Self::Usage(_) => "usage",
             Self::Conduct(_) => "conduct",
             Self::Integrity { .. } => "integrity",
         }
@@ -97,6 +101,7 @@ impl Record {
                 Ok(content) => json!({"content": content, "model": summary.model}),
                 Err(failure) => json!({"failure": failure, "model": summary.model}),
             },
+            Self::Usage(usage) => json!({"kind": usage.kind.as_str(), "subject": usage.subject, "model": usage.model}),
             Self::Conduct(recorded) => json!({"number": recorded.number, "at_ms": recorded.at_ms, "event": recorded.event}),
             Self::Integrity { kind, at, claimed_at } => {
                 json!({"kind": kind, "at": at.unix_timestamp(), "claimed_at": claimed_at})
@@ -115,6 +120,7 @@ impl Record {
         match self {
             Self::Entry(entry) => entry.bytes(),
             Self::Summary(_) => 16 * 1024,
+            Self::Usage(_) => 512,
             // An id, and at most a short quote.
             Self::Conduct(_) => 1024,
             _ => 128,

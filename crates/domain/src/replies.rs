@@ -10,6 +10,7 @@ mod ending;
 mod events;
 mod farewell;
 mod purpose;
+mod repetition;
 mod state;
 mod tools;
 mod trouble;
@@ -24,6 +25,7 @@ use crate::conduct::Then;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use crate::recent::Recent;
 use ending::Ending;
+use repetition::Repetition;
 use state::{Active, Asked, Farewell, Finished, Floor, Jitter, Line, PendingEnd, Wish};
 use std::time::Duration;
 
@@ -189,6 +191,9 @@ pub struct Replies {
     ending: Ending,
     /// The interviewer ended the interview and said nothing.
     goodbye_due: bool,
+    repetition: Repetition,
+    /// What the candidate said last, once it is known.
+    last_turn: Option<String>,
     /// Times in a row that nothing came where something was owed.
     silences: u32,
     /// Replies in a row that came to nothing.
@@ -248,6 +253,8 @@ impl Replies {
             farewell: None,
             ending: Ending::No,
             goodbye_due: false,
+            repetition: Repetition::default(),
+            last_turn: None,
             silences: 0,
             failures: 0,
             renewals: 0,
@@ -490,6 +497,8 @@ impl Replies {
         self.closing_turn = None;
         self.pending_end = None;
         self.farewell = None;
+        // Another call may say once more what was said last.
+        self.repetition = Repetition::default();
     }
 }
 

@@ -7,16 +7,19 @@
 
 mod entry;
 mod hearing;
+mod plausible;
 mod slot;
 mod witness;
 
 pub use entry::{Doubt, Entry, Source, Status, Weight, Witness, can_be_judged};
 pub use hearing::Cause;
+pub use plausible::{Logprob, Recognition};
 
 use super::edge::{EntryKey, Millis, Text, Timestamp};
-use super::voice::{ItemContent, Speaker, VoiceEvent};
+use super::voice::{Delivery, ItemContent, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
 use hearing::Hearing;
+use plausible::Turn;
 use slot::Slot;
 use time::Duration;
 use witness::Copy as BrowsersCopy;
@@ -28,6 +31,8 @@ const MOST_LATE: usize = 64;
 /// Items that say nothing: what each new call is told of those before it, tool calls, and what somebody puts in by hand. Of
 /// more than these no place is kept.
 const MOST_SILENT: usize = 10_000;
+/// Entries of the interviewer that may come back as an echo, or tell the script of the interview.
+const INTERVIEWER_BEFORE: usize = 2;
 /// One audio token of the AI is 50 ms of speech (reference: OpenAI Realtime costs).
 const MS_PER_AUDIO_TOKEN: u64 = 50;
 
@@ -220,7 +225,8 @@ impl Transcript {
     /// What a new call is told of the chapters before it: also what was heard of a turn that is not finished. A greeting that the
     /// new call cuts off was heard all the same.
     pub fn history(&self) -> Vec<Entry> {
-        let before = self.slots.iter().filter(|slot| slot.authoritative && slot.segment < self.segment);
+        let was_heard = |slot: &&Slot| slot.authoritative && slot.doubt != Some(Doubt::Written);
+        let before = self.slots.iter().filter(|slot| slot.segment < self.segment).filter(was_heard);
         before.filter_map(|slot| slot.entry().or_else(|| slot.so_far())).collect()
     }
 
@@ -235,7 +241,8 @@ impl Transcript {
 
     /// Answers of the candidate that are settled.
     pub fn turns(&self) -> usize {
-        let counts = |slot: &&Slot| slot.authoritative && slot.speaker == Some(Speaker::Candidate) && slot.entry().is_some();
+        let was_said = |slot: &Slot| slot.authoritative && !slot.doubt.is_some_and(Doubt::was_never_said);
+        let counts = |slot: &&Slot| was_said(slot) && slot.speaker == Some(Speaker::Candidate) && slot.entry().is_some();
         self.slots.iter().filter(counts).count()
     }
 
@@ -348,7 +355,8 @@ impl Transcript {
                 let slot = self.slot(item, now);
                 slot.speaker = Some(Speaker::Candidate);
                 slot.spoken = true;
-                slot.started_ms = start_ms.map(Millis::new);
+                // A turn in several parts has one beginning.
+                slot.started_ms = slot.started_ms.or(start_ms.map(Millis::new));
                 vec![]
             }
             VoiceEvent::SpeechStopped { item, end_ms } => {
@@ -369,7 +377,13 @@ impl Transcript {
                 self.add_words(item, Speaker::Candidate, delta, now);
                 vec![]
             }
-            VoiceEvent::CandidateSettled { item, text } => self.settle(item, Speaker::Candidate, Some(text), Status::Final, now),
+            VoiceEvent::CandidateSettled { item, text, recognition } => {
+                let touched = self.settle(item, Speaker::Candidate, Some(text), Status::Final, now);
+                for item in &touched {
+                    self.doubt_words(item, recognition);
+                }
+                touched
+            }
             VoiceEvent::CandidateFailed { item } => self.settle(item, Speaker::Candidate, None, Status::Failed, now),
             VoiceEvent::ReplyStarted { reply, in_conversation, .. } => {
                 if !in_conversation {
@@ -392,7 +406,13 @@ impl Transcript {
                 vec![]
             }
             VoiceEvent::ReplySettled { item, text } => self.settle(item, Speaker::Ai, Some(text), Status::Final, now),
-            VoiceEvent::ReplyDone { reply, texts, audio_tokens, .. } => self.reply_done(reply, texts, *audio_tokens, now),
+            VoiceEvent::ReplyDone { reply, texts, tokens, delivery, .. } => {
+                let mut touched = self.reply_done(reply, texts, tokens.map(|tokens| tokens.output_audio), now);
+                if *delivery == Delivery::Text {
+                    touched.extend(self.mark_written(reply));
+                }
+                touched
+            }
             VoiceEvent::PlaybackCut { reply } => self.mark_cut(reply),
             VoiceEvent::ItemCut { item, heard_ms } => {
                 let slot = self.begun(item, now);
@@ -627,11 +647,39 @@ impl Transcript {
         vec![item.clone()]
     }
 
+    /// Whether somebody said what the provider heard.
+    fn doubt_words(&mut self, item: &ItemId, recognition: &Recognition) {
+        let Some(index) = self.index_of(item) else { return };
+        self.slots[index].recognition = recognition.clone();
+        let heard = &self.slots[index];
+        if heard.settled != Some(Status::Final) || heard.text.is_empty() {
+            return;
+        }
+        let of_interviewer = self.slots[..index].iter().rev().filter(|slot| slot.speaker == Some(Speaker::Ai) && !slot.silent);
+        let before: Vec<Text> = of_interviewer
+            .take(INTERVIEWER_BEFORE)
+            .map(|slot| if slot.text.is_empty() { slot.words_heard() } else { slot.text.clone() })
+            .collect();
+        let before: Vec<&str> = before.iter().map(Text::as_str).collect();
+        let turn = Turn { text: &heard.text, speech: heard.speech(), recognition: &heard.recognition, before: &before };
+        self.slots[index].doubt = turn.doubt();
+    }
+
+    /// The reply came as text: it is the interviewer's, and nobody heard it.
+    fn mark_written(&mut self, reply: &ReplyId) -> Vec<ItemId> {
+        let of_reply = self.slots.iter_mut().filter(|slot| slot.reply.as_ref() == Some(reply) && slot.doubt.is_none());
+        let marked = of_reply.filter_map(|slot| {
+            slot.doubt = Some(Doubt::Written);
+            slot.item.clone()
+        });
+        marked.collect()
+    }
+
     fn reply_done(
         &mut self,
         reply: &ReplyId,
         texts: &[(ItemId, String)],
-        audio_tokens: Option<u64>,
+        audio_tokens: Option<u32>,
         now: Timestamp,
     ) -> Vec<ItemId> {
         let mut touched = Vec::new();
@@ -645,7 +693,7 @@ impl Transcript {
             && let [(item, _)] = texts
         {
             let slot = self.slot(item, now);
-            slot.audio_ms = Some(Millis::new(tokens.saturating_mul(MS_PER_AUDIO_TOKEN)));
+            slot.audio_ms = Some(Millis::new(u64::from(tokens) * MS_PER_AUDIO_TOKEN));
             if slot.heard_ms.is_some() && !touched.contains(item) {
                 touched.push(item.clone());
             }

@@ -5,6 +5,8 @@
 
 use crate::edge::Timestamp;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
+use crate::transcript::Recognition;
+use crate::usage::Tokens;
 use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
@@ -56,6 +58,7 @@ pub enum VoiceEvent {
     CandidateSettled {
         item: ItemId,
         text: String,
+        recognition: Recognition,
     },
     /// The provider could not transcribe what the candidate said.
     CandidateFailed {
@@ -86,7 +89,7 @@ pub enum VoiceEvent {
         reply: ReplyId,
         outcome: ReplyOutcome,
         texts: Vec<(ItemId, String)>,
-        audio_tokens: Option<u64>,
+        tokens: Option<Tokens>,
         delivery: Delivery,
     },
     PlaybackStarted {

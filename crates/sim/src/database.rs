@@ -664,7 +664,7 @@ impl Tables {
                     self.conducted.push(recorded.clone());
                 }
             }
-            Record::Connected(_) | Record::ReturnBy(_) => {}
+            Record::Connected(_) | Record::ReturnBy(_) | Record::Usage(_) => {}
         }
     }
 

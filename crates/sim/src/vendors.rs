@@ -5,6 +5,7 @@ use crate::faults::Fault;
 use crate::plan::{Plan, SummaryFault};
 use crate::world::{Cut, World};
 use async_trait::async_trait;
+use interview_runtime::domain::usage::Tokens;
 use interview_runtime::ids::VideoId;
 use interview_runtime::integrations::api_video::{Ingest, VideoStatus};
 use interview_runtime::integrations::call_error::{CallError, CallErrorKind};
@@ -84,7 +85,7 @@ impl SummaryModel for Writer {
         let text = match fault {
             Some(SummaryFault::Panics) => panic!("{INJECTED}"),
             Some(SummaryFault::Garbage) => "{}".to_owned(),
-            Some(SummaryFault::Refusal) => return Err(ResponseError::Refused { refusal: "no".into() }),
+            Some(SummaryFault::Refusal) => return Err(ResponseError::Refused { refusal: "no".into(), tokens: Tokens::default() }),
             Some(SummaryFault::Unavailable) => return Err(ResponseError::Failed { code: "server_error".to_owned() }),
             Some(SummaryFault::Hangs) => {
                 sleep(Duration::from_mins(2)).await;
@@ -97,7 +98,13 @@ impl SummaryModel for Writer {
             })
             .to_string(),
         };
-        Ok(ResponseOutcome { id: "r".into(), model: request.model.as_str().into(), text: text.into(), request_id: None })
+        Ok(ResponseOutcome {
+            id: "r".into(),
+            model: request.model.as_str().into(),
+            text: text.into(),
+            request_id: None,
+            tokens: Tokens::default(),
+        })
     }
 }
 

@@ -13,14 +13,9 @@ use crate::integrations::openai::voice::CallSetup as Configured;
 impl ControlChannelState {
     pub(super) fn asked_configuration(&self) -> SessionConfig {
         let (claimed, openai) = (&self.args.claimed, &self.args.config.openai);
-        let transcription_model = if self.setup.fallen_back && !openai.transcription_fallback_model.is_empty() {
-            &openai.transcription_fallback_model
-        } else {
-            &openai.transcription_model
-        };
         let configured = Configured {
             model: &openai.model,
-            transcription_model,
+            transcription_model: self.transcription_model(),
             voice: claimed.settings.voice.as_deref().unwrap_or(&openai.default_voice),
             language: match &self.conduct {
                 Some(conduct) => conduct.script().language.as_str(),
@@ -32,6 +27,15 @@ impl ControlChannelState {
         match self.setup.level {
             Level::Full => configured.session(),
             Level::Small => configured.smaller_session(),
+        }
+    }
+
+    pub(super) fn transcription_model(&self) -> &str {
+        let openai = &self.args.config.openai;
+        if self.setup.fallen_back && !openai.transcription_fallback_model.is_empty() {
+            &openai.transcription_fallback_model
+        } else {
+            &openai.transcription_model
         }
     }
 

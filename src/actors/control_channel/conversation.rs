@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::call_guard::Intrusion;
 use crate::domain::edge::Timestamp;
 use crate::domain::replies::{Command, Trouble};
+use crate::domain::usage::{Kind, Usage};
 use crate::integrations::openai::events::{ErrorMeaning, NewItem, ResponseParams};
 use crate::integrations::openai::voice::PURPOSE;
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ impl ControlChannelState {
             _ => {}
         }
         for event in translate(event) {
+            self.count_usage(&event);
             if self.guard(&event) {
                 if let Some(change) = self.deaf_line.hear(&event) {
                     self.deafness_changed(change);
@@ -51,10 +53,22 @@ impl ControlChannelState {
         self.check_words();
     }
 
+    /// Whoever asked for it: it is paid for.
+    pub(super) fn count_usage(&mut self, event: &VoiceEvent) {
+        let at = self.args.integrations.clock.now().into();
+        let Some(usage) = self.meter.hear(event, self.begun.elapsed(), at) else { return };
+        let model = match usage.kind {
+            Kind::Transcription => self.transcription_model(),
+            Kind::Reply | Kind::Summary => &self.args.config.openai.model,
+        };
+        self.args.journal.record_usage(Usage { model: model.into(), ..usage });
+    }
+
     fn follow(&mut self, event: &VoiceEvent) {
         match event {
             VoiceEvent::Ready { expires_at } => return self.ready(*expires_at),
-            VoiceEvent::ReplyDone { reply, outcome, audio_tokens, .. } => {
+            VoiceEvent::ReplyDone { reply, outcome, tokens, .. } => {
+                let audio_tokens = tokens.map(|tokens| tokens.output_audio);
                 let span = tracing::info_span!("control_channel.reply", reply.id = %reply, reply.outcome = ?outcome, gen_ai.usage.audio.output_tokens = audio_tokens);
                 drop(self.args.trace.adopt(span));
             }
@@ -241,7 +255,11 @@ impl ControlChannelState {
 /// What an operator looks up.
 fn code(trouble: Trouble) -> ErrorCode {
     match trouble {
-        Trouble::ReplyFailed | Trouble::ReplyEmpty | Trouble::ReplyIncomplete | Trouble::ReplyRefused => ErrorCode::ReplyFailed,
+        Trouble::ReplyFailed
+        | Trouble::ReplyEmpty
+        | Trouble::ReplyIncomplete
+        | Trouble::ReplyRepeated
+        | Trouble::ReplyRefused => ErrorCode::ReplyFailed,
         Trouble::ReplyNotBegun | Trouble::ReplyStuck | Trouble::TurnNotAnswered | Trouble::TurnNotClosed => {
             ErrorCode::InterviewerSilent
         }

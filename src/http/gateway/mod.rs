@@ -5,6 +5,7 @@ mod candidate_import;
 mod candidates;
 pub mod carry;
 mod competencies;
+mod conduct;
 mod directory;
 mod edit;
 mod events;
@@ -157,6 +158,7 @@ fn api(tenant: TenantId) -> Router<AppState> {
         .route("/sessions/{id}/extend", traced("http.extend_invitation", post(sessions::extend)))
         .route("/sessions/{id}/end", traced("http.end_session", post(sessions::end)))
         .route("/sessions/{id}/transcript", traced("http.read_transcript", get(reads::transcript)))
+        .route("/sessions/{id}/conduct", traced("http.read_conduct", get(conduct::read)))
         .route("/sessions/{id}/summary", traced("http.read_summary", get(reads::summary)))
         .route("/sessions/{id}/recording", traced("http.read_recording", get(reads::recording)))
         .route("/sessions/{id}/events", traced("http.watch_session", get(events::watch)))

@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 
 use super::session_config::SessionConfig;
 use super::{is_account_code, session_echo};
-use crate::domain::edge::Text;
+use crate::domain::edge::{Label, Millis, Text};
+use crate::domain::transcript::Recognition;
+use crate::domain::usage::Tokens;
 use crate::domain::voice::Delivery;
 use crate::ids::{ItemId, ReplyId, ToolCallId};
 use crate::integrations::Redacted;
@@ -46,7 +48,7 @@ fn short_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Strin
 }
 
 /// Milliseconds and counts are integers by the schema and may come as `400.0`.
-fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let rounded = || value.as_f64().filter(|n| n.is_finite() && *n >= 0.0).map(|n| n.round() as u64);
     Ok(value.as_u64().or_else(rounded))
@@ -135,6 +137,36 @@ pub struct Transcript {
     pub transcript: Redacted,
     #[serde(default, deserialize_with = "lenient")]
     pub usage: Option<TranscriptionUsage>,
+    /// Of each token, where the session's `include` asks for them.
+    #[serde(default, deserialize_with = "lenient_list")]
+    pub logprobs: Vec<TokenLogprob>,
+    /// The languages that the transcription heard, most certain first.
+    #[serde(default, deserialize_with = "lenient_list")]
+    pub languages: Vec<String>,
+}
+
+impl Transcript {
+    pub fn recognition(&self) -> Recognition {
+        let language = self.languages.first().and_then(|language| Label::new(language).ok());
+        let told = Recognition::new(self.logprobs.iter().map(|token| token.logprob), language);
+        match &self.usage {
+            Some(TranscriptionUsage::Tokens { input_token_details: input, output_tokens }) => {
+                let output = TokenDetails { text_tokens: *output_tokens, ..TokenDetails::default() };
+                Recognition { tokens: tokens(input, &output), ..told }
+            }
+            Some(TranscriptionUsage::Duration { seconds }) => {
+                // Saturates, and is 0 for what is no number.
+                let audio_ms = Some(Millis::new((seconds * 1_000.0).round() as u64));
+                Recognition { audio_ms, ..told }
+            }
+            None => told,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TokenLogprob {
+    pub logprob: f64,
 }
 
 /// Billed by tokens or by time, depending on the model.
@@ -142,8 +174,10 @@ pub struct Transcript {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum TranscriptionUsage {
     Tokens {
-        #[serde(default)]
-        total_tokens: u64,
+        #[serde(default, deserialize_with = "lenient")]
+        input_token_details: TokenDetails,
+        #[serde(default, deserialize_with = "lenient_number")]
+        output_tokens: Option<u64>,
     },
     Duration {
         #[serde(default)]
@@ -295,6 +329,23 @@ pub struct Usage {
     pub output_token_details: TokenDetails,
     #[serde(deserialize_with = "lenient")]
     pub input_token_details: TokenDetails,
+}
+
+impl Usage {
+    pub fn tokens(&self) -> Tokens {
+        tokens(&self.input_token_details, &self.output_token_details)
+    }
+}
+
+fn tokens(input: &TokenDetails, output: &TokenDetails) -> Tokens {
+    let count = |told: Option<u64>| u32::try_from(told.unwrap_or_default()).unwrap_or(u32::MAX);
+    Tokens {
+        input_text: count(input.text_tokens),
+        input_audio: count(input.audio_tokens),
+        input_cached: count(input.cached_tokens),
+        output_text: count(output.text_tokens),
+        output_audio: count(output.audio_tokens),
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -8,11 +8,12 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event_fields::{lenient, lenient_list};
+use super::event_fields::{TokenDetails, lenient, lenient_list, lenient_number};
 pub use super::session_config::Effort;
 use super::session_config::Reasoning;
 use super::{OpenAiClient, is_account_code, judge};
 use crate::domain::edge::Text;
+use crate::domain::usage::Tokens;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::integrations::Redacted;
 use crate::integrations::call_error::{CallError, CallErrorKind};
@@ -51,6 +52,7 @@ pub struct ResponseOutcome {
     pub model: Text,
     pub text: Redacted,
     pub request_id: Option<String>,
+    pub tokens: Tokens,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +60,13 @@ pub enum ResponseError {
     #[error("ask the model")]
     Call(#[source] CallError),
     #[error("the model refused to answer")]
-    Refused { refusal: Redacted },
+    Refused { refusal: Redacted, tokens: Tokens },
     #[error("the answer was cut off ({})", reason.as_str())]
-    Incomplete { reason: IncompleteReason },
+    Incomplete { reason: IncompleteReason, tokens: Tokens },
     #[error("the model failed ({code})")]
     Failed { code: String },
     #[error("the answer holds no text (status {status})")]
-    Empty { status: String },
+    Empty { status: String, tokens: Tokens },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -88,11 +90,21 @@ impl IncompleteReason {
     }
 }
 
+impl ResponseError {
+    /// What an answer costs that cannot be used; none where there was no answer.
+    pub fn tokens(&self) -> Option<Tokens> {
+        match self {
+            Self::Refused { tokens, .. } | Self::Incomplete { tokens, .. } | Self::Empty { tokens, .. } => Some(*tokens),
+            Self::Call(_) | Self::Failed { .. } => None,
+        }
+    }
+}
+
 impl Fault for ResponseError {
     fn class(&self) -> FaultClass {
         match self {
             Self::Call(error) => error.class(),
-            Self::Refused { .. } | Self::Incomplete { reason: IncompleteReason::ContentFilter } => FaultClass::Rejected,
+            Self::Refused { .. } | Self::Incomplete { reason: IncompleteReason::ContentFilter, .. } => FaultClass::Rejected,
             Self::Failed { code } if !matches!(code.as_str(), "server_error" | "rate_limit_exceeded") => FaultClass::Rejected,
             Self::Incomplete { .. } | Self::Failed { .. } | Self::Empty { .. } => FaultClass::Transient,
         }
@@ -191,6 +203,32 @@ struct Reply {
     incomplete_details: Option<IncompleteDetails>,
     #[serde(deserialize_with = "lenient_list")]
     output: Vec<Output>,
+    #[serde(deserialize_with = "lenient")]
+    usage: ReplyUsage,
+}
+
+/// Text in, text out; what it thought is part of the output.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ReplyUsage {
+    #[serde(deserialize_with = "lenient_number")]
+    input_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient_number")]
+    output_tokens: Option<u64>,
+    #[serde(deserialize_with = "lenient")]
+    input_tokens_details: TokenDetails,
+}
+
+impl ReplyUsage {
+    fn tokens(&self) -> Tokens {
+        let count = |told: Option<u64>| u32::try_from(told.unwrap_or_default()).unwrap_or(u32::MAX);
+        Tokens {
+            input_text: count(self.input_tokens),
+            input_cached: count(self.input_tokens_details.cached_tokens),
+            output_text: count(self.output_tokens),
+            ..Tokens::default()
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -254,6 +292,7 @@ fn name(raw: String) -> String {
 
 impl Reply {
     fn into_outcome(self, request: &ResponseRequest, request_id: Option<&str>) -> Result<ResponseOutcome, ResponseError> {
+        let tokens = self.usage.tokens();
         let status = self.status.unwrap_or_default();
         if status == "failed" || self.error.is_some() {
             let code = self.error.and_then(|error| error.code).map_or_else(|| "unnamed".to_owned(), name);
@@ -261,7 +300,7 @@ impl Reply {
         }
         if status == "incomplete" {
             let reason = self.incomplete_details.map(|details| details.reason).unwrap_or_default();
-            return Err(ResponseError::Incomplete { reason });
+            return Err(ResponseError::Incomplete { reason, tokens });
         }
         let mut text = String::new();
         for output in self.output {
@@ -269,19 +308,20 @@ impl Reply {
             for part in content {
                 match part {
                     Content::OutputText { text: more } => text.push_str(&more),
-                    Content::Refusal { refusal } => return Err(ResponseError::Refused { refusal: refusal.into() }),
+                    Content::Refusal { refusal } => return Err(ResponseError::Refused { refusal: refusal.into(), tokens }),
                     Content::Other => {}
                 }
             }
         }
         if status != "completed" || text.is_empty() {
-            return Err(ResponseError::Empty { status: name(status) });
+            return Err(ResponseError::Empty { status: name(status), tokens });
         }
         Ok(ResponseOutcome {
             id: Text::bounded(self.id, MAX_NAME_BYTES),
             model: Text::bounded(self.model.as_ref().unwrap_or(&request.model), MAX_NAME_BYTES),
             text: text.into(),
             request_id: request_id.map(str::to_owned),
+            tokens,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! OpenAI Realtime as an adapter of `domain::voice`.
 
-use super::events::{ErrorMeaning, Item, ItemKind, ItemRole, ResponseStatus, ServerEvent};
+use super::events::{ErrorMeaning, Item, ItemKind, ItemRole, ResponseStatus, ServerEvent, Usage};
 use super::session_config::{
     AudioConfig, AudioInput, AudioOutput, Eagerness, Field, FunctionTool, Modality, NoiseReduction, SessionConfig, ToolChoice,
     Transcription, Truncation, TurnDetection,
@@ -15,6 +15,8 @@ use serde_json::json;
 
 /// Metadata of a reply that we ask for: why.
 pub const PURPOSE: &str = "purpose";
+
+const LOGPROBS: &str = "item.input_audio_transcription.logprobs";
 
 /// What a call is configured with. Everything in it can be read by the candidate's browser.
 #[derive(Clone, Debug)]
@@ -59,6 +61,8 @@ impl CallSetup<'_> {
             tools: Some(self.tools()),
             tool_choice: Some(ToolChoice::Auto),
             truncation: Some(Truncation::Auto),
+            // How certain the transcription is: what it made up where nobody spoke is told by that, among others.
+            include: Some(vec![LOGPROBS.to_owned()]),
             ..SessionConfig::default()
         }
     }
@@ -98,7 +102,7 @@ impl CallSetup<'_> {
             }),
         };
         let audio = whole.audio.map(|audio| AudioConfig { input: Some(input), ..audio });
-        SessionConfig { audio, tool_choice: None, truncation: None, ..whole }
+        SessionConfig { audio, tool_choice: None, truncation: None, include: None, ..whole }
     }
 }
 
@@ -132,9 +136,11 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
         ServerEvent::InputTranscriptionDelta(words) => {
             one(VoiceEvent::CandidateWords { item: words.item_id.clone(), delta: words.delta.as_str().to_owned() })
         }
-        ServerEvent::InputTranscriptionCompleted(words) => {
-            one(VoiceEvent::CandidateSettled { item: words.item_id.clone(), text: words.transcript.as_str().to_owned() })
-        }
+        ServerEvent::InputTranscriptionCompleted(words) => one(VoiceEvent::CandidateSettled {
+            item: words.item_id.clone(),
+            text: words.transcript.as_str().to_owned(),
+            recognition: words.recognition(),
+        }),
         ServerEvent::InputTranscriptionFailed(failed) => one(VoiceEvent::CandidateFailed { item: failed.item_id.clone() }),
         ServerEvent::ResponseCreated(created) => one(VoiceEvent::ReplyStarted {
             reply: created.response.id.clone(),
@@ -178,7 +184,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
                 .filter(|item| item.kind == ItemKind::Message && item.role == ItemRole::Assistant)
                 .filter_map(|item| Some((item.id.clone(), item.text()?)))
                 .collect(),
-            audio_tokens: done.response.usage.as_ref().and_then(|usage| usage.output_token_details.audio_tokens),
+            tokens: done.response.usage.as_ref().map(Usage::tokens),
             delivery: done.response.delivery(),
         }),
         ServerEvent::PlaybackStarted(playback) => one(VoiceEvent::PlaybackStarted { reply: playback.response_id.clone() }),

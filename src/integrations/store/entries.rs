@@ -1,8 +1,8 @@
 //! Transcript entries as rows: one mapping for all readers.
 
 use super::StoreError;
-use crate::domain::edge::{EntryKey, Millis};
-use crate::domain::transcript::{Doubt, Entry, Source, Status};
+use crate::domain::edge::{EntryKey, Label, Millis};
+use crate::domain::transcript::{Doubt, Entry, Logprob, Source, Status};
 use crate::domain::voice::Speaker;
 use crate::ids::ItemId;
 use time::OffsetDateTime;
@@ -29,6 +29,8 @@ pub(super) struct EntryRow {
     pub ended_ms: Option<i64>,
     pub at: OffsetDateTime,
     pub claimed_at: Option<String>,
+    pub logprob: Option<f64>,
+    pub language: Option<String>,
 }
 
 impl TryFrom<EntryRow> for Entry {
@@ -56,6 +58,8 @@ impl TryFrom<EntryRow> for Entry {
             ended_ms: row.ended_ms.map(Millis::stored),
             at: row.at.into(),
             claimed_at: row.claimed_at.map(Into::into),
+            logprob: row.logprob.and_then(Logprob::new),
+            language: row.language.and_then(|language| Label::new(&language).ok()),
         })
     }
 }

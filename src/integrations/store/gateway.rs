@@ -7,6 +7,7 @@ mod audit;
 mod candidate_import;
 mod candidates;
 mod change;
+mod conduct;
 pub mod invites;
 pub mod keeper;
 mod library;
@@ -79,6 +80,8 @@ pub struct SessionRow {
     pub position_title: String,
     /// With which version of which plan it was created.
     pub plan: Option<(PlanId, i32)>,
+    /// The invite that it was begun by, while it is that one's newest, and until when that is open. For recruiters.
+    pub invite: Option<(InviteId, OffsetDateTime)>,
     pub created_at: OffsetDateTime,
     pub started_at: Option<OffsetDateTime>,
     pub ended_at: Option<OffsetDateTime>,

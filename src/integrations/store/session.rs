@@ -13,7 +13,7 @@ use crate::domain::record::{Record, RecordingRecord, RecordingState, SummaryReco
 use crate::domain::recording::KnownTake;
 use crate::domain::seat::Seat;
 use crate::domain::summary::{Competency, PROMPT_VERSION};
-use crate::domain::transcript::{Entry, Source, Status};
+use crate::domain::transcript::{Entry, Logprob, Source, Status};
 use crate::error::ErrorCode;
 use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use crate::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
@@ -114,6 +114,7 @@ impl Claimed {
                 | Record::Consent { .. }
                 | Record::Recording(_)
                 | Record::Summary(_)
+                | Record::Usage(_)
                 | Record::Conduct(_)
                 | Record::Integrity { .. } => {}
             }
@@ -392,15 +393,18 @@ impl SessionStore {
         sqlx::query!(
             r#"insert into app.transcript_entries as stored
                  (tenant_id, session_id, epoch, seq, entry_key, item_id, segment, position, revision, speaker, text, source,
-                  authoritative, status, interrupted, heard_ms, heard_text, commentary, started_ms, ended_ms, at, doubt, claimed_at)
+                  authoritative, status, interrupted, heard_ms, heard_text, commentary, started_ms, ended_ms, at, doubt, claimed_at,
+                  logprob, language)
                select $1, $2, $3, * from unnest($4::int[], $5::text[], $6::text[], $7::int[], $8::bigint[], $9::int[], $10::text[],
                   $11::text[], $12::text[], $13::bool[], $14::text[], $15::bool[], $16::int[], $17::text[], $18::bool[],
-                  $19::bigint[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[])
+                  $19::bigint[], $20::bigint[], $21::timestamptz[], $22::text[], $23::text[],
+                  $24::float8[], $25::text[])
                on conflict (tenant_id, session_id, entry_key) do update set
                   epoch = excluded.epoch, position = excluded.position, revision = excluded.revision, text = excluded.text,
                   source = excluded.source, authoritative = excluded.authoritative, doubt = excluded.doubt, status = excluded.status,
                   interrupted = excluded.interrupted, heard_ms = excluded.heard_ms, heard_text = excluded.heard_text,
-                  commentary = excluded.commentary, started_ms = excluded.started_ms, ended_ms = excluded.ended_ms, stored_at = now()
+                  commentary = excluded.commentary, started_ms = excluded.started_ms, ended_ms = excluded.ended_ms, logprob = excluded.logprob,
+                  language = excluded.language, stored_at = now()
                where excluded.revision > stored.revision"#,
             self.tenant.0,
             self.session.0,
@@ -425,6 +429,8 @@ impl SessionStore {
             &column(&entries, |e| *e.at),
             &column(&entries, |e| e.doubt.map(|doubt| doubt.as_str().to_owned())) as &[Option<String>],
             &column(&entries, |e| e.claimed_at.clone().map(Text::into_string)) as &[Option<String>],
+            &column(&entries, |e| e.logprob.map(Logprob::get)) as &[Option<f64>],
+            &column(&entries, |e| e.language.as_ref().map(|language| language.as_str().to_owned())) as &[Option<String>],
         )
         .execute(&mut **tx)
         .await
@@ -482,6 +488,27 @@ impl SessionStore {
             ),
             Record::Recording(recording) => return self.append_recording(tx, recording).await,
             Record::Summary(summary) => return self.append_summary(tx, summary).await,
+            Record::Usage(usage) => sqlx::query!(
+                "insert into app.usage as stored (tenant_id, session_id, kind, subject, model, outcome, input_text_tokens,
+                   input_audio_tokens, input_cached_tokens, output_text_tokens, output_audio_tokens, audio_ms, latency_ms, at)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                 on conflict (tenant_id, session_id, kind, subject)
+                   do update set latency_ms = coalesce(stored.latency_ms, excluded.latency_ms)",
+                tenant,
+                session,
+                usage.kind.as_str(),
+                usage.subject.as_str(),
+                usage.model.as_str(),
+                usage.outcome.as_str(),
+                i64::from(usage.tokens.input_text),
+                i64::from(usage.tokens.input_audio),
+                i64::from(usage.tokens.input_cached),
+                i64::from(usage.tokens.output_text),
+                i64::from(usage.tokens.output_audio),
+                usage.audio_ms.map(Millis::get),
+                usage.latency_ms.map(Millis::get),
+                *usage.at,
+            ),
             Record::Conduct(recorded) => {
                 let event = serde_json::to_value(&recorded.event).map_err(|error| StoreError::Corrupt(error.to_string()))?;
                 sqlx::query!(
@@ -708,7 +735,7 @@ async fn read_entries(tx: &mut Transaction, tenant: TenantId, session: SessionId
     sqlx::query_as!(
         EntryRow,
         r#"select seq, entry_key, item_id, segment, position, revision, speaker, text, source, authoritative, doubt, status, interrupted,
-                  heard_ms, heard_text, commentary, started_ms, ended_ms, at, claimed_at
+                  heard_ms, heard_text, commentary, started_ms, ended_ms, at, claimed_at, logprob, language
            from app.transcript_entries where tenant_id = $1 and session_id = $2 order by position, seq"#,
         tenant.0,
         session.0,

@@ -91,6 +91,11 @@ impl World {
         .await
     }
 
+    /// What the vendors were asked for.
+    pub async fn usage(&self, session: SessionId) -> Vec<Value> {
+        self.json("select to_jsonb(u) from app.usage u where session_id = $1 order by at, subject", session).await
+    }
+
     pub async fn set_aside(&self, session: SessionId) -> Vec<Value> {
         self.json("select to_jsonb(d) from app.dead_letters d where session_id = $1", session).await
     }

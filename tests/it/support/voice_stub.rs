@@ -239,9 +239,14 @@ impl Call {
     }
 
     pub fn speech_as(&self, item: &str) {
+        self.speech_for(item, 1_000);
+    }
+
+    /// So many milliseconds of it.
+    pub fn speech_for(&self, item: &str, ms: u64) {
         self.with(|call| {
             call.send(json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": 1_000}));
-            call.send(json!({"type": "input_audio_buffer.speech_stopped", "item_id": item, "audio_end_ms": 2_000}));
+            call.send(json!({"type": "input_audio_buffer.speech_stopped", "item_id": item, "audio_end_ms": 1_000 + ms}));
             let previous = call.previous.clone();
             call.send(json!({"type": "input_audio_buffer.committed", "item_id": item, "previous_item_id": previous}));
             call.place(said(item, "user", json!([{"type": "input_audio", "transcript": null}])));

@@ -24,6 +24,13 @@ describe('the mark of an entry', () => {
     );
   });
 
+  it.each(['hallucination', 'echo', 'written'])('says of %s that nobody is judged by it', (doubt) => {
+    const mark = markOf(entry({ doubt }));
+    expect(mark).toMatchObject({ label: 'In doubt', counts: true });
+    expect(mark?.text).toMatch(/ No judgement rests on them\.$/);
+    expect(mark?.text).not.toContain('browser');
+  });
+
   it.each(['news_from_the_future', '', 'toString', '__proto__'])('shows a doubt it does not know: %j', (doubt) => {
     const mark = markOf(entry({ doubt }));
     expect(mark?.label).toBe('In doubt');

@@ -16,7 +16,12 @@ const WHY = new Map<string, string>([
   ['no_item', 'The browser did not say which part of the call these words belong to.'],
   ['no_call', 'There was no call at that time.'],
   ['unconfirmed', 'Our own line has no trace of these words.'],
+  ['hallucination', 'The transcription most likely made these words up: nobody seems to have said them.'],
+  ['echo', 'These are the interviewer’s own words, picked up by the microphone.'],
+  ['written', 'The interviewer’s model wrote this instead of saying it, so the candidate did not hear it.'],
 ]);
+/** Heard on our own line, and most likely said by nobody. */
+const NEVER_SAID = new Set(['hallucination', 'echo', 'written']);
 /** A newer service may have reasons that this page does not know. */
 const SOME_REASON = 'Our own line could not confirm these words.';
 const FILLED = 'Our own line was away for a moment here; these words fill the gap.';
@@ -35,7 +40,7 @@ export function markOf(entry: Entry): Mark | null {
 
 /** A tenant may have doubtful words judged, so only what always holds is promised. */
 function weight(counts: boolean, doubt: Doubt | null): string {
-  if (!counts) return ' No judgement rests on them.';
+  if (!counts || NEVER_SAID.has(doubt ?? '')) return ' No judgement rests on them.';
   if (doubt === null) return '';
   return doubt === 'unclosed_gap' ? ' No judgement rests on them alone.' : ' Please weigh them with care.';
 }
@@ -48,7 +53,7 @@ export function doubtNote(entries: Entry[]): string | null {
   const out = marks.filter((mark) => !mark.counts).length;
   const what = fromBrowser
     ? 'Some words were reported by the candidate’s browser only; our own line did not hear them.'
-    : 'Some words are in doubt; our own line did not hear them as they stand.';
+    : 'Some words are in doubt.';
   const counted = `${lines(marks.length)} of ${entries.length} ${marks.length === 1 ? 'is' : 'are'} marked in the conversation.`;
   const left = out > 0 ? ` No judgement rests on ${out === marks.length ? (out === 1 ? 'it' : 'them') : `${out} of them`}.` : '';
   return `${what} ${counted}${left}`;

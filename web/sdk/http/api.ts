@@ -22,6 +22,7 @@ import type {
   RecordingView,
   RecordingWish,
   SessionView,
+  ConductView,
   SummaryView,
   Uuid,
 } from '../types';
@@ -157,6 +158,11 @@ export class InterviewApi {
   async transcriptFile(sessionId: Uuid, format: 'text' | 'vtt'): Promise<string> {
     const response = await this.#send(`${sessionPath(sessionId)}/transcript?format=${format}`, {});
     return response.text();
+  }
+
+  /** What became of the plan. Each reading is audited. */
+  conduct(sessionId: Uuid): Promise<ConductView> {
+    return this.#json(`${sessionPath(sessionId)}/conduct`);
   }
 
   summary(sessionId: Uuid): Promise<SummaryView> {

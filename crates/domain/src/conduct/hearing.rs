@@ -138,7 +138,7 @@ impl Conduct {
             VoiceEvent::SpeechStopped { .. } => self.hearing.floor = Floor::Nobody { since: now },
             VoiceEvent::ItemPlaced { item, content: ItemContent::Committed, .. } => self.turn_is_over(item),
             // They often come while the answer to them is played, so they say nothing about how far that was heard.
-            VoiceEvent::CandidateSettled { item, text } => self.settled(item, !text.trim().is_empty()),
+            VoiceEvent::CandidateSettled { item, text, .. } => self.settled(item, !text.trim().is_empty()),
             VoiceEvent::CandidateFailed { item } => self.settled(item, true),
             VoiceEvent::ReplyStarted { in_conversation: true, .. } => {
                 self.hearing.settled.clear();

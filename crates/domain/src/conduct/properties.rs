@@ -3,6 +3,7 @@
 use super::tests::{NEEDS, TEAM, script};
 use super::*;
 use crate::ids::ReplyId;
+use crate::transcript::Recognition;
 use crate::voice::{Delivery, ItemContent, ReplyOutcome};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -119,7 +120,7 @@ impl Room {
                     reply: reply.clone(),
                     outcome,
                     texts,
-                    audio_tokens: None,
+                    tokens: None,
                     delivery: Delivery::Audio,
                 });
                 match heard {
@@ -130,7 +131,7 @@ impl Room {
             }
             Happening::LateWords => {
                 if let Some((item, text)) = self.late.pop_front() {
-                    self.hear(&VoiceEvent::CandidateSettled { item, text });
+                    self.hear(&VoiceEvent::CandidateSettled { item, text, recognition: Recognition::default() });
                 }
             }
             Happening::Answers { empty, late } => {
@@ -140,7 +141,7 @@ impl Room {
                 if *late {
                     self.late.push_back((item, text));
                 } else {
-                    self.hear(&VoiceEvent::CandidateSettled { item, text });
+                    self.hear(&VoiceEvent::CandidateSettled { item, text, recognition: Recognition::default() });
                 }
             }
             Happening::Coughs => self.hear(&VoiceEvent::SpeechStarted { item, start_ms: None }),

@@ -5,6 +5,7 @@ use crate::edge::Slug;
 use crate::ids::ReplyId;
 use crate::language::LanguageTag;
 use crate::plan::QuestionKind;
+use crate::transcript::Recognition;
 use crate::voice::{Delivery, ItemContent, ReplyOutcome};
 use serde_json::json;
 
@@ -57,20 +58,20 @@ pub(super) fn script() -> Script {
 }
 
 /// A call as it is heard, one second after the other.
-struct Call {
+pub(super) struct Call {
     conduct: Conduct,
-    now: Moment,
+    pub(super) now: Moment,
     items: u32,
     commands: Vec<Command>,
-    log: Vec<Recorded>,
+    pub(super) log: Vec<Recorded>,
 }
 
 impl Call {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { conduct: Conduct::new(Arc::new(script())), now: Moment::ZERO, items: 0, commands: Vec::new(), log: Vec::new() }
     }
 
-    fn step(&mut self, input: Input<'_>) {
+    pub(super) fn step(&mut self, input: Input<'_>) {
         self.commands = self.conduct.step(input, self.now);
         self.log.extend(self.commands.iter().filter_map(|command| match command {
             Command::Record(recorded) => Some(recorded.clone()),
@@ -97,7 +98,7 @@ impl Call {
             reply: reply.clone(),
             outcome: ReplyOutcome::Completed,
             texts: vec![(item, text.to_owned())],
-            audio_tokens: None,
+            tokens: None,
             delivery: Delivery::Audio,
         });
         reply
@@ -113,7 +114,7 @@ impl Call {
         self.answers_for(10, text);
     }
 
-    fn answers_for(&mut self, seconds: u64, text: &str) {
+    pub(super) fn answers_for(&mut self, seconds: u64, text: &str) {
         let item = self.turn(seconds);
         self.words(&item, text);
     }
@@ -130,10 +131,14 @@ impl Call {
     }
 
     fn words(&mut self, item: &ItemId, text: &str) {
-        self.hear(&VoiceEvent::CandidateSettled { item: item.clone(), text: text.to_owned() });
+        self.hear(&VoiceEvent::CandidateSettled {
+            item: item.clone(),
+            text: text.to_owned(),
+            recognition: Recognition::default(),
+        });
     }
 
-    fn calls(&mut self, name: &str, arguments: &str) -> (Value, Then) {
+    pub(super) fn calls(&mut self, name: &str, arguments: &str) -> (Value, Then) {
         let (_, reply) = self.item();
         let call = ToolCallId::new(format!("c{}", self.items));
         self.hear(&VoiceEvent::ToolCalled { reply: Some(reply), call, name: name.to_owned(), arguments: arguments.to_owned() });
@@ -146,7 +151,7 @@ impl Call {
         answers[0].clone()
     }
 
-    fn waits(&mut self, seconds: u64) {
+    pub(super) fn waits(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
         self.step(Input::Tick);
     }
@@ -155,7 +160,7 @@ impl Call {
         self.commands.contains(command)
     }
 
-    fn first_question(&mut self) {
+    pub(super) fn first_question(&mut self) {
         self.says(&format!("Hello Kim. {OPENING} {NEEDS}"));
         assert!(self.conduct.progress()[0].asked.is_some());
     }
@@ -208,7 +213,11 @@ fn a_question_that_was_cut_is_not_asked_and_what_was_heard_counts_not_what_a_too
     call.hear(&VoiceEvent::SpeechStarted { item: item.clone(), start_ms: None });
     call.hear(&VoiceEvent::PlaybackCut { reply });
     call.hear(&VoiceEvent::ItemPlaced { item: item.clone(), previous: None, content: ItemContent::Committed });
-    call.hear(&VoiceEvent::CandidateSettled { item, text: "Wait, can you hear me?".to_owned() });
+    call.hear(&VoiceEvent::CandidateSettled {
+        item,
+        text: "Wait, can you hear me?".to_owned(),
+        recognition: Recognition::default(),
+    });
     assert_eq!(call.conduct.progress()[0].asked, None);
     assert_eq!(call.calls("next_question", "{}").0["say"], json!(NEEDS), "the same text until it was heard");
     call.says(NEEDS);
@@ -247,7 +256,7 @@ fn a_reply_whose_playback_ends_before_its_words_are_told_is_heard_and_its_silenc
             reply,
             outcome: ReplyOutcome::Completed,
             texts: vec![(item, format!("{OPENING} {NEEDS}"))],
-            audio_tokens: None,
+            tokens: None,
             delivery: Delivery::Audio,
         });
         assert_eq!(call.conduct.progress()[0].asked.is_some(), !cut);
@@ -592,7 +601,7 @@ fn what_is_written_instead_of_spoken_is_not_asked() {
         reply,
         outcome: ReplyOutcome::Completed,
         texts: vec![(item, NEEDS.to_owned())],
-        audio_tokens: None,
+        tokens: None,
         delivery: Delivery::Text,
     });
     call.answers("Hello?");

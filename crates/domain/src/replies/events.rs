@@ -14,15 +14,11 @@ impl Replies {
                 self.known_turns.remember(item.clone());
                 self.turn_committed();
             }
-            // Its end fell into a gap.
-            VoiceEvent::CandidateSettled { item, .. } | VoiceEvent::CandidateFailed { item }
-                if self.floor.is_over_by_words_of(item) =>
-            {
-                self.turn_committed();
+            VoiceEvent::CandidateSettled { item, text, .. } => {
+                self.last_turn = Some(text.clone());
+                self.turn_settled(item);
             }
-            VoiceEvent::CandidateSettled { item, .. } | VoiceEvent::CandidateFailed { item } if self.gap => {
-                self.turn_fell_into_gap(item);
-            }
+            VoiceEvent::CandidateFailed { item } => self.turn_settled(item),
             VoiceEvent::ReplyStarted { reply, in_conversation, purpose } => {
                 self.reply_started(reply, *in_conversation, purpose.as_deref());
             }
@@ -32,6 +28,7 @@ impl Replies {
                 self.reply_goes_on(None, !text.is_empty());
                 if let Some(active) = &mut self.active {
                     active.farewell |= is_farewell(text);
+                    text.clone_into(&mut active.text);
                 }
             }
             VoiceEvent::ReplyDone { reply, outcome, texts, delivery, .. } => {
@@ -46,8 +43,6 @@ impl Replies {
             | VoiceEvent::ItemPlaced { .. }
             | VoiceEvent::ItemDeleted { .. }
             | VoiceEvent::CandidateWords { .. }
-            | VoiceEvent::CandidateSettled { .. }
-            | VoiceEvent::CandidateFailed { .. }
             | VoiceEvent::ItemCut { .. }
             | VoiceEvent::Expired => {}
         }
@@ -55,7 +50,18 @@ impl Replies {
 
     // ---- the candidate ----
 
+    /// What was said is written down, or cannot be: the turn is over.
+    fn turn_settled(&mut self, item: &ItemId) {
+        if self.floor.is_over_by_words_of(item) {
+            // Its end fell into a gap.
+            self.turn_committed();
+        } else if self.gap {
+            self.turn_fell_into_gap(item);
+        }
+    }
+
     fn candidate_speaks(&mut self, item: &ItemId) {
+        self.last_turn = None;
         self.known_turns.remember(item.clone());
         self.floor.take(item, self.now);
         self.farewell = None;
@@ -154,7 +160,10 @@ impl Replies {
         let Some(mut active) = self.take_active(reply) else { return };
         active.spoke |= texts.iter().any(|(_, text)| !text.trim().is_empty());
         active.spoke &= delivery != Delivery::Text;
-        active.farewell |= texts.last().is_some_and(|(_, text)| is_farewell(text));
+        if let Some((_, text)) = texts.last() {
+            active.farewell |= is_farewell(text);
+            text.clone_into(&mut active.text);
+        }
         if let Some(asked) = &mut self.asked {
             // Ours may have waited for it.
             asked.at = self.now;
@@ -187,6 +196,7 @@ impl Replies {
 
     fn said(&mut self, active: &Active) {
         self.went_well();
+        self.notice_repetition(active);
         if active.purpose.is_some_and(Purpose::is_goodbye) {
             return self.goodbye_generated();
         }
@@ -267,4 +277,9 @@ impl Active {
         let purpose = self.purpose.unwrap_or(Purpose::Answer);
         if self.spoke && !purpose.is_goodbye() { Purpose::Continue } else { purpose }
     }
+}
+
+/// In any script: a question mark, or the particle that stands for it.
+pub(super) fn is_question(text: &str) -> bool {
+    text.contains(['?', '？', '؟', '՞', '\u{37e}']) || text.trim_end_matches('。').ends_with('か')
 }

@@ -149,7 +149,7 @@ impl Watch {
                 let delivery = [Delivery::Unknown, Delivery::Audio, Delivery::Text][usize::from(delivery)];
                 let outcome = outcomes[usize::from(outcome)];
                 // A tail of a reply whose begin we missed is one; what it is worth the machine has to say.
-                self.hear(VoiceEvent::ReplyDone { reply: name(reply), outcome, texts: vec![], audio_tokens: None, delivery });
+                self.hear(VoiceEvent::ReplyDone { reply: name(reply), outcome, texts: vec![], tokens: None, delivery });
                 self.owes = false;
             }
             Step::Play(reply) => {
@@ -216,7 +216,7 @@ fn then_silence(watch: &mut Watch, how: u8) {
         reply: "last".into(),
         outcome,
         texts: vec![],
-        audio_tokens: None,
+        tokens: None,
         delivery: Delivery::Unknown,
     };
     match how {

@@ -17,6 +17,10 @@ pub enum Purpose {
     Conduct,
     /// The interviewer said goodbye before its time.
     Nudge,
+    /// The interviewer said the same sentence twice.
+    Repeated,
+    /// It said it once more: the candidate is not to suffer that.
+    Apologize,
     /// Thank the candidate and say goodbye; once more and shorter when the first was cut.
     Goodbye { because: &'static str, short: bool },
 }
@@ -31,6 +35,8 @@ impl Purpose {
             Self::Tool => "tool",
             Self::Conduct => "conduct",
             Self::Nudge => "nudge",
+            Self::Repeated => "repeated",
+            Self::Apologize => "apologize",
             Self::Goodbye { .. } => "goodbye",
         }
     }
@@ -41,7 +47,7 @@ impl Purpose {
 
     /// A wish with a content of its own. Any words of the interviewer fulfil the others.
     pub(super) fn has_content(self) -> bool {
-        matches!(self, Self::Opening | Self::Thread | Self::Tool | Self::Goodbye { .. })
+        matches!(self, Self::Opening | Self::Thread | Self::Tool | Self::Apologize | Self::Goodbye { .. })
     }
 
     /// What the model is told before it is asked: a system item. `instructions` in the request itself would replace the
@@ -57,6 +63,14 @@ impl Purpose {
                 Some("Your last words were cut off. Go on from there, without repeating what was heard.".to_owned())
             }
             Self::Nudge => Some("The interview is not over yet. Ask the next question.".to_owned()),
+            Self::Repeated => Some(
+                "You have just said the same sentence twice. Do not say it again. If the candidate asked you to repeat it, say only that they may take their time; if they have answered, go on."
+                    .to_owned(),
+            ),
+            Self::Apologize => Some(
+                "You have said the same sentence three times. Apologise in one short sentence, say that you pause for a moment, and offer that a person of the company gets in touch instead. Then wait."
+                    .to_owned(),
+            ),
             Self::Goodbye { because, short: false } => Some(format!(
                 "The interview is at its end ({because}). Thank the candidate in one or two sentences, say what happens next in general terms, and say goodbye. Ask nothing more."
             )),
@@ -74,6 +88,8 @@ pub enum Trouble {
     /// It said nothing that can be heard.
     ReplyEmpty,
     ReplyIncomplete,
+    /// It said the same sentence again.
+    ReplyRepeated,
     /// Our request for it was refused.
     ReplyRefused,
     /// We asked, and it never began.
@@ -95,10 +111,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ReplyFailed,
         Self::ReplyEmpty,
         Self::ReplyIncomplete,
+        Self::ReplyRepeated,
         Self::ReplyRefused,
         Self::ReplyNotBegun,
         Self::ReplyStuck,
@@ -122,6 +139,7 @@ impl Trouble {
             Self::ReplyFailed => "reply_failed",
             Self::ReplyEmpty => "reply_empty",
             Self::ReplyIncomplete => "reply_incomplete",
+            Self::ReplyRepeated => "reply_repeated",
             Self::ReplyRefused => "reply_refused",
             Self::ReplyNotBegun => "reply_not_begun",
             Self::ReplyStuck => "reply_stuck",

@@ -104,6 +104,8 @@ pub(super) struct Active {
     /// The same, unless it has spoken itself.
     pub(super) needs_words: bool,
     pub(super) farewell: bool,
+    /// Its words, as far as they are known.
+    pub(super) text: String,
 }
 
 impl Active {
@@ -118,6 +120,7 @@ impl Active {
             needs_reply: false,
             needs_words: false,
             farewell: false,
+            text: String::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::ItemId;
+use crate::transcript::Recognition;
 use crate::voice::{Delivery, ItemContent, Refusal, ReplyOutcome};
 use serde_json::json;
 
@@ -110,7 +111,7 @@ impl Play {
     }
 
     fn done_as(&mut self, reply: &str, outcome: ReplyOutcome, delivery: Delivery) {
-        self.hear(VoiceEvent::ReplyDone { reply: reply.into(), outcome, texts: vec![], audio_tokens: None, delivery });
+        self.hear(VoiceEvent::ReplyDone { reply: reply.into(), outcome, texts: vec![], tokens: None, delivery });
     }
 
     fn played(&mut self, reply: &str) {
@@ -668,10 +669,18 @@ fn a_turn_whose_end_fell_into_a_gap_is_over_when_its_words_come() {
     play.hear(VoiceEvent::SpeechStarted { item: "u1".into(), start_ms: None });
     play.input(Input::LineDown);
     play.input(Input::Ready);
-    play.hear(VoiceEvent::CandidateSettled { item: "u0".into(), text: "of the turn before".to_owned() });
+    play.hear(VoiceEvent::CandidateSettled {
+        item: "u0".into(),
+        text: "of the turn before".to_owned(),
+        recognition: Recognition::default(),
+    });
     play.wait(8.0);
     assert!(play.purposes().is_empty(), "somebody speaks");
-    play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
+    play.hear(VoiceEvent::CandidateSettled {
+        item: "u1".into(),
+        text: "I built a ledger.".to_owned(),
+        recognition: Recognition::default(),
+    });
     play.wait(6.0);
     assert_eq!(play.purposes(), ["answer"]);
 }
@@ -686,7 +695,11 @@ fn a_turn_that_fell_into_a_gap_is_answered() {
         play.input(Input::LineDown);
         play.wait(4.0);
         play.input(Input::Ready);
-        play.hear(VoiceEvent::CandidateSettled { item: "unheard".into(), text: "Then I rewrote it.".to_owned() });
+        play.hear(VoiceEvent::CandidateSettled {
+            item: "unheard".into(),
+            text: "Then I rewrote it.".to_owned(),
+            recognition: Recognition::default(),
+        });
         play
     };
     let mut play = after_the_gap();
@@ -707,7 +720,11 @@ fn a_turn_that_fell_into_a_gap_is_answered() {
     play.reply("r1", None, "And then?");
     play.input(Input::LineDown);
     play.input(Input::Ready);
-    play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
+    play.hear(VoiceEvent::CandidateSettled {
+        item: "u1".into(),
+        text: "I built a ledger.".to_owned(),
+        recognition: Recognition::default(),
+    });
     play.wait(60.0);
     assert!(play.purposes().is_empty());
 }
@@ -756,7 +773,11 @@ fn a_turn_that_fell_into_a_gap_shows_that_the_one_before_it_is_over() {
     play.input(Input::LineDown);
     play.wait(4.0);
     play.input(Input::Ready);
-    play.hear(VoiceEvent::CandidateSettled { item: "u2".into(), text: "Then I rewrote it.".to_owned() });
+    play.hear(VoiceEvent::CandidateSettled {
+        item: "u2".into(),
+        text: "Then I rewrote it.".to_owned(),
+        recognition: Recognition::default(),
+    });
     play.wait(6.0);
     assert_eq!(play.purposes(), ["answer"]);
     // Whoever is heard to speak since has the floor.
@@ -764,7 +785,11 @@ fn a_turn_that_fell_into_a_gap_shows_that_the_one_before_it_is_over() {
     play.input(Input::LineDown);
     play.input(Input::Ready);
     play.hear(VoiceEvent::SpeechStarted { item: "u3".into(), start_ms: None });
-    play.hear(VoiceEvent::CandidateSettled { item: "u2".into(), text: "Then I rewrote it.".to_owned() });
+    play.hear(VoiceEvent::CandidateSettled {
+        item: "u2".into(),
+        text: "Then I rewrote it.".to_owned(),
+        recognition: Recognition::default(),
+    });
     play.wait(12.0);
     assert!(play.purposes().is_empty());
 }
@@ -776,7 +801,11 @@ fn a_turn_that_fell_between_two_processes_is_answered() {
         let mut play = Play { replies: Replies::new(Rules::default(), 7), now: Moment::ZERO, asked: vec![], other: vec![] };
         play.input(Input::Attached { owed: false, answered_turns });
         play.input(Input::Ready);
-        play.hear(VoiceEvent::CandidateSettled { item: "u1".into(), text: "I built a ledger.".to_owned() });
+        play.hear(VoiceEvent::CandidateSettled {
+            item: "u1".into(),
+            text: "I built a ledger.".to_owned(),
+            recognition: Recognition::default(),
+        });
         play.wait(6.0);
         play
     };
@@ -825,4 +854,43 @@ fn an_output_is_a_json_value() {
     play.tool_as("r1", "c1", "x\"y", "{}");
     let Some(Command::AnswerTool { output, .. }) = play.other.last() else { panic!("{:?}", play.other) };
     assert_eq!(output["tools"], json!([END_INTERVIEW]));
+}
+
+#[test]
+fn a_sentence_that_is_said_twice_is_noticed_and_three_times_apologised_for() {
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "Which database did you choose?");
+    play.turn();
+    play.hear(VoiceEvent::CandidateSettled { item: "i".into(), text: "PostgreSQL.".into(), recognition: Recognition::default() });
+    play.reply("r2", None, "Which database did you choose?");
+    assert_eq!(play.purposes(), ["repeated"]);
+    assert!(!play.late(), "nobody waits for it");
+    play.reply("r3", Some("repeated"), "Which database did you choose?");
+    assert_eq!(play.purposes(), ["repeated", "apologize"]);
+    assert!(play.late(), "the page is told");
+    play.reply("r4", Some("apologize"), "I am sorry, I am repeating myself. A person can get in touch with you.");
+    play.turn();
+    play.reply("r5", None, "Which database did you choose?");
+    assert_eq!(play.purposes(), ["repeated", "apologize"], "it is counted anew");
+}
+
+#[test]
+fn what_the_candidate_asks_to_hear_again_is_no_repetition() {
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "Which database did you choose?");
+    play.turn();
+    let text = "Could you repeat that?".to_owned();
+    play.hear(VoiceEvent::CandidateSettled { item: "i".into(), text, recognition: Recognition::default() });
+    play.reply("r2", None, "Which database did you choose?");
+    play.wait(20.0);
+    assert_eq!(play.purposes(), [""; 0]);
+    // Nor is what the conduct wants said, nor what everybody says often.
+    let mut play = Play::opened();
+    for n in 0..4 {
+        play.turn();
+        play.reply(&format!("s{n}"), None, "I see. Go on.");
+    }
+    assert_eq!(play.purposes(), [""; 0]);
 }

@@ -45,10 +45,17 @@ impl Replies {
 
     /// Logged and counted each time; the page is told when the candidate would wait for it.
     pub(super) fn trouble(&mut self, trouble: Trouble) {
-        let told = trouble != Trouble::ReplyIncomplete;
-        let news = told && !self.late;
-        self.late |= told;
+        if trouble == Trouble::ReplyIncomplete {
+            return self.trouble_unseen(trouble);
+        }
+        let news = !self.late;
+        self.late = true;
         self.commands.push(Command::Late { trouble, news });
+    }
+
+    /// The candidate does not wait for it.
+    pub(super) fn trouble_unseen(&mut self, trouble: Trouble) {
+        self.commands.push(Command::Late { trouble, news: false });
     }
 
     pub(super) fn went_well(&mut self) {

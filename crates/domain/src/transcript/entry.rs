@@ -1,6 +1,7 @@
 //! The entries that the transcript yields, and what a browser reports to it.
 
-use crate::edge::{EntryKey, Millis, Text, Timestamp};
+use super::plausible::Logprob;
+use crate::edge::{EntryKey, Label, Millis, Text, Timestamp};
 use crate::ids::ItemId;
 use crate::voice::Speaker;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,10 @@ pub struct Entry {
     pub at: Timestamp,
     /// The time that the browser claimed, where it cannot have been then.
     pub claimed_at: Option<Text>,
+    /// How certain the transcription was of the candidate's words (mean natural logarithm per token), where it tells.
+    pub logprob: Option<Logprob>,
+    /// The language that it heard, as it names it.
+    pub language: Option<Label>,
 }
 
 impl Entry {
@@ -56,7 +61,9 @@ impl Entry {
             // Words of a line that carries no speech are the record's where a tenant allows it.
             None | Some(Doubt::DeafLine) => Some(Weight::Full),
             Some(Doubt::UnclosedGap) => Some(Weight::Supporting),
-            Some(Doubt::NoItem | Doubt::NoCall | Doubt::Unconfirmed) => None,
+            Some(Doubt::NoItem | Doubt::NoCall | Doubt::Unconfirmed | Doubt::Hallucination | Doubt::Echo | Doubt::Written) => {
+                None
+            }
         }
     }
 }
@@ -98,6 +105,8 @@ impl Entry {
             ended_ms: None,
             at: Timestamp::UNIX_EPOCH,
             claimed_at: None,
+            logprob: None,
+            language: None,
         }
     }
 }
@@ -123,7 +132,8 @@ pub enum Status {
     Partial,
 }
 
-/// Why a word that only the browser told is doubtful.
+/// Why words are doubtful: of those that only the browser told, whether we would have heard them; of those that we heard, whether
+/// somebody said them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doubt {
@@ -138,10 +148,31 @@ pub enum Doubt {
     NoCall,
     /// Told of an item that our line, which was there to hear, did not hear; or in a gap that the browser made.
     Unconfirmed,
+    /// Most likely made up by the transcription model: more words than fit into the sound, words that it is not certain of itself,
+    /// or another script than the interview's.
+    Hallucination,
+    /// The interviewer's own words, out of the candidate's microphone.
+    Echo,
+    /// Of the interviewer: written instead of spoken, so nobody heard it.
+    Written,
 }
 
 impl Doubt {
-    pub const ALL: [Self; 5] = [Self::UnclosedGap, Self::DeafLine, Self::NoItem, Self::NoCall, Self::Unconfirmed];
+    pub const ALL: [Self; 8] = [
+        Self::UnclosedGap,
+        Self::DeafLine,
+        Self::NoItem,
+        Self::NoCall,
+        Self::Unconfirmed,
+        Self::Hallucination,
+        Self::Echo,
+        Self::Written,
+    ];
+
+    /// Nobody said the words, as far as we know.
+    pub fn was_never_said(self) -> bool {
+        matches!(self, Self::Hallucination | Self::Echo | Self::Written)
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -150,6 +181,9 @@ impl Doubt {
             Self::NoItem => "no_item",
             Self::NoCall => "no_call",
             Self::Unconfirmed => "unconfirmed",
+            Self::Hallucination => "hallucination",
+            Self::Echo => "echo",
+            Self::Written => "written",
         }
     }
 

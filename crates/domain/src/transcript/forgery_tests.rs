@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::edge::Text;
+use crate::transcript::Recognition;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -114,7 +115,7 @@ impl World {
             VoiceEvent::ReplyStarted { reply: reply.clone(), in_conversation: true, purpose: None },
             VoiceEvent::ReplyItem { reply, item: ai.clone(), commentary: false },
             VoiceEvent::ItemPlaced { item: ai.clone(), previous: Some(user.clone()), content: message(Speaker::Ai) },
-            VoiceEvent::CandidateSettled { item: user.clone(), text: answer.clone() },
+            VoiceEvent::CandidateSettled { item: user.clone(), text: answer.clone(), recognition: Recognition::default() },
             VoiceEvent::ReplySettled { item: ai.clone(), text: question.clone() },
         ];
         self.said.extend([(user, Speaker::Candidate, answer), (ai, Speaker::Ai, question)]);

@@ -2,6 +2,7 @@
 
 use super::entry::{Doubt, Entry, Source, Status};
 use super::hearing::Cause;
+use super::plausible::Recognition;
 use crate::edge::{EntryKey, Millis, Text, Timestamp};
 use crate::ids::{ItemId, ReplyId};
 use crate::voice::Speaker;
@@ -80,6 +81,7 @@ pub(super) struct Slot {
     pub(super) begun_unheard: bool,
     pub(super) at: Timestamp,
     pub(super) claimed_at: Option<Text>,
+    pub(super) recognition: Recognition,
 }
 
 impl Slot {
@@ -126,6 +128,7 @@ impl Slot {
             begun_unheard: false,
             at,
             claimed_at: None,
+            recognition: Recognition::default(),
         }
     }
 
@@ -143,6 +146,7 @@ impl Slot {
             started_ms: entry.started_ms,
             ended_ms: entry.ended_ms,
             claimed_at: entry.claimed_at,
+            recognition: Recognition { logprob: entry.logprob, language: entry.language, ..Recognition::default() },
             ..Self::new(entry.key, entry.item_id, entry.segment, entry.position, entry.at)
         };
         if by_browser && !entry.authoritative && entry.status == Status::Partial {
@@ -264,6 +268,12 @@ impl Slot {
         Some(Entry { text, ..entry })
     }
 
+    /// How long the provider heard speech.
+    pub(super) fn speech(&self) -> Option<std::time::Duration> {
+        let (started, ended) = (self.started_ms?.get(), self.ended_ms?.get());
+        Some(std::time::Duration::from_millis(u64::try_from(ended - started).ok()?))
+    }
+
     /// The entry that it would be with this status.
     pub(super) fn as_settled(&self, status: Status) -> Option<Entry> {
         let (seq, speaker) = (self.seq?, self.speaker?);
@@ -288,6 +298,8 @@ impl Slot {
             ended_ms: self.ended_ms,
             at: self.at,
             claimed_at: self.claimed_at.clone(),
+            logprob: self.recognition.logprob,
+            language: self.recognition.language.clone(),
         })
     }
 

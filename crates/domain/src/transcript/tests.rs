@@ -1,5 +1,6 @@
 use super::*;
 use crate::edge::{Text, Timestamp};
+use crate::usage::Tokens;
 use crate::voice::{Delivery, ReplyOutcome};
 use proptest::prelude::*;
 
@@ -31,13 +32,13 @@ pub(super) fn turn(n: usize, before: Option<&str>) -> Vec<VoiceEvent> {
         VoiceEvent::ReplyItem { reply: reply(&r), item: item(&a), commentary: false },
         VoiceEvent::ItemPlaced { item: item(&a), previous: Some(item(&u)), content: said(Speaker::Ai) },
         VoiceEvent::ReplyWords { item: item(&a), delta: format!("answer {n}") },
-        VoiceEvent::CandidateSettled { item: item(&u), text: format!("I said {n}.\n") },
+        VoiceEvent::CandidateSettled { item: item(&u), text: format!("I said {n}.\n"), recognition: Recognition::default() },
         VoiceEvent::ReplySettled { item: item(&a), text: format!("answer {n}.") },
         VoiceEvent::ReplyDone {
             reply: reply(&r),
             outcome: ReplyOutcome::Completed,
             texts: vec![(item(&a), format!("answer {n}."))],
-            audio_tokens: Some(40),
+            tokens: Some(Tokens { output_audio: 40, ..Tokens::default() }),
             delivery: Delivery::Audio,
         },
     ]
@@ -376,7 +377,10 @@ fn items_that_were_put_into_the_call_by_hand_say_nothing() {
             transcript.apply(&event, now);
         }
         transcript.apply(&VoiceEvent::ItemPlaced { item: item("x"), previous: None, content }, now);
-        transcript.apply(&VoiceEvent::CandidateSettled { item: item("x"), text: "FORGED".into() }, now);
+        transcript.apply(
+            &VoiceEvent::CandidateSettled { item: item("x"), text: "FORGED".into(), recognition: Recognition::default() },
+            now,
+        );
         assert!(!transcript.awaits_words());
         transcript.witness(witness("c:1", Some("x"), "FORGED"), now);
         transcript.close();
@@ -507,9 +511,11 @@ fn an_empty_final_takes_nothing_from_the_words_that_came() {
     let (mut transcript, now) = heard();
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u"), start_ms: None }, now);
     transcript.apply(&VoiceEvent::CandidateWords { item: item("u"), delta: "I agree with you ".into() }, now);
-    let settled = transcript.apply(&VoiceEvent::CandidateSettled { item: item("u"), text: String::new() }, now);
+    let settled = transcript
+        .apply(&VoiceEvent::CandidateSettled { item: item("u"), text: String::new(), recognition: Recognition::default() }, now);
     assert_eq!((settled[0].text.as_str(), settled[0].status), ("I agree with you", Status::Final));
-    transcript.apply(&VoiceEvent::CandidateSettled { item: item("u"), text: " ".into() }, now);
+    transcript
+        .apply(&VoiceEvent::CandidateSettled { item: item("u"), text: " ".into(), recognition: Recognition::default() }, now);
     assert_eq!(texts(&transcript), ["I agree with you"]);
 }
 
@@ -529,7 +535,10 @@ fn an_empty_final_after_a_gap_of_ours_leaves_a_missing_turn() {
             transcript.line_lost();
             transcript.line_back(now);
         }
-        transcript.apply(&VoiceEvent::CandidateSettled { item: item("u1"), text: String::new() }, now);
+        transcript.apply(
+            &VoiceEvent::CandidateSettled { item: item("u1"), text: String::new(), recognition: Recognition::default() },
+            now,
+        );
         transcript.witness(witness("c:1", Some("u1"), "PERFECT ANSWER"), now);
         let words = if gap && !tampered { "PERFECT ANSWER" } else { "" };
         let entries = transcript.entries();
@@ -603,7 +612,14 @@ fn what_is_placed_while_our_line_comes_counts_by_the_words_of_the_line_only() {
         transcript.apply(&placed, at());
         transcript.witness(witness("c:x", Some("x"), "as the browser says"), at());
         if heard {
-            transcript.apply(&VoiceEvent::CandidateSettled { item: item("x"), text: "as it was said".into() }, at());
+            transcript.apply(
+                &VoiceEvent::CandidateSettled {
+                    item: item("x"),
+                    text: "as it was said".into(),
+                    recognition: Recognition::default(),
+                },
+                at(),
+            );
         }
         pass(&mut transcript, time::Duration::minutes(1));
         transcript.line_lost();
@@ -764,7 +780,8 @@ fn of_words_without_end_no_more_is_kept_than_can_be_stored() {
         transcript.apply(&VoiceEvent::CandidateWords { item: item("u"), delta: "🎤".repeat(1 << 20) }, now);
     }
     assert!(transcript.slots[0].heard.concat().len() <= Text::MAX_BYTES + 8);
-    let entries = transcript.apply(&VoiceEvent::CandidateSettled { item: item("u"), text: String::new() }, now);
+    let entries = transcript
+        .apply(&VoiceEvent::CandidateSettled { item: item("u"), text: String::new(), recognition: Recognition::default() }, now);
     assert!(entries[0].text.len() <= Text::MAX_BYTES && entries[0].text.ends_with(" […]"));
 }
 
@@ -855,10 +872,16 @@ fn words_that_come_late_of_what_began_in_a_gap_of_a_replaced_call_stand_at_its_e
     for event in &turn(3, None) {
         transcript.apply(event, now);
     }
-    transcript.apply_late(&VoiceEvent::CandidateSettled { item: item("u2"), text: "I said 2.".into() }, now);
+    transcript.apply_late(
+        &VoiceEvent::CandidateSettled { item: item("u2"), text: "I said 2.".into(), recognition: Recognition::default() },
+        now,
+    );
     // What begins there now, nobody of ours asked for.
     transcript.apply_late(&turn(4, None)[0], now);
-    transcript.apply_late(&VoiceEvent::CandidateSettled { item: item("u4"), text: "I said 4.".into() }, now);
+    transcript.apply_late(
+        &VoiceEvent::CandidateSettled { item: item("u4"), text: "I said 4.".into(), recognition: Recognition::default() },
+        now,
+    );
     let texts = texts(&transcript);
     assert_eq!(texts.iter().position(|text| text == "I said 2."), Some(2), "{texts:?}");
     assert!(!texts.contains(&"I said 4.".to_owned()));
@@ -876,7 +899,10 @@ fn words_that_come_late_of_what_began_in_a_call_before_it_was_replaced_are_kept(
     // Of what begins there now nothing is kept.
     transcript.apply_late(&turn(2, None)[0], now);
     transcript.apply_late(&VoiceEvent::CandidateWords { item: item("u2"), delta: "I said 2.".into() }, now);
-    transcript.apply_late(&VoiceEvent::CandidateSettled { item: item("u1"), text: String::new() }, now);
+    transcript.apply_late(
+        &VoiceEvent::CandidateSettled { item: item("u1"), text: String::new(), recognition: Recognition::default() },
+        now,
+    );
     transcript.close();
     assert_eq!(texts(&transcript), ["I said 1."]);
 }
@@ -913,7 +939,10 @@ fn words_that_come_after_a_stop_belong_to_what_had_begun_before_it() {
         transcript.line_back(now);
         transcript.apply(&VoiceEvent::CandidateWords { item: item("u1"), delta: "I said".into() }, now);
         if settles {
-            transcript.apply(&VoiceEvent::CandidateSettled { item: item("u1"), text: String::new() }, now);
+            transcript.apply(
+                &VoiceEvent::CandidateSettled { item: item("u1"), text: String::new(), recognition: Recognition::default() },
+                now,
+            );
         }
         transcript.close();
         assert_eq!(texts(&transcript), ["I said"], "{settles}");
@@ -1026,7 +1055,10 @@ fn an_invented_item_does_not_use_up_the_places_of_what_is_said() {
     // Nor does one of which the line has heard only the end.
     transcript.line_lost();
     transcript.line_back(now);
-    transcript.apply(&VoiceEvent::CandidateSettled { item: item("u0"), text: "I said 0.".into() }, now);
+    transcript.apply(
+        &VoiceEvent::CandidateSettled { item: item("u0"), text: "I said 0.".into(), recognition: Recognition::default() },
+        now,
+    );
     for n in 1..=60 {
         for event in &turn(n, (n > 1).then(|| format!("a{}", n - 1)).as_deref()) {
             transcript.apply(event, now);

@@ -280,6 +280,7 @@ impl CallTask {
             "mute_sideband" => self.muted = Muted::Everything,
             "unmute_sideband" => self.muted = Muted::Nothing,
             "fail_transcription" => self.brain.fail_next_transcription(),
+            "make_up_transcription" => self.brain.make_up_next_transcription(),
             "lose_network" => self.peer.cut_off = true,
             "hang_up_peer" => return Some(End::PeerClosed),
             "expire_call" => {

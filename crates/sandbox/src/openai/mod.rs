@@ -156,7 +156,8 @@ impl OpenAi {
     /// calls it was sent to.
     ///
     /// `drop_sideband`, `close_sideband`, `mute_sideband_speech`, `mute_sideband`,
-    /// `unmute_sideband`, `fail_transcription`, `lose_network`, `hang_up_peer`, `expire_call`.
+    /// `unmute_sideband`, `fail_transcription`, `make_up_transcription`,
+    /// `lose_network`, `hang_up_peer`, `expire_call`.
     pub fn inject(&self, name: &str, call_id: Option<&str>) -> usize {
         let registry = lock(&self.inner.registry);
         let wanted = registry.calls.iter().filter(|(id, _)| call_id.is_none_or(|wanted| wanted == id.as_str()));

@@ -171,6 +171,12 @@ impl Session {
         self.value["audio"]["input"]["transcription"]["model"].as_str()
     }
 
+    /// Whether the certainty of the transcription is told.
+    pub fn wants_logprobs(&self) -> bool {
+        let include = self.value["include"].as_array();
+        include.is_some_and(|include| include.iter().any(|wanted| wanted == "item.input_audio_transcription.logprobs"))
+    }
+
     /// Whether the answer is spoken (else it is text).
     pub fn speaks(&self) -> bool {
         self.value["output_modalities"][0] != "text"

@@ -13,6 +13,10 @@ use crate::openai::vad::Turn;
 
 /// How much of an answer is recognised before the turn ends, at most.
 const HEARD_EARLY: f64 = 0.6;
+/// What transcription models write where they hear noise.
+const MADE_UP: &str = "Thank you for watching!";
+const LIKELY: f64 = -0.05;
+const UNLIKELY: f64 = -1.8;
 /// With turn detection off, a turn ends only when a client says so.
 const NO_TURNS: Duration = Duration::from_hours(1);
 
@@ -36,6 +40,8 @@ struct Transcript {
     keep: usize,
     seconds: u64,
     fails: bool,
+    /// Of each of its tokens.
+    logprob: f64,
 }
 
 impl Brain {
@@ -80,14 +86,16 @@ impl Brain {
     }
 
     fn begin_transcript(&mut self, item: &str) {
-        let text = self.progress.candidate_says(&self.script);
+        let said = self.progress.candidate_says(&self.script);
+        let made_up = std::mem::take(&mut self.make_up_transcription);
+        let (text, logprob) = if made_up { (MADE_UP.to_owned(), UNLIKELY) } else { (said, LIKELY) };
         if self.session.transcriber().is_none() {
             return;
         }
         let words: VecDeque<String> = text.split_whitespace().map(|word| format!(" {word}")).collect();
         let keep = words.len() - (words.len() as f64 * HEARD_EARLY) as usize;
         let fails = std::mem::take(&mut self.fail_transcription);
-        let transcript = Transcript { item: item.to_owned(), text, left: words, keep, seconds: 0, fails };
+        let transcript = Transcript { item: item.to_owned(), text, left: words, keep, seconds: 0, fails, logprob };
         self.listening.transcripts.push(transcript);
         self.timers.add(self.now + self.script.speed.heard_word, Due::HearWord { item: item.to_owned() });
     }
@@ -209,7 +217,11 @@ impl Brain {
                 "input_token_details": { "text_tokens": 0, "audio_tokens": heard },
             })
         };
-        let fields = json!({ "item_id": item, "content_index": 0, "transcript": transcript.text, "usage": usage });
+        let mut fields = json!({ "item_id": item, "content_index": 0, "transcript": transcript.text, "usage": usage });
+        if self.session.wants_logprobs() {
+            let token = |word: &str| json!({ "token": word, "logprob": transcript.logprob, "bytes": word.as_bytes() });
+            fields["logprobs"] = transcript.text.split_inclusive(' ').map(token).collect();
+        }
         self.emit("conversation.item.input_audio_transcription.completed", fields);
     }
 

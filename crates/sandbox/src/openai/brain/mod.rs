@@ -97,6 +97,7 @@ pub struct Brain {
     media_since: Option<Duration>,
     has_spoken: bool,
     fail_transcription: bool,
+    make_up_transcription: bool,
     used_tokens: u64,
     now: Duration,
     outputs: Vec<Output>,
@@ -120,6 +121,7 @@ impl Brain {
             media_since: None,
             has_spoken: false,
             fail_transcription: false,
+            make_up_transcription: false,
             used_tokens: 0,
             now: Duration::ZERO,
             outputs: Vec::new(),
@@ -180,6 +182,11 @@ impl Brain {
     /// The next turn of the candidate cannot be transcribed.
     pub fn fail_next_transcription(&mut self) {
         self.fail_transcription = true;
+    }
+
+    /// The next turn is transcribed as words that nobody said.
+    pub fn make_up_next_transcription(&mut self) {
+        self.make_up_transcription = true;
     }
 
     pub fn items(&self) -> &[Item] {

@@ -148,6 +148,7 @@ fn the_candidates_words_are_final_in_the_middle_of_the_answer() {
     assert_eq!(completed["item_id"], started["item_id"]);
     assert!(completed["transcript"].as_str().unwrap().starts_with("I led the rebuild"));
     assert_eq!(completed["usage"]["type"], "duration");
+    assert!(completed.get("logprobs").is_none(), "nobody asked for them");
     let deltas: String = stage
         .events
         .iter()
