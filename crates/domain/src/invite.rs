@@ -93,7 +93,6 @@ impl Begun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invite {
     pub state: State,
-    pub made: Timestamp,
     pub opens: Timestamp,
     pub closes: Timestamp,
     pub sent: bool,
@@ -125,6 +124,10 @@ pub enum Refusal {
     Spent,
     /// Begun so often without being held that something is wrong.
     Exhausted,
+    /// Its candidate or its position was archived: nobody begins an interview for them.
+    Closed,
+    /// Its interview is over and is being stored: whether another attempt is left is known then.
+    Storing,
     /// An interview runs by it.
     Taken,
     /// It can be used, so there is nothing to open again.
@@ -133,10 +136,12 @@ pub enum Refusal {
     NotLater,
     /// Its end would be later than any may be.
     TooLate,
+    /// No mail can be sent to its candidate's address.
+    Unmailable,
 }
 
-/// Interviews that can be begun by one invite, whatever becomes of them.
-const MOST_STARTS: u32 = 20;
+/// Interviews that can be begun by one invite beyond those that may be held: each takes a machine, also when nobody comes to it.
+const SPARE_STARTS: u32 = 4;
 pub const MOST_ATTEMPTS: u32 = 5;
 
 impl Invite {
@@ -184,12 +189,11 @@ impl Invite {
             State::Finished => Err(Refusal::Spent),
             State::Expired => Err(Refusal::Expired),
             State::Revoked => Err(Refusal::Revoked),
-            // One that is being stored is over; whether another attempt is left is known when it is stored.
             State::Started => {
-                self.begun.filter(|begun| begun.course() == Course::Open).map(|_| Start::Resume).ok_or(Refusal::Spent)
+                self.begun.filter(|begun| begun.course() == Course::Open).map(|_| Start::Resume).ok_or(Refusal::Storing)
             }
             _ if now < self.opens => Err(Refusal::TooEarly),
-            _ if self.starts >= MOST_STARTS => Err(Refusal::Exhausted),
+            _ if self.starts >= self.attempts.saturating_add(SPARE_STARTS) => Err(Refusal::Exhausted),
             _ => Ok(Start::Begin),
         };
         if decided == Ok(Start::Begin) {
@@ -274,7 +278,9 @@ pub fn check_window(opens: Timestamp, closes: Timestamp, now: Timestamp, longest
         return Err(Refusal::NotLater);
     }
     check_end(closes, opens.max(now), longest)?;
-    check_end(opens, now, longest)
+    check_end(opens, now, longest)?;
+    // A window that began so long ago is a typing error.
+    check_end(now, opens, longest)
 }
 
 fn check_end(closes: Timestamp, from: Timestamp, longest: Duration) -> Result<(), Refusal> {

@@ -126,6 +126,29 @@ impl StoreError {
     }
 }
 
+/// An error that may say: the database has ended this one of two that waited for each other.
+pub trait Deadlocked {
+    fn is_deadlock(&self) -> bool;
+}
+
+impl Deadlocked for StoreError {
+    fn is_deadlock(&self) -> bool {
+        self.sql_state().as_deref() == Some("40P01")
+    }
+}
+
+/// Does the work of one transaction, and once more after a deadlock: whoever it was with has gone on. Everybody takes locks in one order
+/// (invites, candidates, positions, sessions); what is added while somebody waits may still cross.
+pub async fn once_more<T, E: Deadlocked, W: Future<Output = Result<T, E>>>(work: impl Fn() -> W) -> Result<T, E> {
+    match work().await {
+        Err(error) if error.is_deadlock() => {
+            tracing::info!("a deadlock in the database: done once more");
+            work().await
+        }
+        done => done,
+    }
+}
+
 impl Fault for StoreError {
     fn class(&self) -> FaultClass {
         match self {

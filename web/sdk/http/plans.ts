@@ -51,6 +51,10 @@ export interface PlanItem {
 
 export interface PlanDetail extends PlanItem {
   draft: PlanDocument;
+}
+
+/** What the linter says about a document. */
+export interface PlanVerdict {
   findings: PlanFinding[];
   may_publish: boolean;
 }
@@ -76,21 +80,35 @@ export interface PlanChange {
 export class PlansApi {
   constructor(private readonly http: InterviewApi) {}
 
+  /** All of them: what was changed last comes first, what is archived last. */
   async list(): Promise<PlanItem[]> {
-    return (await this.http.request<{ items: PlanItem[] }>('/api/plans')).items;
+    const plans: PlanItem[] = [];
+    let next: string | null = null;
+    do {
+      const query: string = next === null ? '' : `?cursor=${encodeURIComponent(next)}`;
+      const page: { items: PlanItem[]; next_cursor: string | null } = await this.http.request(`/api/plans${query}`);
+      plans.push(...page.items);
+      next = page.next_cursor;
+    } while (next !== null);
+    return plans.sort(byUse);
   }
 
   read(id: Uuid): Promise<PlanDetail> {
     return this.http.request(path(id));
   }
 
+  /** Of the draft. It takes the server a while. */
+  lint(id: Uuid): Promise<PlanVerdict> {
+    return this.http.request(path(id, 'lint'), { method: 'POST' });
+  }
+
   /** `document` as a file has it. The same `key` for every try: a lost answer must not make two. */
-  create(document: unknown, key: string): Promise<PlanDetail> {
+  create(document: unknown, key: string): Promise<PlanDetail & PlanVerdict> {
     return this.http.request('/api/plans', { method: 'POST', body: document, headers: { 'idempotency-key': key } });
   }
 
   /** Refused with `version_conflicted` when the draft is no longer at `revision`. */
-  replaceDraft(id: Uuid, revision: number, document: unknown): Promise<PlanDetail> {
+  replaceDraft(id: Uuid, revision: number, document: unknown): Promise<PlanDetail & PlanVerdict> {
     return this.http.request(path(id, 'draft'), { method: 'PUT', body: document, headers: { 'if-match': `"${revision}"` } });
   }
 
@@ -122,6 +140,11 @@ export class PlansApi {
     const query = to === undefined ? `from=${from}` : `from=${from}&to=${to}`;
     return (await this.http.request<{ changes: PlanChange[] }>(`${path(id, 'diff')}?${query}`)).changes;
   }
+}
+
+function byUse(one: PlanItem, other: PlanItem): number {
+  const archived = Number(one.archived_at !== null) - Number(other.archived_at !== null);
+  return archived || Date.parse(other.updated_at) - Date.parse(one.updated_at);
 }
 
 function path(id: Uuid, part?: string): string {
