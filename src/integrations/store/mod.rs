@@ -14,6 +14,7 @@ pub mod session;
 mod standby;
 mod transaction;
 
+use crate::backoff::Backoff;
 use crate::config::Pooler;
 use crate::domain::refusals::Failure;
 use crate::error::{ErrorCode, Fault, FaultClass};
@@ -57,6 +58,7 @@ pub use standby::Named;
 
 /// What a connection that comes back may take to prove that it lives.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+const DEADLOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whose rows a transaction may see.
 #[derive(Clone, Debug)]
@@ -143,6 +145,8 @@ pub async fn once_more<T, E: Deadlocked, W: Future<Output = Result<T, E>>>(work:
     match work().await {
         Err(error) if error.is_deadlock() => {
             tracing::info!("a deadlock in the database: done once more");
+            // Whoever it was with is woken up now: who comes back at once takes the same lock from it again.
+            tokio::time::sleep(Backoff::new(DEADLOCK_PAUSE, DEADLOCK_PAUSE * 2).next_delay()).await;
             work().await
         }
         done => done,
