@@ -84,7 +84,7 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await aMomentToThink(candidate);
   const said = await oneTurn(candidate, 0);
   // One answer, and the next question of the plan follows.
-  assert.equal(await interviewerHasSpoken(candidate, said, 15_000), 'your turn');
+  assert.equal(await interviewerHasSpoken(candidate, said), 'your turn');
   assert.deepEqual(await sandbox.violations(), [], 'nothing of ours was refused by a vendor');
   await stands(row, 'started');
 

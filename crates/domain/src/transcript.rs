@@ -13,7 +13,7 @@ mod witness;
 
 pub use entry::{Doubt, Entry, Source, Status, Weight, Witness, can_be_judged};
 pub use hearing::Cause;
-pub use plausible::Recognition;
+pub use plausible::{Logprob, Recognition};
 
 use super::edge::{EntryKey, Millis, Text, Timestamp};
 use super::voice::{Delivery, ItemContent, Speaker, VoiceEvent};

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::domain::edge::{EntryKey, Label, Millis};
-use crate::domain::transcript::{Doubt, Entry, Source, Status};
+use crate::domain::transcript::{Doubt, Entry, Logprob, Source, Status};
 use crate::domain::voice::Speaker;
 use crate::ids::ItemId;
 use time::OffsetDateTime;
@@ -58,7 +58,7 @@ impl TryFrom<EntryRow> for Entry {
             ended_ms: row.ended_ms.map(Millis::stored),
             at: row.at.into(),
             claimed_at: row.claimed_at.map(Into::into),
-            logprob: row.logprob,
+            logprob: row.logprob.and_then(Logprob::new),
             language: row.language.and_then(|language| Label::new(&language).ok()),
         })
     }

@@ -13,7 +13,7 @@ use crate::domain::record::{Record, RecordingRecord, RecordingState, SummaryReco
 use crate::domain::recording::KnownTake;
 use crate::domain::seat::Seat;
 use crate::domain::summary::{Competency, PROMPT_VERSION};
-use crate::domain::transcript::{Entry, Source, Status};
+use crate::domain::transcript::{Entry, Logprob, Source, Status};
 use crate::error::ErrorCode;
 use crate::ids::{CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId};
 use crate::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
@@ -429,7 +429,7 @@ impl SessionStore {
             &column(&entries, |e| *e.at),
             &column(&entries, |e| e.doubt.map(|doubt| doubt.as_str().to_owned())) as &[Option<String>],
             &column(&entries, |e| e.claimed_at.clone().map(Text::into_string)) as &[Option<String>],
-            &column(&entries, |e| e.logprob) as &[Option<f64>],
+            &column(&entries, |e| e.logprob.map(Logprob::get)) as &[Option<f64>],
             &column(&entries, |e| e.language.as_ref().map(|language| language.as_str().to_owned())) as &[Option<String>],
         )
         .execute(&mut **tx)

@@ -1,5 +1,6 @@
 //! The entries that the transcript yields, and what a browser reports to it.
 
+use super::plausible::Logprob;
 use crate::edge::{EntryKey, Label, Millis, Text, Timestamp};
 use crate::ids::ItemId;
 use crate::voice::Speaker;
@@ -40,7 +41,7 @@ pub struct Entry {
     /// The time that the browser claimed, where it cannot have been then.
     pub claimed_at: Option<Text>,
     /// How certain the transcription was of the candidate's words (mean natural logarithm per token), where it tells.
-    pub logprob: Option<f64>,
+    pub logprob: Option<Logprob>,
     /// The language that it heard, as it names it.
     pub language: Option<Label>,
 }

@@ -7,14 +7,42 @@
 use super::entry::Doubt;
 use crate::edge::{Label, Millis};
 use crate::usage::Tokens;
+use serde::Serialize;
 use std::time::Duration;
 use unicode_script::{Script, UnicodeScript};
+
+/// The natural logarithm of a probability: a finite number of at most 0.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Logprob(f64);
+
+impl Logprob {
+    /// None for what is no logarithm of a probability.
+    pub fn new(logprob: f64) -> Option<Self> {
+        (logprob.is_finite() && logprob <= 0.0).then_some(Self(logprob))
+    }
+
+    /// Of several; none where there are none.
+    fn mean(of: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let (mut sum, mut count) = (0.0, 0u32);
+        for logprob in of.into_iter().filter_map(Self::new) {
+            // A token without any probability is as bad as an unlikely one: it does not decide over a long answer alone.
+            sum += logprob.0.max(LEAST_LOGPROB);
+            count += 1;
+        }
+        Self::new(sum / f64::from(count))
+    }
+
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
 
 /// What the transcription tells about its own words.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recognition {
-    /// Mean natural logarithm of the probability of its tokens; at most 0.
-    pub logprob: Option<f64>,
+    /// Mean of its tokens.
+    pub logprob: Option<Logprob>,
     /// The language that it heard, as it names it.
     pub language: Option<Label>,
     /// What it costs, by tokens or by time.
@@ -25,13 +53,7 @@ pub struct Recognition {
 impl Recognition {
     /// Of the log-probabilities of single tokens; what is no logarithm of a probability is left out.
     pub fn new(logprobs: impl IntoIterator<Item = f64>, language: Option<Label>) -> Self {
-        let (mut sum, mut tokens) = (0.0, 0u32);
-        for logprob in logprobs.into_iter().filter(|logprob| logprob.is_finite() && *logprob <= 0.0) {
-            // A token without any probability is as bad as an unlikely one: it does not decide over a long answer alone.
-            sum += logprob.max(LEAST_LOGPROB);
-            tokens += 1;
-        }
-        Self { logprob: (tokens > 0).then(|| sum / f64::from(tokens)), language, ..Self::default() }
+        Self { logprob: Logprob::mean(logprobs), language, ..Self::default() }
     }
 }
 
@@ -75,7 +97,7 @@ impl Turn<'_> {
     }
 
     fn is_uncertain(&self) -> bool {
-        self.recognition.logprob.is_some_and(|logprob| logprob < UNCERTAIN)
+        self.recognition.logprob.is_some_and(|logprob| logprob.get() < UNCERTAIN)
     }
 
     /// Latin letters stand everywhere: names and terms are written in them in most languages.
@@ -132,7 +154,7 @@ mod tests {
     use super::*;
 
     fn doubt(text: &str, ms: Option<u64>, logprob: Option<f64>, before: &[&str]) -> Option<Doubt> {
-        let recognition = Recognition { logprob, ..Recognition::default() };
+        let recognition = Recognition { logprob: logprob.and_then(Logprob::new), ..Recognition::default() };
         Turn { text, speech: ms.map(Duration::from_millis), recognition: &recognition, before }.doubt()
     }
 
@@ -171,7 +193,7 @@ mod tests {
     fn words_that_the_transcription_itself_does_not_believe_are_doubted() {
         assert_eq!(doubt("Thank you.", Some(1_500), Some(-1.4), &[]), Some(Doubt::Hallucination));
         assert_eq!(doubt("Thank you.", Some(1_500), Some(-0.6), &[]), None);
-        let of = |logprobs: &[f64]| Recognition::new(logprobs.iter().copied(), None).logprob;
+        let of = |logprobs: &[f64]| Recognition::new(logprobs.iter().copied(), None).logprob.map(Logprob::get);
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[f64::NAN, f64::INFINITY, 0.5]), None, "none of them is the logarithm of a probability");
         assert_eq!(of(&[-1.0, -2.0]), Some(-1.5));
