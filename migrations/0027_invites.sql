@@ -14,7 +14,7 @@ create table app.invites (
   -- The tenant's own name for it: asked for twice, it is made once.
   external_id       text check (length(external_id) between 1 and 200),
   state             text not null default 'created'
-                    check (state in ('created','sent','opened','started','finished','expired','revoked','bounced')),
+                    check (state in ('created','sent','opened','started','exhausted','finished','expired','revoked','bounced')),
   opens_at          timestamptz not null,
   closes_at         timestamptz not null check (closes_at > opens_at),
   -- The candidate's, by its IANA name: every time is told in it.

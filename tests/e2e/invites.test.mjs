@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { BASE_URL, ON_REQUEST, person, scene, shoot } from './lib/browser.mjs';
 import { sandbox } from './lib/sandbox.mjs';
 import { openStage } from './lib/stage.mjs';
+import { api } from './lib/truth.mjs';
 import { agree, checkDevices, comeBack, end, interviewerHasSpoken, live, oneTurn } from './lib/steps.mjs';
 import { eventually } from './lib/wait.mjs';
 
 const stage = openStage();
+const PHONES = [390, 320];
 
 /** The recruiter fills the form in and sends it. Returns the link that is shown once, and its row. */
 async function inviteByMail({ page }, candidate) {
@@ -25,7 +27,10 @@ async function inviteByMail({ page }, candidate) {
   await choose('Position', 'Senior Software Engineer');
   await dialog.getByLabel('The candidate’s time zone').selectOption('Asia/Tokyo');
   await dialog.getByTestId('closes-there').getByText('(Asia/Tokyo)').waitFor();
+  // Its plan takes longer than the ten minutes that a test has.
+  await dialog.getByTestId('plan-hint').getByText('Senior software engineer').waitFor();
   await dialog.getByLabel('Length').selectOption({ label: '10 minutes' });
+  await dialog.getByTestId('too-short').waitFor();
   await shoot({ page, name: 'recruiter' }, '90-new-invite', ON_REQUEST);
   await dialog.getByTestId('create-invite').click();
   const link = (await dialog.getByTestId('invite-link').textContent()).trim();
@@ -41,6 +46,47 @@ async function mailedLink(address, number) {
   return /^https?:\/\/\S+\/#\/i\/\S+$/m.exec(mail.text)[0];
 }
 
+/** Nothing of a page lies beside a phone's window. */
+async function notTooWide(page) {
+  const before = page.viewportSize();
+  for (const width of PHONES) {
+    await page.setViewportSize({ width, height: 844 });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= width, `${page.url()} is ${wide} wide in a window of ${width}`);
+  }
+  await page.setViewportSize(before);
+}
+
+/** Every button of the room is whole, and lies within the window and over no other; there is room for the words. */
+async function fitsOnAPhone({ page, name }, step) {
+  const before = page.viewportSize();
+  for (const width of PHONES) {
+    await page.setViewportSize({ width, height: 844 });
+    const buttons = await page.locator('footer .control').evaluateAll((all) =>
+      all.map((one) => {
+        const { left, right, top, bottom } = one.getBoundingClientRect();
+        return { text: one.textContent.trim(), left, right, top, bottom, cut: one.scrollWidth > one.clientWidth };
+      }),
+    );
+    assert.equal(buttons.length, 4);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    const { height } = await page.locator('main > .words').boundingBox();
+    assert.ok(wide <= width && height > 120, `${width}: the page is ${wide} wide, its words ${height} high`);
+    if (ON_REQUEST.all) {
+      for (const colorScheme of ['dark', 'light']) {
+        await page.emulateMedia({ colorScheme });
+        await shoot({ page, name }, `${step}-${width}-${colorScheme}`);
+      }
+    }
+    for (const one of buttons) {
+      assert.ok(!one.cut && one.left >= 0 && one.right <= width, `${width}: ${JSON.stringify(one)}`);
+      const over = (other) => other !== one && one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+      assert.ok(!buttons.some(over), `${width}: ${JSON.stringify(buttons)}`);
+    }
+  }
+  await page.setViewportSize(before);
+}
+
 /** The position has a plan: the candidate may take a moment, and says when it is over. */
 async function aMomentToThink(candidate) {
   const { page } = candidate;
@@ -48,11 +94,37 @@ async function aMomentToThink(candidate) {
   await page.getByTestId('think').click();
   await page.locator('[data-testid="waiting-notice"][data-state="thinking"]').waitFor();
   await shoot(candidate, '94-thinking', ON_REQUEST);
+  await fitsOnAPhone(candidate, '94-thinking');
   await page.getByTestId('stop-thinking').click();
   await page.locator('[data-testid="waiting-notice"]').waitFor({ state: 'detached' });
 }
 
+/** The page is told this of its invite, beside what is true. */
+const standsLike = (page, told) =>
+  page.route('**/api/invite/open', async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, json: { ...(await answer.json()), ...told } });
+  });
+
 const stands = (row, state) => row.and(row.page().locator(`[data-state="${state}"]`)).waitFor({ timeout: 60_000 });
+
+/** What became of the plan, for who reviews: asked in its words, a moment to think, and what was left out. */
+async function howItWasHeld(recruiter) {
+  const { page } = recruiter;
+  const [newest] = (await api('/sessions?limit=1')).items;
+  await page.goto(`${BASE_URL}/#/console/sessions/${newest.session_id}`);
+  const record = page.getByTestId('conduct');
+  const first = record.getByTestId('conduct-question').first();
+  await first.getByText('Asked as written').waitFor({ timeout: 60_000 });
+  await first.getByText('thought once').waitFor();
+  await record.getByTestId('conduct-pauses').getByText('A moment to think').waitFor();
+  await record.getByTestId('conduct-deviations').getByText('was not asked').first().waitFor();
+  await record.scrollIntoViewIfNeeded();
+  await shoot(recruiter, '98-conduct', ON_REQUEST);
+  await first.getByRole('button', { name: 'Show' }).click();
+  await eventually('the question is shown in the conversation', () =>
+    page.evaluate(() => document.activeElement?.id.startsWith('entry-')));
+}
 
 scene('a candidate without an account comes by mail, is interviewed, and comes back on another device', { timeout: 300_000 }, async () => {
   const { recruiter } = stage;
@@ -76,8 +148,11 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await stands(row, 'opened');
   await page.getByTestId('invite-start').focus();
   await page.keyboard.press('Enter');
+  // One end: the invite's, in the candidate's zone, and not the one of this interview.
+  await page.getByTestId('join-by').getByText('(Asia/Tokyo)').waitFor();
   await agree(candidate);
   await checkDevices(candidate, { camera: false });
+  await page.getByTestId('join-by').getByText('(Asia/Tokyo)').waitFor();
   await shoot(candidate, '93-check', ON_REQUEST);
   await page.getByTestId('start-interview').click();
   await live(candidate);
@@ -87,6 +162,10 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   assert.equal(await interviewerHasSpoken(candidate, said), 'your turn');
   assert.deepEqual(await sandbox.violations(), [], 'nothing of ours was refused by a vendor');
   await stands(row, 'started');
+  await stage.recruiter.page.goto(`${BASE_URL}/#/console`);
+  await stage.recruiter.page.getByTestId('session-row').filter({ hasText: 'Amara Okafor' }).first().getByText('By an invite').waitFor();
+  await notTooWide(stage.recruiter.page);
+  await stage.recruiter.page.goto(`${BASE_URL}/#/console/invites`);
 
   // That device is gone. Another one, by the link that the recruiter was shown: the same interview goes on.
   await candidate.context.close();
@@ -106,6 +185,7 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await other.page.getByTestId('invite-finished').waitFor({ timeout: 60_000 });
   await shoot(other, '94-finished', ON_REQUEST);
   await stands(row, 'finished');
+  await howItWasHeld(recruiter);
   const secret = link.split('/#/i/')[1];
   assert.ok(asked.length > 10 && asked.every((url) => !url.includes(secret)), 'the secret is in no address that is asked for');
   assert.deepEqual([...candidate.complaints, ...other.complaints, ...recruiter.complaints], []);
@@ -116,6 +196,16 @@ scene('an invite that was revoked says so, and one that is opened again works', 
   const { recruiter } = stage;
   const { page: desk } = recruiter;
   const { link, row: mine } = await inviteByMail(recruiter, 'Jonas Weber');
+  await notTooWide(desk);
+  // Another link, which is copied and not made once more.
+  await mine.getByTestId('invite-link').click();
+  await desk.getByTestId('confirm-change').click();
+  const another = desk.getByRole('dialog').getByTestId('invite-link');
+  const told = await another.textContent();
+  await desk.getByRole('button', { name: 'Copy link' }).click();
+  await desk.getByRole('button', { name: /Copied|not allowed/ }).waitFor();
+  assert.equal(await another.textContent(), told);
+  await desk.getByRole('button', { name: 'Done' }).click();
   await mine.getByTestId('invite-revoke').click();
   await desk.getByTestId('change-reason').fill('the position is filled');
   await shoot(recruiter, '95-revoke', ON_REQUEST);
@@ -132,6 +222,21 @@ scene('an invite that was revoked says so, and one that is opened again works', 
   await desk.getByTestId('confirm-change').click();
   await mine.getByTestId('invite-extend').waitFor();
   await candidate.page.reload();
+  await candidate.page.getByTestId('invite-start').waitFor();
+
+  // What takes twenty interviews, or a moment that is hard to meet, to happen.
+  for (const [told, what] of [
+    [{ state: 'exhausted' }, 'invite-exhausted'],
+    [{ state: 'started', resumes: false }, 'invite-storing'],
+  ]) {
+    await standsLike(candidate.page, told);
+    await candidate.page.reload();
+    await candidate.page.getByTestId(what).waitFor();
+    assert.equal(await candidate.page.getByTestId('invite-start').count(), 0, what);
+    await shoot(candidate, `98-${what}`, ON_REQUEST);
+    await candidate.page.unrouteAll({ behavior: 'wait' });
+  }
+  // The page of one that is being stored looks again by itself.
   await candidate.page.getByTestId('invite-start').waitFor();
 
   // A link that was cut.

@@ -119,18 +119,6 @@ test('an interview from invitation to summary', { timeout: 600_000 }, async (t) 
     assert.match(await page.getByTestId('trace-id').textContent(), /^[0-9a-f]{32}$/);
   });
 
-  await t.test('the recruiter reads how the interview was held', async () => {
-    const record = recruiter.page.getByTestId('conduct');
-    await record.scrollIntoViewIfNeeded();
-    const core = record.locator('[data-question="built-system"]');
-    await core.getByText('Asked as written').waitFor();
-    await record.getByText('Nothing here is a judgement.').waitFor();
-    await shoot(recruiter, '13-conduct', { all: true });
-    await core.getByRole('button', { name: 'Show' }).click();
-    await eventually('the question is shown in the conversation', async () =>
-      recruiter.page.evaluate(() => document.activeElement?.id.startsWith('entry-')));
-  });
-
   await t.test('the recording plays', async () => {
     const video = recruiter.page.locator('[data-testid="recording"] video');
     const seconds = await video.evaluate(async (element) => {

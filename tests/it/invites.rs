@@ -115,6 +115,11 @@ async fn a_candidate_without_an_account_comes_by_mail_and_is_interviewed() {
     let (token, id) = (started["token"].as_str().expect("a token"), started["session_id"].as_str().expect("an id").to_owned());
     wait_for("the session's process is ready", || async { system.phase(&recruiter, &id).await == "ready" }).await;
     assert_eq!(system.phase(token, &id).await, "ready", "the page may look at its interview");
+    // Which end counts is told to recruiters; whoever has the link knows it.
+    let path = format!("/api/sessions/{id}");
+    let invite = &system.get(&recruiter, &path).await.1["invite"];
+    assert_eq!((&invite["invite_id"], &invite["closes_at"]), (&json!(made.id), &page["closes_at"]), "{invite}");
+    assert_eq!(system.get(token, &path).await.1["invite"], Value::Null);
     let (status, renewed) = system.post(token, "/api/invite/renew", &json!({})).await;
     assert!(status == 200 && renewed["expires_at"].as_str() > started["expires_at"].as_str(), "{renewed}");
 
@@ -132,6 +137,7 @@ async fn a_candidate_without_an_account_comes_by_mail_and_is_interviewed() {
     let (_, resumed) = with_link(&system, "start", &made.secret).await;
     assert_eq!(resumed["session_id"].as_str(), Some(id.as_str()), "{resumed}");
     assert_eq!(state(&system, &recruiter, &made.id).await, "started");
+    assert_eq!(with_link(&system, "open", &secret).await.1["resumes"], true);
     let mut candidate = connect(&system, resumed["token"].as_str().expect("a token"), &id).await;
     candidate.join().await.expect("comes back");
     candidate.attend(ANSWER, PATIENCE).await.expect("the interviewer ends the interview");
@@ -142,7 +148,8 @@ async fn a_candidate_without_an_account_comes_by_mail_and_is_interviewed() {
     wait_for("it is finished", || async { state(&system, &recruiter, &made.id).await == "finished" }).await;
     for secret in [&secret, &made.secret] {
         assert_eq!(refused(&with_link(&system, "start", secret).await), (410, "invite_spent"));
-        assert_eq!(with_link(&system, "open", secret).await.1["state"], "finished");
+        let (_, page) = with_link(&system, "open", secret).await;
+        assert_eq!((&page["state"], &page["resumes"]), (&json!("finished"), &json!(false)));
     }
     let given: Vec<String> =
         sqlx::query_scalar("select distinct given_by::text from app.consents").fetch_all(&admin).await.expect("rows");
@@ -269,6 +276,48 @@ async fn nobody_comes_in_by_misusing_an_invite() {
     assert_eq!(count(&admin, asked).await, 1, "who has ended it is written down");
     wait_for("its interview ends", || async { system.phase(&recruiter, &own).await == "completed" }).await;
     assert!(tried >= 1_000, "{tried}");
+    system.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invite_whose_interviews_cannot_be_held_is_shown_as_such_and_opened_again() {
+    let system = System::start().await;
+    let (recruiter, admin) = (system.sign_in("recruiter@demo.test").await, admin(&system).await);
+    let made = make(&system, &recruiter, &json!({})).await;
+    sqlx::query("update app.invites set starts = 19 where id = $1::uuid")
+        .bind(&made.id)
+        .execute(&admin)
+        .await
+        .expect("begun often");
+    let (status, last) = with_link(&system, "start", &made.secret).await;
+    assert_eq!(status, 200, "{last}");
+    let id = last["session_id"].as_str().expect("an id");
+    assert_eq!(system.post(&recruiter, &format!("/api/sessions/{id}/end"), &json!({})).await.0, 202);
+    wait_for("nothing is begun by it", || async { state(&system, &recruiter, &made.id).await == "exhausted" }).await;
+    assert_eq!(with_link(&system, "open", &made.secret).await.1["state"], "exhausted", "the candidate sees it too");
+    assert_eq!(refused(&with_link(&system, "start", &made.secret).await), (410, "invite_exhausted"));
+    let stored = "select count(*) from app.invites where state = 'exhausted'";
+    assert_eq!(count(&admin, stored).await, 1);
+    let (_, found) = system.get(&recruiter, "/api/invites?state=exhausted").await;
+    assert_eq!(found["items"][0]["invite_id"].as_str(), Some(made.id.as_str()), "{found}");
+
+    let body = json!({"closes_at": in_hours(72), "reason": "the provider works again"});
+    let path = format!("/api/invites/{}", made.id);
+    for action in ["link", "resend", "extend"] {
+        assert_eq!(
+            refused(&system.post(&recruiter, &format!("{path}/{action}"), &body).await),
+            (409, "invite_exhausted"),
+            "{action}"
+        );
+    }
+    let (status, again) = system.post(&recruiter, &format!("{path}/reopen"), &body).await;
+    assert_eq!(
+        (status, again["state"].as_str(), &again["attempts"]),
+        (200, Some("opened"), &json!({"allowed": 1, "used": 0})),
+        "{again}"
+    );
+    let (status, begun) = with_link(&system, "start", &made.secret).await;
+    assert!(status == 200 && begun["session_id"].as_str() != Some(id), "{begun}");
     system.stop().await;
 }
 

@@ -190,6 +190,65 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
     system.stop().await;
 }
 
+/// A request for an invite that is open.
+fn invite(settings: &Value, more: &Value) -> Value {
+    let closes = time::OffsetDateTime::now_utc() + time::Duration::days(2);
+    let closes = closes.format(&time::format_description::well_known::Rfc3339).expect("RFC 3339");
+    let mut invite = json!({"candidate_id": AMARA, "position_id": ENGINEER, "closes_at": closes, "zone": "Europe/Berlin", "settings": settings});
+    invite.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    invite
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interview_with_a_plan_is_in_a_language_of_the_plan_and_long_enough_for_it() {
+    let system = System::start().await;
+    let recruiter = system.sign_in("recruiter@demo.test").await;
+    let (_, made) = system.post(&recruiter, "/api/plans", &sample()).await;
+    let plan = made["plan_id"].as_str().expect("an id");
+    assert_eq!(publish(&system, &recruiter, plan, 1).await.0, 201);
+    let of_position = format!("/api/positions/{ENGINEER}/plan");
+    assert_eq!(system.put_with(&recruiter, &of_position, &json!({"plan_id": plan}), &[]).await.0, 200);
+
+    // It is written in German alone: in another language none of its words could be spoken.
+    let english = json!({"language": "en-US"});
+    let order = |settings: &Value| json!({"candidate_id": AMARA, "position_id": ENGINEER, "settings": settings});
+    for (path, body) in [("/api/sessions", order(&english)), ("/api/invites", invite(&english, &json!({})))] {
+        let refused = system.post(&recruiter, path, &body).await;
+        assert_eq!(code(&refused), (422, "plan_language_missing"), "{path}: {}", refused.1);
+        assert_eq!(refused.1["languages"], json!(["de"]), "{path}");
+    }
+    let rows = [(json!({"language": "fr"}), "a"), (json!({"language": "de-CH", "max_duration_s": 600}), "b")];
+    let rows = rows.map(|(settings, name)| invite(&settings, &json!({"external_id": name})));
+    let (_, bulk) = system.post(&recruiter, "/api/invites/bulk", &json!({"invites": rows})).await;
+    assert_eq!((&bulk["created"], &bulk["refused"]), (&1.into(), &1.into()), "{bulk}");
+    assert_eq!(bulk["results"][0]["code"], "plan_language_missing", "{bulk}");
+    assert!(bulk["results"][0]["detail"].as_str().is_some_and(|detail| detail.ends_with("is written in de")), "{bulk}");
+    let warned = |answer: &Value| answer["warnings"][0].as_str().unwrap_or_default().to_owned();
+    assert!(warned(&bulk["results"][1]).contains("the plan takes 20 minutes; in 10 "), "{bulk}");
+
+    // Who says nothing gets the plan's own language and time; the mail is in that language too.
+    let (status, invited) = system.post(&recruiter, "/api/invites", &invite(&json!({}), &json!({}))).await;
+    assert_eq!((status, &invited["locale"], &invited["warnings"]), (201, &"de".into(), &json!([])), "{invited}");
+    let wanted = (&json!("de"), &json!(1_500));
+    assert_eq!((&invited["settings"]["language"], &invited["settings"]["max_duration_s"]), wanted, "{invited}");
+    let (status, created) = system.post(&recruiter, "/api/sessions", &order(&json!({"max_duration_s": 600}))).await;
+    assert_eq!(status, 201, "{created}");
+    assert!(warned(&created).contains("the plan takes 20 minutes"), "{created}");
+    let admin = PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection");
+    let settings: Value = sqlx::query_scalar("select settings from app.sessions").fetch_one(&admin).await.expect("an interview");
+    assert_eq!((&settings["language"], &settings["max_duration_s"]), (&json!("de"), &json!(600)), "{settings}");
+
+    // What the plan says is fixed with the invite: the candidate's own request is held against that version.
+    assert_eq!(system.put_with(&recruiter, &of_position, &json!({"plan_id": null}), &[]).await.0, 200);
+    let amara = system.sign_in("amara@demo.test").await;
+    let refused = system.post(&amara, "/api/sessions", &order(&english)).await;
+    assert_eq!(code(&refused), (422, "plan_language_missing"), "{}", refused.1);
+    // Without a plan every language is taken.
+    let (status, free) = system.post(&recruiter, "/api/invites", &invite(&json!({"language": "fr"}), &json!({}))).await;
+    assert_eq!((status, &free["locale"]), (201, &"en".into()), "{free}");
+    system.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_candidate_and_another_company_see_no_plan_and_change_none() {
     let system = System::start().await;

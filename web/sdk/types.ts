@@ -49,8 +49,16 @@ export interface Me {
   candidate_id: Uuid | null;
 }
 
+/** One version of a plan. */
+export interface PlanPin {
+  plan_id: Uuid;
+  version: number;
+}
+
 export interface PositionWithCompetencies extends Position {
   competencies: Competency[];
+  /** For recruiters: with what its next interview is created. */
+  plan?: PlanPin | null;
 }
 
 export interface Candidate {
@@ -122,6 +130,10 @@ export interface SessionView {
   end_reason: EndReason | null;
   candidate: { id: Uuid; name: string };
   position: { id: Uuid; title: string };
+  /** What it is held with. */
+  plan: PlanPin | null;
+  /** That it was begun by, for recruiters: its end counts for the candidate, and not `join_by`. */
+  invite: { invite_id: Uuid; closes_at: Timestamp } | null;
   created_at: Timestamp;
   started_at: Timestamp | null;
   ended_at: Timestamp | null;
@@ -391,7 +403,7 @@ export type ServerMessage = {
 
 // ---- Invites: a link for a candidate without an account -----------------------------------------
 
-export type InviteState = 'created' | 'sent' | 'opened' | 'started' | 'finished' | 'expired' | 'revoked' | 'bounced';
+export type InviteState = 'created' | 'sent' | 'opened' | 'started' | 'exhausted' | 'finished' | 'expired' | 'revoked' | 'bounced';
 
 export interface InviteView {
   invite_id: Uuid;
@@ -431,11 +443,13 @@ export interface CreateInvite {
 }
 
 /** The link is told once: only a hash of it is kept. `null` where the invite was there already. */
-export type CreatedInvite = InviteView & { link: string | null };
+export type CreatedInvite = InviteView & { link: string | null; warnings: string[] };
 
 /** What whoever has the link is shown. */
 export interface InvitePage {
   state: InviteState;
+  /** Whether the button leads back into the interview. A `started` one that does not is being stored. */
+  resumes: boolean;
   company: string;
   candidate: { name: string };
   position: { title: string };

@@ -385,6 +385,8 @@ error_codes! {
     PlanNotPublishable = "plan_not_publishable",
     /// A position uses the plan, so that it cannot be archived. Give the position another one first.
     PlanInUse = "plan_in_use",
+    /// The position's plan has no words in the language that was asked for. Ask for one of `languages` (in the answer), or publish a version that has it.
+    PlanLanguageMissing = "plan_language_missing",
     /// There are as many plans as a tenant may have. Archive those that nobody uses.
     PlansExhausted = "plans_exhausted",
 

@@ -21,6 +21,8 @@ pub enum State {
     Opened,
     /// An interview was begun by it.
     Started,
+    /// So many interviews were begun by it, and none held, that something is wrong: no other is begun before somebody opens it again.
+    Exhausted,
     Finished,
     /// Its window has closed before an interview was begun.
     Expired,
@@ -30,8 +32,17 @@ pub enum State {
 }
 
 impl State {
-    pub const ALL: [Self; 8] =
-        [Self::Created, Self::Sent, Self::Opened, Self::Started, Self::Finished, Self::Expired, Self::Revoked, Self::Bounced];
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Sent,
+        Self::Opened,
+        Self::Started,
+        Self::Exhausted,
+        Self::Finished,
+        Self::Expired,
+        Self::Revoked,
+        Self::Bounced,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,6 +50,7 @@ impl State {
             Self::Sent => "sent",
             Self::Opened => "opened",
             Self::Started => "started",
+            Self::Exhausted => "exhausted",
             Self::Finished => "finished",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
@@ -122,7 +134,7 @@ pub enum Refusal {
     Revoked,
     /// As many interviews were held as may be.
     Spent,
-    /// Begun so often without being held that something is wrong.
+    /// As its state says.
     Exhausted,
     /// Its candidate or its position was archived: nobody begins an interview for them.
     Closed,
@@ -166,6 +178,7 @@ impl Invite {
     /// Where it is when nothing runs by it.
     fn resting(&self) -> State {
         match (self.opened, self.sent) {
+            _ if self.starts >= self.attempts.saturating_add(SPARE_STARTS) => State::Exhausted,
             (true, _) => State::Opened,
             (false, true) => State::Sent,
             (false, false) => State::Created,
@@ -186,14 +199,13 @@ impl Invite {
     pub fn start(mut self, now: Timestamp) -> (Self, Result<Start, Refusal>) {
         self = self.settled(now);
         let decided = match self.state {
+            State::Started if self.resumes() => Ok(Start::Resume),
+            State::Started => Err(Refusal::Storing),
             State::Finished => Err(Refusal::Spent),
             State::Expired => Err(Refusal::Expired),
             State::Revoked => Err(Refusal::Revoked),
-            State::Started => {
-                self.begun.filter(|begun| begun.course() == Course::Open).map(|_| Start::Resume).ok_or(Refusal::Storing)
-            }
+            State::Exhausted => Err(Refusal::Exhausted),
             _ if now < self.opens => Err(Refusal::TooEarly),
-            _ if self.starts >= self.attempts.saturating_add(SPARE_STARTS) => Err(Refusal::Exhausted),
             _ => Ok(Start::Begin),
         };
         if decided == Ok(Start::Begin) {
@@ -215,6 +227,11 @@ impl Invite {
         self
     }
 
+    /// Its interview is there, and whoever has the link may go back into it. Otherwise one that was begun is over, and being stored.
+    pub fn resumes(&self) -> bool {
+        self.state == State::Started && self.begun.map(Begun::course) == Some(Course::Open)
+    }
+
     /// Whether its link may be given out once more.
     pub fn resend(self, now: Timestamp) -> Result<Self, Refusal> {
         let invite = self.settled(now);
@@ -222,6 +239,7 @@ impl Invite {
             State::Finished => Err(Refusal::Spent),
             State::Expired => Err(Refusal::Expired),
             State::Revoked => Err(Refusal::Revoked),
+            State::Exhausted => Err(Refusal::Exhausted),
             _ => Ok(invite),
         }
     }
@@ -233,6 +251,7 @@ impl Invite {
             State::Finished => return Err(Refusal::Spent),
             State::Revoked => return Err(Refusal::Revoked),
             State::Started => return Err(Refusal::Taken),
+            State::Exhausted => return Err(Refusal::Exhausted),
             State::Expired => invite.state = invite.resting(),
             _ => {}
         }
@@ -253,7 +272,7 @@ impl Invite {
     /// Another interview by it, after it was over for whatever reason.
     pub fn reopen(self, closes: Timestamp, now: Timestamp, longest: Duration) -> Result<Self, Refusal> {
         let mut invite = self.settled(now);
-        if !matches!(invite.state, State::Finished | State::Expired | State::Revoked) {
+        if !matches!(invite.state, State::Exhausted | State::Finished | State::Expired | State::Revoked) {
             return Err(Refusal::StillOpen);
         }
         // What was revoked may still run for a moment.

@@ -18,15 +18,16 @@ fn started(phase: Phase, end: Option<EndReason>, spoken: bool) -> Invite {
 /// Every state × every action, at a moment within the window.
 #[test]
 fn what_may_be_done_in_which_state() {
-    use Refusal::{Expired, Revoked, Spent, StillOpen, Taken};
+    use Refusal::{Exhausted, Expired, Revoked, Spent, StillOpen, Taken};
     let now = at(50);
     let open = started(Phase::Live, None, true);
-    let rows: [(Invite, _, _, _, _, _); 8] = [
+    let rows: [(Invite, _, _, _, _, _); 9] = [
         (invite(State::Created), Ok(Start::Begin), Ok(()), Ok(()), Ok(()), Err(StillOpen)),
         (invite(State::Sent), Ok(Start::Begin), Ok(()), Ok(()), Ok(()), Err(StillOpen)),
         (invite(State::Opened), Ok(Start::Begin), Ok(()), Ok(()), Ok(()), Err(StillOpen)),
         (invite(State::Bounced), Ok(Start::Begin), Ok(()), Ok(()), Ok(()), Err(StillOpen)),
         (open, Ok(Start::Resume), Ok(()), Err(Taken), Ok(()), Err(StillOpen)),
+        (invite(State::Exhausted), Err(Exhausted), Err(Exhausted), Err(Exhausted), Ok(()), Ok(())),
         (invite(State::Finished), Err(Spent), Err(Spent), Err(Spent), Err(Spent), Ok(())),
         (invite(State::Expired), Err(Expired), Err(Expired), Ok(()), Ok(()), Ok(())),
         (invite(State::Revoked), Err(Revoked), Err(Revoked), Err(Revoked), Ok(()), Ok(())),
@@ -80,6 +81,7 @@ fn it_is_spent_by_an_interview_that_was_held_and_by_no_other() {
     let twice = Invite { attempts: 2, ..started(Phase::Completed, Some(CandidateEnded), true) }.settled(at(50));
     assert_eq!((twice.state, twice.used, twice.start(at(50)).1), (State::Opened, 1, Ok(Start::Begin)));
     let storing = started(Phase::Summarizing, Some(CandidateEnded), true);
+    assert!(!storing.resumes() && started(Phase::Live, None, true).resumes());
     assert_eq!(storing.start(at(50)).1, Err(Refusal::Storing), "one that is being stored is not begun anew, nor spent yet");
 }
 
@@ -94,9 +96,10 @@ fn what_cannot_be_held_is_not_tried_for_ever() {
         assert!(begun <= 20, "endless");
     }
     assert_eq!((begun, it.start(at(50)).1), (1 + SPARE_STARTS, Err(Refusal::Exhausted)));
-    // Who is opened again may try again.
-    let again = Invite { closes: at(60), ..it }.reopen(at(200), at(100), MONTH).expect("opened again");
-    assert_eq!(again.start(at(110)).1, Ok(Start::Begin));
+    // A recruiter sees it, also when its window is over, and opens it again.
+    assert_eq!((it.settled(at(50)).state, it.settled(at(150)).state), (State::Exhausted, State::Exhausted));
+    let again = it.reopen(at(200), at(150), MONTH).expect("opened again");
+    assert_eq!((again.state, again.start(at(160)).1), (State::Opened, Ok(Start::Begin)));
 }
 
 #[test]

@@ -55,22 +55,26 @@ impl Locale {
         Self::ALL.into_iter().find(|locale| locale.as_str() == name)
     }
 
+    /// In which language somebody is written to who is interviewed in this one: `de` for `de-AT`, English where there is no mail in it.
+    pub fn of_language(tag: &str) -> Self {
+        Self::named(tag.split('-').next().unwrap_or(tag)).unwrap_or(Self::En)
+    }
+
     /// Date, time and zone: nobody has to guess any of them.
     pub fn moment(self, at: Timestamp, zone: &Zone) -> String {
         let Local { year, month, day, weekday, hour, minute, offset } = zone.local(at);
         let index = usize::try_from(month - 1).unwrap_or(0);
         let name = zone.name().replace('_', " ");
+        // UTC says its offset by its name.
+        let zone = |comma: &str| if name == "UTC" { name.clone() } else { format!("{name}{comma}UTC{offset}") };
         match self {
             Self::En => {
-                format!("{}, {day} {} {year}, {hour:02}:{minute:02} ({name}, UTC{offset})", EN_DAYS[weekday], EN_MONTHS[index])
+                format!("{}, {day} {} {year}, {hour:02}:{minute:02} ({})", EN_DAYS[weekday], EN_MONTHS[index], zone(", "))
             }
             Self::De => {
-                format!(
-                    "{}, {day}. {} {year}, {hour:02}:{minute:02} Uhr ({name}, UTC{offset})",
-                    DE_DAYS[weekday], DE_MONTHS[index]
-                )
+                format!("{}, {day}. {} {year}, {hour:02}:{minute:02} Uhr ({})", DE_DAYS[weekday], DE_MONTHS[index], zone(", "))
             }
-            Self::Ja => format!("{year}年{month}月{day}日({}){hour:02}:{minute:02}({name}、UTC{offset})", JA_DAYS[weekday]),
+            Self::Ja => format!("{year}年{month}月{day}日({}){hour:02}:{minute:02}({})", JA_DAYS[weekday], zone("、")),
         }
     }
 }
@@ -112,6 +116,8 @@ mod tests {
             assert_eq!(locale.moment(at, &zone), told);
             assert_eq!(Locale::named(locale.as_str()), Some(locale));
         }
+        let utc = Zone::parse("UTC").expect("a zone");
+        assert_eq!(Locale::En.moment(at, &utc), "Monday, 30 November 2026, 16:00 (UTC)");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 pub mod canonical;
 pub mod diff;
 pub mod lint;
+mod offer;
 pub mod schema;
 mod spoken;
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 pub use canonical::PlanHash;
+pub use offer::PlanOffer;
 pub use spoken::{Spoken, SpokenError};
 
 /// A document as its author writes it. It may have gaps: [`lint`] finds them before a version is made.

@@ -240,14 +240,17 @@ async fn page(State(mailbox): State<Mailbox>) -> Html<String> {
          <style>body{{font-family:sans-serif;max-width:44rem;margin:0 auto;padding:1rem}}\
          article{{border:1px solid #8886;border-radius:.5rem;padding:1rem;margin-block:1rem}}\
          pre{{white-space:pre-wrap;overflow-wrap:anywhere;font:inherit}}</style></head>\
-         <body><h1>Mail of the sandbox</h1><p>Newest first, at most 100. \
-         <a href=\"/sandbox/mailbox/messages\">All of it as JSON</a></p>{empty}{listed}</body></html>"
+         <body><main><h1>Mail of the sandbox</h1><p>Newest first, at most 100. \
+         <a href=\"/sandbox/mailbox/messages\">All of it as JSON</a></p>{empty}{listed}</main></body></html>"
     ))
 }
 
 fn article(mail: &CaughtMail) -> String {
+    let calendar = mail.calendar.as_deref().map_or_else(String::new, |entry| {
+        format!("<details><summary>Entry for the calendar</summary><pre>{}</pre></details>", escaped(entry))
+    });
     format!(
-        "<article><h2>{}</h2><p>To {} · {}</p><pre>{}</pre></article>",
+        "<article><h2>{}</h2><p>To {} · {}</p><pre>{}</pre>{calendar}</article>",
         escaped(&mail.subject),
         escaped(&mail.to.join(", ")),
         escaped(&mail.at),
@@ -308,7 +311,8 @@ mod tests {
         let caught = mailbox.mails().pop().expect("a mail");
         assert_eq!((caught.subject.as_str(), caught.message_id.as_str()), ("Grüße", "1@acme.example"));
         assert!(caught.text.contains("https://acme.example/#/i/ab=") && caught.text.contains("\n.dot"), "{}", caught.text);
-        assert!(caught.calendar.is_some_and(|text| text.contains("VCALENDAR")));
+        let page = article(&caught);
+        assert!(page.contains("Entry for the calendar") && page.contains("BEGIN:VCALENDAR"), "{page}");
         assert!(linked(&caught.text).contains("<a href=\"https://acme.example/#/i/ab=\">"));
     }
 

@@ -39,6 +39,8 @@ pub(super) struct LinkRequest {
 #[derive(Serialize)]
 pub(super) struct InvitePage {
     state: InviteState,
+    /// Whether the button leads back into the interview. A `started` one that does not is being stored.
+    resumes: bool,
     company: String,
     candidate: CandidateName,
     position: PositionTitle,
@@ -73,6 +75,7 @@ impl From<OpenedInvite> for InvitePage {
         let invite = opened.invite;
         Self {
             state: invite.state,
+            resumes: invite.resumes(),
             company: opened.company,
             candidate: CandidateName { name: opened.candidate_name },
             position: PositionTitle { title: opened.position_title },

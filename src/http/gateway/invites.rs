@@ -10,6 +10,7 @@ use crate::clock;
 use crate::domain::edge::{Text, Timestamp};
 use crate::domain::invite::{MOST_ATTEMPTS, Refusal, State as InviteState, check_window};
 use crate::domain::mail::Locale;
+use crate::domain::plan::PlanOffer;
 use crate::domain::zone::Zone;
 use crate::error::{ErrorCode, Fault, chain};
 use crate::http::auth::Person;
@@ -23,7 +24,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -148,6 +149,7 @@ pub(super) struct CreatedInvite {
     invite: InviteView,
     /// Shown once: only a hash of it is kept. Null where the invite was there already.
     link: Option<String>,
+    warnings: Vec<String>,
 }
 
 /// `POST /api/invites`: rows only. A machine is asked for when the candidate comes.
@@ -161,7 +163,8 @@ pub(super) async fn create(
     person.require_recruiter()?;
     refuse_key(&headers)?;
     let mail = mail_host(&state, request.send)?;
-    let (mut new, secret) = (check(&state, request)?, new_secret("")?);
+    let plans = state.store.plan_offers(&[request.position_id], None).await?;
+    let ((mut new, warnings), secret) = (check(&state, request, &plans)?, new_secret("")?);
     new.link = Some(secret.hash);
     let (candidates, positions) = state.store.may_invite(&person.scope(), &[new.candidate], &[new.position]).await?;
     seen(&new, &candidates, &positions)?;
@@ -172,7 +175,7 @@ pub(super) async fn create(
         other => return Err(not_made(other)),
     };
     state.mail_queued.notify_one();
-    Ok((status, Json(CreatedInvite { invite: view(&state, &person, id).await?, link })))
+    Ok((status, Json(CreatedInvite { invite: view(&state, &person, id).await?, link, warnings })))
 }
 
 /// What makes an invite once is its external id: an answer that is kept under a key would hold the link.
@@ -211,12 +214,14 @@ pub(super) struct BulkRow {
     code: Option<ErrorCode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl BulkRow {
     fn refused(row: usize, error: &ApiError) -> Self {
         let (code, detail) = (Some(error.code()), Some(error.detail().to_owned()));
-        Self { row, status: "refused", invite_id: None, link: None, code, detail }
+        Self { row, status: "refused", invite_id: None, link: None, code, detail, warnings: Vec::new() }
     }
 }
 
@@ -226,6 +231,7 @@ struct Checked {
     send: bool,
     secret: Secret,
     new: NewInvite,
+    warnings: Vec<String>,
 }
 
 /// `POST /api/invites/bulk`: up to 5,000 at once, each with a result of its own. Each row needs an external id: who sends the same
@@ -239,8 +245,13 @@ pub(super) async fn create_many(
     let body = body?;
     person.require_recruiter()?;
     refuse_key(&headers)?;
+    let turn = state.checks.turn().await?;
+    let rows = turn.run(move || read_rows(&body)).await??;
+    let named: HashSet<PositionId> = rows.iter().filter_map(|raw| raw["position_id"].as_str()?.parse().ok()).collect();
+    let plans = state.store.plan_offers(&named.into_iter().collect::<Vec<_>>(), None).await?;
     let checking = state.clone();
-    let (mut checked, mut results) = state.checks.run(move || check_rows(&checking, &body)).await??;
+    let (mut checked, mut results) = turn.run(move || check_rows(&checking, rows, &plans)).await??;
+    drop(turn);
     let candidates: Vec<_> = checked.iter().map(|each| each.new.candidate).collect::<HashSet<_>>().into_iter().collect();
     let positions: Vec<_> = checked.iter().map(|each| each.new.position).collect::<HashSet<_>>().into_iter().collect();
     let (candidates, positions) = state.store.may_invite(&person.scope(), &candidates, &positions).await?;
@@ -274,21 +285,22 @@ pub(super) async fn create_many(
     Ok(Json(BulkAnswer { results, created, existing, refused }))
 }
 
-/// The rows that may be made, and the results of the others.
-fn check_rows(state: &AppState, body: &[u8]) -> Result<(Vec<Checked>, Vec<BulkRow>), ApiError> {
+fn read_rows(body: &[u8]) -> Result<Vec<Value>, ApiError> {
     let request: BulkRequest = serde_json::from_slice(body).map_err(|error| ApiError::invalid(error.to_string()))?;
-    let count = request.invites.len();
-    if !(1..=MAX_ROWS).contains(&count) {
-        return Err(ApiError::invalid(format!("invites: 1 to {MAX_ROWS}")));
-    }
-    let (mut checked, mut results) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let fits = (1..=MAX_ROWS).contains(&request.invites.len());
+    if fits { Ok(request.invites) } else { Err(ApiError::invalid(format!("invites: 1 to {MAX_ROWS}"))) }
+}
+
+/// The rows that may be made, and the results of the others.
+fn check_rows(state: &AppState, rows: Vec<Value>, plans: &Plans) -> Result<(Vec<Checked>, Vec<BulkRow>), ApiError> {
+    let (mut checked, mut results) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     let mut external_ids = HashSet::new();
-    for (row, raw) in request.invites.into_iter().enumerate() {
-        match check_row(state, raw, &mut external_ids).map(|row| (row, new_secret(""))) {
-            Ok(((send, mut new), secret)) => {
+    for (row, raw) in rows.into_iter().enumerate() {
+        match check_row(state, raw, plans, &mut external_ids).map(|row| (row, new_secret(""))) {
+            Ok(((send, mut new, warnings), secret)) => {
                 let secret = secret?;
                 new.link = (!send).then_some(secret.hash);
-                checked.push(Checked { row, send, secret, new });
+                checked.push(Checked { row, send, secret, new, warnings });
             }
             Err(error) => results.push(BulkRow::refused(row, &error)),
         }
@@ -296,20 +308,33 @@ fn check_rows(state: &AppState, body: &[u8]) -> Result<(Vec<Checked>, Vec<BulkRo
     Ok((checked, results))
 }
 
-fn check_row(state: &AppState, raw: Value, external_ids: &mut HashSet<String>) -> Result<(bool, NewInvite), ApiError> {
+fn check_row(
+    state: &AppState,
+    raw: Value,
+    plans: &Plans,
+    external_ids: &mut HashSet<String>,
+) -> Result<(bool, NewInvite, Vec<String>), ApiError> {
     let request: CreateRequest = serde_json::from_value(raw).map_err(|error| ApiError::invalid(error.to_string()))?;
     let send = request.send;
     mail_host(state, send)?;
-    let new = check(state, request)?;
+    let (new, warnings) = check(state, request, plans)?;
     let Some(external) = &new.external_id else { return Err(ApiError::invalid("external_id: each row needs one")) };
     if !external_ids.insert(external.clone()) {
         return Err(ApiError::invalid("external_id: another row has it already"));
     }
-    Ok((send, new))
+    Ok((send, new, warnings))
 }
 
 fn bulk_row(state: &AppState, checked: &Checked, made: Option<&Made>) -> BulkRow {
-    let row = |status, id| BulkRow { row: checked.row, status, invite_id: Some(id), link: None, code: None, detail: None };
+    let row = |status, id| BulkRow {
+        row: checked.row,
+        status,
+        invite_id: Some(id),
+        link: None,
+        code: None,
+        detail: None,
+        warnings: checked.warnings.clone(),
+    };
     match made {
         Some(Made::New(id)) => {
             let link = checked.new.link.map(|_| link_of(state, &checked.secret.text));
@@ -356,15 +381,20 @@ fn seen(new: &NewInvite, candidates: &HashSet<CandidateId>, positions: &HashSet<
     Ok(())
 }
 
-fn check(state: &AppState, request: CreateRequest) -> Result<NewInvite, ApiError> {
+/// What the plans of the positions offer, where they have one.
+type Plans = HashMap<PositionId, PlanOffer>;
+
+/// Beside the invite: what somebody should know who asked for it like this.
+fn check(state: &AppState, request: CreateRequest, plans: &Plans) -> Result<(NewInvite, Vec<String>), ApiError> {
     let now: Timestamp = clock::now().into();
     let opens = request.opens_at.as_deref().map(|text| moment("opens_at", text)).transpose()?.unwrap_or(now);
     let closes = moment("closes_at", &request.closes_at)?;
     check_window(opens, closes, now, state.config.invites.longest_window()).map_err(|refusal| not_changed(state, refusal))?;
     let zone = Zone::parse(&request.zone)
         .ok_or_else(|| ApiError::invalid("zone: the IANA name of a time zone, such as \"Europe/Berlin\""))?;
+    let settings = request.settings.unwrap_or_default().check(&state.config, plans.get(&request.position_id))?;
     let locale = match &request.locale {
-        None => Locale::En,
+        None => settings.language.as_deref().map_or(Locale::En, Locale::of_language),
         Some(name) => Locale::named(name)
             .ok_or_else(|| ApiError::invalid(format!("locale: one of {}", Locale::ALL.map(Locale::as_str).join(", "))))?,
     };
@@ -373,8 +403,7 @@ fn check(state: &AppState, request: CreateRequest) -> Result<NewInvite, ApiError
         return Err(ApiError::invalid(format!("attempts: 1 to {MOST_ATTEMPTS}")));
     }
     let external_id = request.external_id.map(|raw| usable("external_id", &raw, MAX_EXTERNAL_ID)).transpose()?;
-    let settings = request.settings.unwrap_or_default().check(&state.config)?;
-    Ok(NewInvite {
+    let new = NewInvite {
         id: InviteId(Uuid::now_v7()),
         candidate: request.candidate_id,
         position: request.position_id,
@@ -386,7 +415,8 @@ fn check(state: &AppState, request: CreateRequest) -> Result<NewInvite, ApiError
         settings: settings.to_json(),
         attempts,
         link: None,
-    })
+    };
+    Ok((new, settings.warnings))
 }
 
 fn moment(key: &str, text: &str) -> Result<Timestamp, ApiError> {
@@ -505,9 +535,8 @@ fn not_changed(state: &AppState, refusal: Refusal) -> ApiError {
         Refusal::Spent => conflict(ErrorCode::InviteSpent, "the interview of this invite was held; open it again first"),
         Refusal::Taken => conflict(ErrorCode::InviteStateRefused, "an interview runs by this invite"),
         Refusal::StillOpen => conflict(ErrorCode::InviteStateRefused, "the invite is open; extend it instead"),
-        Refusal::TooEarly | Refusal::Exhausted | Refusal::Closed | Refusal::Storing => {
-            conflict(ErrorCode::InviteStateRefused, "not in this state")
-        }
+        Refusal::Exhausted => conflict(ErrorCode::InviteExhausted, "none of many interviews could be held; open it again first"),
+        Refusal::TooEarly | Refusal::Closed | Refusal::Storing => conflict(ErrorCode::InviteStateRefused, "not in this state"),
         Refusal::NotLater => window("closes_at: after opens_at, after now, and not earlier than before".to_owned()),
         Refusal::Unmailable => unmailable(),
         Refusal::TooLate => window(format!("a window is at most {} days long and away", state.config.invites.longest_window_d)),

@@ -56,15 +56,16 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<JoinInfo>), ApiError> {
     let Json(request) = body?;
     let idempotency_key = idempotency_key(&headers)?;
-    let settings = request.settings.unwrap_or_default().check(&state.config)?;
-    if settings.importance != Importance::default() {
-        // A larger machine costs the tenant more.
-        person.require_recruiter()?;
-    }
     let by_candidate = !person.is_recruiter();
     // One after the other, so that what is counted in the database holds.
     let _creating = if by_candidate { Some(state.limits.creating(person.user)?) } else { None };
     let invite = check_parties(&state, &person, request.candidate_id, request.position_id).await?;
+    let plans = state.store.plan_offers(&[request.position_id], invite).await?;
+    let settings = request.settings.unwrap_or_default().check(&state.config, plans.get(&request.position_id))?;
+    if settings.importance != Importance::default() {
+        // A larger machine costs the tenant more.
+        person.require_recruiter()?;
+    }
     let seconds = |count: u64| Duration::seconds(i64::from(u32::try_from(count).unwrap_or(u32::MAX)));
     let join_by = clock::now() + seconds(state.config.interview.absence_timeout_s);
     let new = NewSession {

@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::domain::edge::Text;
-use crate::domain::language::Language;
+use crate::domain::language::{Language, LanguageTag};
 use crate::domain::placement::Importance;
+use crate::domain::plan::PlanOffer;
 use crate::error::ErrorCode;
 use crate::http::problem::ApiError;
 use axum::http::StatusCode;
@@ -50,8 +51,8 @@ impl Settings {
 }
 
 impl Wishes {
-    /// Refuse what cannot be; warn of what changes nothing.
-    pub(super) fn check(self, config: &Config) -> Result<Settings, ApiError> {
+    /// Refuse what cannot be; warn of what changes nothing, or takes something away. `plan`: of the position, when it has one.
+    pub(super) fn check(self, config: &Config, plan: Option<&PlanOffer>) -> Result<Settings, ApiError> {
         let refused =
             |detail: String| Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::SessionSettingsInvalid, detail));
         let voice = self.voice.unwrap_or_else(|| config.openai.default_voice.clone());
@@ -61,8 +62,16 @@ impl Wishes {
         if self.language.as_deref().is_some_and(|language| Language::parse(language).is_none()) {
             return refused("settings.language: a language of ISO 639, such as \"en\", \"pt-BR\" or \"fil\"".to_owned());
         }
+        let language = match plan {
+            None => self.language,
+            Some(plan) => match plan.language(self.language.as_deref()) {
+                Some(language) => Some(language.to_owned()),
+                None => return Err(not_in_the_plan(plan)),
+            },
+        };
         let longest = config.interview.max_duration_s;
-        let max_duration_s = self.max_duration_s.unwrap_or(config.interview.default_duration_s);
+        let default_s = plan.map_or(config.interview.default_duration_s, |plan| plan.default_duration_s().min(longest));
+        let max_duration_s = self.max_duration_s.unwrap_or(default_s);
         if !(SHORTEST_S..=longest).contains(&max_duration_s) && self.max_duration_s.is_some() {
             return refused(format!("settings.max_duration_s: {SHORTEST_S} to {longest}"));
         }
@@ -79,6 +88,13 @@ impl Wishes {
             },
         };
         let mut warnings = Vec::new();
+        if let Some(plan) = plan.filter(|plan| max_duration_s < plan.duration_s()) {
+            warnings.push(format!(
+                "settings.max_duration_s: the plan takes {} minutes; in {} a part of its questions is left out",
+                plan.minutes.get(),
+                max_duration_s / 60
+            ));
+        }
         if self.temperature.is_some() {
             warnings.push("settings.temperature has no effect: OpenAI Realtime no longer takes it".to_owned());
         }
@@ -88,8 +104,14 @@ impl Wishes {
                 .take(8)
                 .map(|key| format!("settings.{} is not known and has no effect", Text::bounded(key, 64).as_str())),
         );
-        Ok(Settings { voice, language: self.language, max_duration_s, importance, warnings })
+        Ok(Settings { voice, language, max_duration_s, importance, warnings })
     }
+}
+
+fn not_in_the_plan(plan: &PlanOffer) -> ApiError {
+    let offered: Vec<&str> = plan.languages.iter().map(LanguageTag::as_str).collect();
+    let detail = format!("settings.language: the plan of this position is written in {}", offered.join(", "));
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::PlanLanguageMissing, detail).with("languages", json!(offered))
 }
 
 #[cfg(test)]
@@ -110,7 +132,27 @@ mod tests {
     }
 
     fn check(wishes: &Value) -> Result<Settings, ApiError> {
-        serde_json::from_value::<Wishes>(wishes.clone()).expect("wishes").check(&config())
+        serde_json::from_value::<Wishes>(wishes.clone()).expect("wishes").check(&config(), None)
+    }
+
+    fn check_with_plan(wishes: &Value, minutes: u32) -> Result<Settings, ApiError> {
+        let plan = json!({"default_language": "de", "languages": ["de", "ja"], "minutes": minutes});
+        let plan = serde_json::from_value(plan).expect("a plan");
+        serde_json::from_value::<Wishes>(wishes.clone()).expect("wishes").check(&config(), Some(&plan))
+    }
+
+    #[test]
+    fn a_plan_says_in_which_language_and_how_long() {
+        let settings = check_with_plan(&json!({}), 20).expect("the plan's own");
+        assert_eq!((settings.language.as_deref(), settings.max_duration_s), (Some("de"), 1_500));
+        assert!(settings.warnings.is_empty());
+        assert_eq!(check_with_plan(&json!({}), 240).expect("as long as any").max_duration_s, 7_200);
+        let settings = check_with_plan(&json!({"language": "ja-JP", "max_duration_s": 600}), 20).expect("shorter");
+        assert_eq!((settings.language.as_deref(), settings.max_duration_s), (Some("ja-JP"), 600));
+        assert!(settings.warnings[0].contains("the plan takes 20 minutes; in 10 "), "{:?}", settings.warnings);
+        let error = check_with_plan(&json!({"language": "en-US"}), 20).expect_err("it has no English");
+        assert_eq!((error.code(), error.status().as_u16()), (ErrorCode::PlanLanguageMissing, 422));
+        assert!(error.detail().ends_with("is written in de, ja"), "{}", error.detail());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::domain::phase::Phase;
 use crate::http::problem::ApiError;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PlanId, PositionId, SessionId};
+use crate::ids::{CandidateId, CompetencyId, InviteId, MachineId, PlanId, PositionId, SessionId};
 use crate::integrations::store::gateway::{CompetencyRow, PageKey, PositionRow, SessionRow};
 use data_encoding::BASE64URL_NOPAD;
 use serde::Serialize;
@@ -18,6 +18,8 @@ pub(super) struct SessionView {
     position: PositionName,
     /// With which version of which plan it was created.
     plan: Option<PlanName>,
+    /// That it was begun by, for recruiters: its end counts for the candidate, and not `join_by`.
+    invite: Option<InviteName>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -58,6 +60,13 @@ pub(super) struct PlanName {
     pub(super) version: i32,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct InviteName {
+    invite_id: InviteId,
+    #[serde(with = "time::serde::rfc3339")]
+    closes_at: OffsetDateTime,
+}
+
 impl From<(PlanId, i32)> for PlanName {
     fn from((plan_id, version): (PlanId, i32)) -> Self {
         Self { plan_id, version }
@@ -95,6 +104,7 @@ impl From<SessionRow> for SessionView {
             candidate: CandidateView { id: row.candidate, name: row.candidate_name },
             position: PositionName { id: row.position, title: row.position_title },
             plan: row.plan.map(PlanName::from),
+            invite: row.invite.map(|(invite_id, closes_at)| InviteName { invite_id, closes_at }),
             created_at: row.created_at,
             started_at: row.started_at,
             ended_at: row.ended_at,

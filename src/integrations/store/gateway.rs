@@ -81,6 +81,8 @@ pub struct SessionRow {
     pub position_title: String,
     /// With which version of which plan it was created.
     pub plan: Option<(PlanId, i32)>,
+    /// The invite that it was begun by, while it is that one's newest, and until when that is open. For recruiters.
+    pub invite: Option<(InviteId, OffsetDateTime)>,
     pub created_at: OffsetDateTime,
     pub started_at: Option<OffsetDateTime>,
     pub ended_at: Option<OffsetDateTime>,

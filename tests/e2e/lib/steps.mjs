@@ -15,6 +15,7 @@ export async function createInterview({ page }, candidateName, { minutes = 10 } 
   const option = dialog.getByLabel('Candidate').locator('option', { hasText: candidateName });
   await option.waitFor({ state: 'attached' });
   await dialog.getByLabel('Candidate').selectOption(await option.getAttribute('value'));
+  await dialog.getByLabel('Position').selectOption({ label: 'Product Designer' });
   await dialog.getByLabel('Length').selectOption({ label: `${minutes} minutes` });
   await dialog.getByTestId('create').click();
   const link = await dialog.getByTestId('join-link').textContent();

@@ -1,5 +1,6 @@
 import { isAuthRetryableFetchError } from '@supabase/supabase-js';
 import { ApiError, NetworkError, PageFault, isProgramError } from '../../sdk';
+import { languageName } from './languages';
 
 /** Refusals that a person meets, by their code. */
 const WORDS: Readonly<Record<string, string>> = {
@@ -46,6 +47,7 @@ export function explain(error: unknown): string {
   if (error instanceof ApiError) {
     const words = WORDS[error.code];
     if (words) return words;
+    if (error.code === 'plan_language_missing') return inThePlan(error.problem.languages ?? []);
     if (error.status === 401) return 'You are signed out. Please sign in again.';
     if (error.status === 404) return 'This does not exist, or it belongs to someone else.';
     if (error.status === 429) return 'Too many requests. Please wait a moment and try again.';
@@ -59,9 +61,20 @@ export function explain(error: unknown): string {
   return error instanceof Error ? sentence(error.message) : 'Something went wrong.';
 }
 
+function inThePlan(languages: string[]): string {
+  const there = languages.length === 0 ? 'another one' : languages.map(languageName).join(' or ');
+  return `The plan of this position is not written in this language. Choose ${there}, or give the position another plan.`;
+}
+
 /** Neither the network nor the person is at fault, and waiting would not help. */
 export function faultWords(code: string): string {
   return `Something in this page does not work in this browser. Update the browser or open the page in another one; if it stays, write to the person who invited you and name this code: ${code}.`;
+}
+
+/** A warning of the server, without the name of the setting that it is about: the form that was filled in says that. */
+export function warningWords(warning: string): string {
+  if (warning === 'recording_unavailable') return 'The recording is not ready yet. It is tried again when the candidate comes.';
+  return sentence(warning.replace(/^[a-z_.]+: /, ''));
 }
 
 function sentence(text: string): string {

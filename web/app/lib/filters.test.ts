@@ -44,5 +44,8 @@ describe('a line of the history', () => {
     expect(words('created', { copy_of: 'p' })).toBe('Made as a copy');
     expect(words('archived', { merged_into: 'c' })).toBe('Merged into another candidate');
     expect(words('restored')).toBe('Restored');
+    expect(words('plan_set', { plan: { plan_id: 'p', version: 3 } })).toBe('Given a plan, in version 3');
+    expect(words('plan_set', { plan: null })).toBe('Left without a plan');
+    expect(words('moved_away')).toBe('Moved away');
   });
 });

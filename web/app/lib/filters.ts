@@ -55,7 +55,8 @@ export function changeWords({ action, detail }: Pick<AuditLine, 'action' | 'deta
   if (action === 'created' && detail.copy_of) return 'Made as a copy';
   if (action === 'archived' && detail.merged_into) return 'Merged into another candidate';
   if (action === 'merged') return 'Merged with a duplicate';
-  const words = action.charAt(0).toUpperCase() + action.slice(1);
+  if (action === 'plan_set') return detail.plan ? `Given a plan, in version ${detail.plan.version}` : 'Left without a plan';
+  const words = action.charAt(0).toUpperCase() + action.slice(1).replaceAll('_', ' ');
   if (detail.by === 'import') return `${words} by an import`;
   const fields = detail.fields?.map((field) => field.replaceAll('_', ' ').replace('anchors.', 'anchor ')) ?? [];
   return fields.length > 0 ? `${words}: ${fields.join(', ')}` : words;

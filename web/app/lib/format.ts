@@ -2,7 +2,7 @@ import type { Assessment, EndReason, Phase, Recommendation, SessionView } from '
 
 const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 /** An appointment: nobody should have to guess its day or its zone. */
-const moment = new Intl.DateTimeFormat(undefined, {
+const MOMENT: Intl.DateTimeFormatOptions = {
   weekday: 'short',
   day: 'numeric',
   month: 'short',
@@ -10,7 +10,8 @@ const moment = new Intl.DateTimeFormat(undefined, {
   hour: '2-digit',
   minute: '2-digit',
   timeZoneName: 'short',
-});
+};
+const moment = new Intl.DateTimeFormat(undefined, MOMENT);
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
 /** One time that nobody can read must not keep the page from being drawn. */
@@ -22,6 +23,25 @@ function format(how: Intl.DateTimeFormat, value: string | null | undefined): str
 export const formatDateTime = (value: string | null | undefined) => format(dateTime, value);
 export const formatMoment = (value: string | null | undefined) => format(moment, value);
 export const formatClock = (value: string | null | undefined) => format(clock, value);
+
+/** By its IANA name: `Europe/Berlin`. */
+export const ownZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
+/** As people read it: `America/New York`. */
+export const zoneName = (zone: string) => zone.replaceAll('_', ' ');
+
+/** An appointment in the zone of whoever keeps it, with the zone's name. */
+export function momentIn(zone: string, value: string | null | undefined): string {
+  let how: Intl.DateTimeFormat;
+  try {
+    how = new Intl.DateTimeFormat(undefined, { ...MOMENT, timeZone: zone });
+  } catch {
+    // An older browser may not know a zone that the server does.
+    return format(new Intl.DateTimeFormat(undefined, { ...MOMENT, timeZone: 'UTC' }), value);
+  }
+  const told = format(how, value);
+  // Of some zones the short name is the whole one: UTC is not told twice.
+  return told === '–' || told.endsWith(zone) ? told : `${told} (${zoneName(zone)})`;
+}
 
 /** How long it is until then, in words; `null` when it is over or nobody knows. */
 export function timeUntil(value: string | null | undefined, now = Date.now()): string | null {
@@ -112,10 +132,14 @@ export function isOver(phase: Phase): boolean {
   return phase === 'completed' || phase === 'failed';
 }
 
-/** How an interview stands for whoever looks after it: nobody came is an expired invitation, not a completed interview. */
-export function outcome(session: Pick<SessionView, 'phase' | 'end_reason'>): { label: string; tone: Tone } {
-  const expired = isOver(session.phase) && session.end_reason === 'candidate_absent';
-  return expired ? { label: 'Expired', tone: 'caution' } : PHASES[session.phase];
+/**
+ * How an interview stands for whoever looks after it: nobody came is an expired invitation, not a completed interview. By an invite
+ * another is begun, as long as that is open.
+ */
+export function outcome(session: Pick<SessionView, 'phase' | 'end_reason' | 'invite'>): { label: string; tone: Tone } {
+  const absent = isOver(session.phase) && session.end_reason === 'candidate_absent';
+  if (!absent) return PHASES[session.phase];
+  return session.invite ? { label: 'Not begun', tone: 'neutral' } : { label: 'Expired', tone: 'caution' };
 }
 
 /** The one that is going on comes first; otherwise the order stays. */

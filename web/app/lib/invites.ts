@@ -6,6 +6,7 @@ export const INVITE_STATES: Record<InviteState, { label: string; tone: Tone }> =
   sent: { label: 'Sent', tone: 'neutral' },
   opened: { label: 'Opened', tone: 'active' },
   started: { label: 'In the interview', tone: 'active' },
+  exhausted: { label: 'Cannot be begun', tone: 'bad' },
   finished: { label: 'Finished', tone: 'good' },
   expired: { label: 'Expired', tone: 'caution' },
   revoked: { label: 'Revoked', tone: 'neutral' },
@@ -15,7 +16,7 @@ export const INVITE_STATES: Record<InviteState, { label: string; tone: Tone }> =
 export type InviteAction = 'link' | 'resend' | 'extend' | 'revoke' | 'reopen';
 
 /** What a recruiter can do with an invite as it stands; the server decides in the end. */
-export function actionsOf(state: InviteState): InviteAction[] {
+export function actionsOf({ state }: Pick<InviteView, 'state'>): InviteAction[] {
   switch (state) {
     case 'created':
     case 'sent':
@@ -24,6 +25,8 @@ export function actionsOf(state: InviteState): InviteAction[] {
       return ['link', 'resend', 'extend', 'revoke'];
     case 'started':
       return ['link', 'resend', 'revoke'];
+    case 'exhausted':
+      return ['reopen', 'revoke'];
     case 'expired':
       return ['extend', 'reopen', 'revoke'];
     case 'finished':
@@ -31,6 +34,10 @@ export function actionsOf(state: InviteState): InviteAction[] {
       return ['reopen'];
   }
 }
+
+/** Nobody sends again what was never sent. */
+export const resendWord = ({ sent_at, mail }: Pick<InviteView, 'sent_at' | 'mail'>) =>
+  sent_at === null && mail === null ? 'Send by mail' : 'Send again';
 
 /** What a person has to know of the mail beside the state; `null` when there is nothing to do. */
 export function mailTrouble(invite: Pick<InviteView, 'mail'>): string | null {
@@ -46,29 +53,6 @@ export function mailTrouble(invite: Pick<InviteView, 'mail'>): string | null {
       return null;
   }
 }
-
-/** An appointment in the zone of whoever keeps it, with the zone's name. */
-export function momentIn(zone: string, value: string | null | undefined): string {
-  const at = Date.parse(value ?? '');
-  if (Number.isNaN(at)) return '–';
-  const how: Intl.DateTimeFormatOptions = {
-    weekday: 'short',
-    day: 'numeric',
-    month: 'short',
-    year: 'numeric',
-    hour: '2-digit',
-    minute: '2-digit',
-    timeZoneName: 'short',
-  };
-  try {
-    return `${new Intl.DateTimeFormat(undefined, { ...how, timeZone: zone }).format(at)} (${zone.replaceAll('_', ' ')})`;
-  } catch {
-    // An older browser may not know a zone that the server does.
-    return `${new Intl.DateTimeFormat(undefined, { ...how, timeZone: 'UTC' }).format(at)}`;
-  }
-}
-
-export const ownZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
 /** For an input of the type `datetime-local`: the wall clock of this device. */
 export function localInput(at: Date): string {

@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { planFileName, readPlanFile } from './plan_file';
 
 describe('a file with a plan', () => {
-  it('is read, or refused in words', async () => {
-    expect(await readPlanFile(new Blob(['{"title": "T"}']))).toEqual({ title: 'T' });
+  it('is taken as it is, or refused in words', async () => {
+    const text = '{\n  "title": "T"\n}\n';
+    expect(await (await readPlanFile(new Blob(['\ufeff', text]))).text()).toBe(text);
     await expect(readPlanFile(new Blob(['title: T']))).rejects.toThrow('This file is not JSON.');
     await expect(readPlanFile(new Blob(['x'.repeat(262_145)]))).rejects.toThrow('too long');
   });

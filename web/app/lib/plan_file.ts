@@ -1,14 +1,20 @@
 /** As long as the server reads one. */
 const MAX_BYTES = 256 * 1024;
 
-/** The document in a file that somebody chose. Throws an error in words for them. */
-export async function readPlanFile(file: Blob): Promise<unknown> {
+/**
+ * The text of a file that somebody chose, as it is: the server's errors name a line and a column of it. Throws an error in words
+ * for them.
+ */
+export async function readPlanFile(file: Blob): Promise<Blob> {
   if (file.size > MAX_BYTES) throw new Error('This file is too long for a plan.');
+  // Without a byte order mark.
+  const text = await file.text();
   try {
-    return JSON.parse(await file.text()) as unknown;
+    JSON.parse(text);
   } catch {
     throw new Error('This file is not JSON.');
   }
+  return new Blob([text]);
 }
 
 /** A name that every file system takes. */

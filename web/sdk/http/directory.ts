@@ -1,4 +1,4 @@
-import type { Candidate, Competency, Page, Position, Timestamp, Uuid } from '../types';
+import type { Candidate, Competency, Page, PlanPin, Position, Timestamp, Uuid } from '../types';
 import type { InterviewApi } from './api';
 
 /** What every thing that a company keeps has. */
@@ -29,7 +29,7 @@ export interface CandidateFields {
 export interface PositionRecord extends Position, Kept {
   guidance: string;
   /** With which version of which plan its next interview is created. */
-  plan: { plan_id: Uuid; version: number } | null;
+  plan: PlanPin | null;
   competencies: (Competency & { library_id: Uuid | null })[];
 }
 
@@ -91,7 +91,7 @@ export interface AuditLine {
   actor_role: string;
   action: 'created' | 'changed' | 'archived' | 'restored' | 'merged' | (string & {});
   target_kind: 'candidate' | 'position' | 'competency';
-  detail: { fields?: string[]; by?: string; copy_of?: Uuid; merged_into?: Uuid; duplicate?: Uuid };
+  detail: { fields?: string[]; by?: string; copy_of?: Uuid; merged_into?: Uuid; duplicate?: Uuid; plan?: PlanPin | null };
 }
 
 /** One list of a company's things, and what is done with them. */

@@ -14,6 +14,8 @@ export interface Problem {
   request_id: string | null;
   /** Absent where no field is at fault. */
   errors?: FieldProblem[];
+  /** Of `plan_language_missing`: those that the plan has. */
+  languages?: string[];
 }
 
 /** The server answered, and said no. */
@@ -96,7 +98,7 @@ export async function readProblem(response: Response): Promise<ApiError> {
     const body: unknown = JSON.parse(await response.text());
     if (typeof body === 'object' && body !== null) {
       const fields = body as Record<string, unknown>;
-      problem = { ...fallback, ...pickStrings(fields), ...pickErrors(fields['errors']) };
+      problem = { ...fallback, ...pickStrings(fields), ...pickErrors(fields['errors']), ...pickLanguages(fields['languages']) };
     }
   } catch {
     // Not JSON: the status line is all there is to say.
@@ -119,6 +121,10 @@ function pickErrors(errors: unknown): Pick<Problem, 'errors'> {
     typeof each === 'object' && each !== null && typeof (each as FieldProblem).field === 'string' &&
     typeof (each as FieldProblem).message === 'string';
   return { errors: errors.filter(isOne) };
+}
+
+function pickLanguages(languages: unknown): Pick<Problem, 'languages'> {
+  return Array.isArray(languages) ? { languages: languages.filter((each) => typeof each === 'string') } : {};
 }
 
 /** Milliseconds that a `Retry-After` header asks for. */

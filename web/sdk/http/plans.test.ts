@@ -11,7 +11,7 @@ function plans(answer: unknown) {
         method: init?.method ?? 'GET',
         path: String(input),
         ifMatch: headers.get('if-match'),
-        body: typeof init?.body === 'string' ? JSON.parse(init.body) : null,
+        body: typeof init?.body === 'string' ? JSON.parse(init.body) : (init?.body ?? null),
       });
       return Promise.resolve(Response.json(typeof answer === 'function' ? answer() : answer));
     },
@@ -22,10 +22,11 @@ function plans(answer: unknown) {
 describe('PlansApi', () => {
   it('names the revision that was read when it changes or publishes a draft', async () => {
     const { api, asked } = plans({ number: 2 });
-    await api.replaceDraft('a b', 7, { title: 'T' });
+    const file = new Blob(['{\n"title": "T"}']);
+    await api.replaceDraft('a b', 7, file);
     await api.publish('p', 8);
     expect(asked).toEqual([
-      { method: 'PUT', path: '/api/plans/a%20b/draft', ifMatch: '"7"', body: { title: 'T' } },
+      { method: 'PUT', path: '/api/plans/a%20b/draft', ifMatch: '"7"', body: file },
       { method: 'POST', path: '/api/plans/p/publish', ifMatch: '"8"', body: null },
     ]);
   });

@@ -1,4 +1,4 @@
-import type { Timestamp, Uuid } from '../types';
+import type { PlanPin, Timestamp, Uuid } from '../types';
 import type { InterviewApi } from './api';
 
 /** What is said, by language. */
@@ -14,13 +14,22 @@ export interface PlanQuestion {
   hard_s: number;
 }
 
+export interface PlanCompetency {
+  id: string;
+  name: string;
+  definition: string;
+  /** Behaviour at the levels 1, 3 and 5. A draft may lack them. */
+  anchors?: Record<string, string | null>;
+  not_evidence?: string[];
+}
+
 /** As far as pages show it; docs/plan.schema.json has all of it. */
 export interface PlanDocument {
   title: string;
   default_language: string;
   languages: string[];
   minutes: number;
-  competencies: { id: string; name: string; definition: string }[];
+  competencies: PlanCompetency[];
   opening: { minutes: number; spoken: Spoken };
   sections: { id: string; name: string; minutes: number; questions: PlanQuestion[] }[];
   candidate_questions: { minutes: number; spoken: Spoken };
@@ -68,6 +77,11 @@ export interface PlanVersion {
   published_by: Uuid | null;
 }
 
+export interface PublishedPlan extends PlanVersion {
+  document: PlanDocument;
+  findings: PlanFinding[];
+}
+
 export interface PlanChange {
   /** By ids: `sections/main/questions/needs/spoken/en`. */
   path: string;
@@ -102,14 +116,17 @@ export class PlansApi {
     return this.http.request(path(id, 'lint'), { method: 'POST' });
   }
 
-  /** `document` as a file has it. The same `key` for every try: a lost answer must not make two. */
-  create(document: unknown, key: string): Promise<PlanDetail & PlanVerdict> {
-    return this.http.request('/api/plans', { method: 'POST', body: document, headers: { 'idempotency-key': key } });
+  /**
+   * `document`: the text of a file as it is, so that an error names the line its author sees. The same `key` for every try: a
+   * lost answer must not make two.
+   */
+  create(document: Blob, key: string): Promise<PlanDetail & PlanVerdict> {
+    return this.http.request('/api/plans', { method: 'POST', file: json(document), headers: { 'idempotency-key': key } });
   }
 
   /** Refused with `version_conflicted` when the draft is no longer at `revision`. */
-  replaceDraft(id: Uuid, revision: number, document: unknown): Promise<PlanDetail & PlanVerdict> {
-    return this.http.request(path(id, 'draft'), { method: 'PUT', body: document, headers: { 'if-match': `"${revision}"` } });
+  replaceDraft(id: Uuid, revision: number, document: Blob): Promise<PlanDetail & PlanVerdict> {
+    return this.http.request(path(id, 'draft'), { method: 'PUT', file: json(document), headers: { 'if-match': `"${revision}"` } });
   }
 
   /** Repeating it is harmless: a draft that is the newest version stays that one. */
@@ -129,8 +146,12 @@ export class PlansApi {
     return (await this.http.request<{ items: PlanVersion[] }>(path(id, 'versions'))).items;
   }
 
+  version(id: Uuid, number: number): Promise<PublishedPlan> {
+    return this.http.request(path(id, `versions/${number}`));
+  }
+
   /** Interviews for the position are created with the plan's newest version from now on; with `null` without a plan. */
-  useFor(position: Uuid, plan: Uuid | null): Promise<{ position_id: Uuid; plan: { plan_id: Uuid; version: number } | null }> {
+  useFor(position: Uuid, plan: Uuid | null): Promise<{ position_id: Uuid; plan: PlanPin | null }> {
     const where = `/api/positions/${encodeURIComponent(position)}/plan`;
     return this.http.request(where, { method: 'PUT', body: { plan_id: plan } });
   }
@@ -146,6 +167,7 @@ function byUse(one: PlanItem, other: PlanItem): number {
   const archived = Number(one.archived_at !== null) - Number(other.archived_at !== null);
   return archived || Date.parse(other.updated_at) - Date.parse(one.updated_at);
 }
+const json = (content: Blob) => ({ type: 'application/json', content });
 
 function path(id: Uuid, part?: string): string {
   return `/api/plans/${encodeURIComponent(id)}${part ? `/${part}` : ''}`;

@@ -653,7 +653,7 @@ impl GatewayStore {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let id = sqlx::query_scalar!(
             "select id from app.invites where tenant_id = $1 and candidate_id = $2 and position_id = $3
-             order by state in ('finished', 'expired', 'revoked'), id desc limit 1",
+             order by state in ('exhausted', 'finished', 'expired', 'revoked'), id desc limit 1",
             self.tenant.0,
             candidate.0,
             position.0,

@@ -8,10 +8,11 @@ use super::GatewayStore;
 use super::change::{Actor, Begun, Change};
 use super::listing::{LAST, ListFilter};
 use crate::domain::plan::lint::Origin;
-use crate::domain::plan::{Plan, PlanHash};
+use crate::domain::plan::{Plan, PlanHash, PlanOffer};
 use crate::error::ErrorCode;
-use crate::ids::{PlanId, PositionId, UserId};
+use crate::ids::{InviteId, PlanId, PositionId, UserId};
 use serde_json::Value;
+use std::collections::HashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -163,6 +164,36 @@ impl GatewayStore {
         let (published_at, published_by) = (row.published_at, row.published_by);
         let raw = RawVersion { number: row.number, hash: row.hash, origin: row.origin, published_at, published_by };
         Ok(Some((raw.try_into()?, plan(row.document)?)))
+    }
+
+    /// What the plans offer with which interviews for these positions are created now; by `invite`, with the version that was fixed
+    /// when it was made (as [`GatewayStore::insert_session`] does). A position without a plan is left out.
+    pub async fn plan_offers(
+        &self,
+        positions: &[PositionId],
+        invite: Option<InviteId>,
+    ) -> Result<HashMap<PositionId, PlanOffer>, StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        let rows = sqlx::query!(
+            r#"select p.id, jsonb_build_object('default_language', v.document -> 'default_language',
+                                               'languages', v.document -> 'languages', 'minutes', v.document -> 'minutes') as "offer!"
+               from app.positions p
+               left join app.invites i on i.tenant_id = $1 and i.id = $3
+               join app.plan_versions v on v.tenant_id = $1
+                 and v.plan_id = case when i.id is null then p.plan_id else i.plan_id end
+                 and v.number = case when i.id is null then p.plan_version else i.plan_version end
+               where p.tenant_id = $1 and p.id = any($2)"#,
+            self.tenant.0,
+            &positions.iter().map(|id| id.0).collect::<Vec<_>>(),
+            invite.map(|id| id.0),
+        )
+        .fetch_all(&mut *tx)
+        .await
+        .during("read what plans offer")?;
+        tx.commit().await.during("read what plans offer")?;
+        let offer =
+            |document| serde_json::from_value(document).map_err(|error| StoreError::Corrupt(format!("a stored plan: {error}")));
+        rows.into_iter().map(|row| Ok((PositionId(row.id), offer(row.offer)?))).collect()
     }
 
     /// A change that nobody signed in for: the audit has it under no account.

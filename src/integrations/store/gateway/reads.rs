@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::record::RecordingState;
 use crate::domain::transcript::Entry;
-use crate::ids::{CandidateId, CompetencyId, MachineId, PositionId, SessionId, UserId, VideoId};
+use crate::ids::{CandidateId, CompetencyId, InviteId, MachineId, PositionId, SessionId, UserId, VideoId};
 use std::collections::HashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -46,6 +46,8 @@ struct RawSession {
     recording_incomplete: bool,
     summary_status: Option<String>,
     transcript_entries: i64,
+    invite_id: Option<Uuid>,
+    invite_closes_at: Option<OffsetDateTime>,
 }
 
 impl TryFrom<RawSession> for SessionRow {
@@ -61,6 +63,7 @@ impl TryFrom<RawSession> for SessionRow {
             position: PositionId(raw.position_id),
             position_title: raw.position_title,
             plan: pinned(raw.plan_id, raw.plan_version),
+            invite: raw.invite_id.map(InviteId).zip(raw.invite_closes_at),
             created_at: raw.created_at,
             started_at: raw.started_at,
             ended_at: raw.ended_at,
@@ -360,13 +363,15 @@ impl GatewayStore {
                  (select m.status from app.summaries m where m.tenant_id = s.tenant_id and m.session_id = s.id
                   order by m.version desc limit 1) as summary_status,
                  (select count(*) from app.transcript_entries e
-                  where e.tenant_id = s.tenant_id and e.session_id = s.id and e.authoritative) as "transcript_entries!"
+                  where e.tenant_id = s.tenant_id and e.session_id = s.id and e.authoritative) as "transcript_entries!",
+                 i.id as "invite_id?", i.closes_at as "invite_closes_at?"
                from app.sessions s
                join app.candidates c on c.tenant_id = s.tenant_id and c.id = s.candidate_id
                join app.positions p on p.tenant_id = s.tenant_id and p.id = s.position_id
                left join lateral (select r.state, r.provider, r.parts, r.segment, r.video_id, r.mime_type, r.incomplete
                                   from app.recordings r where r.tenant_id = s.tenant_id and r.session_id = s.id
                                   order by r.parts = 0 and r.state in ('waiting', 'failed', 'declined'), r.segment desc limit 1) r on true
+               left join app.invites i on i.tenant_id = s.tenant_id and i.session_id = s.id
                where s.tenant_id = $1
                  and ($2::uuid is null or s.id = $2)
                  and ($3::timestamptz is null or (s.created_at, s.id) < ($3, $4::uuid))
