@@ -178,7 +178,6 @@ pub struct ControlChannelState {
     conduct: Option<Conduct>,
     conduct_alarm: Option<(Moment, TaskGuard)>,
     /// How long the interview had taken then.
-    interview_clock: Option<(Instant, Moment)>,
     /// How the call is configured, and what each line begins with.
     setup: CallSetup,
     update: watch::Sender<SessionConfig>,
@@ -232,7 +231,6 @@ impl Actor for ControlChannel {
             alarm: None,
             conduct,
             conduct_alarm: None,
-            interview_clock: None,
             setup: CallSetup::default(),
             update: watch::Sender::new(SessionConfig::default()),
             configurations: Vec::new(),

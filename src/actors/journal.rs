@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -106,6 +107,8 @@ struct Inner {
     integrity_events: u32,
     /// The course of the interview through its plan.
     conducted: Vec<Recorded>,
+    /// When the time of the interview was asked for, and what it was.
+    interview_clock: Option<(Instant, Duration)>,
     /// What the browser was told does not work as it should. Whoever works on it may crash meanwhile.
     degraded: Vec<Subsystem>,
     /// What kept the interviewer from speaking, and how often.
@@ -140,6 +143,7 @@ impl Journal {
             awaited: 0,
             integrity_events: 0,
             conducted: Vec::new(),
+            interview_clock: None,
             degraded: Vec::new(),
             troubles: BTreeMap::new(),
             not_transcribed: BTreeMap::new(),
@@ -534,6 +538,18 @@ impl Journal {
     }
     pub fn opened_at(&self) -> Option<Timestamp> {
         self.lock().transcript.opened_at()
+    }
+
+    /// Since the interview's first call; it goes on while processes come and go. The wall clock is asked once in each of them, for
+    /// it may be set; what was recorded `least` is past, whatever that clock shows.
+    pub fn interview_time(&self, now: OffsetDateTime, least: Duration) -> Duration {
+        let mut inner = self.lock();
+        let Some(opened_at) = inner.transcript.opened_at() else { return Duration::ZERO };
+        let (then, elapsed) = *inner.interview_clock.get_or_insert_with(|| {
+            let elapsed = (now - *opened_at).try_into().unwrap_or_default();
+            (Instant::now(), least.max(elapsed))
+        });
+        elapsed + then.elapsed()
     }
 
     /// The first that a new connection hears.

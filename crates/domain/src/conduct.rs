@@ -157,6 +157,11 @@ impl Conduct {
         self.deadlines().map(|(at, _)| at).min()
     }
 
+    /// What is past for certain: the time of the last event, or of the last step.
+    pub fn now(&self) -> Moment {
+        self.now
+    }
+
     pub fn place(&self) -> Place {
         self.state.place
     }

@@ -82,6 +82,8 @@ pub enum Input<'a> {
     LineGivenUp,
     /// First words of a call.
     Want(Purpose),
+    /// The interview stands, or goes on: what its plan wanted said before a pause is not said into it.
+    Paused(bool),
     /// The interview is at its end; the interviewer says goodbye first if a reason to tell is given.
     End {
         goodbye: Option<&'static str>,
@@ -170,6 +172,7 @@ pub struct Replies {
     asked: Option<Asked>,
     /// What is asked for when the floor is free.
     wish: Option<Wish>,
+    paused: bool,
     /// Since when a turn waits for the provider's own answer.
     owed: Option<Moment>,
     /// What the candidate is hearing.
@@ -237,6 +240,7 @@ impl Replies {
             active: None,
             asked: None,
             wish: None,
+            paused: false,
             owed: None,
             playing: None,
             finished: None,
@@ -320,6 +324,10 @@ impl Replies {
             Input::LineDown => self.line_down(),
             Input::LineGivenUp if matches!(self.line, Line::Joining { by: Some(_) }) => self.renew(Trouble::LineNotJoined),
             Input::Want(purpose) if self.ending.is_no() => self.wish(Wish::new(purpose, self.now)),
+            Input::Paused(paused) => {
+                self.paused = paused;
+                self.drop_wish(|wish| !paused || wish.purpose != Purpose::Conduct);
+            }
             Input::End { goodbye } => self.end(goodbye),
             Input::Heard(event) => self.heard(event),
             Input::ToolAnswered { reply, call, output, then } => self.tool_answered(reply, call, output.clone(), then),
@@ -352,6 +360,9 @@ impl Replies {
 
     /// The newest wish replaces the one before, but none replaces a goodbye.
     fn wish(&mut self, wish: Wish) {
+        if self.paused && wish.purpose == Purpose::Conduct {
+            return;
+        }
         if self.wish.as_ref().is_none_or(|known| !known.purpose.is_goodbye() || wish.purpose.is_goodbye()) {
             self.wish = Some(wish);
         }

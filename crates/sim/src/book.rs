@@ -34,6 +34,8 @@ pub struct Said {
     /// The process that heard that the candidate spoke over it, and when.
     pub cut_by: Vec<(u32, Instant)>,
     pub cut_forgiven: bool,
+    /// The candidate heard it to its end.
+    pub heard_out: Option<Instant>,
     /// Lost where it may be lost: the process was killed before it could be stored.
     pub forgiven: bool,
 }
@@ -42,6 +44,8 @@ pub struct Said {
 pub struct Told {
     pub first: Instant,
     pub last: Instant,
+    /// When the page heard that it is stored. What waits unread, because the outbox is full, is read later than it was told.
+    pub acked: Option<Instant>,
     pub claimed: String,
 }
 
@@ -121,12 +125,28 @@ pub struct Pages {
     pub late_notes: Vec<String>,
     /// How long the interviewer owed a reply, on a line that was heard, until the runtime did something about it.
     pub owed: Vec<(String, Duration)>,
+    /// Since when the newest page shows that the interview stands.
+    pub pause_shown: Option<Instant>,
+    /// When it last showed that.
+    pub paused_until: Option<Instant>,
+    /// The newest page says why nobody speaks: that there is time, or what does not work.
+    pub shows_why: bool,
+    /// Since when it does not.
+    pub shows_nothing_since: Option<Instant>,
+    pub shows_trouble: BTreeSet<String>,
+    /// Since when it is connected.
+    pub page_since: Option<Instant>,
+    /// Of interviews with a plan: what was asked of the interviewer in a pause, and for how long nobody spoke and the page said nothing.
+    pub talked_into_pauses: Vec<String>,
+    pub silences: Vec<String>,
     /// Openings that the candidate heard.
     pub greetings: u32,
     /// A process died, or was replaced, after asking for the opening and before it could store that it did.
     pub greeting_forgiven: bool,
     /// When each process began.
     pub started: Vec<(u32, Instant)>,
+    /// When a process died, or ended without storing what it knew.
+    pub gone: BTreeMap<u32, Instant>,
     /// Processes that were told to stop, could store, and did stop; and when they were told.
     pub orderly: BTreeMap<u32, Instant>,
 }
@@ -156,6 +176,7 @@ impl Pages {
             settled_by: Vec::new(),
             cut_by: Vec::new(),
             cut_forgiven: false,
+            heard_out: None,
             forgiven: false,
         };
         self.said.insert(item.to_owned(), said);
@@ -200,6 +221,7 @@ impl Pages {
 
     /// A process is gone: what it heard on, nobody hears on.
     pub fn process_gone(&mut self, process: u32) {
+        self.gone.entry(process).or_insert_with(Instant::now);
         for heard in self.calls.values_mut().flat_map(|call| &mut call.heard).filter(|heard| heard.process == process) {
             heard.until.get_or_insert_with(Instant::now);
         }
@@ -207,7 +229,7 @@ impl Pages {
 
     pub fn is_told(&mut self, key: &str, claimed: &str) {
         let now = Instant::now();
-        let new = Told { first: now, last: now, claimed: claimed.to_owned() };
+        let new = Told { first: now, last: now, acked: None, claimed: claimed.to_owned() };
         self.told.entry(key.to_owned()).or_insert(new).last = now;
     }
 

@@ -4,6 +4,7 @@
 //! ticket. Close codes are obeyed. For a lost call a new offer is sent.
 
 use crate::book::{Acked, Book};
+use crate::conduct;
 use crate::database::{Database, POISON, POLICY, Ticket};
 use crate::faults::Fault;
 use crate::machine::{Address, Fleet};
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// Longer than all tries of opening a call may take.
@@ -44,6 +46,8 @@ pub enum Deed {
     DropLink,
     GoSilent(Duration),
     RenewToken,
+    Think,
+    GoOn,
     Odd(Oddity),
     Lie(Lie),
     End { twice: bool, forged: bool },
@@ -251,6 +255,9 @@ impl Page {
             }
         };
         self.around.world.note(format_args!("page {}: {left:?}", self.name));
+        if self.around.world.page_is_newest(self.name) {
+            conduct::page_ends(&self.around.book);
+        }
         if !(self.around.rude && left == Left::Ended) {
             self.hang_up();
         }
@@ -355,7 +362,9 @@ impl Page {
         };
         let Ok(protocols) = format!("interview.v1, ticket.{ticket}").parse() else { return Dialled::Later };
         request.headers_mut().insert("sec-websocket-protocol", protocols);
-        let opened = timeout(READY_TIMEOUT, tokio_tungstenite::client_async(request, stream));
+        // Its own default is cleared for each of hundreds of connections a second.
+        let settings = WebSocketConfig::default().read_buffer_size(16 * 1024);
+        let opened = timeout(READY_TIMEOUT, tokio_tungstenite::client_async_with_config(request, stream, Some(settings)));
         let opened = tokio::select! {
             biased;
             opened = opened => opened,
@@ -386,6 +395,7 @@ impl Page {
     }
 
     fn forget_link(&mut self) {
+        conduct::page_ends(&self.around.book);
         let far = Instant::now() + FAR;
         self.link = None;
         self.ready = false;
@@ -452,6 +462,8 @@ impl Page {
                 }
             }
             "phase_changed" if matches!(event["phase"].as_str(), Some("ending" | "summarizing")) => self.on_ending().await,
+            "degraded" | "restored" => conduct::page_tells(&self.around.book, &event),
+            "waiting" => conduct::page_shows(&self.around.book, event["state"].as_str().unwrap_or_default()),
             "transcript_entry" => drop(self.captions.insert(event["entry"]["seq"].as_i64().unwrap_or(0))),
             "session_ended" => {
                 self.check_captions();
@@ -535,6 +547,7 @@ impl Page {
         self.ready_by = Instant::now() + FAR;
         self.ready = true;
         self.ready_at = Instant::now();
+        conduct::page_begins(&self.around.book, self.last_event == 0);
         self.attempt = 0;
         self.heartbeat = Duration::from_millis(ready["heartbeat_interval_ms"].as_u64().unwrap_or(10_000));
         self.beat_at = Instant::now() + self.heartbeat;
@@ -686,7 +699,11 @@ impl Page {
         if !poison && !self.around.database.has_entry(&key) {
             self.around.world.violate("acknowledged_means_stored", format!("page {} was told that {key} is stored", self.name));
         }
-        self.around.book.lock().acked.push(Acked { key, text, poison });
+        let mut book = self.around.book.lock();
+        if let Some(told) = book.told.get_mut(&key) {
+            told.acked.get_or_insert_with(Instant::now);
+        }
+        book.acked.push(Acked { key, text, poison });
     }
 
     /// The server's mark at a new link: what is pending counts on from it. It vouches for no
@@ -971,6 +988,7 @@ impl Page {
                     _ => Fault::Away24h,
                 });
                 self.hang_up();
+                conduct::page_ends(&self.around.book);
                 tokio::time::sleep(lasts).await;
                 self.media_lost();
                 self.link_lost();
@@ -982,6 +1000,12 @@ impl Page {
                     self.around.world.count(Fault::TokenRenewed);
                 }
             }
+            Deed::Think => {
+                if self.send(json!({"type": "think"})).await {
+                    self.around.world.count(Fault::ThinkAsked);
+                }
+            }
+            Deed::GoOn => drop(self.send(json!({"type": "go_on"})).await),
             Deed::Odd(oddity) => self.odd(oddity).await,
             Deed::Lie(lie) => self.lie(lie).await,
             Deed::End { twice, forged } => self.end(twice, forged).await,
@@ -1011,7 +1035,7 @@ impl Page {
 }
 
 fn detail(event: &Value) -> String {
-    ["seq", "phase", "reason", "code", "what", "acked_seq"].iter().fold(String::new(), |told, key| match &event[*key] {
+    ["seq", "phase", "reason", "code", "what", "acked_seq", "state"].iter().fold(String::new(), |told, key| match &event[*key] {
         Value::Null => told,
         value => format!("{told} {key}={value}"),
     })

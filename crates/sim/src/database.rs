@@ -3,6 +3,7 @@
 //! the real one.
 
 use crate::book::Book;
+use crate::conduct;
 use crate::faults::Fault;
 use crate::plan::Plan;
 use crate::vendors::INJECTED;
@@ -72,7 +73,7 @@ pub struct Tables {
     pub integrity: Vec<(String, OffsetDateTime, Option<String>)>,
     tickets: HashMap<String, bool>,
     /// By number; a repeat changes nothing.
-    conducted: Vec<Recorded>,
+    pub conducted: Vec<Recorded>,
 }
 
 #[derive(Debug, Default)]
@@ -193,7 +194,7 @@ impl Database {
             deadline_at: world.wall() + plan.limit,
             join_by: None,
             entries: vec![],
-            plan: None,
+            plan: plan.conducted.map(|_| Arc::new(conduct::plan())),
             conducted: vec![],
         };
         let rng = Rng::with_seed(seed ^ 0xdb);

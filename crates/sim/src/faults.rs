@@ -96,6 +96,9 @@ faults! {
     ReplyEmpty = 50 "a reply says nothing",
     ReplyNeverBegins = 50 "a turn is not answered, or a request for a reply is not followed",
     ReplyRefused = 50 "a request for a reply is refused, with a code or without",
+    ThinkAsked = 51 "the candidate asks for a moment to think",
+    SilentCandidate = 51 "the candidate says nothing for long",
+    WaywardInterviewer = 51 "the interviewer says other words than the plan's, or calls a tool at the wrong moment",
     TamperedReplies = 49 "a lying page makes, cancels or silences replies",
 }
 

@@ -3,7 +3,7 @@
 
 use crate::book::{CallBook, Foreign, Heard, Pages, Said};
 use crate::database::Tables;
-use crate::plan::Liar;
+use crate::plan::{Conducted, Liar};
 use crate::vendors::lines;
 use crate::world::Walls;
 use interview_runtime::domain::edge::Timestamp;
@@ -26,12 +26,14 @@ pub struct Evidence<'a> {
     pub over: bool,
     /// The page is not honest.
     pub liar: Option<Liar>,
+    /// It is led through a plan.
+    pub conducted: Option<Conducted>,
     pub walls: Walls,
     /// How many processes there were.
     pub processes: u32,
 }
 
-type Check = fn(&Evidence) -> Result<(), String>;
+pub type Check = fn(&Evidence) -> Result<(), String>;
 
 pub const ALL: &[(&str, Check)] = &[
     ("acknowledged_entries_are_stored_exactly_once", acknowledged_entries_are_stored_exactly_once),
@@ -62,7 +64,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("nothing_panics_by_itself", nothing_panics_by_itself),
 ];
 
-fn verdict(wrong: &[String]) -> Result<(), String> {
+pub fn verdict(wrong: &[String]) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ")) }
 }
 
@@ -159,8 +161,9 @@ const FOUND_DEAD: Duration = Duration::from_millis(3_500);
 fn fell_unnoticed(evidence: &Evidence, said: &Said) -> bool {
     let Some(call) = evidence.book.calls.get(&said.call) else { return false };
     let missed = |until: Instant| said.spoken_at >= until || said.settled_by.is_empty();
-    // Whoever hangs up listens no more, however long the hang-up takes.
-    let let_go = call.hung_up.into_iter().chain(call.ended).min();
+    // Whoever hangs up listens no more, however long the hang-up takes; nor does a process that dies while it waits for the answer.
+    let died = call.heard.last().and_then(|last| evidence.book.gone.get(&last.process).copied());
+    let let_go = call.hung_up.into_iter().chain(call.ended).chain(died).min();
     let told = evidence.book.told.get(&said.item).map(|told| told.first);
     let too_late = told.zip(let_go).is_none_or(|(told, let_go)| {
         told + FOUND_DEAD > let_go && !is_heard_until_it_answers(evidence, call, &said.call, told, let_go)
@@ -242,7 +245,9 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
             Gap { from, fell: fell || hides, closed, followed, clients }
         };
         let clients = first.is_some_and(|first| first - call.opened <= OF_A_CLIENT) && is_unasked(evidence, call);
-        gaps.push(gap(call.opened, first, false, clients));
+        // Whoever opened it died before it was in it, or after: the next process cannot know.
+        let died = heard.first().is_some_and(|first| first.process != call.process);
+        gaps.push(gap(call.opened, first, died, clients));
         for pair in heard.windows(2) {
             let died = pair[0].process != pair[1].process;
             let from = if died { last_stored(evidence, call, &pair[0], pair[1].from) } else { pair[0].last };
@@ -305,7 +310,9 @@ fn a_browser_is_believed_only_of_our_gaps(evidence: &Evidence) -> Result<(), Str
             }
             let Some(told) = book.told.get(key) else { return Some(format!("{key}, which nobody told")) };
             let may_hold = |gap: &&Gap| {
-                !gap.clients && gap.from <= told.last && (gap.fell || gap.closed.is_none_or(|closed| told.first <= closed))
+                !gap.clients
+                    && gap.from <= told.acked.max(Some(told.last)).unwrap_or(told.last)
+                    && (gap.fell || gap.closed.is_none_or(|closed| told.first <= closed))
             };
             let mut holding = gaps.iter().filter(may_hold).peekable();
             if holding.peek().is_none() {

@@ -8,8 +8,10 @@
 pub mod book;
 pub mod browser;
 pub mod campaign;
+pub mod conduct;
 pub mod database;
 pub mod faults;
+pub mod interviewer;
 pub mod invariants;
 pub mod machine;
 pub mod plan;

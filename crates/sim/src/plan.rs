@@ -45,6 +45,9 @@ pub enum Action {
         poison: bool,
     },
     RenewToken,
+    /// A button of the page: a moment to think, or on.
+    Think,
+    GoOn,
     Odd(Oddity),
     Lie(Lie),
     End(Ending),
@@ -88,6 +91,13 @@ pub struct Liar {
     pub twists: bool,
     /// Nothing else goes wrong: every gap is known.
     pub calm: bool,
+}
+
+/// An interview that is led through a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conducted {
+    /// The interviewer says other words, and calls tools at the wrong moment or not at all.
+    pub wayward: bool,
 }
 
 /// How the interview is meant to end.
@@ -144,6 +154,7 @@ pub struct Plan {
     pub odd_voice: bool,
     /// Replies fail, are cut, say nothing, never begin or are refused.
     pub reply_faults: bool,
+    pub conducted: Option<Conducted>,
     pub max_duration_s: u64,
     pub grace_s: u64,
     pub max_records: usize,
@@ -184,6 +195,7 @@ impl Plan {
             liar: None,
             odd_voice: false,
             reply_faults: false,
+            conducted: None,
             max_duration_s: if ending == Ending::TimeLimit { talk.as_secs().max(20) } else { 600 },
             grace_s: 120,
             max_records: 20_000,
@@ -215,6 +227,7 @@ impl Plan {
         }
         // Of an honest page only: a request that was never followed excuses one reply that somebody else made.
         plan.reply_faults = plan.liar.is_none() && !seed.is_multiple_of(10) && Rng::with_seed(seed ^ 0x4e91_1e5f).u8(0..3) == 0;
+        plan.lead(&mut Rng::with_seed(seed ^ 0xc0d0_c7ed), talk);
         if plan.limit > Duration::from_hours(1) {
             // A day of calls of half a minute each would be thousands of chapters, and a day of talk
             // with another page as many entries.
@@ -392,6 +405,21 @@ impl Plan {
                 for later in [0, 60, 200, 500] {
                     self.at.push((at + Duration::from_millis(later), Action::Lie(Lie::Invent { items: 1 })));
                 }
+            }
+        }
+    }
+
+    /// Of an honest page only, and of an interview of minutes.
+    fn lead(&mut self, rng: &mut Rng, talk: Duration) {
+        if self.liar.is_some() || self.limit > Duration::from_hours(1) || rng.u8(0..4) != 0 {
+            return;
+        }
+        self.conducted = Some(Conducted { wayward: rng.bool() });
+        for _ in 0..rng.u8(0..3) {
+            let at = seconds(rng, 1.0, talk.as_secs_f64());
+            self.at.push((at, Action::Think));
+            if rng.bool() {
+                self.at.push((at + seconds(rng, 0.5, 20.0), Action::GoOn));
             }
         }
     }

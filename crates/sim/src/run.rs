@@ -2,6 +2,7 @@
 
 use crate::book::Book;
 use crate::browser::{Deed, Kept, Left, Page, Surroundings};
+use crate::conduct;
 use crate::database::Database;
 use crate::faults::{Counters, Fault};
 use crate::invariants::{self, Evidence};
@@ -16,7 +17,7 @@ use interview_runtime::config::{Config, Role};
 use interview_runtime::roles::Exit;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -107,7 +108,8 @@ pub fn simulate_plan(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
     }
 }
 
-fn config(plan: &Plan) -> Config {
+/// As every interview begins with it; to read it takes longer than many an interview.
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let keys: HashMap<String, String> = [
         ("INTERVIEW__TENANT__ID", "00000000-0000-0000-0000-0000000000a1"),
         ("INTERVIEW__DATABASE__URL", "postgres://sim@localhost/sim"),
@@ -119,7 +121,11 @@ fn config(plan: &Plan) -> Config {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .into();
-    let mut config = Config::load(None, Role::Session, Some(keys)).expect("the simulation's configuration is valid");
+    Config::load(None, Role::Session, Some(keys)).expect("the simulation's configuration is valid")
+});
+
+fn config(plan: &Plan) -> Config {
+    let mut config = CONFIG.clone();
     config.interview.absence_timeout_s = 300;
     config.interview.grace_s = plan.grace_s;
     config.outbox.max_records = plan.max_records;
@@ -173,7 +179,7 @@ async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
     let (writer, videos) = (Writer::new(world.clone(), &plan), Videos::new(world.clone(), &plan));
     let config = Arc::new(config(&plan));
     let fleet = Fleet::new(world.clone(), database.clone(), voice.clone(), writer.clone(), videos.clone(), config, exit);
-    let (quiet, rude, liar) = (plan.quiet_client, plan.rude_client, plan.liar);
+    let (quiet, rude, liar, conducted) = (plan.quiet_client, plan.rude_client, plan.liar, plan.conducted);
     let limit = born + plan.limit;
     let around = Surroundings { world, book, database, voice, videos, fleet, quiet, rude, liar };
     SCENE.set(Some(around.clone()));
@@ -235,6 +241,7 @@ async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
         let book = around.book.lock();
         let evidence = Evidence {
             liar,
+            conducted,
             walls: world.walls(),
             processes: around.fleet.started(),
             tables,
@@ -245,7 +252,8 @@ async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
             panics: &panics,
             over,
         };
-        for (name, check) in invariants::ALL {
+        let of_the_plan = conducted.map(|_| conduct::ALL).unwrap_or_default();
+        for (name, check) in invariants::ALL.iter().chain(of_the_plan) {
             if let Err(what) = check(&evidence) {
                 world.violate(name, what);
             }
@@ -258,6 +266,9 @@ async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
                 "row {seq} {key} at {place} of {segment} rev {revision} {source:?} {counts} {status:?} {:?} {words:?}",
                 entry.doubt
             ));
+        }
+        for recorded in &tables.conducted {
+            world.note(format_args!("conduct {} at {}: {:?}", recorded.number, recorded.at_ms, recorded.event));
         }
         world.note(format_args!("end: {} entries, {:?}, {:?}", tables.transcript().len(), tables.phase, tables.end));
     });
@@ -472,6 +483,8 @@ impl Director {
             }
             Action::Note { poison } => self.tell_page(Deed::Note { poison }),
             Action::RenewToken => self.tell_page(Deed::RenewToken),
+            Action::Think => self.tell_page(Deed::Think),
+            Action::GoOn => self.tell_page(Deed::GoOn),
             Action::Odd(oddity) => self.tell_page(Deed::Odd(oddity)),
             Action::Lie(lie) => self.tell_page(Deed::Lie(lie)),
             Action::End(ending) => self.end(ending),

@@ -5,8 +5,10 @@
 //! repeated for a connection that joins late.
 
 use crate::book::{Book, Foreign, Heard, Pages};
+use crate::conduct;
 use crate::faults::Fault;
-use crate::plan::{CallFault, Plan};
+use crate::interviewer::{Interviewer, Told, Turn};
+use crate::plan::{CallFault, Conducted, Plan};
 use crate::world::{Cut, Point, World};
 use async_trait::async_trait;
 use fastrand::Rng;
@@ -30,6 +32,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 const LIFETIME: Duration = Duration::from_hours(1);
 /// A call whose browser is gone, or never came, is ended by the provider.
 const MEDIA_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A new call is told of all chapters before it at once.
+const MOST_AT_ONCE: u32 = 5_000;
 
 /// An offer with this in it is refused.
 pub const JUNK: &str = "junk";
@@ -154,6 +159,7 @@ struct Inner {
     last_line: u64,
     odd: bool,
     reply_faults: bool,
+    conducted: Option<Conducted>,
     rng: Rng,
 }
 
@@ -176,6 +182,7 @@ impl Voice {
             last_line: 0,
             odd: plan.odd_voice,
             reply_faults: plan.reply_faults,
+            conducted: plan.conducted,
             rng: Rng::with_seed(seed ^ 0x0a1),
         };
         Self { inner: Arc::new(Mutex::new(inner)), world, book }
@@ -304,7 +311,7 @@ impl Voice {
 
     fn open(&self, process: u32, config: Value) -> String {
         let (to, inputs) = mpsc::unbounded_channel();
-        let (id, lifetime, expires, rng, concluding, odd, faulty) = {
+        let (id, lifetime, expires, rng, concluding, odd, faulty, led) = {
             let mut inner = self.lock();
             let id = format!("rtc_{}", inner.calls.len());
             let call = Call { to, opened: Instant::now(), opener: process, alive: true, excused: false, replying: false };
@@ -312,7 +319,11 @@ impl Voice {
             let rng = Rng::with_seed(inner.rng.u64(..));
             let odd = inner.odd.then(|| Rng::with_seed(inner.calls.len() as u64 ^ 0x0dd ^ rng.get_seed()));
             let faulty = inner.reply_faults.then(|| Rng::with_seed(inner.calls.len() as u64 ^ 0x4e91 ^ rng.get_seed()));
-            (id, inner.lifetime, inner.expires, rng, inner.concluding, odd, faulty)
+            let led = inner.conducted.map(|conducted| {
+                let dice = Rng::with_seed(inner.calls.len() as u64 ^ 0x1ed ^ rng.get_seed());
+                Interviewer::new(dice, conducted.wayward)
+            });
+            (id, inner.lifetime, inner.expires, rng, inner.concluding, odd, faulty, led)
         };
         self.world.note(format_args!("voice: {id} opened by process {process}"));
         self.book.lock().call_opened(&id, process);
@@ -331,6 +342,10 @@ impl Voice {
             spoken_over: true,
             odd,
             faulty,
+            led,
+            calling: None,
+            quiet: Quiet::default(),
+            taken: (Instant::now(), 0),
             owed_since: None,
             parting: false,
             browser: None,
@@ -340,6 +355,7 @@ impl Voice {
             names: 0,
             active: None,
             playing: None,
+            cancelled: None,
             concluding,
             concluded: false,
         };
@@ -719,6 +735,24 @@ enum Due {
         item: String,
     },
     Reply,
+    /// Of a reply in which only a tool is called.
+    Called {
+        reply: String,
+        wire: Wire,
+    },
+    CallDone {
+        reply: String,
+        wire: Wire,
+    },
+    /// The interviewer wants to end the interview again.
+    Conclude,
+}
+
+/// How long nobody has spoken, on a line that is heard.
+#[derive(Debug, Default)]
+struct Quiet {
+    since: Option<Instant>,
+    found: bool,
 }
 
 struct Reply {
@@ -750,6 +784,13 @@ struct Conversation {
     odd: Option<Rng>,
     /// Dice for replies that come to nothing.
     faulty: Option<Rng>,
+    /// It is led through a plan.
+    led: Option<Interviewer>,
+    /// A reply in which only a tool is called.
+    calling: Option<String>,
+    quiet: Quiet,
+    /// How much it was sent at this instant.
+    taken: (Instant, u32),
     /// Since when a reply is owed that will not come by itself, on a line that is heard.
     owed_since: Option<Instant>,
     /// The goodbye was asked for: no turn is answered any more, and the end has a limit of its own.
@@ -763,6 +804,8 @@ struct Conversation {
     active: Option<Reply>,
     /// Being heard.
     playing: Option<(String, String)>,
+    /// The last reply that the runtime cancelled.
+    cancelled: Option<String>,
     concluding: bool,
     concluded: bool,
 }
@@ -779,9 +822,10 @@ impl Conversation {
         self.after(8_000, 16_000, Due::CandidateSpeaks);
         loop {
             self.note_reply();
+            let silence = self.note_silence();
             let patience = self.browser.is_none().then(|| self.media_since + MEDIA_PATIENCE);
             let next = self.due.keys().next().map(|(at, _)| *at);
-            let wake = [Some(self.expires_at), patience, next].into_iter().flatten().min().unwrap_or(self.expires_at);
+            let wake = [Some(self.expires_at), patience, next, silence].into_iter().flatten().min().unwrap_or(self.expires_at);
             tokio::select! {
                 biased;
                 input = inputs.recv() => match input {
@@ -815,7 +859,7 @@ impl Conversation {
     }
 
     fn note_reply(&self) {
-        let replying = self.active.is_some();
+        let replying = self.is_replying();
         let began = {
             let mut inner = self.voice.lock();
             let Some(call) = inner.calls.get_mut(&self.id) else { return };
@@ -824,6 +868,29 @@ impl Conversation {
         if began {
             self.voice.world.pass(Point::Replying);
         }
+    }
+
+    fn is_replying(&self) -> bool {
+        self.active.is_some() || self.calling.is_some()
+    }
+
+    /// When it is to be looked at next.
+    fn note_silence(&mut self) -> Option<Instant> {
+        let expected = |due: &Due| matches!(due, Due::CandidateStops { .. } | Due::Reply);
+        let speaks = self.is_replying() || self.playing.is_some() || self.due.values().any(expected);
+        let heard = self.led.is_some() && self.browser.is_some() && !self.lines.is_empty() && !self.parting;
+        let since = *self.quiet.since.get_or_insert_with(Instant::now);
+        let until = conduct::silent_until(&self.voice.book, since).filter(|_| heard);
+        if until.is_some_and(|until| Instant::now() > until) && !self.quiet.found {
+            self.quiet.found = true;
+            if self.voice.world.calm_for(conduct::SILENT_AT_MOST) {
+                self.voice.book.lock().silences.push(format!("{} for {:?}", self.id, since.elapsed()));
+            }
+        }
+        if speaks || !heard {
+            self.quiet = Quiet::default();
+        }
+        until.filter(|_| !self.quiet.found && !speaks).map(|until| until + Duration::from_millis(1))
     }
 
     fn expire(&mut self) {
@@ -843,7 +910,7 @@ impl Conversation {
                 self.media_since = Instant::now();
             }
             Input::Joined { line, to } => {
-                self.owed_since = None;
+                (self.owed_since, self.quiet) = (None, Quiet::default());
                 self.lines.push((line, to));
             }
             Input::DropLines { close } => {
@@ -855,7 +922,9 @@ impl Conversation {
             }
             Input::Conclude => self.concluding = true,
             // What is sent on a line that is lost arrives nowhere.
-            Input::Said { line, event } if self.lines.iter().any(|(number, _)| *number == line) => self.told(line, &event),
+            Input::Said { line, event } if self.lines.iter().any(|(number, _)| *number == line) && self.takes_more() => {
+                self.told(line, &event);
+            }
             Input::Ping { line } => {
                 if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
                     let _ = to.send(ToLine::Pong);
@@ -864,6 +933,19 @@ impl Conversation {
             Input::Done(event) => self.done_by_browser(&event),
             Input::Said { .. } | Input::End => {}
         }
+    }
+
+    /// Two that answer each other without end would never let the time go on.
+    fn takes_more(&mut self) -> bool {
+        let now = Instant::now();
+        if self.taken.0 != now {
+            self.taken = (now, 0);
+        }
+        self.taken.1 += 1;
+        if self.taken.1 == MOST_AT_ONCE {
+            self.voice.world.violate("what_is_sent_comes_to_an_end", &self.id);
+        }
+        self.taken.1 < MOST_AT_ONCE
     }
 
     /// The runtime tells the model something.
@@ -878,7 +960,7 @@ impl Conversation {
             ClientEvent::InputCommit { event_id } => self.refuse(line, "input_audio_buffer_commit_empty", event_id),
             ClientEvent::ResponseCreate { event_id, response } => {
                 self.cared_for();
-                if self.active.is_some() {
+                if self.is_replying() {
                     return self.refuse(line, "conversation_already_has_active_response", event_id);
                 }
                 let purpose = response.as_ref().and_then(|response| response.metadata.as_ref()?.get("purpose").cloned());
@@ -891,9 +973,12 @@ impl Conversation {
             }
             ClientEvent::ResponseCancel { event_id, response_id } => {
                 self.cared_for();
-                let meant = |active: &Reply| response_id.as_ref().is_none_or(|reply| reply.as_str() == active.id);
-                if self.active.as_ref().is_some_and(meant) {
+                let meant = |active: &str| response_id.as_ref().is_none_or(|reply| reply.as_str() == active);
+                if self.active.as_ref().is_some_and(|active| meant(&active.id)) {
+                    self.cancelled = self.active.as_ref().map(|active| active.id.clone());
                     self.cancel(None);
+                } else if self.calling.as_deref().is_some_and(meant) {
+                    self.cancel_call();
                 } else {
                     self.refuse(line, "response_cancel_not_active", event_id);
                 }
@@ -904,12 +989,16 @@ impl Conversation {
                 item["id"] = json!(id);
                 let refused = ["not_yet", "not finished"];
                 if item["output"].as_str().is_some_and(|output| refused.iter().any(|words| output.contains(words))) {
-                    // It tries again when it speaks next.
-                    (self.concluding, self.concluded) = (true, false);
+                    // It tries again when it speaks next, or a while later.
+                    (self.concluding, self.concluded) = (self.led.is_none(), false);
+                    if self.led.is_some() && self.voice.lock().concluding {
+                        self.at(Duration::from_secs(20), Due::Conclude);
+                    }
                 }
                 if item.to_string().contains("at its end") {
                     (self.parting, self.owed_since) = (true, None);
                 }
+                self.is_told(&item);
                 self.place(item, None);
             }
             ClientEvent::ItemDelete { event_id, item_id } => {
@@ -918,6 +1007,20 @@ impl Conversation {
                 }
             }
             ClientEvent::PlaybackClear { .. } => {}
+        }
+    }
+
+    /// In an interview with a plan.
+    fn is_told(&mut self, item: &Value) {
+        let Some(led) = &mut self.led else { return };
+        let told = led.is_told(item);
+        let is_output = item["output"].is_string();
+        if told == Told::Speak {
+            self.owes();
+        } else if is_output {
+            self.cared_for();
+            // The candidate waits for nothing, or goes on after a while.
+            self.after(3_000, 40_000, Due::CandidateSpeaks);
         }
     }
 
@@ -937,6 +1040,14 @@ impl Conversation {
         session["expires_at"] = json!((self.voice.world.wall() + left).unix_timestamp());
         let foreign = (self.config != self.asked).then_some("foreign_session_update");
         self.tell(Wire { configures: true, foreign, ..Wire::of(&json!({"type": "session.updated", "session": session})) });
+    }
+
+    fn cancel_call(&mut self) {
+        let Some(reply) = self.calling.take() else { return };
+        let details = json!({"type": "cancelled", "reason": "client_cancelled"});
+        let response =
+            json!({"id": reply, "status": "cancelled", "conversation_id": "conv", "status_details": details, "output": []});
+        self.tell_now(&json!({"type": "response.done", "response": response}));
     }
 
     fn cancel(&mut self, foreign: Option<&'static str>) {
@@ -984,14 +1095,16 @@ impl Conversation {
                 let event = json!({"type": "conversation.item.truncated", "item_id": item, "audio_end_ms": 1});
                 self.tell(Wire { foreign, ..Wire::of(&event) });
             }
-            "response.create" if self.active.is_none() => {
+            "response.create" if !self.is_replying() => {
                 let foreign = (!std::mem::take(&mut self.owed)).then_some("foreign_reply");
                 self.reply(None, foreign);
             }
             "response.cancel" => self.cancel(Some("foreign_reply_cancelled")),
             "output_audio_buffer.clear" => {
                 if let Some((reply, _)) = self.playing.take() {
-                    let foreign = (!self.spoken_over).then_some("foreign_playback_cleared");
+                    // What the runtime has cancelled it would silence itself.
+                    let expected = self.spoken_over || self.cancelled.as_ref() == Some(&reply);
+                    let foreign = (!expected).then_some("foreign_playback_cleared");
                     let event = json!({"type": "output_audio_buffer.cleared", "response_id": reply});
                     self.tell(Wire { foreign, ..Wire::of(&event) });
                     self.after(800, 4_000, Due::CandidateSpeaks);
@@ -1129,7 +1242,11 @@ impl Conversation {
     /// The runtime has done something about what is owed, or it is given.
     fn cared_for(&mut self) {
         if let Some(since) = self.owed_since.take() {
-            self.voice.book.lock().owed.push((self.id.clone(), since.elapsed()));
+            let mut book = self.voice.book.lock();
+            // In a pause nothing is owed.
+            if book.pause_shown.is_none() && book.paused_until < Some(since) {
+                book.owed.push((self.id.clone(), since.elapsed()));
+            }
         }
     }
 
@@ -1169,12 +1286,20 @@ impl Conversation {
             return;
         }
         self.cared_for();
+        let (concluding, turn) = (self.concluding && !self.concluded, self.turn(purpose));
+        if let (false, Some(Turn::Calls { tool, arguments })) = (concluding, &turn) {
+            return self.call_tool(purpose, tool, arguments);
+        }
+        if let Some(purpose) = purpose {
+            conduct::speaks_when_asked(&self.voice.book, &self.id, purpose);
+        }
         if purpose == Some("opening") {
             self.voice.book.lock().greetings += 1;
             self.voice.world.note(format_args!("voice: {} greets", self.id));
         }
-        if let Some((before, _)) = self.playing.take() {
+        if let Some((before, item)) = self.playing.take() {
             // Its audio is heard first; here it is heard at once.
+            self.is_heard_out(&item);
             self.tell_now(&json!({"type": "output_audio_buffer.stopped", "response_id": before}));
         }
         let (id, item) = (self.name("resp"), self.item_name("ai"));
@@ -1183,8 +1308,12 @@ impl Conversation {
         let created =
             json!({"type": "response.created", "response": {"id": id, "conversation_id": "conv", "metadata": metadata}});
         self.tell(Wire { foreign, begins_reply: Some(purpose.is_some()), ..Wire::of(&created) });
-        let words = self.rng.usize(4..24);
-        let (told, text) = self.words(format!("{} says {}", key(&item), "words ".repeat(words)).trim().to_owned());
+        let mut words = self.rng.usize(4..24);
+        let mut content = "words ".repeat(words);
+        if let Some(Turn::Says(said)) = turn {
+            (words, content) = (said.split(' ').count(), said);
+        }
+        let (told, text) = self.words(format!("{} says {content}", key(&item)).trim().to_owned());
         let concludes = std::mem::take(&mut self.concluding) && !self.concluded;
         let begun = matches!(told, Words::Begun(..));
         self.active = Some(Reply { id: id.clone(), item: item.clone(), text: text.clone(), begun, settled: false });
@@ -1227,6 +1356,43 @@ impl Conversation {
         }
     }
 
+    fn is_heard_out(&self, item: &str) {
+        if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+            said.heard_out = Some(Instant::now());
+        }
+    }
+
+    /// What a model does that is led through a plan.
+    fn turn(&mut self, purpose: Option<&str>) -> Option<Turn> {
+        let led = self.led.as_mut()?;
+        if purpose == Some("goodbye") {
+            return Some(Turn::Says("Thank you, goodbye.".to_owned()));
+        }
+        let (turn, erred) = led.replies(self.config["instructions"].as_str().unwrap_or_default(), purpose.is_none());
+        if erred {
+            self.voice.world.count(Fault::WaywardInterviewer);
+        }
+        Some(turn)
+    }
+
+    /// A reply in which nothing is said.
+    fn call_tool(&mut self, purpose: Option<&str>, tool: &str, arguments: &str) {
+        let (id, call) = (self.name("resp"), self.name("call"));
+        (self.owed, self.spoken_over) = (self.owed && purpose.is_some(), false);
+        let metadata = purpose.map(|purpose| json!({"purpose": purpose}));
+        let response = json!({"id": id, "conversation_id": "conv", "metadata": metadata});
+        let created = json!({"type": "response.created", "response": response});
+        self.tell(Wire { begins_reply: Some(purpose.is_some()), ..Wire::of(&created) });
+        self.voice.world.note(format_args!("voice: {} calls {tool}", self.id));
+        self.calling = Some(id.clone());
+        let called = json!({"type": "response.function_call_arguments.done", "response_id": id, "item_id": call, "call_id": call, "name": tool, "arguments": arguments});
+        let output = json!({"id": call, "type": "function_call", "call_id": call, "name": tool, "arguments": arguments});
+        let done = json!({"type": "response.done", "response": {"id": id, "status": "completed", "conversation_id": "conv", "output": [output]}});
+        let takes = Duration::from_millis(self.rng.u64(100..400));
+        self.at(takes, Due::Called { reply: id.clone(), wire: Wire::of(&called) });
+        self.at(takes + Duration::from_millis(30), Due::CallDone { reply: id, wire: Wire::of(&done) });
+    }
+
     // ---- what becomes due ----
 
     fn happens(&mut self, due: Due) {
@@ -1248,17 +1414,37 @@ impl Conversation {
                 }
             }
             Due::Heard { reply } => {
-                if self.playing.take_if(|(playing, _)| *playing == reply).is_some() {
+                if let Some((_, item)) = self.playing.take_if(|(playing, _)| *playing == reply) {
+                    self.is_heard_out(&item);
                     self.tell_now(&json!({"type": "output_audio_buffer.stopped", "response_id": reply}));
                     if !self.concluded {
-                        self.after(800, 4_000, Due::CandidateSpeaks);
+                        let silent = self.led.as_mut().is_some_and(Interviewer::leaves_the_candidate_silent);
+                        if silent {
+                            self.voice.world.count(Fault::SilentCandidate);
+                            self.after(15_000, 150_000, Due::CandidateSpeaks);
+                        } else {
+                            self.after(800, 4_000, Due::CandidateSpeaks);
+                        }
                     }
                 }
             }
+            Due::Called { reply, wire } => {
+                if self.calling.as_ref() == Some(&reply) {
+                    // An answer to the call.
+                    self.owes();
+                    self.tell(wire);
+                }
+            }
+            Due::CallDone { reply, wire } => {
+                if self.calling.take_if(|calling| *calling == reply).is_some() {
+                    self.tell(wire);
+                }
+            }
+            Due::Conclude => self.concluding = true,
             Due::CandidateSpeaks => self.candidate_speaks(),
             Due::CandidateStops { item } => self.candidate_stops(&item),
             Due::Reply => {
-                if self.active.is_none() {
+                if !self.is_replying() {
                     self.reply(None, None);
                 }
             }
@@ -1290,6 +1476,10 @@ impl Conversation {
         let start = self.odd_ms(1);
         self.voice.book.lock().calls.entry(self.id.clone()).and_modify(|call| call.begun.push(Instant::now()));
         self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": start}));
+        if let Some(reply) = self.calling.take() {
+            let response = json!({"id": reply, "status": "cancelled", "conversation_id": "conv", "status_details": {"type": "cancelled", "reason": "turn_detected"}, "output": []});
+            self.tell_now(&json!({"type": "response.done", "response": response}));
+        }
         if let Some((reply, cut)) = self.playing.take() {
             if std::mem::take(&mut self.concluded) {
                 // The goodbye was not heard.

@@ -176,6 +176,10 @@ impl World {
         });
     }
 
+    pub fn page_is_newest(&self, page: u32) -> bool {
+        self.lock().page.0 == page
+    }
+
     pub fn stage(&self) -> Stage {
         self.lock().page.1
     }

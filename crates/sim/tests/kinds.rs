@@ -1,7 +1,7 @@
 //! Each kind of failure that the campaigns found, as a plan written by hand: the meaning of a seed changes with the plan.
 
 use interview_runtime::actors::tree::Child;
-use interview_sim::plan::{Action, Ending, Plan};
+use interview_sim::plan::{Action, Conducted, Ending, Liar, Lie, Plan};
 use interview_sim::run::{Outcome, simulate_plan, watch_panics};
 use interview_sim::world::Point;
 use std::time::Duration;
@@ -19,7 +19,13 @@ fn simulate(seed: u64, plan: Plan) -> Outcome {
 /// A minute in which nothing happens but this.
 fn minute(at: &[(u64, Action)], on: &[(Point, u64, Action)]) -> Plan {
     let ending = Ending::Candidate { twice: false, forged: false };
-    let mut plan = Plan { at: vec![(Duration::from_mins(1), Action::End(ending))], on: on.to_vec(), ending, ..Plan::draw(0) };
+    let mut plan = Plan {
+        at: vec![(Duration::from_mins(1), Action::End(ending))],
+        on: on.to_vec(),
+        ending,
+        conducted: None,
+        ..Plan::draw(0)
+    };
     plan.at.extend(at.iter().map(|(second, action)| (Duration::from_secs(*second), action.clone())));
     plan
 }
@@ -125,6 +131,58 @@ fn a_line_that_may_be_dead_is_asked_before_its_call_is_replaced_or_ended() {
     assert!(struck > 5, "{struck}");
 }
 
+/// Seed 5092506: nobody has the answer of the dead line, nor knows that it was asked.
+#[test]
+fn a_process_that_dies_while_it_waits_for_a_dead_line_of_a_replaced_call_takes_that_with_it() {
+    let plan = minute(&[], &[]);
+    let mut struck = 0;
+    for (seed, outcome) in with_dead_line(&plan) {
+        let Some(told) = noted(&outcome.lines, Duration::from_secs(20), "transcript_ack") else { continue };
+        for kill_ms in [1_500, 2_500, 3_300] {
+            let mut plan = plan.clone();
+            plan.at.push((Duration::from_secs(20), Action::DropSideband));
+            plan.at.push((told + Duration::from_millis(100), Action::SecondTab));
+            plan.at.push((told + Duration::from_millis(kill_ms), Action::Kill));
+            let outcome = simulate(seed, plan);
+            let (opened, killed) = (noted(&outcome.lines, told, "rtc_1 opened"), noted(&outcome.lines, told, "act: Kill"));
+            struck += usize::from(opened.is_some_and(|opened| Some(opened) < killed));
+            assert_eq!(outcome.violations, NOTHING, "seed {seed}, killed after {kill_ms} ms");
+        }
+    }
+    assert!(struck > 5, "{struck}");
+}
+
+/// Seed 10016907: the runtime cancels a reply that somebody else asked for, and expects that it falls silent.
+#[test]
+fn a_page_that_silences_a_reply_which_was_cancelled_for_it_is_not_noted_again() {
+    let lies = [(20, Action::Lie(Lie::Reply)), (21, Action::Lie(Lie::Clear))];
+    let plan = Plan { liar: Some(Liar { twists: false, calm: true }), ..minute(&lies, &[]) };
+    let mut struck = 0;
+    for seed in 0..60 {
+        let outcome = simulate(seed, plan.clone());
+        struck += usize::from(noted(&outcome.lines, Duration::from_secs(21), "does output_audio_buffer.clear").is_some());
+        assert_eq!(outcome.violations, NOTHING, "seed {seed}");
+    }
+    assert!(struck > 5, "{struck}");
+}
+
+/// Seed 10027359: what is told of the time between two processes is believed, also if the first was never in the call.
+#[test]
+fn what_a_page_tells_of_a_call_that_its_process_left_before_it_heard_it_may_have_fallen_there() {
+    let lies: Vec<(u64, Action)> = (4..24).map(|second| (second, Action::Lie(Lie::Invent { items: 1 }))).collect();
+    let plan =
+        Plan { liar: Some(Liar { twists: false, calm: false }), ..minute(&lies, &[(Point::PageAnswered, 1, Action::Sigterm)]) };
+    let mut struck = 0;
+    for seed in 0..40 {
+        let outcome = simulate(seed, plan.clone());
+        let (joined, left) =
+            (noted(&outcome.lines, Duration::ZERO, "joins rtc_0"), noted(&outcome.lines, Duration::ZERO, "1 exits"));
+        struck += usize::from(joined.is_some() && left < joined);
+        assert_eq!(outcome.violations, NOTHING, "seed {seed}");
+    }
+    assert!(struck > 5, "{struck}");
+}
+
 /// Whoever brings an offer while the call is found to be no use, has the next.
 #[test]
 fn an_offer_that_is_being_answered_survives_the_end_of_a_call_that_does_not_work() {
@@ -144,6 +202,21 @@ fn an_offer_that_is_being_answered_survives_the_end_of_a_call_that_does_not_work
         }
     }
     assert!(struck > 5, "{struck}");
+}
+
+/// The clock of the plan goes on steadily, whoever reads it: a panic does not make it be read again.
+#[test]
+fn a_wall_clock_that_is_set_moves_no_interview_with_a_plan() {
+    for hours in [1, -1] {
+        let at = [(12, Action::JumpClock { hours }), (14, Action::Crash(Some(Child::ControlChannel))), (30, Action::Crash(None))];
+        let plan = Plan { conducted: Some(Conducted { wayward: false }), ..minute(&at, &[]) };
+        for seed in 0..20 {
+            let outcome = simulate(seed, plan.clone());
+            let conducted: Vec<&String> = outcome.lines.iter().filter(|line| line.contains(" conduct ")).collect();
+            assert!(conducted.len() > 3 && !conducted.iter().any(|line| line.contains("TimeUp")), "seed {seed}: {conducted:#?}");
+            assert_eq!(outcome.violations, NOTHING, "seed {seed}");
+        }
+    }
 }
 
 /// R17: without it nobody notices what the interviewer owes.

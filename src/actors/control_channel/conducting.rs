@@ -28,14 +28,9 @@ impl ControlChannelState {
         self.set_conduct_alarm();
     }
 
-    /// Since the interview's first call; it goes on while processes come and go. The wall clock is asked once: it may be set.
-    fn interview_time(&mut self) -> Moment {
-        let Some(opened_at) = self.args.journal.opened_at() else { return Moment::ZERO };
-        let (then, elapsed) = *self.interview_clock.get_or_insert_with(|| {
-            let elapsed = self.args.integrations.clock.now() - *opened_at;
-            (Instant::now(), elapsed.try_into().unwrap_or_default())
-        });
-        elapsed + then.elapsed()
+    fn interview_time(&self) -> Moment {
+        let least = self.conduct.as_ref().map(Conduct::now).unwrap_or_default();
+        self.args.journal.interview_time(self.args.integrations.clock.now(), least)
     }
 
     /// The line hears; what the interviewer said last is known from the transcript, whoever heard it.
@@ -73,7 +68,10 @@ impl ControlChannelState {
             }
             Command::Prompt => self.decide(Input::Want(Purpose::Conduct)),
             Command::Note(note) => self.create_item(NewItem::system(note)),
-            Command::Show(shown) => self.args.journal.tell(waiting(shown)),
+            Command::Show(shown) => {
+                self.args.journal.tell(waiting(shown));
+                self.decide(Input::Paused(matches!(shown, Shown::Thinking { .. } | Shown::Paused)));
+            }
             Command::End => self.tell(SessionMsg::InterviewerEnded),
         }
     }

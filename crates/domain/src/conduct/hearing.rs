@@ -38,6 +38,8 @@ pub(super) enum Floor {
 pub(super) struct Hearing {
     floor: Floor,
     generated: VecDeque<Generated>,
+    /// The reply whose playback ended last, and whether it was cut: its words may be told after that.
+    played: Option<(ReplyId, bool)>,
     /// Words of the reply that is being generated, for a provider that does not tell them again at its end.
     settled: Vec<(ItemId, String)>,
     /// What the candidate says, or said last, and since when.
@@ -57,6 +59,7 @@ pub(super) struct Hearing {
     /// Replies that were heard in a row at this place without its words, and times that these were asked for.
     replies_without_words: u32,
     pub(super) prompts: u32,
+    pub(super) prompted_at: Moment,
     /// Our line missed some of what was said at this place.
     missed_some: bool,
     pub(super) deaf: bool,
@@ -134,10 +137,8 @@ impl Conduct {
             // A cough is no answer.
             VoiceEvent::SpeechStopped { .. } => self.hearing.floor = Floor::Nobody { since: now },
             VoiceEvent::ItemPlaced { item, content: ItemContent::Committed, .. } => self.turn_is_over(item),
-            VoiceEvent::CandidateSettled { item, text, .. } => {
-                self.said_before();
-                self.settled(item, !text.trim().is_empty());
-            }
+            // They often come while the answer to them is played, so they say nothing about how far that was heard.
+            VoiceEvent::CandidateSettled { item, text, .. } => self.settled(item, !text.trim().is_empty()),
             VoiceEvent::CandidateFailed { item } => self.settled(item, true),
             VoiceEvent::ReplyStarted { in_conversation: true, .. } => {
                 self.hearing.settled.clear();
@@ -156,13 +157,13 @@ impl Conduct {
             }
             VoiceEvent::PlaybackEnded { reply } => {
                 self.falls_silent(now);
-                if let Some(generated) = self.hearing.take(reply) {
+                if let Some(generated) = self.is_played(reply, false) {
                     self.said(&generated);
                 }
             }
             VoiceEvent::PlaybackCut { reply } => {
                 self.falls_silent(now);
-                self.hearing.take(reply);
+                self.is_played(reply, true);
             }
             VoiceEvent::ToolCalled { call, name, arguments, .. } => self.tool_called(call, name, arguments),
             _ => {}
@@ -269,12 +270,26 @@ impl Conduct {
             // Only a tool was called, or nothing came of it.
             return self.falls_silent(self.now);
         }
-        self.falls_silent(self.now + LONGEST_PLAYBACK);
         let item = texts.last().map(|(item, _)| item.clone());
-        self.hearing.generated.push_back(Generated { reply: reply.clone(), item, text });
+        let generated = Generated { reply: reply.clone(), item, text };
+        match self.hearing.played.take_if(|(played, _)| played == reply) {
+            Some((_, true)) => return,
+            Some((_, false)) => return self.said(&generated),
+            None => {}
+        }
+        self.falls_silent(self.now + LONGEST_PLAYBACK);
+        self.hearing.generated.push_back(generated);
         if self.hearing.generated.len() > KEPT_REPLIES {
             self.hearing.generated.pop_front();
         }
+    }
+
+    fn is_played(&mut self, reply: &ReplyId, cut: bool) -> Option<Generated> {
+        let generated = self.hearing.take(reply);
+        if generated.is_none() {
+            self.hearing.played = Some((reply.clone(), cut));
+        }
+        generated
     }
 
     /// The interviewer was heard to the end of this.

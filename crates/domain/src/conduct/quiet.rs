@@ -55,7 +55,7 @@ impl Conduct {
         let unsaid = self.hearing.has_spoken && self.is_unsaid() && !self.ended && self.hearing.prompts < MOST_PROMPTS;
         // Whoever was asked something else answers that first.
         let wait = if self.hearing.asked_something { SAY_AFTER_QUESTION } else { SAY_AFTER };
-        let say = unsaid.then(|| (since + wait, Due::Say));
+        let say = unsaid.then(|| (since.max(self.hearing.prompted_at) + wait, Due::Say));
         let asked = self.current().filter(|(_, progress)| progress.asked.is_some());
         let step = asked.and_then(|(_, progress)| Step::ALL.into_iter().find(|step| step.number() > progress.nudged));
         [show, say, step.map(|step| (since + step.after(), Due::Nudge(step)))]
@@ -64,7 +64,8 @@ impl Conduct {
     /// The words of this place were not said, and nobody speaks.
     pub(super) fn ask_for_what_is_due(&mut self) {
         self.hearing.prompts += 1;
-        self.hearing.begin_silence_anew(self.now);
+        // The silence lasts until somebody speaks: the page says so, whatever becomes of the request.
+        self.hearing.prompted_at = self.now;
         self.prompt(Prompt::Say);
     }
 

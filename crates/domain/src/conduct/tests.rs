@@ -227,6 +227,63 @@ fn a_question_that_was_cut_is_not_asked_and_what_was_heard_counts_not_what_a_too
     assert_eq!(then, Then::Quiet, "the candidate is to answer");
 }
 
+/// The floor may count as taken elsewhere, so that nothing comes of it.
+#[test]
+fn the_page_says_that_there_is_time_although_the_words_that_are_due_are_asked_for() {
+    let mut call = Call::new();
+    call.first_question();
+    call.answers("A baker.");
+    call.calls("next_question", "{}");
+    call.says("I see.");
+    let mut prompts = 0;
+    for _ in 0..12 {
+        call.waits(1);
+        prompts += usize::from(call.told(&Command::Prompt));
+    }
+    assert!(prompts > 1 && call.told(&Command::Show(Shown::TakeYourTime)), "{prompts}, {:?}", call.commands);
+}
+
+/// A short reply may be played before it is told to be done.
+#[test]
+fn a_reply_whose_playback_ends_before_its_words_are_told_is_heard_and_its_silence_is_counted() {
+    for cut in [false, true] {
+        let mut call = Call::new();
+        let (item, reply) = call.item();
+        call.hear(&VoiceEvent::ReplyStarted { reply: reply.clone(), in_conversation: true, purpose: None });
+        let over = reply.clone();
+        call.hear(&if cut { VoiceEvent::PlaybackCut { reply: over } } else { VoiceEvent::PlaybackEnded { reply: over } });
+        call.hear(&VoiceEvent::ReplyDone {
+            reply,
+            outcome: ReplyOutcome::Completed,
+            texts: vec![(item, format!("{OPENING} {NEEDS}"))],
+            tokens: None,
+            delivery: Delivery::Audio,
+        });
+        assert_eq!(call.conduct.progress()[0].asked.is_some(), !cut);
+        call.waits(12);
+        // What was cut is asked for again.
+        let due = if cut { Command::Prompt } else { Command::Show(Shown::TakeYourTime) };
+        assert!(call.told(&due), "cut: {cut}, {:?}", call.commands);
+    }
+}
+
+/// The words of a turn come in the middle of the answer to it.
+#[test]
+fn late_words_of_the_turn_before_do_not_make_a_question_asked_that_is_then_cut() {
+    let mut call = Call::new();
+    let turn = call.turn(5);
+    let reply = call.generated(&format!("{OPENING} {NEEDS}"));
+    call.words(&turn, "Hello?");
+    assert_eq!(call.conduct.progress()[0].asked, None, "it is being said");
+    let (item, _) = call.item();
+    call.hear(&VoiceEvent::SpeechStarted { item: item.clone(), start_ms: None });
+    call.hear(&VoiceEvent::PlaybackCut { reply });
+    call.hear(&VoiceEvent::ItemPlaced { item, previous: None, content: ItemContent::Committed });
+    assert_eq!(call.conduct.progress()[0].asked, None);
+    call.says(NEEDS);
+    assert!(call.conduct.progress()[0].asked.as_ref().is_some_and(|asked| asked.verbatim));
+}
+
 #[test]
 fn a_call_twice_in_two_seconds_moves_once() {
     let mut call = Call::new();

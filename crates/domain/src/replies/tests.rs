@@ -314,6 +314,30 @@ fn c04_a_request_that_meets_a_reply_is_sent_again_whole_when_that_is_done() {
     }
 }
 
+/// A moment to think is granted while a reply that the plan wanted comes to nothing.
+#[test]
+fn what_the_plan_wanted_said_is_not_asked_for_again_in_a_pause() {
+    for request_is_lost in [false, true] {
+        let mut play = Play::opened();
+        play.input(Input::Want(Purpose::Conduct));
+        assert_eq!(play.purposes(), ["conduct"]);
+        if request_is_lost {
+            play.input(Input::Paused(true));
+        } else {
+            play.created("r1", Some("conduct"));
+            play.done("r1", ReplyOutcome::Failed);
+            play.input(Input::Paused(true));
+        }
+        play.input(Input::Want(Purpose::Conduct));
+        play.wait(30.0);
+        assert_eq!(play.purposes(), ["conduct"], "nobody talks into a pause");
+        play.input(Input::Paused(false));
+        play.input(Input::Want(Purpose::Conduct));
+        play.wait(1.0);
+        assert_eq!(play.purposes(), ["conduct"; 2]);
+    }
+}
+
 #[test]
 fn c04_another_requests_refusal_and_another_replys_end_change_nothing() {
     let mut play = Play::opened();

@@ -670,6 +670,27 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     assert!(all.contains(&("u4".to_owned(), true, Some(Doubt::UnclosedGap))), "{all:?}");
 }
 
+/// A lying page cuts an item of the gap, so that our line names it: what it invents after that gap has no neighbour by that.
+#[test]
+fn what_is_named_late_is_no_neighbour_of_what_was_told_after_it() {
+    let (mut transcript, now) = heard();
+    for event in &turn(1, None) {
+        transcript.apply(event, now);
+    }
+    transcript.line_lost();
+    transcript.witness(witness("c:a2", Some("a2"), "words of a2"), now);
+    transcript.line_back(now);
+    transcript.witness(witness("c:x", Some("x"), "x"), now);
+    transcript.apply(&VoiceEvent::ItemCut { item: item("a2"), heard_ms: 7 }, now);
+    let doubts = |transcript: &Transcript| {
+        let of = |key: &str| transcript.all_entries().into_iter().find(|entry| entry.key == key).expect("it is kept");
+        [of("a2"), of("x")].map(|entry| (entry.authoritative, entry.doubt))
+    };
+    assert_eq!(doubts(&transcript), [(true, None), (false, Some(Doubt::Unconfirmed))]);
+    transcript.close();
+    assert_eq!(doubts(&transcript)[1], (true, Some(Doubt::UnclosedGap)), "it may have fallen into the gap too");
+}
+
 /// When it was told: on the line that was dead already, in the gap, after it.
 #[test]
 fn what_was_told_of_a_gap_in_which_nothing_fell_is_withdrawn() {

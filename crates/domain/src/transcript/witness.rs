@@ -72,7 +72,7 @@ impl Transcript {
         match self.index_of(&item) {
             Some(index) if self.slots[index].is_unnamed() => self.slots[index].entry().into_iter().collect(),
             Some(index) => {
-                let mut entries = self.tell_known(index);
+                let mut entries = self.tell_known(index, None);
                 entries.extend(self.witness_of_named(index, witness, now));
                 entries
             }
@@ -297,8 +297,9 @@ impl Transcript {
         indices.into_iter().filter_map(|index| self.admit(index, Some(Doubt::UnclosedGap))).collect()
     }
 
-    /// The browser tells of an item that we know: those it told of before and after it have a neighbour.
-    fn tell_known(&mut self, index: usize) -> Vec<Entry> {
+    /// The browser tells of an item that we know: those it told of before and after it have a neighbour. Or it told of one
+    /// earlier that we know now (`told_as`): that is no neighbour of what it told of since.
+    fn tell_known(&mut self, index: usize, told_as: Option<i32>) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
         // What somebody put into the call by hand is no neighbour of what was said.
         if self.slots[index].silent || self.slots[index].unheard || std::mem::replace(&mut self.slots[index].told, true) {
@@ -310,8 +311,10 @@ impl Transcript {
         if self.copy.known.len() > NEIGHBOURS {
             self.copy.known.pop_front();
         }
+        let is_later = |slot: &&Slot| told_as.is_some() && slot.source == Source::Browser && slot.seq > told_as;
+        let later: Vec<ItemId> = self.slots.iter().filter(is_later).filter_map(|slot| slot.item.clone()).collect();
         let mut closed = Vec::new();
-        for told in &mut self.copy.run {
+        for told in self.copy.run.iter_mut().filter(|told| !later.contains(&told.item)) {
             if told.segment == segment && self.hearing.ours_between(told.after, told.last.min(gaps)) {
                 closed.push((told.item.clone(), told.doubtful.then_some(Doubt::UnclosedGap)));
             }
@@ -337,7 +340,7 @@ impl Transcript {
         if let Some(item) = self.slots[index].item.clone() {
             self.copy.run.retain(|told| told.item != item);
         }
-        self.tell_known(index)
+        self.tell_known(index, self.slots[index].seq)
     }
 
     /// Our line names it by an event of its own, after a gap of ours or while it is up and the browser was quicker.
@@ -363,7 +366,7 @@ impl Transcript {
         if let Some(item) = slot.item.clone() {
             self.copy.run.retain(|told| told.item != item);
         }
-        let known = self.tell_known(index);
+        let known = self.tell_known(index, self.slots[index].seq);
         self.late.extend(known);
     }
 
