@@ -11,7 +11,7 @@ use crate::http::auth::Person;
 use crate::http::problem::ApiError;
 use crate::ids::CandidateId;
 use crate::integrations::store::gateway::{CandidateFilter, CandidateRow, ExternalIdTaken};
-use crate::integrations::store::once_more;
+use crate::integrations::store::past_deadlocks;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -175,7 +175,7 @@ struct MergeRequest {
 /// `POST /api/candidates/{id}/merge`: the duplicate's interviews become this candidate's, and the duplicate is archived.
 pub(super) async fn merge(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Answer, ApiError> {
     let (stays, goes) = (candidate_id(&id)?, asked.json::<MergeRequest>()?.duplicate_id);
-    once_more(|| try_to_merge(&state, &asked, stays, goes)).await
+    past_deadlocks(|| try_to_merge(&state, &asked, stays, goes)).await
 }
 
 async fn try_to_merge(state: &AppState, asked: &Asked, stays: CandidateId, goes: CandidateId) -> Result<Answer, ApiError> {

@@ -59,6 +59,7 @@ pub use standby::Named;
 /// What a connection that comes back may take to prove that it lives.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 const DEADLOCK_PAUSE: Duration = Duration::from_millis(100);
+const MOST_DEADLOCKS: u32 = 3;
 
 /// Whose rows a transaction may see.
 #[derive(Clone, Debug)]
@@ -139,18 +140,21 @@ impl Deadlocked for StoreError {
     }
 }
 
-/// Does the work of one transaction, and once more after a deadlock: whoever it was with has gone on. Everybody takes locks in one order
+/// Does the work of one transaction, and again after a deadlock: whoever it was with has gone on. Everybody takes locks in one order
 /// (invites, candidates, positions, sessions); what is added while somebody waits may still cross.
-pub async fn once_more<T, E: Deadlocked, W: Future<Output = Result<T, E>>>(work: impl Fn() -> W) -> Result<T, E> {
-    match work().await {
-        Err(error) if error.is_deadlock() => {
-            tracing::info!("a deadlock in the database: done once more");
-            // Whoever it was with is woken up now: who comes back at once takes the same lock from it again.
-            tokio::time::sleep(Backoff::new(DEADLOCK_PAUSE, DEADLOCK_PAUSE * 2).next_delay()).await;
-            work().await
+pub async fn past_deadlocks<T, E: Deadlocked, W: Future<Output = Result<T, E>>>(work: impl Fn() -> W) -> Result<T, E> {
+    let mut backoff = Backoff::new(DEADLOCK_PAUSE, DEADLOCK_PAUSE * 4);
+    for _ in 0..MOST_DEADLOCKS {
+        match work().await {
+            Err(error) if error.is_deadlock() => {
+                tracing::info!("a deadlock in the database: done again");
+                // Whoever it was with is woken up now: who comes back at once takes the same lock from it again.
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+            done => return done,
         }
-        done => done,
     }
+    work().await
 }
 
 impl Fault for StoreError {

@@ -1,7 +1,7 @@
 //! Invites: read as the person who asks, written by the gateway. Each change locks the row, settles it, lets the domain decide,
 //! and leaves a line in the audit.
 
-use super::super::{During, Scope, StoreError, Transaction, once_more};
+use super::super::{During, Scope, StoreError, Transaction, past_deadlocks};
 use super::change::write_audit;
 use super::listing::like_literal;
 use super::parties::Parties;
@@ -244,7 +244,7 @@ impl GatewayStore {
         by: &Actor,
         mail: Option<&str>,
     ) -> Result<HashMap<InviteId, Made>, StoreError> {
-        once_more(|| self.try_insert_invites(new, by, mail)).await
+        past_deadlocks(|| self.try_insert_invites(new, by, mail)).await
     }
 
     async fn try_insert_invites(
@@ -585,7 +585,7 @@ impl GatewayStore {
         quota: SessionQuota,
         session: impl Fn(&InviteParties) -> NewSession,
     ) -> Result<Option<StartOutcome>, StoreError> {
-        once_more(|| self.try_start_invite(link, token, expires_at, quota, &session)).await
+        past_deadlocks(|| self.try_start_invite(link, token, expires_at, quota, &session)).await
     }
 
     async fn try_start_invite(
@@ -797,7 +797,7 @@ impl GatewayStore {
         mail: (bool, &str),
         longest: std::time::Duration,
     ) -> Result<Result<(), Refusal>, StoreError> {
-        once_more(|| self.try_change_invite(id, by, change, mail, longest)).await
+        past_deadlocks(|| self.try_change_invite(id, by, change, mail, longest)).await
     }
 
     async fn try_change_invite(

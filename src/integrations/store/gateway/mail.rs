@@ -1,7 +1,7 @@
 //! The outbox of mails. A row is taken by a lease that ends by itself. Whoever takes it counts a try, and only the holder of the
 //! newest try may say what became of it.
 
-use super::super::{During, StoreError, Transaction, once_more};
+use super::super::{During, StoreError, Transaction, past_deadlocks};
 use super::GatewayStore;
 use crate::domain::edge::Text;
 use crate::domain::invite::State;
@@ -179,7 +179,7 @@ impl GatewayStore {
     /// What became of this try. A holder whose lease was taken by another changes nothing. The invite is locked before its mail, as by
     /// who changes it.
     pub async fn mail_ended(&self, mail: &TakenMail, end: &MailEnd, host: &str) -> Result<(), StoreError> {
-        once_more(|| self.try_mail_ended(mail, end, host)).await
+        past_deadlocks(|| self.try_mail_ended(mail, end, host)).await
     }
 
     async fn try_mail_ended(&self, mail: &TakenMail, end: &MailEnd, host: &str) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! What the gateway writes, as itself. Each change leaves a line in the audit log.
 
-use super::super::{During, StoreError, Transaction, once_more};
+use super::super::{During, StoreError, Transaction, past_deadlocks};
 use super::{
     FailedSetup, GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER,
     SETUP_FAILED, SessionQuota, phase,
@@ -24,7 +24,7 @@ pub(super) enum Full {
 impl GatewayStore {
     /// Insert a session, or find the one this Idempotency-Key made before.
     pub async fn insert_session(&self, new: &NewSession, quota: SessionQuota) -> Result<Inserted, StoreError> {
-        once_more(|| self.try_insert_session(new, quota)).await
+        past_deadlocks(|| self.try_insert_session(new, quota)).await
     }
 
     async fn try_insert_session(&self, new: &NewSession, quota: SessionQuota) -> Result<Inserted, StoreError> {
