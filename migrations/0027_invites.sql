@@ -92,6 +92,8 @@ create table app.mail_outbox (
   tries       integer not null default 0,
   next_try_at timestamptz not null default now(),
   lease_until timestamptz,
+  -- What it tells is no longer true. One that is being sent may still leave; it is not tried again.
+  replaced    boolean not null default false,
   -- The error's code, and the server's own, where it gave one.
   failure     text check (length(failure) <= 200),
   created_at  timestamptz not null default now(),

@@ -584,6 +584,10 @@ impl Http {
     pub fn web_dir(&self) -> Option<PathBuf> {
         (!self.web_dir.is_empty()).then(|| PathBuf::from(&self.web_dir))
     }
+    /// The right side of what must be one of its kind everywhere: Message-IDs, entries of calendars.
+    pub fn host(&self) -> &str {
+        self.public_url.host_str().unwrap_or("localhost")
+    }
     /// Where a candidate comes with an invite. The secret stands behind the `#`, which browsers do not send.
     pub fn invite_link(&self, secret: &str) -> String {
         format!("{}/#/i/{secret}", self.public_url.as_str().trim_end_matches('/'))

@@ -1,4 +1,4 @@
-//! Authentication: the bearer of a Supabase access token of this tenant.
+//! Authentication: the bearer of a Supabase access token of this tenant, or of a token that was given out by an invite.
 
 use super::limits::GatewayLimits;
 use super::problem::ApiError;
@@ -114,9 +114,10 @@ impl Person {
     }
 }
 
-fn bearer(parts: &Parts) -> Result<&str, ApiError> {
+/// The token that a request came with.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
     let missing = || ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::JwtMissing, "sign in first");
-    let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
     let (scheme, token) = value.split_once(' ').ok_or_else(missing)?;
     if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
 }
@@ -131,7 +132,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let authority = Authority::from_ref(state);
-        let claims = authority.verifier.verify(bearer(parts)?).await?;
+        let claims = authority.verifier.verify(bearer(&parts.headers)?).await?;
         let person = Self::new(claims, authority.tenant)?;
         GatewayLimits::from_ref(state).request_of_person(person.user)?;
         Ok(person)
@@ -152,22 +153,19 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        if !bearer(parts)?.starts_with(INVITE_TOKEN) {
+        if !bearer(&parts.headers)?.starts_with(INVITE_TOKEN) {
             return Person::from_request_parts(parts, state).await.map(Self);
         }
         let authority = Authority::from_ref(state);
-        let invited = authority.store.invited(TicketHash::of(bearer(parts)?)).await?;
-        let refused =
-            || ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::InviteTokenRefused, "open the link of your invite again");
-        let person = Person::by_invite(invited.ok_or_else(refused)?, authority.tenant);
+        let invited = authority.store.invited(TicketHash::of(bearer(&parts.headers)?)).await?;
+        let person = Person::by_invite(invited.ok_or_else(invite_token_refused)?, authority.tenant);
         GatewayLimits::from_ref(state).request_of_person(person.user)?;
         Ok(Self(person))
     }
 }
 
-/// The token that the request came with.
-pub fn token_of(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ').map(|(_, token)| token.trim())
+pub fn invite_token_refused() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, ErrorCode::InviteTokenRefused, "open the link of your invite again")
 }
 
 #[cfg(test)]

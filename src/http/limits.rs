@@ -36,10 +36,12 @@ pub enum Bound {
     TenantSessions,
     Ticketless,
     ShownTickets,
+    Checks,
+    Imports,
 }
 
 impl Bound {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AddressRequests,
         Self::UnseenSessions,
         Self::InviteLinks,
@@ -52,6 +54,8 @@ impl Bound {
         Self::TenantSessions,
         Self::Ticketless,
         Self::ShownTickets,
+        Self::Checks,
+        Self::Imports,
     ];
 
     /// The label of the metric `interview.refused`.
@@ -69,6 +73,8 @@ impl Bound {
             Self::TenantSessions => "tenant_sessions",
             Self::Ticketless => "ticketless",
             Self::ShownTickets => "shown_tickets",
+            Self::Checks => "checks",
+            Self::Imports => "imports",
         }
     }
 
@@ -92,6 +98,8 @@ impl Bound {
             Self::TenantSessions => (ours, TenantSessionsExhausted, "as many interviews are open as may be"),
             Self::Ticketless => (ours, ServiceSaturated, "too many connections without a ticket"),
             Self::ShownTickets => (theirs, TicketRateExceeded, "too many tickets from this address"),
+            Self::Checks => (ours, ServiceSaturated, "too many plans and files are being checked; try again in a moment"),
+            Self::Imports => (theirs, RequestRateExceeded, "another file of candidates is being imported; wait until it is done"),
         };
         ApiError::new(status, code, detail).retry_after(wait)
     }
@@ -152,6 +160,7 @@ struct Gateway {
     tickets: Rate<UserId>,
     streams: Counts<UserId>,
     creating: Counts<UserId>,
+    importing: Counts<()>,
     seen: Mutex<Seen>,
     refused: Refused,
 }
@@ -172,6 +181,7 @@ impl GatewayLimits {
             streams: Counts::new(limits.streams_per_person, limits.streams),
             // One at a time, so that the counts in the database hold.
             creating: Counts::new(1, usize::MAX),
+            importing: Counts::new(1, 1),
             seen: Mutex::default(),
             refused: Refused::default(),
         }))
@@ -213,6 +223,16 @@ impl GatewayLimits {
     /// A candidate's request for an interview, as long as it takes.
     pub fn creating(&self, user: UserId) -> Result<Held<UserId>, ApiError> {
         self.0.creating.hold(user).map_err(|_| self.refuse(Bound::PersonRequests, SOON))
+    }
+
+    /// A file of candidates, as long as it takes: whoever waited for its turn would hold a connection to the database.
+    pub fn importing(&self) -> Result<Held<()>, ApiError> {
+        self.0.importing.hold(()).map_err(|_| self.import_runs())
+    }
+
+    /// One runs here, or at another gateway.
+    pub fn import_runs(&self) -> ApiError {
+        self.refuse(Bound::Imports, SOON)
     }
 
     /// Before a session is looked for by somebody who has not signed in. `Ok(false)`: there is none.

@@ -4,7 +4,7 @@ use super::server::timed_out;
 use crate::domain::edge::FieldError;
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::integrations::call_error::CallError;
-use crate::integrations::store::StoreError;
+use crate::integrations::store::{Deadlocked, StoreError};
 use crate::integrations::supabase::JwtError;
 use axum::Json;
 use axum::extract::Request;
@@ -31,6 +31,7 @@ pub struct ApiError {
     detail: String,
     retry_after: Option<Duration>,
     retryable: bool,
+    deadlock: bool,
     cause: Option<String>,
     /// A further member of the answer (RFC 9457, extension members).
     extension: Option<(&'static str, Value)>,
@@ -44,6 +45,7 @@ impl ApiError {
             detail: detail.into(),
             retry_after: None,
             retryable: status.is_server_error(),
+            deadlock: false,
             cause: None,
             extension: None,
         }
@@ -180,8 +182,8 @@ pub async fn with_request_id(mut request: Request, next: Next) -> Response {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        let cause = chain(&error);
-        match error {
+        let (cause, deadlock) = (chain(&error), error.is_deadlock());
+        let told = match error {
             StoreError::NotFound => Self::session_not_found(),
             error if error.class() == FaultClass::Transient => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::DatabaseUnavailable, "the database does not answer")
@@ -193,7 +195,14 @@ impl From<StoreError> for ApiError {
                 ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::DatabaseRefused, "the database refused the request")
             }
             .because(cause),
-        }
+        };
+        Self { deadlock, ..told }
+    }
+}
+
+impl Deadlocked for ApiError {
+    fn is_deadlock(&self) -> bool {
+        self.deadlock
     }
 }
 
@@ -228,7 +237,11 @@ impl From<JwtError> for ApiError {
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        Self::of_body(rejection.status(), rejection.body_text(), &rejection)
+        let detail = match &rejection {
+            JsonRejection::MissingJsonContentType(_) => "send a body of JSON, with Content-Type: application/json".to_owned(),
+            rejection => rejection.body_text(),
+        };
+        Self::of_body(rejection.status(), detail, &rejection)
     }
 }
 
@@ -247,7 +260,8 @@ impl ApiError {
         if status == StatusCode::PAYLOAD_TOO_LARGE {
             return Self::new(status, ErrorCode::RequestOversized, "the request body is too large");
         }
-        Self::new(status, ErrorCode::RequestInvalid, detail)
+        // No body, no content type, no JSON, JSON of another shape: one answer for all of them.
+        Self::invalid(detail)
     }
 }
 

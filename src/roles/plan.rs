@@ -226,9 +226,12 @@ async fn use_version(store: &GatewayStore, id: PlanId, position: Option<Position
         change.audit("published", (KIND, id.0), detail).await?;
     }
     if let Some(position) = position {
-        change.set_position_plan(position, Some((id, Some(version.number)))).await?.map_err(Failed::Unchanged)?;
-        let detail = json!({"plan": {"plan_id": id, "version": version.number}});
-        change.audit("plan_set", ("position", position.0), detail).await?;
+        let used = Some((id, Some(version.number)));
+        let (_, is_new) = change.set_position_plan(position, used).await?.map_err(Failed::Unchanged)?;
+        if is_new {
+            let detail = json!({"plan": {"plan_id": id, "version": version.number}});
+            change.audit("plan_set", ("position", position.0), detail).await?;
+        }
     }
     keep(change).await?;
     Ok(version)

@@ -22,7 +22,7 @@ fn in_hours(hours: i64) -> String {
     (OffsetDateTime::now_utc() + time::Duration::hours(hours)).format(&Rfc3339).expect("RFC 3339")
 }
 
-fn order(candidate: &str, more: &Value) -> Value {
+pub(crate) fn order(candidate: &str, more: &Value) -> Value {
     let mut order = json!({"candidate_id": candidate, "position_id": ENGINEER, "closes_at": in_hours(48), "zone": "Europe/Berlin",
         "settings": {"language": "en-US", "max_duration_s": 600}});
     order.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -33,46 +33,50 @@ fn secret_of(link: &str) -> String {
     link.split_once("/#/i/").unwrap_or_else(|| panic!("no link: {link}")).1.trim().to_owned()
 }
 
-fn refused(answer: &(u16, Value)) -> (u16, &str) {
+pub(crate) fn refused(answer: &(u16, Value)) -> (u16, &str) {
     (answer.0, answer.1["code"].as_str().unwrap_or_default())
 }
 
-async fn admin(system: &System) -> PgPool {
+pub(crate) async fn admin(system: &System) -> PgPool {
     PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection")
 }
 
-async fn count(admin: &PgPool, sql: &'static str) -> i64 {
+pub(crate) async fn count(admin: &PgPool, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(admin).await.expect("a count")
 }
 
-struct Made {
-    id: String,
-    secret: String,
+pub(crate) struct Made {
+    pub(crate) id: String,
+    pub(crate) secret: String,
 }
 
 async fn make(system: &System, recruiter: &str, more: &Value) -> Made {
-    let (status, made) = system.post(recruiter, "/api/invites", &order(MEI, more)).await;
+    make_for(system, recruiter, MEI, more).await
+}
+
+pub(crate) async fn make_for(system: &System, recruiter: &str, candidate: &str, more: &Value) -> Made {
+    let (status, made) = system.post(recruiter, "/api/invites", &order(candidate, more)).await;
     assert_eq!(status, 201, "{made}");
     let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{name}: {made}")).to_owned();
     Made { id: text("invite_id"), secret: secret_of(&text("link")) }
 }
 
-async fn with_link(system: &System, path: &str, secret: &str) -> (u16, Value) {
+pub(crate) async fn with_link(system: &System, path: &str, secret: &str) -> (u16, Value) {
     system.post("", &format!("/api/invite/{path}"), &json!({"secret": secret})).await
 }
 
-async fn state(system: &System, recruiter: &str, id: &str) -> String {
+pub(crate) async fn state(system: &System, recruiter: &str, id: &str) -> String {
     system.get(recruiter, &format!("/api/invites/{id}")).await.1["state"].as_str().unwrap_or_default().to_owned()
 }
 
-async fn mail_to(system: &System, address: &str, number: usize) -> CaughtMail {
+pub(crate) async fn mail_to(system: &System, address: &str, number: usize) -> CaughtMail {
     let of =
         || system.sandbox.mailbox().mails().into_iter().filter(|mail| mail.to.iter().any(|to| to == address)).collect::<Vec<_>>();
     wait_for("the mail arrives", || async { of().len() >= number }).await;
     of().swap_remove(number - 1)
 }
 
-fn line<'a>(calendar: &'a str, name: &str) -> &'a str {
+pub(crate) fn line<'a>(calendar: &'a str, name: &str) -> &'a str {
     calendar.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {calendar}"))
 }
 
@@ -265,7 +269,11 @@ async fn nobody_comes_in_by_misusing_an_invite() {
     assert_eq!(system.post(token, &ticket, &json!({})).await.0, 200);
     assert_eq!(system.post(&recruiter, &format!("{path}/revoke"), &json!({"reason": "filled"})).await.0, 200);
     assert_eq!(refused(&system.post(token, &ticket, &json!({})).await), (401, "invite_token_refused"));
+    assert_eq!(refused(&system.post(token, "/api/invite/renew", &json!({})).await), (401, "invite_token_refused"));
     assert_eq!(refused(&with_link(&system, "start", &waiting.secret).await), (410, "invite_revoked"));
+    let asked =
+        "select count(*) from app.audit_log where action = 'session_end_requested' and detail ->> 'because' = 'invite_revoked'";
+    assert_eq!(count(&admin, asked).await, 1, "who has ended it is written down");
     wait_for("its interview ends", || async { system.phase(&recruiter, &own).await == "completed" }).await;
     assert!(tried >= 1_000, "{tried}");
     system.stop().await;

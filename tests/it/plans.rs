@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use time::format_description::well_known::Rfc3339;
 
 const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
+const JONAS: &str = "ca000000-0000-4000-8000-000000000012";
 const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
 const TENANT: &str = "0d3e8d2c-7c1b-4b8e-9f0a-5b1f6a2c0001";
 
@@ -71,6 +73,11 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
     // Who changes it has read what they change.
     let refused = system.put_with(&recruiter, &draft, &sample(), &[]).await;
     assert_eq!(code(&refused), (428, "version_required"));
+    // Reading it costs no look of the linter; who wants one asks.
+    let (_, plain) = system.get(&recruiter, &format!("/api/plans/{plan}")).await;
+    assert!(plain.get("findings").is_none() && plain.get("may_publish").is_none(), "{plain}");
+    let (status, verdict) = system.post(&recruiter, &format!("/api/plans/{plan}/lint"), &json!({})).await;
+    assert_eq!((status, &verdict["findings"], &verdict["may_publish"]), (200, &made["findings"], &false.into()));
     let (status, changed) = put(&system, &recruiter, &draft, &sample(), 1).await;
     assert_eq!((status, &changed["revision"], &changed["may_publish"]), (200, &2.into(), &true.into()), "{changed}");
     assert_eq!(code(&put(&system, &recruiter, &draft, &document, 1).await), (412, "version_conflicted"));
@@ -88,6 +95,9 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
     let (status, used) =
         system.put_with(&recruiter, &format!("/api/positions/{ENGINEER}/plan"), &json!({"plan_id": plan}), &[]).await;
     assert_eq!((status, &used["plan"]["version"]), (200, &1.into()), "{used}");
+    // Who says nothing about the plan takes none away.
+    let nothing = system.put_with(&recruiter, &format!("/api/positions/{ENGINEER}/plan"), &json!({}), &[]).await;
+    assert_eq!(code(&nothing), (400, "request_invalid"), "{}", nothing.1);
     // A position that is made alike uses it too.
     let position = format!("/api/positions/{ENGINEER}");
     assert_eq!(system.get(&recruiter, &position).await.1["plan"], used["plan"]);
@@ -135,10 +145,39 @@ async fn a_plan_is_written_published_and_pinned_by_the_interviews_that_are_creat
         assert_eq!(archive("archive").await.0, 200);
     }
     assert_eq!(code(&put(&system, &recruiter, &draft, &sample(), 3).await), (409, "resource_archived"));
+    let admin = PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection");
+    let many = "insert into app.plans (tenant_id, id, draft) select tenant_id, gen_random_uuid(), '{\"title\": \"many\"}'
+                from app.plans, generate_series(1, 500) where id::text = $1";
+    sqlx::query(many).bind(&plan).execute(&admin).await.expect("as many as there may be");
+    assert_eq!(code(&archive("restore").await), (409, "plans_exhausted"));
+    sqlx::query("delete from app.plans where name = 'many'").execute(&admin).await.expect("gone");
     assert_eq!(archive("restore").await.0, 200);
     assert_eq!(pinned(&system).await.1, Value::Null, "a position without a plan");
 
-    let admin = PgPool::connect(&system.sandbox.database_admin_url().expect("a database")).await.expect("a connection");
+    // An invite keeps what the position had when it was made: also that it had none.
+    let closes = (time::OffsetDateTime::now_utc() + time::Duration::hours(2)).format(&Rfc3339).expect("RFC 3339");
+    let invited = json!({"candidate_id": JONAS, "position_id": ENGINEER, "closes_at": closes, "zone": "UTC"});
+    let (status, invite) = system.post(&recruiter, "/api/invites", &invited).await;
+    assert_eq!(status, 201, "{invite}");
+    let version = async || system.get(&recruiter, &position).await.1["version"].as_i64().expect("a version");
+    let before = version().await;
+    for _ in 0..2 {
+        let (status, used) = system.put_with(&recruiter, &format!("{position}/plan"), &json!({"plan_id": plan}), &[]).await;
+        assert_eq!((status, &used["plan"]["version"]), (200, &2.into()), "{used}");
+    }
+    assert_eq!(version().await, before + 1, "the second changes nothing");
+    let set = "select count(*) from app.audit where action = 'plan_set' and target_id::text = $1";
+    let set: i64 = sqlx::query_scalar(set).bind(ENGINEER).fetch_one(&admin).await.expect("a count");
+    assert_eq!(set, 3, "used, given up, used again");
+    let secret = invite["link"].as_str().and_then(|link| link.split_once("/#/i/")).expect("a link").1;
+    let (status, started) = system.post("", "/api/invite/start", &json!({"secret": secret})).await;
+    assert_eq!(status, 200, "{started}");
+    let session = started["session_id"].as_str().expect("an id");
+    assert_eq!(system.get(&recruiter, &format!("/api/sessions/{session}")).await.1["plan"], Value::Null);
+    assert_eq!(system.post(&recruiter, &format!("{position}/archive"), &json!({})).await.0, 200);
+    let archived = system.put_with(&recruiter, &format!("{position}/plan"), &json!({"plan_id": null}), &[]).await;
+    assert_eq!(code(&archived), (409, "resource_archived"));
+
     let actions: Vec<String> = sqlx::query_scalar(
         "select action from app.audit where target_kind = 'plan' and target_id::text = $1 and actor_role = 'recruiter' order by n",
     )

@@ -114,6 +114,8 @@ pub enum MergeRefusal {
     Archived,
     /// Somebody may be talking in it as the one who would go.
     OpenInterview,
+    /// Together they have more than one may have; none is left out without a word.
+    TooManyTags,
 }
 
 /// What the one who stays has afterwards.
@@ -138,7 +140,9 @@ pub fn merge(stays: &Twin, goes: &Twin) -> Result<Merged, MergeRefusal> {
     }
     let mut tags = stays.tags.clone();
     tags.extend(goes.tags.iter().filter(|tag| !stays.tags.contains(tag)).cloned());
-    tags.truncate(MOST_TAGS);
+    if tags.len() > MOST_TAGS {
+        return Err(MergeRefusal::TooManyTags);
+    }
     Ok(Merged {
         external_id: stays.external_id.clone().or_else(|| goes.external_id.clone()),
         tags,
@@ -206,5 +210,8 @@ mod tests {
         assert_eq!(merge(&twin(1), &Twin { archived: true, ..twin(2) }), Err(MergeRefusal::Archived));
         assert_eq!(merge(&twin(1), &Twin { open_interviews: 1, ..twin(2) }), Err(MergeRefusal::OpenInterview));
         assert!(merge(&Twin { open_interviews: 1, ..twin(1) }, &twin(2)).is_ok());
+        let many = |from: usize| (from..from + 15).map(|n| format!("t{n}")).collect::<Vec<_>>();
+        let (one, other) = (Twin { tags: many(0), ..twin(1) }, Twin { tags: many(10), ..twin(2) });
+        assert_eq!(merge(&one, &other), Err(MergeRefusal::TooManyTags));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The same file twice changes nothing: a row is known by its external id, or else by its e-mail address.
 
-use crate::candidate::{CandidateDraft, RawCandidate};
+use crate::candidate::{CandidateDraft, MOST_TAGS, RawCandidate};
 use crate::edge::{FieldError, Text};
 use crate::ids::CandidateId;
 use serde::Serialize;
@@ -117,7 +117,7 @@ pub struct Update {
     pub to: CandidateDraft,
 }
 
-/// Row by row; a later row that repeats an earlier one's external id or address is refused.
+/// Row by row; a later row that repeats an earlier one's external id or address, or means the same candidate, is refused.
 pub fn plan(rows: Vec<ImportRow>, known: &[Known]) -> Plan {
     let mut plan = Plan::default();
     let mut by_external: HashMap<&str, &Known> = HashMap::new();
@@ -126,7 +126,8 @@ pub fn plan(rows: Vec<ImportRow>, known: &[Known]) -> Plan {
         by_external.extend(one.external_id.as_deref().map(|id| (id, one)));
         by_email.entry(one.email.to_lowercase()).or_default().push(one);
     }
-    let (mut ids, mut emails): (HashMap<String, u64>, HashMap<String, u64>) = Default::default();
+    let (mut ids, mut emails) = (Lines::new(), Lines::new());
+    let mut lines_of: HashMap<CandidateId, u64> = HashMap::new();
     for ImportRow { line, draft } in rows {
         let outcome =
             draft.map_err(|errors| errors.into_iter().map(|error| RowError { line, error }).collect()).and_then(|draft| {
@@ -134,6 +135,9 @@ pub fn plan(rows: Vec<ImportRow>, known: &[Known]) -> Plan {
                 let with_email = by_email.get(&draft.email.key()).map_or(&[][..], Vec::as_slice);
                 let meant =
                     meant(line, &draft, draft.external_id.as_deref().and_then(|id| by_external.get(id).copied()), with_email)?;
+                if let Some(first) = meant.and_then(|known| lines_of.insert(known.id, line)) {
+                    return Err(vec![RowError::new(line, "email", format!("is the same candidate as on line {first}"))]);
+                }
                 Ok((draft, meant))
             });
         match outcome {
@@ -144,6 +148,10 @@ pub fn plan(rows: Vec<ImportRow>, known: &[Known]) -> Plan {
             Ok((draft, None)) => plan.create.push((line, draft)),
             Ok((draft, Some(known))) => match changed(draft, known) {
                 None => plan.unchanged += 1,
+                Some(to) if to.tags.len() > MOST_TAGS => {
+                    plan.refused += 1;
+                    plan.errors.push(RowError::new(line, "tags", format!("with those that they have: at most {MOST_TAGS}")));
+                }
                 Some(to) => plan.update.push(Update { line, id: known.id, version: known.version, to }),
             },
         }
@@ -209,7 +217,7 @@ fn changed(draft: CandidateDraft, known: &Known) -> Option<CandidateDraft> {
     let mut tags: Vec<Text> = known.tags.iter().map(|tag| Text::from(tag.as_str())).collect();
     let before = tags.len();
     for tag in draft.tags {
-        if !tags.contains(&tag) && tags.len() < crate::candidate::MOST_TAGS {
+        if !tags.contains(&tag) {
             tags.push(tag);
         }
     }
@@ -279,6 +287,24 @@ mod tests {
         assert_eq!(first.create.len(), 2);
         let again = import(&rows, &[known(1, "a@x.test", Some("A")), known(2, "b@x.test", None)]);
         assert_eq!((again.unchanged, again.create.len() + again.update.len() + again.refused), (2, 0), "{again:?}");
+    }
+
+    /// One is found by the external id, the other by the address that the first row takes away.
+    #[test]
+    fn two_rows_that_mean_one_candidate_are_not_both_written() {
+        let here = [known(1, "a@x.test", Some("A"))];
+        let plan = import(&[["New name", "new@x.test", "A", ""], ["Other name", "a@x.test", "", ""]], &here);
+        assert_eq!((plan.update.len(), plan.create.len(), errors(&plan)), (1, 0, vec![(3, "email")]), "{plan:?}");
+        assert_eq!(plan.errors[0].error.message, "is the same candidate as on line 2");
+    }
+
+    #[test]
+    fn tags_that_do_not_fit_are_refused_and_not_left_out() {
+        let tags: Vec<String> = (0..MOST_TAGS).map(|n| format!("t{n}")).collect();
+        let plan = import(&[["N1", "a@x.test", "", &tags.join("|")]], &[known(1, "a@x.test", None)]);
+        assert_eq!((plan.update.len(), plan.refused, errors(&plan)), (0, 1, vec![(2, "tags")]), "{plan:?}");
+        let plan = import(&[["N1", "a@x.test", "", &tags[1..].join("|")]], &[known(1, "a@x.test", None)]);
+        assert_eq!(plan.update[0].to.tags.len(), MOST_TAGS);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod time;
 pub use authored::{List, ListError, Prose, ProseError, Slug, SlugError, Whole, WholeError};
 pub use field::{EmailAddress, FieldError, Fields};
 pub use ids::{ClientId, ClientIdError, EntryKey};
-pub use json::mend_surrogates;
+pub use json::{Place, mend_surrogates};
 pub use part::{PartNumber, PartNumberError};
 pub use text::{Label, LabelError, Text};
 pub use time::{Millis, Timestamp};

@@ -211,6 +211,8 @@ error_codes! {
     MailBounced = "mail_bounced",
     /// The mail server refuses us: sign-in, sender or TLS. It is tried again; correct `mail.smtp_url` or `mail.from`.
     MailRefused = "mail_refused",
+    /// No mail can be sent to a candidate's address: it is none, or has letters before the `@` that mail servers do not take. Correct it, or give the link yourself.
+    MailAddressRefused = "mail_address_refused",
     /// A mail was tried `mail.tries` times and never left. Read the last error beside it; a recruiter may send it again.
     MailGivenUp = "mail_given_up",
 
@@ -291,6 +293,10 @@ error_codes! {
     InviteSpent = "invite_spent",
     /// Interviews were begun by the invite many times and none could be held. Look at their end reasons; a recruiter may open it again.
     InviteExhausted = "invite_exhausted",
+    /// The invite's candidate or position was archived, so no interview is begun. Restore it, or revoke the invite.
+    InviteClosed = "invite_closed",
+    /// The interview of the invite is over and is being stored. Whether another may be begun is known in a moment; the client asks again.
+    InviteStoring = "invite_storing",
     /// The invite cannot be changed like this in its state: an interview runs by it, or it is still open.
     InviteStateRefused = "invite_state_refused",
     /// The window of an invite ends in the past, not later than before, or too far ahead. See `invites.longest_window_d`.
@@ -363,9 +369,9 @@ error_codes! {
     ExternalIdTaken = "external_id_taken",
     /// The library has a competency of this name already. Use that one, or choose another name.
     CompetencyNameTaken = "competency_name_taken",
-    /// Two candidates cannot be merged: they are the same one, or the one to be archived has an interview that is not over.
+    /// Two candidates cannot be merged: they are the same one, the one to be archived has an interview that is not over, or together they have too many tags.
     MergeRefused = "merge_refused",
-    /// A file to import cannot be read as a whole: its encoding, its columns, or too many rows. The detail says which.
+    /// A file to import cannot be read as a whole: its encoding, its columns, a quotation mark that none ends, or too many rows. The detail says which.
     ImportInvalid = "import_invalid",
 
     // --- Plans ---

@@ -140,6 +140,28 @@ impl TicketHash {
     }
 }
 
+/// A secret that is given out once: 256 random bits, as they stand in a link, a token, a ticket. Only its hash is kept.
+pub struct Secret {
+    pub text: String,
+    pub hash: TicketHash,
+}
+
+impl Secret {
+    /// `prefix` is a part of the text, and of what is hashed. None: the system gives no randomness.
+    pub fn new(prefix: &str) -> Option<Self> {
+        let mut bits = [0; 32];
+        aws_lc_rs::rand::fill(&mut bits).ok()?;
+        let text = format!("{prefix}{}", data_encoding::BASE64URL_NOPAD.encode(&bits));
+        Some(Self { hash: TicketHash::of(&text), text })
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Display for TicketHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
@@ -176,6 +198,16 @@ impl Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_differ_fit_a_subprotocol_and_are_not_shown() {
+        let (one, other) = (Secret::new("").expect("randomness"), Secret::new("invite_").expect("randomness"));
+        assert_ne!(one.hash, other.hash);
+        assert_eq!((one.text.len(), one.hash), (43, TicketHash::of(&one.text)));
+        assert!(one.text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        assert!(other.text.starts_with("invite_") && other.hash == TicketHash::of(&other.text));
+        assert!(!format!("{one:?}").contains(&one.text));
+    }
 
     #[test]
     fn an_unusable_id_of_a_vendor_is_replaced_by_the_same_one_each_time() {

@@ -105,7 +105,6 @@ impl Begun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invite {
     pub state: State,
-    pub made: Timestamp,
     pub opens: Timestamp,
     pub closes: Timestamp,
     pub sent: bool,
@@ -137,6 +136,10 @@ pub enum Refusal {
     Spent,
     /// As its state says.
     Exhausted,
+    /// Its candidate or its position was archived: nobody begins an interview for them.
+    Closed,
+    /// Its interview is over and is being stored: whether another attempt is left is known then.
+    Storing,
     /// An interview runs by it.
     Taken,
     /// It can be used, so there is nothing to open again.
@@ -145,10 +148,12 @@ pub enum Refusal {
     NotLater,
     /// Its end would be later than any may be.
     TooLate,
+    /// No mail can be sent to its candidate's address.
+    Unmailable,
 }
 
-/// Interviews that can be begun by one invite, whatever becomes of them.
-const MOST_STARTS: u32 = 20;
+/// Interviews that can be begun by one invite beyond those that may be held: each takes a machine, also when nobody comes to it.
+const SPARE_STARTS: u32 = 4;
 pub const MOST_ATTEMPTS: u32 = 5;
 
 impl Invite {
@@ -173,7 +178,7 @@ impl Invite {
     /// Where it is when nothing runs by it.
     fn resting(&self) -> State {
         match (self.opened, self.sent) {
-            _ if self.starts >= MOST_STARTS => State::Exhausted,
+            _ if self.starts >= self.attempts.saturating_add(SPARE_STARTS) => State::Exhausted,
             (true, _) => State::Opened,
             (false, true) => State::Sent,
             (false, false) => State::Created,
@@ -196,7 +201,8 @@ impl Invite {
         let decided = match self.state {
             State::Started if self.resumes() => Ok(Start::Resume),
             // One that is being stored is over; whether another attempt is left is known when it is stored.
-            State::Started | State::Finished => Err(Refusal::Spent),
+            State::Started => Err(Refusal::Storing),
+            State::Finished => Err(Refusal::Spent),
             State::Expired => Err(Refusal::Expired),
             State::Revoked => Err(Refusal::Revoked),
             State::Exhausted => Err(Refusal::Exhausted),
@@ -292,7 +298,9 @@ pub fn check_window(opens: Timestamp, closes: Timestamp, now: Timestamp, longest
         return Err(Refusal::NotLater);
     }
     check_end(closes, opens.max(now), longest)?;
-    check_end(opens, now, longest)
+    check_end(opens, now, longest)?;
+    // A window that began so long ago is a typing error.
+    check_end(now, opens, longest)
 }
 
 fn check_end(closes: Timestamp, from: Timestamp, longest: Duration) -> Result<(), Refusal> {

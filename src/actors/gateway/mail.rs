@@ -6,12 +6,10 @@
 use super::Keepers;
 use crate::domain::mail::{Kind, pause};
 use crate::error::{ErrorCode, Fault, chain};
-use crate::ids::TicketHash;
+use crate::ids::Secret;
 use crate::integrations::mail::{Letter, MailError, Mailer, compose};
 use crate::integrations::store::StoreError;
 use crate::integrations::store::gateway::mail::{MailEnd, TakenMail};
-use aws_lc_rs::rand;
-use data_encoding::BASE64URL_NOPAD;
 use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,8 +34,7 @@ impl Keepers {
     /// How many there were. No more are taken than are sent at once, so no lease ends in a queue.
     async fn send_batch(&self, mailer: &Mailer) -> Result<usize, StoreError> {
         let mail = &self.config.mail;
-        let taken = self.store.take_mails(mail.timeout() * 2, mail.at_once as i64).await?;
-        let count = taken.len();
+        let (count, taken) = self.store.take_mails(mail.timeout() * 2, mail.at_once as i64, mail.tries).await?;
         futures_util::stream::iter(taken)
             .for_each_concurrent(mail.at_once, |mail| {
                 let (keepers, mailer) = (self.clone(), mailer.clone());
@@ -49,7 +46,7 @@ impl Keepers {
 
     async fn send_one(&self, mailer: &Mailer, mail: TakenMail) {
         let done = match self.try_to_send(mailer, &mail).await {
-            Ok(end) => self.store.mail_ended(&mail, &end).await,
+            Ok(end) => self.store.mail_ended(&mail, &end, self.config.http.host()).await,
             Err(error) => Err(error),
         };
         if let Err(error) = done {
@@ -62,15 +59,12 @@ impl Keepers {
         let mut link = None;
         let address = match (mail.kind, mail.invite) {
             (Kind::Invite, Some(invite)) => {
-                let mut secret = [0; 32];
-                if rand::fill(&mut secret).is_err() {
+                let Some(secret) = Secret::new("") else {
                     return Ok(self.failed(mail, &MailError::Unwritable("no randomness".to_owned())));
-                }
-                let secret = BASE64URL_NOPAD.encode(&secret);
-                let hash = TicketHash::of(&secret);
-                self.store.insert_link(invite, hash).await?;
-                link = Some(hash);
-                self.config.http.invite_link(&secret)
+                };
+                self.store.insert_link(invite, secret.hash).await?;
+                link = Some(secret.hash);
+                self.config.http.invite_link(&secret.text)
             }
             _ => String::new(),
         };
@@ -90,7 +84,7 @@ impl Keepers {
     }
 
     fn write(&self, mailer: &Mailer, mail: &TakenMail, link: &str) -> Result<lettre::Message, MailError> {
-        let host = self.config.http.public_url.host_str().unwrap_or("localhost");
+        let host = self.config.http.host();
         let uid = mail.invite.map_or_else(|| mail.id.to_string(), |invite| invite.to_string());
         let variables = &mail.variables;
         compose(

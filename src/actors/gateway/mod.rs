@@ -109,7 +109,7 @@ impl Keepers {
         join_all(loops.map(|mut guard| async move { guard.ended().await })).await;
     }
 
-    /// One pass of every duty, now, until nothing is left to take: afterwards no session is past
+    /// One pass of each duty that ends sessions, now, until nothing is left to take: afterwards no session is past
     /// its deadline and no machine is nobody's, if Fly and the database answer. It is told from
     /// the rows that it has itself seen silent, so a fresh keeper looks twice.
     pub async fn pass(&self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The history of one thing: who changed what of it.
 
 use super::AppState;
-use super::view::Page;
+use super::view::{Page, limit};
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
 use crate::integrations::store::gateway::AuditRow;
@@ -42,24 +42,18 @@ pub(super) async fn list(
 ) -> Result<Json<Page<AuditView>>, ApiError> {
     person.require_recruiter()?;
     let Query(query) = query?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit: 1 to {MAX_LIMIT}")));
-    }
+    let limit = limit(query.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let is_kind = (1..=64).contains(&query.target_kind.len()) && query.target_kind.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_kind {
-        return Err(ApiError::invalid("target_kind: candidate, position or competency"));
+        return Err(ApiError::invalid("target_kind: candidate, position, competency, plan or invite"));
     }
     let before = match query.cursor.as_deref().map(str::parse::<i64>) {
         None => i64::MAX,
         Some(Ok(before)) => before,
         Some(Err(_)) => return Err(ApiError::invalid("cursor: take it from next_cursor")),
     };
-    let mut rows = state.store.audit_of(&person.scope(), &query.target_kind, query.target_id, before, limit + 1).await?;
-    let more = rows.len() as i64 > limit;
-    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.n.to_string());
-    Ok(Json(Page { items: rows.into_iter().map(AuditView::from).collect(), next_cursor }))
+    let rows = state.store.audit_of(&person.scope(), &query.target_kind, query.target_id, before, limit + 1).await?;
+    Ok(Json(Page::of(rows, limit, |row| row.n.to_string(), AuditView::from)))
 }
 
 impl From<AuditRow> for AuditView {

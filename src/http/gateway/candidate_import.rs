@@ -1,4 +1,4 @@
-//! A CSV file of candidates: read whole, each row by itself.
+//! A CSV file of candidates: read whole, each row by itself. One at a time for a company: its rows are compared with all that are there.
 
 use super::AppState;
 use super::candidates::{KIND, external_id_taken};
@@ -44,8 +44,12 @@ pub(super) async fn import(
     asked: Asked,
 ) -> Result<Answer, ApiError> {
     let Query(ImportQuery { dry_run }) = query?;
-    let (columns, rows) =
-        read(&asked.body).map_err(|detail| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::ImportInvalid, detail))?;
+    let _importing = state.limits.importing()?;
+    let (turn, body) = (state.checks.turn().await?, asked.body.clone());
+    let (columns, rows) = turn
+        .run(move || read(&body))
+        .await?
+        .map_err(|detail| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::ImportInvalid, detail))?;
     let mut change = match asked.begin(&state).await? {
         Ok(change) => change,
         Err(answer) => return Ok(answer),
@@ -53,8 +57,8 @@ pub(super) async fn import(
     let drafts = || rows.iter().filter_map(|row| row.draft.as_ref().ok());
     let external_ids: Vec<String> = drafts().filter_map(|draft| draft.external_id.as_deref().map(str::to_owned)).collect();
     let emails: Vec<String> = drafts().map(|draft| draft.email.key()).collect();
-    let known = change.known_candidates(&external_ids, &emails).await?;
-    let (count, mut plan) = (rows.len(), plan(rows, &known));
+    let known = change.known_candidates(&external_ids, &emails).await?.ok_or_else(|| state.limits.import_runs())?;
+    let (count, mut plan) = (rows.len(), turn.run(move || plan(rows, &known)).await?);
     if dry_run {
         return Answer::read(&view(dry_run, count, plan, columns));
     }
@@ -90,9 +94,14 @@ fn view(dry_run: bool, rows: usize, mut plan: Plan, columns: Columns) -> ImportV
 fn read(body: &[u8]) -> Result<(Columns, Vec<ImportRow>), String> {
     let text = std::str::from_utf8(body).map_err(|_| "the file is not UTF-8; save it as “CSV UTF-8”".to_owned())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = ReaderBuilder::new().delimiter(delimiter(text)).flexible(true).from_reader(text.as_bytes());
+    let delimiter = delimiter(text);
+    if let Some(at) = open_quote(text.as_bytes(), delimiter) {
+        let line = Lines::new(text).of(at);
+        return Err(format!("line {line}: a quotation mark begins a cell there, and none ends it"));
+    }
+    let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
     let columns = Columns::of(reader.headers().map_err(|error| error.to_string())?)?;
-    let (mut rows, mut lines) = (Vec::new(), Lines { text: text.as_bytes(), at: 0, line: 1 });
+    let (mut rows, mut lines) = (Vec::new(), Lines::new(text));
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| error.to_string())? {
         // What a spreadsheet leaves below its table.
@@ -119,7 +128,11 @@ struct Lines<'a> {
     line: u64,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), at: 0, line: 1 }
+    }
+
     /// Of the record that begins at `byte` or behind the line breaks there. Asked in the order of the file.
     fn of(&mut self, byte: usize) -> u64 {
         let is_break = |at: usize| matches!(self.text.get(at), Some(b'\r' | b'\n'));
@@ -130,6 +143,29 @@ impl Lines<'_> {
         self.at = self.at.max(start);
         self.line
     }
+}
+
+/// Where a cell begins with a quotation mark that nothing ends. The reader would take the rest of the file for that cell.
+fn open_quote(text: &[u8], delimiter: u8) -> Option<usize> {
+    enum At {
+        CellBegins,
+        Plain,
+        Quoted(usize),
+        /// Behind a quotation mark in a quoted cell: its end, or half of one that is meant.
+        Ended(usize),
+    }
+    let mut state = At::CellBegins;
+    for (at, byte) in text.iter().enumerate() {
+        state = match (state, *byte) {
+            (At::CellBegins, b'"') => At::Quoted(at),
+            (At::Quoted(begun), b'"') => At::Ended(begun),
+            (At::Quoted(begun), _) | (At::Ended(begun), b'"') => At::Quoted(begun),
+            (_, b'\r' | b'\n') => At::CellBegins,
+            (_, byte) if byte == delimiter => At::CellBegins,
+            _ => At::Plain,
+        };
+    }
+    if let At::Quoted(begun) = state { Some(begun) } else { None }
 }
 
 /// Spreadsheets of many countries write semicolons.
@@ -168,6 +204,13 @@ mod tests {
         assert!(refused(b"name,email\nJos\xe9,a@x.test").contains("UTF-8"));
         assert!(refused(b"").contains("first line"));
         assert!(refused(b"name,email\n").contains("no rows"));
+        let open = "name,email\r\n\"A \"\"B\"\" \",a@x.test\r\n\r\n\"C,c@x.test\r\nD,d@x.test\r\n";
+        assert!(refused(open.as_bytes()).starts_with("line 4: a quotation mark"));
+        assert!(refused(b"\"name,email\nA,a@x.test").starts_with("line 1: "));
+        assert!(
+            read(b"name;email\nA \"B\";a@x.test\n\"C;\"\"\";c@x.test\n\"\";\"d@x.test\"").is_ok(),
+            "marks that are ended, or begin no cell"
+        );
         assert!(refused(b"Amara,amara@x.test\nB,b@x.test").contains("first line"));
         let many = "N,n@x.test\n".repeat(MOST_ROWS + 1);
         assert!(refused(format!("name,email\n{many}").as_bytes()).contains("more than 5000"));

@@ -11,6 +11,7 @@ use crate::http::auth::Person;
 use crate::http::problem::ApiError;
 use crate::ids::CandidateId;
 use crate::integrations::store::gateway::{CandidateFilter, CandidateRow, ExternalIdTaken};
+use crate::integrations::store::past_deadlocks;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -174,7 +175,11 @@ struct MergeRequest {
 /// `POST /api/candidates/{id}/merge`: the duplicate's interviews become this candidate's, and the duplicate is archived.
 pub(super) async fn merge(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Answer, ApiError> {
     let (stays, goes) = (candidate_id(&id)?, asked.json::<MergeRequest>()?.duplicate_id);
-    let mut change = match asked.begin(&state).await? {
+    past_deadlocks(|| try_to_merge(&state, &asked, stays, goes)).await
+}
+
+async fn try_to_merge(state: &AppState, asked: &Asked, stays: CandidateId, goes: CandidateId) -> Result<Answer, ApiError> {
+    let mut change = match asked.begin(state).await? {
         Ok(change) => change,
         Err(answer) => return Ok(answer),
     };
@@ -194,6 +199,9 @@ fn not_merged(refusal: MergeRefusal) -> ApiError {
         MergeRefusal::Archived => refused(ErrorCode::ResourceArchived, "one of them is archived; restore them first"),
         MergeRefusal::OpenInterview => {
             refused(ErrorCode::MergeRefused, "the duplicate has an interview that is not over; end it first")
+        }
+        MergeRefusal::TooManyTags => {
+            refused(ErrorCode::MergeRefused, "together they have more tags than one may have; remove some first")
         }
     }
 }

@@ -55,6 +55,14 @@ fn once(key: String, head: &Parts, body: &[u8]) -> OnceKey {
     OnceKey { key, route: format!("{} {route}", head.method), request }
 }
 
+/// What a body says that may also be left out.
+pub(super) fn json_or_default<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    if body.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body).map_err(|error| ApiError::invalid(error.to_string()))
+}
+
 impl Asked {
     /// The body; an empty one is null.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
@@ -79,14 +87,11 @@ impl Asked {
 
     /// Refuse a change of what was read at another version than it has now.
     pub(super) fn matches(&self, version: i32) -> Result<(), ApiError> {
-        let Some(named) = self.headers.get(header::IF_MATCH) else {
+        if !self.headers.contains_key(header::IF_MATCH) {
             let detail = "If-Match: send the ETag of what you have read, so that nobody else's change is undone";
             return Err(ApiError::new(StatusCode::PRECONDITION_REQUIRED, ErrorCode::VersionRequired, detail));
-        };
-        let named = named.to_str().unwrap_or_default();
-        // A proxy that compresses makes an ETag weak.
-        let is = |tag: &str| tag.trim_start_matches("W/").trim_matches('"').parse() == Ok(version);
-        if named.trim() == "*" || named.split(',').any(|tag| is(tag.trim())) {
+        }
+        if names_version(&self.headers, version) {
             return Ok(());
         }
         let detail = "it was changed since you have read it; read it again";
@@ -94,7 +99,21 @@ impl Asked {
     }
 }
 
-/// What a change is answered with. The version in it is the ETag.
+/// Whether `If-Match` is `*`, or has the very tag that was given out. What is not written like one names nothing.
+fn names_version(headers: &HeaderMap, version: i32) -> bool {
+    let named: Vec<&str> = headers.get_all(header::IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default()).collect();
+    if let [only] = named.as_slice()
+        && only.trim() == "*"
+    {
+        return true;
+    }
+    let ours = format!("\"{version}\"");
+    // A proxy that compresses makes an ETag weak.
+    let is = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag) == ours;
+    named.iter().flat_map(|list| list.split(',')).any(|tag| is(tag.trim()))
+}
+
+/// What a change is answered with. The version in it, or the revision, is the ETag: also of an answer that is given again.
 #[derive(Debug)]
 pub(super) struct Answer {
     status: StatusCode,
@@ -121,7 +140,7 @@ fn json(view: &impl Serialize) -> Result<Value, ApiError> {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let version = self.body.get("version").and_then(Value::as_i64);
+        let version = ["version", "revision"].iter().find_map(|key| self.body.get(key)?.as_i64());
         let mut response = (self.status, Json(self.body)).into_response();
         if let Some(tag) = version.and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok()) {
             response.headers_mut().insert(header::ETAG, tag);
@@ -142,4 +161,63 @@ pub(super) fn fields_invalid(errors: Vec<FieldError>) -> ApiError {
 pub(super) fn refuse_archived(archived_at: Option<OffsetDateTime>) -> Result<(), ApiError> {
     let detail = "it is archived; restore it first";
     if archived_at.is_none() { Ok(()) } else { Err(ApiError::new(StatusCode::CONFLICT, ErrorCode::ResourceArchived, detail)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Kept answers are only a status and a body: what is given again has the tag that it had.
+    #[test]
+    fn an_answer_has_its_tag_whether_it_is_new_or_given_again() {
+        for (body, tag) in [
+            (json!({"id": 1, "version": 3}), Some("\"3\"")),
+            (json!({"plan_id": 1, "revision": 7, "newest_version": 2}), Some("\"7\"")),
+            (json!({"plan": null}), None),
+        ] {
+            let response = Answer { status: StatusCode::OK, body }.into_response();
+            assert_eq!(response.headers().get(header::ETAG).and_then(|value| value.to_str().ok()), tag);
+        }
+    }
+
+    #[test]
+    fn a_version_is_named_by_its_very_tag() {
+        let names = |values: &[&'static str]| {
+            let values = values.iter().map(|value| (header::IF_MATCH, HeaderValue::from_static(value)));
+            names_version(
+                &values.fold(HeaderMap::new(), |mut map, (name, value)| {
+                    map.append(name, value);
+                    map
+                }),
+                12,
+            )
+        };
+        for good in [&["*"][..], &["\"12\""], &["W/\"12\""], &["\"3\" , \"12\""], &["\"3\"", "\"12\""]] {
+            assert!(names(good), "{good:?}");
+        }
+        for bad in [
+            &["12"][..],
+            &["'12'"],
+            &["\"12"],
+            &["\"+12\""],
+            &["\"012\""],
+            &["W/W/\"12\""],
+            &["w/\"12\""],
+            &["\"\"12\"\""],
+            &["*, \"3\""],
+            &["\"3\"", "*"],
+            &[""],
+            &["\" 12 \""],
+        ] {
+            assert!(!names(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_may_be_left_out_is_read_where_there_is_one() {
+        assert_eq!(json_or_default::<Option<u8>>(b" \n").ok(), Some(None));
+        assert_eq!(json_or_default::<Option<u8>>(b"7").ok(), Some(Some(7)));
+        assert!(json_or_default::<Option<u8>>(b"{").is_err());
+    }
 }

@@ -3,33 +3,30 @@
 //! The secret comes in the body, never in an address: it stands behind the `#` of the link, which browsers do not send.
 
 use super::AppState;
-use super::sessions::{DEADLINE_SLACK, TENANT_PAUSE, nearest_region, prepare, quota};
+use super::sessions::{DEADLINE_SLACK, QUOTA_PAUSE, TENANT_PAUSE, nearest_region, prepare, quota};
 use super::setup::Setup;
 use crate::clock;
 use crate::domain::invite::{Refusal, State as InviteState};
 use crate::domain::placement::Importance;
 use crate::error::ErrorCode;
-use crate::http::auth::{INVITE_TOKEN, Participant, token_of};
+use crate::http::auth::{INVITE_TOKEN, Participant, bearer, invite_token_refused};
 use crate::http::limits::{Address, Bound};
 use crate::http::problem::ApiError;
-use crate::ids::{SessionId, TicketHash, UserId};
+use crate::ids::{Secret, SessionId, TicketHash, UserId};
 use crate::integrations::store::gateway::NewSession;
 use crate::integrations::store::gateway::invites::{InviteParties, OpenedInvite, StartOutcome};
 use crate::telemetry::current_traceparent;
-use aws_lc_rs::rand;
 use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode};
-use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 use tracing::Span;
 use uuid::Uuid;
 
-const SECRET_BYTES: usize = 32;
 /// As long as one is written, with room for what comes after us.
 const LONGEST_SECRET: usize = 100;
 
@@ -121,13 +118,14 @@ pub(super) async fn start(
     body: Result<Json<LinkRequest>, JsonRejection>,
 ) -> Result<Json<StartedPage>, ApiError> {
     let link = read_link(&state, address, body)?;
-    let token = format!("{INVITE_TOKEN}{}", new_secret()?);
+    let token = new_secret(INVITE_TOKEN)?;
     let expires_at = clock::now() + token_life(&state);
     let make = |parties: &InviteParties| new_session(&state, parties);
-    let outcome = state.store.start_invite(link, TicketHash::of(&token), expires_at, quota(&state, false), make).await?;
+    let outcome = state.store.start_invite(link, token.hash, expires_at, quota(&state, false), make).await?;
     let started = match outcome.ok_or_else(unknown)? {
         StartOutcome::Started(started) => started,
         StartOutcome::Refused(refusal) => return Err(refused(refusal)),
+        StartOutcome::PersonFull => return Err(state.limits.refuse(Bound::CandidateSessions, QUOTA_PAUSE)),
         StartOutcome::TenantFull => return Err(state.limits.refuse(Bound::TenantSessions, TENANT_PAUSE)),
     };
     Span::current().record("session.id", tracing::field::display(started.session));
@@ -147,7 +145,7 @@ pub(super) async fn start(
         // Who asks at the same time is answered before this; a keeper would make the machine if we died here.
         prepare(&state, setup).await?;
     }
-    Ok(Json(StartedPage { session_id: started.session, token, expires_at }))
+    Ok(Json(StartedPage { session_id: started.session, token: token.text, expires_at }))
 }
 
 #[derive(Serialize)]
@@ -162,11 +160,13 @@ pub(super) async fn renew(
     Participant(person): Participant,
     headers: HeaderMap,
 ) -> Result<Json<RenewedToken>, ApiError> {
-    let token = token_of(&headers).filter(|_| person.invited.is_some());
-    let token = token.ok_or_else(|| ApiError::forbidden("only a token of an invite is renewed here"))?;
+    if person.invited.is_none() {
+        return Err(ApiError::forbidden("only a token of an invite is renewed here"));
+    }
     let expires_at = clock::now() + token_life(&state);
-    state.store.renew_token(TicketHash::of(token), expires_at).await?;
-    Ok(Json(RenewedToken { expires_at }))
+    let renewed = state.store.renew_token(TicketHash::of(bearer(&headers)?), expires_at).await?;
+    // It was revoked, or has expired, since this request was let in.
+    if renewed { Ok(Json(RenewedToken { expires_at })) } else { Err(invite_token_refused()) }
 }
 
 fn read_link(state: &AppState, address: Address, body: Result<Json<LinkRequest>, JsonRejection>) -> Result<TicketHash, ApiError> {
@@ -176,11 +176,8 @@ fn read_link(state: &AppState, address: Address, body: Result<Json<LinkRequest>,
     if secret.is_empty() || secret.len() > LONGEST_SECRET { Err(unknown()) } else { Ok(TicketHash::of(secret)) }
 }
 
-/// 256 random bits, as they stand in a link.
-pub(super) fn new_secret() -> Result<String, ApiError> {
-    let mut secret = [0; SECRET_BYTES];
-    rand::fill(&mut secret).map_err(|_| ApiError::internal("no randomness"))?;
-    Ok(BASE64URL_NOPAD.encode(&secret))
+pub(super) fn new_secret(prefix: &str) -> Result<Secret, ApiError> {
+    Secret::new(prefix).ok_or_else(|| ApiError::internal("no randomness"))
 }
 
 fn token_life(state: &AppState) -> Duration {
@@ -225,7 +222,15 @@ pub(super) fn refused(refusal: Refusal) -> ApiError {
         Refusal::Revoked => (StatusCode::GONE, ErrorCode::InviteRevoked, "this invite was withdrawn"),
         Refusal::Spent => (StatusCode::GONE, ErrorCode::InviteSpent, "the interview of this invite was held"),
         Refusal::Exhausted => (StatusCode::GONE, ErrorCode::InviteExhausted, "the interview could not be held, too many times"),
-        Refusal::Taken | Refusal::StillOpen | Refusal::NotLater | Refusal::TooLate => {
+        Refusal::Closed => (
+            StatusCode::GONE,
+            ErrorCode::InviteClosed,
+            "this interview is no longer held: its candidate or position was archived",
+        ),
+        Refusal::Storing => {
+            (StatusCode::CONFLICT, ErrorCode::InviteStoring, "your interview is over and is being stored; ask again in a moment")
+        }
+        Refusal::Taken | Refusal::StillOpen | Refusal::NotLater | Refusal::TooLate | Refusal::Unmailable => {
             (StatusCode::CONFLICT, ErrorCode::InviteStateRefused, "this invite cannot be used like this now")
         }
     };
@@ -237,13 +242,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_have_256_bits_and_differ() {
-        let (one, other) = (new_secret().expect("a secret"), new_secret().expect("a secret"));
-        assert_ne!(one, other);
-        assert_eq!((one.len(), BASE64URL_NOPAD.decode(one.as_bytes()).map(|bytes| bytes.len())), (43, Ok(SECRET_BYTES)));
-    }
-
-    #[test]
     fn every_refusal_has_a_code_of_its_own() {
         for (refusal, status, code) in [
             (Refusal::TooEarly, 403, "invite_too_early"),
@@ -251,6 +249,8 @@ mod tests {
             (Refusal::Revoked, 410, "invite_revoked"),
             (Refusal::Spent, 410, "invite_spent"),
             (Refusal::Exhausted, 410, "invite_exhausted"),
+            (Refusal::Closed, 410, "invite_closed"),
+            (Refusal::Storing, 409, "invite_storing"),
         ] {
             let error = refused(refusal);
             assert_eq!((error.status().as_u16(), error.code().as_str()), (status, code));

@@ -1,24 +1,27 @@
 //! Invites, as recruiters make and change them.
 
 use super::AppState;
+use super::edit::json_or_default;
 use super::invite_link::new_secret;
+use super::sessions::idempotency_key;
 use super::settings::Wishes;
-use super::view::Page;
+use super::view::{Page, limit};
 use crate::clock;
 use crate::domain::edge::{Text, Timestamp};
 use crate::domain::invite::{MOST_ATTEMPTS, Refusal, State as InviteState, check_window};
 use crate::domain::mail::Locale;
 use crate::domain::plan::PlanOffer;
 use crate::domain::zone::Zone;
-use crate::error::ErrorCode;
+use crate::error::{ErrorCode, Fault, chain};
 use crate::http::auth::Person;
 use crate::http::problem::ApiError;
-use crate::ids::{CandidateId, InviteId, PositionId, SessionId, TicketHash};
+use crate::ids::{CandidateId, InviteId, PositionId, Secret, SessionId};
 use crate::integrations::store::gateway::invites::{InviteChange, InviteFilter, InviteRow, Made, NewInvite};
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -153,24 +156,34 @@ pub(super) struct CreatedInvite {
 pub(super) async fn create(
     State(state): State<AppState>,
     person: Person,
+    headers: HeaderMap,
     body: Result<Json<CreateRequest>, JsonRejection>,
 ) -> Result<(StatusCode, Json<CreatedInvite>), ApiError> {
     let Json(request) = body?;
     person.require_recruiter()?;
+    refuse_key(&headers)?;
     let mail = mail_host(&state, request.send)?;
     let plans = state.store.plan_offers(&[request.position_id], None).await?;
-    let ((mut new, warnings), secret) = (check(&state, request, &plans)?, new_secret()?);
-    new.link = Some(TicketHash::of(&secret));
+    let ((mut new, warnings), secret) = (check(&state, request, &plans)?, new_secret("")?);
+    new.link = Some(secret.hash);
     let (candidates, positions) = state.store.may_invite(&person.scope(), &[new.candidate], &[new.position]).await?;
     seen(&new, &candidates, &positions)?;
-    let made = state.store.insert_invites(std::slice::from_ref(&new), &person.actor(), mail.as_deref()).await?;
-    let (status, id, link) = match made.into_iter().next() {
-        Some(Made::New(id)) => (StatusCode::CREATED, id, Some(link_of(&state, &secret))),
-        Some(Made::Known(id)) => (StatusCode::OK, id, None),
-        Some(Made::Conflicts(_)) | None => return Err(conflicting()),
+    let made = state.store.insert_invites(std::slice::from_ref(&new), &person.actor(), mail).await?;
+    let (status, id, link) = match made.get(&new.id) {
+        Some(Made::New(id)) => (StatusCode::CREATED, *id, Some(link_of(&state, &secret.text))),
+        Some(Made::Known(id)) => (StatusCode::OK, *id, None),
+        other => return Err(not_made(other)),
     };
     state.mail_queued.notify_one();
     Ok((status, Json(CreatedInvite { invite: view(&state, &person, id).await?, link, warnings })))
+}
+
+/// What makes an invite once is its external id: an answer that is kept under a key would hold the link.
+fn refuse_key(headers: &HeaderMap) -> Result<(), ApiError> {
+    if idempotency_key(headers)?.is_none() {
+        return Ok(());
+    }
+    Err(ApiError::invalid("Idempotency-Key: an invite is made once by its external_id; send that instead"))
 }
 
 #[derive(Deserialize)]
@@ -216,7 +229,7 @@ impl BulkRow {
 struct Checked {
     row: usize,
     send: bool,
-    secret: String,
+    secret: Secret,
     new: NewInvite,
     warnings: Vec<String>,
 }
@@ -226,27 +239,19 @@ struct Checked {
 pub(super) async fn create_many(
     State(state): State<AppState>,
     person: Person,
-    body: Result<Json<BulkRequest>, JsonRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<BulkAnswer>, ApiError> {
-    let Json(request) = body?;
+    let body = body?;
     person.require_recruiter()?;
-    if request.invites.is_empty() || request.invites.len() > MAX_ROWS {
-        return Err(ApiError::invalid(format!("invites: 1 to {MAX_ROWS}")));
-    }
-    let (mut checked, mut results) = (Vec::with_capacity(request.invites.len()), Vec::with_capacity(request.invites.len()));
-    let mut external_ids = HashSet::new();
-    let named: HashSet<PositionId> = request.invites.iter().filter_map(|raw| raw["position_id"].as_str()?.parse().ok()).collect();
+    refuse_key(&headers)?;
+    let turn = state.checks.turn().await?;
+    let rows = turn.run(move || read_rows(&body)).await??;
+    let named: HashSet<PositionId> = rows.iter().filter_map(|raw| raw["position_id"].as_str()?.parse().ok()).collect();
     let plans = state.store.plan_offers(&named.into_iter().collect::<Vec<_>>(), None).await?;
-    for (row, raw) in request.invites.into_iter().enumerate() {
-        match check_row(&state, raw, &plans, &mut external_ids).map(|row| (row, new_secret())) {
-            Ok(((send, mut new, warnings), secret)) => {
-                let secret = secret?;
-                new.link = (!send).then(|| TicketHash::of(&secret));
-                checked.push(Checked { row, send, secret, new, warnings });
-            }
-            Err(error) => results.push(BulkRow::refused(row, &error)),
-        }
-    }
+    let checking = state.clone();
+    let (mut checked, mut results) = turn.run(move || check_rows(&checking, rows, &plans)).await??;
+    drop(turn);
     let candidates: Vec<_> = checked.iter().map(|each| each.new.candidate).collect::<HashSet<_>>().into_iter().collect();
     let positions: Vec<_> = checked.iter().map(|each| each.new.position).collect::<HashSet<_>>().into_iter().collect();
     let (candidates, positions) = state.store.may_invite(&person.scope(), &candidates, &positions).await?;
@@ -258,19 +263,49 @@ pub(super) async fn create_many(
         }
     });
     let (mailed, given): (Vec<_>, Vec<_>) = checked.into_iter().partition(|each| each.send);
-    let host = mail_host(&state, !mailed.is_empty())?;
-    for (rows, mail) in [(mailed, host.as_deref()), (given, None)] {
+    for (rows, send) in [(mailed, true), (given, false)] {
         for chunk in rows.chunks(CHUNK) {
             let new: Vec<NewInvite> = chunk.iter().map(|each| each.new.clone()).collect();
-            let made = state.store.insert_invites(&new, &person.actor(), mail).await?;
-            state.mail_queued.notify_one();
-            results.extend(chunk.iter().zip(made).map(|(each, made)| bulk_row(&state, each, made)));
+            let made = state.store.insert_invites(&new, &person.actor(), mail_host(&state, send)?).await;
+            // What was made before keeps its results: a link is told only once.
+            match made {
+                Ok(made) => results.extend(chunk.iter().map(|each| bulk_row(&state, each, made.get(&each.new.id)))),
+                Err(error) => {
+                    tracing::error!(error_code = error.code().as_str(), error = %chain(&error), rows = chunk.len(), "a part of many invites is not made");
+                    let error = ApiError::from(error);
+                    results.extend(chunk.iter().map(|each| BulkRow::refused(each.row, &error)));
+                }
+            }
         }
     }
+    state.mail_queued.notify_one();
     results.sort_by_key(|result| result.row);
     let count = |status| results.iter().filter(|result| result.status == status).count();
     let (created, existing, refused) = (count("created"), count("exists"), count("refused"));
     Ok(Json(BulkAnswer { results, created, existing, refused }))
+}
+
+fn read_rows(body: &[u8]) -> Result<Vec<Value>, ApiError> {
+    let request: BulkRequest = serde_json::from_slice(body).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let fits = (1..=MAX_ROWS).contains(&request.invites.len());
+    if fits { Ok(request.invites) } else { Err(ApiError::invalid(format!("invites: 1 to {MAX_ROWS}"))) }
+}
+
+/// The rows that may be made, and the results of the others.
+fn check_rows(state: &AppState, rows: Vec<Value>, plans: &Plans) -> Result<(Vec<Checked>, Vec<BulkRow>), ApiError> {
+    let (mut checked, mut results) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    let mut external_ids = HashSet::new();
+    for (row, raw) in rows.into_iter().enumerate() {
+        match check_row(state, raw, plans, &mut external_ids).map(|row| (row, new_secret(""))) {
+            Ok(((send, mut new, warnings), secret)) => {
+                let secret = secret?;
+                new.link = (!send).then_some(secret.hash);
+                checked.push(Checked { row, send, secret, new, warnings });
+            }
+            Err(error) => results.push(BulkRow::refused(row, &error)),
+        }
+    }
+    Ok((checked, results))
 }
 
 fn check_row(
@@ -281,6 +316,7 @@ fn check_row(
 ) -> Result<(bool, NewInvite, Vec<String>), ApiError> {
     let request: CreateRequest = serde_json::from_value(raw).map_err(|error| ApiError::invalid(error.to_string()))?;
     let send = request.send;
+    mail_host(state, send)?;
     let (new, warnings) = check(state, request, plans)?;
     let Some(external) = &new.external_id else { return Err(ApiError::invalid("external_id: each row needs one")) };
     if !external_ids.insert(external.clone()) {
@@ -289,7 +325,7 @@ fn check_row(
     Ok((send, new, warnings))
 }
 
-fn bulk_row(state: &AppState, checked: &Checked, made: Made) -> BulkRow {
+fn bulk_row(state: &AppState, checked: &Checked, made: Option<&Made>) -> BulkRow {
     let row = |status, id| BulkRow {
         row: checked.row,
         status,
@@ -300,26 +336,47 @@ fn bulk_row(state: &AppState, checked: &Checked, made: Made) -> BulkRow {
         warnings: checked.warnings.clone(),
     };
     match made {
-        Made::New(id) => {
-            let link = checked.new.link.map(|_| link_of(state, &checked.secret));
-            BulkRow { link, ..row("created", id) }
+        Some(Made::New(id)) => {
+            let link = checked.new.link.map(|_| link_of(state, &checked.secret.text));
+            BulkRow { link, ..row("created", *id) }
         }
-        Made::Known(id) => row("exists", id),
-        Made::Conflicts(_) => BulkRow::refused(checked.row, &conflicting()),
+        Some(Made::Known(id)) => row("exists", *id),
+        other => BulkRow::refused(checked.row, &not_made(other)),
     }
 }
 
-fn conflicting() -> ApiError {
-    let detail = "external_id: it stands for an invite of another candidate or position";
-    ApiError::new(StatusCode::CONFLICT, ErrorCode::InviteConflicted, detail)
+fn not_made(made: Option<&Made>) -> ApiError {
+    match made {
+        Some(Made::Conflicts) => {
+            let detail = "external_id: it stands for an invite of another candidate or position";
+            ApiError::new(StatusCode::CONFLICT, ErrorCode::InviteConflicted, detail)
+        }
+        Some(Made::CandidateGone) => no_candidate(),
+        Some(Made::PositionGone) => no_position(),
+        Some(Made::Unmailable) => unmailable(),
+        Some(Made::New(_) | Made::Known(_)) | None => ApiError::internal("an invite that was not made, for no reason"),
+    }
 }
 
-fn seen(new: &NewInvite, candidates: &[CandidateId], positions: &[PositionId]) -> Result<(), ApiError> {
+fn unmailable() -> ApiError {
+    let detail = "no mail can be sent to the candidate's address; correct it, or give the link to them yourself";
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::MailAddressRefused, detail)
+}
+
+fn no_candidate() -> ApiError {
+    ApiError::not_found(ErrorCode::CandidateNotFound, "there is no such candidate")
+}
+
+fn no_position() -> ApiError {
+    ApiError::not_found(ErrorCode::PositionNotFound, "there is no such position")
+}
+
+fn seen(new: &NewInvite, candidates: &HashSet<CandidateId>, positions: &HashSet<PositionId>) -> Result<(), ApiError> {
     if !candidates.contains(&new.candidate) {
-        return Err(ApiError::not_found(ErrorCode::CandidateNotFound, "there is no such candidate"));
+        return Err(no_candidate());
     }
     if !positions.contains(&new.position) {
-        return Err(ApiError::not_found(ErrorCode::PositionNotFound, "there is no such position"));
+        return Err(no_position());
     }
     Ok(())
 }
@@ -374,7 +431,7 @@ fn usable(key: &str, raw: &str, most: usize) -> Result<String, ApiError> {
 }
 
 /// The right side of a mail's Message-ID, where one is to be sent.
-fn mail_host(state: &AppState, send: bool) -> Result<Option<String>, ApiError> {
+fn mail_host(state: &AppState, send: bool) -> Result<Option<&str>, ApiError> {
     if !send {
         return Ok(None);
     }
@@ -382,7 +439,7 @@ fn mail_host(state: &AppState, send: bool) -> Result<Option<String>, ApiError> {
         let detail = "no mail server is configured; give the link to the candidate yourself";
         return Err(ApiError::new(StatusCode::CONFLICT, ErrorCode::MailUnconfigured, detail));
     }
-    Ok(Some(state.config.http.public_url.host_str().unwrap_or("localhost").to_owned()))
+    Ok(Some(state.config.http.host()))
 }
 
 /// The secret stands behind the `#`: no server and no log ever sees it in an address.
@@ -419,10 +476,7 @@ pub(super) async fn list(
 ) -> Result<Json<Page<InviteView>>, ApiError> {
     let Query(query) = query?;
     person.require_recruiter()?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit: 1 to {MAX_LIMIT}")));
-    }
+    let limit = limit(query.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let states: Vec<String> = query
         .state
         .iter()
@@ -444,12 +498,9 @@ pub(super) async fn list(
             .transpose()?,
         limit: limit + 1,
     };
-    let mut rows = state.store.invites(&person.scope(), &filter).await?;
-    let more = rows.len() as i64 > limit;
-    rows.truncate(limit as usize);
+    let rows = state.store.invites(&person.scope(), &filter).await?;
     // Ids rise with time.
-    let next_cursor = rows.last().filter(|_| more).map(|row| row.id.to_string());
-    Ok(Json(Page { items: rows.into_iter().map(InviteView::from).collect(), next_cursor }))
+    Ok(Json(Page::of(rows, limit, |row| row.id.to_string(), InviteView::from)))
 }
 
 /// `GET /api/invites/{id}`
@@ -463,18 +514,13 @@ pub(super) async fn read(
 }
 
 /// Does what a recruiter asks for, where they see the invite.
-async fn change(
-    state: &AppState,
-    person: &Person,
-    id: &str,
-    change: InviteChange,
-    mail: Option<String>,
-) -> Result<InviteView, ApiError> {
+async fn change(state: &AppState, person: &Person, id: &str, change: InviteChange, send: bool) -> Result<InviteView, ApiError> {
     person.require_recruiter()?;
     let id = invite_id(id)?;
+    mail_host(state, send)?;
     view(state, person, id).await?;
     let longest = state.config.invites.longest_window();
-    let done = state.store.change_invite(id, &person.actor(), &change, mail.as_deref(), longest).await?;
+    let done = state.store.change_invite(id, &person.actor(), &change, (send, state.config.http.host()), longest).await?;
     done.map_err(|refusal| not_changed(state, refusal))?;
     state.mail_queued.notify_one();
     view(state, person, id).await
@@ -490,8 +536,9 @@ fn not_changed(state: &AppState, refusal: Refusal) -> ApiError {
         Refusal::Taken => conflict(ErrorCode::InviteStateRefused, "an interview runs by this invite"),
         Refusal::StillOpen => conflict(ErrorCode::InviteStateRefused, "the invite is open; extend it instead"),
         Refusal::Exhausted => conflict(ErrorCode::InviteExhausted, "none of many interviews could be held; open it again first"),
-        Refusal::TooEarly => conflict(ErrorCode::InviteStateRefused, "not in this state"),
+        Refusal::TooEarly | Refusal::Closed | Refusal::Storing => conflict(ErrorCode::InviteStateRefused, "not in this state"),
         Refusal::NotLater => window("closes_at: after opens_at, after now, and not earlier than before".to_owned()),
+        Refusal::Unmailable => unmailable(),
         Refusal::TooLate => window(format!("a window is at most {} days long and away", state.config.invites.longest_window_d)),
     }
 }
@@ -507,9 +554,9 @@ pub(super) async fn link(
     person: Person,
     Path(id): Path<String>,
 ) -> Result<Json<LinkView>, ApiError> {
-    let secret = new_secret()?;
-    change(&state, &person, &id, InviteChange::Link { hash: TicketHash::of(&secret) }, None).await?;
-    Ok(Json(LinkView { link: link_of(&state, &secret) }))
+    let secret = new_secret("")?;
+    change(&state, &person, &id, InviteChange::Link { hash: secret.hash }, false).await?;
+    Ok(Json(LinkView { link: link_of(&state, &secret.text) }))
 }
 
 /// `POST /api/invites/{id}/resend`: by mail, once more.
@@ -518,9 +565,7 @@ pub(super) async fn resend(
     person: Person,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<InviteView>), ApiError> {
-    person.require_recruiter()?;
-    let mail = mail_host(&state, true)?;
-    Ok((StatusCode::ACCEPTED, Json(change(&state, &person, &id, InviteChange::Resend, mail).await?)))
+    Ok((StatusCode::ACCEPTED, Json(change(&state, &person, &id, InviteChange::Resend, true).await?)))
 }
 
 #[derive(Deserialize)]
@@ -538,8 +583,8 @@ pub(super) async fn extend(
     body: Result<Json<ExtendRequest>, JsonRejection>,
 ) -> Result<Json<InviteView>, ApiError> {
     let Json(request) = body?;
-    let (closes, mail) = (moment("closes_at", &request.closes_at)?, mail_host(&state, request.send)?);
-    Ok(Json(change(&state, &person, &id, InviteChange::Extend { closes }, mail).await?))
+    let closes = moment("closes_at", &request.closes_at)?;
+    Ok(Json(change(&state, &person, &id, InviteChange::Extend { closes }, request.send).await?))
 }
 
 #[derive(Default, Deserialize)]
@@ -554,13 +599,12 @@ pub(super) async fn revoke(
     State(state): State<AppState>,
     person: Person,
     Path(id): Path<String>,
-    body: Result<Json<RevokeRequest>, JsonRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<InviteView>, ApiError> {
-    let Json(request) = body?;
+    let request: RevokeRequest = json_or_default(&body?)?;
     let reason = request.reason.filter(|text| !text.trim().is_empty());
     let reason = reason.map(|raw| usable("reason", &raw, MAX_REASON)).transpose()?;
-    let mail = mail_host(&state, state.config.mail.is_set())?;
-    Ok(Json(change(&state, &person, &id, InviteChange::Revoke { reason }, mail).await?))
+    Ok(Json(change(&state, &person, &id, InviteChange::Revoke { reason }, state.config.mail.is_set()).await?))
 }
 
 #[derive(Deserialize)]
@@ -581,8 +625,7 @@ pub(super) async fn reopen(
     let Json(request) = body?;
     let closes = moment("closes_at", &request.closes_at)?;
     let reason = usable("reason", &request.reason, MAX_REASON)?;
-    let mail = mail_host(&state, request.send)?;
-    Ok(Json(change(&state, &person, &id, InviteChange::Reopen { closes, reason }, mail).await?))
+    Ok(Json(change(&state, &person, &id, InviteChange::Reopen { closes, reason }, request.send).await?))
 }
 
 #[cfg(test)]

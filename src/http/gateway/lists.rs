@@ -1,6 +1,6 @@
 //! Lists of a company's things: filters, and cursors that stay in place while others add rows.
 
-use super::view::Page;
+use super::view::{Page, limit};
 use crate::http::problem::ApiError;
 use crate::integrations::store::gateway::{ListFilter, ListKey};
 use data_encoding::BASE64URL_NOPAD;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 const MAX_LIMIT: i64 = 200;
 /// Of a request without a limit, as pages made before there were limits send it.
-const UNLIMITED: i64 = 1_000;
+const DEFAULT_LIMIT: i64 = 1_000;
 const MAX_WORDS: usize = 10;
 const MAX_CHARS: usize = 200;
 
@@ -35,10 +35,14 @@ enum Cursor {
 }
 
 impl ListQuery {
+    /// For a list that is always whole and the newest first: only where a page begins and ends is asked for.
+    pub(super) fn newest_of_all(self) -> Self {
+        let (sort, state) = (Some("-created_at".to_owned()), Some("all".to_owned()));
+        Self { limit: self.limit, cursor: self.cursor, sort, state, ..Self::default() }
+    }
+
     pub(super) fn filter(&self) -> Result<ListFilter, ApiError> {
-        if self.limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
-            return Err(ApiError::invalid(format!("limit: 1 to {MAX_LIMIT}")));
-        }
+        let limit = limit(self.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
         let newest_first = match self.sort.as_deref() {
             None | Some("name") => false,
             Some("-created_at") => true,
@@ -61,7 +65,7 @@ impl ListQuery {
         }
         let after = self.cursor.as_deref().map(|cursor| read_cursor(cursor, newest_first)).transpose()?;
         // One more than asked for tells whether there is another page.
-        Ok(ListFilter { archived, words, newest_first, after, limit: self.limit.unwrap_or(UNLIMITED) + 1 })
+        Ok(ListFilter { archived, words, newest_first, after, limit: limit + 1 })
     }
 }
 
@@ -72,18 +76,15 @@ fn is_plain(text: &str) -> bool {
 /// The rows of a page, and where the next one goes on.
 pub(super) fn page<R, V>(
     filter: &ListFilter,
-    mut rows: Vec<R>,
+    rows: Vec<R>,
     key: impl Fn(&R) -> (&str, OffsetDateTime, Uuid),
     view: impl Fn(R) -> V,
 ) -> Page<V> {
-    let limit = usize::try_from(filter.limit - 1).unwrap_or(0);
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_cursor = rows.last().filter(|_| more).map(|row| {
+    let cursor = |row: &R| {
         let (name, at, id) = key(row);
         write_cursor(&if filter.newest_first { ListKey::Time(at, id) } else { ListKey::Name(name.to_owned(), id) })
-    });
-    Page { items: rows.into_iter().map(view).collect(), next_cursor }
+    };
+    Page::of(rows, filter.limit - 1, cursor, view)
 }
 
 fn write_cursor(key: &ListKey) -> String {
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_a_list_is_asked_is_bounded() {
-        assert_eq!(query(|_| {}).expect("fine").limit, UNLIMITED + 1);
+        assert_eq!(query(|_| {}).expect("fine").limit, DEFAULT_LIMIT + 1);
         assert_eq!(query(|query| query.q = Some(" a  b ".into())).expect("fine").words, ["a", "b"]);
         assert!(query(|query| query.limit = Some(0)).is_err());
         assert!(query(|query| query.limit = Some(201)).is_err());

@@ -4,6 +4,7 @@ mod audit;
 mod candidate_import;
 mod candidates;
 pub mod carry;
+mod checks;
 mod competencies;
 mod conduct;
 mod directory;
@@ -27,6 +28,7 @@ mod transcript_text;
 mod view;
 
 use self::carry::Carrier;
+use self::checks::Checks;
 use crate::actors::gateway::machines::Machines;
 use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
@@ -71,6 +73,8 @@ pub struct AppState {
     /// Told to the keeper of the mails.
     mail_queued: Arc<Notify>,
     pub limits: GatewayLimits,
+    /// What keeps a processor busy is done here.
+    checks: Checks,
     /// True once the process is told to stop: streams end.
     stopping: watch::Receiver<bool>,
 }
@@ -90,6 +94,7 @@ impl AppState {
         mail_queued: Arc<Notify>,
     ) -> Self {
         let limits = GatewayLimits::new(&config.limits);
+        let checks = Checks::new(limits.refused().clone());
         // Streams of events and carried WebSockets end at the same word.
         let stopping = carrier.stopping();
         Self {
@@ -104,6 +109,7 @@ impl AppState {
             recording_news,
             mail_queued,
             limits,
+            checks,
             stopping,
         }
     }

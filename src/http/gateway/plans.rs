@@ -5,6 +5,7 @@
 
 use super::AppState;
 use super::edit::{Answer, Asked};
+use super::lists::{ListQuery, page};
 use super::view::{Page, PlanName};
 use crate::domain::plan::diff::{Change as Difference, diff};
 use crate::domain::plan::lint::{Finding, Origin, lint, may_publish};
@@ -18,8 +19,7 @@ use crate::integrations::store::gateway::plans::{PlanRow, Unchanged, VersionRow}
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -50,20 +50,19 @@ impl From<PlanRow> for PlanItem {
     }
 }
 
-/// A plan with its draft, and what the linter says about that.
+/// A plan with its draft. What the linter says about that is told to whoever has changed it, or asks: it takes a while.
 #[derive(Serialize)]
 struct PlanView {
     #[serde(flatten)]
     item: PlanItem,
     draft: Plan,
-    #[serde(flatten)]
-    verdict: Verdict,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
 }
 
 impl From<(PlanRow, Plan)> for PlanView {
     fn from((row, draft): (PlanRow, Plan)) -> Self {
-        let verdict = Verdict::of(&draft, Origin::Authored);
-        Self { item: row.into(), draft, verdict }
+        Self { item: row.into(), draft, verdict: None }
     }
 }
 
@@ -74,8 +73,9 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    fn of(plan: &Plan, origin: Origin) -> Self {
-        let findings = lint(plan, origin);
+    /// Not on the event loop ([`super::checks`]).
+    fn of(plan: &Plan) -> Self {
+        let findings = lint(plan, Origin::Authored);
         Self { may_publish: may_publish(&findings), findings }
     }
 }
@@ -104,35 +104,37 @@ pub(super) struct VersionView {
     #[serde(flatten)]
     item: VersionItem,
     document: Plan,
-    #[serde(flatten)]
-    verdict: Verdict,
 }
 
-/// `GET /api/plans`
-pub(super) async fn list(State(state): State<AppState>, person: Person) -> Result<Json<Page<PlanItem>>, ApiError> {
+/// `GET /api/plans`: the newest first, also those that are archived.
+pub(super) async fn list(
+    State(state): State<AppState>,
+    person: Person,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<PlanItem>>, ApiError> {
     person.require_recruiter()?;
-    let rows = state.store.plans(&person.scope()).await?;
-    Ok(Json(Page::whole(rows.into_iter().map(PlanItem::from).collect())))
+    let filter = query?.0.newest_of_all().filter()?;
+    let rows = state.store.plans(&person.scope(), &filter).await?;
+    Ok(Json(page(&filter, rows, |row| (&row.name, row.created_at, row.id.0), PlanItem::from)))
 }
 
 /// `POST /api/plans`: the body is the document.
-pub(super) async fn create(State(state): State<AppState>, asked: Asked) -> Result<Response, ApiError> {
-    let draft = document(&asked.body)?;
+pub(super) async fn create(State(state): State<AppState>, asked: Asked) -> Result<Answer, ApiError> {
+    let (draft, verdict) = read_and_lint(&state, &asked).await?;
     let mut change = match asked.begin(&state).await? {
         Ok(change) => change,
-        Err(answer) => return Ok(answer.into_response()),
+        Err(answer) => return Ok(answer),
     };
     let id = PlanId(Uuid::now_v7());
     change.insert_plan(id, &draft).await?.map_err(not_changed)?;
     change.audit("created", (KIND, id.0), json!({})).await?;
-    kept(change, StatusCode::CREATED, id).await
+    kept(change, StatusCode::CREATED, id, Some(verdict)).await
 }
 
 /// `GET /api/plans/{id}`
-pub(super) async fn read(State(state): State<AppState>, person: Person, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub(super) async fn read(State(state): State<AppState>, person: Person, Path(id): Path<String>) -> Result<Answer, ApiError> {
     person.require_recruiter()?;
-    let view = PlanView::from(stored(&state, &person, plan_id(&id)?).await?);
-    tagged(StatusCode::OK, view.item.revision, &view)
+    Answer::read(&PlanView::from(stored(&state, &person, plan_id(&id)?).await?))
 }
 
 /// `PUT /api/plans/{id}/draft`
@@ -140,22 +142,23 @@ pub(super) async fn replace_draft(
     State(state): State<AppState>,
     Path(id): Path<String>,
     asked: Asked,
-) -> Result<Response, ApiError> {
-    let (id, draft) = (plan_id(&id)?, document(&asked.body)?);
+) -> Result<Answer, ApiError> {
+    let id = plan_id(&id)?;
     let (row, _) = stored(&state, &asked.person, id).await?;
     asked.matches(row.revision)?;
+    let (draft, verdict) = read_and_lint(&state, &asked).await?;
     let mut change = match asked.begin(&state).await? {
         Ok(change) => change,
-        Err(answer) => return Ok(answer.into_response()),
+        Err(answer) => return Ok(answer),
     };
     let revision = change.replace_draft(id, row.revision, &draft).await?.map_err(not_changed)?;
     change.audit("draft_changed", (KIND, id.0), json!({"revision": revision})).await?;
-    kept(change, StatusCode::OK, id).await
+    kept(change, StatusCode::OK, id, Some(verdict)).await
 }
 
 /// `POST /api/plans/lint`: of a document that is stored nowhere, while it is written.
-pub(super) async fn lint_document(asked: Asked) -> Result<Json<Verdict>, ApiError> {
-    Ok(Json(Verdict::of(&document(&asked.body)?, Origin::Authored)))
+pub(super) async fn lint_document(State(state): State<AppState>, asked: Asked) -> Result<Json<Verdict>, ApiError> {
+    Ok(Json(read_and_lint(&state, &asked).await?.1))
 }
 
 /// `POST /api/plans/{id}/lint`: of the draft.
@@ -166,19 +169,21 @@ pub(super) async fn lint_draft(
 ) -> Result<Json<Verdict>, ApiError> {
     person.require_recruiter()?;
     let (_, draft) = stored(&state, &person, plan_id(&id)?).await?;
-    Ok(Json(Verdict::of(&draft, Origin::Authored)))
+    Ok(Json(state.checks.run(move || Verdict::of(&draft)).await?))
 }
 
 /// `POST /api/plans/{id}/publish`: 201 with the new version; 200 when the draft is the newest one already.
 pub(super) async fn publish(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Answer, ApiError> {
     let id = plan_id(&id)?;
+    // Before the transaction: no more of them are open than linters run.
+    let turn = state.checks.turn().await?;
     let mut change = match asked.begin(&state).await? {
         Ok(change) => change,
         Err(answer) => return Ok(answer),
     };
     let (row, draft) = change.plan(id).await?.ok_or_else(|| not_changed(Unchanged::NotFound))?;
     asked.matches(row.revision)?;
-    let verdict = Verdict::of(&draft, Origin::Authored);
+    let (verdict, draft) = turn.run(move || (Verdict::of(&draft), draft)).await?;
     if !verdict.may_publish {
         let detail = "the linter found errors in the draft";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::PlanNotPublishable, detail)
@@ -194,25 +199,25 @@ pub(super) async fn publish(State(state): State<AppState>, Path(id): Path<String
 }
 
 /// `POST /api/plans/{id}/archive`: once more changes nothing.
-pub(super) async fn archive(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Response, ApiError> {
+pub(super) async fn archive(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Answer, ApiError> {
     set_archived(&state, &id, &asked, true).await
 }
 
 /// `POST /api/plans/{id}/restore`
-pub(super) async fn restore(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Response, ApiError> {
+pub(super) async fn restore(State(state): State<AppState>, Path(id): Path<String>, asked: Asked) -> Result<Answer, ApiError> {
     set_archived(&state, &id, &asked, false).await
 }
 
-async fn set_archived(state: &AppState, id: &str, asked: &Asked, archived: bool) -> Result<Response, ApiError> {
+async fn set_archived(state: &AppState, id: &str, asked: &Asked, archived: bool) -> Result<Answer, ApiError> {
     let id = plan_id(id)?;
     let mut change = match asked.begin(state).await? {
         Ok(change) => change,
-        Err(answer) => return Ok(answer.into_response()),
+        Err(answer) => return Ok(answer),
     };
     if change.archive_plan(id, archived).await?.map_err(not_changed)? {
         change.audit(if archived { "archived" } else { "restored" }, (KIND, id.0), json!({})).await?;
     }
-    kept(change, StatusCode::OK, id).await
+    kept(change, StatusCode::OK, id, None).await
 }
 
 /// `GET /api/plans/{id}/versions`: newest first.
@@ -239,8 +244,7 @@ pub(super) async fn version(
     person.require_recruiter()?;
     let (id, number) = (plan_id(&id)?, number.parse::<i32>().map_err(|_| version_not_found())?);
     let (row, document) = published(&state, &person, id, number).await?;
-    let verdict = Verdict::of(&document, row.origin);
-    Ok(Json(VersionView { item: VersionItem::of(id, row), document, verdict }))
+    Ok(Json(VersionView { item: VersionItem::of(id, row), document }))
 }
 
 #[derive(Deserialize)]
@@ -272,14 +276,16 @@ pub(super) async fn compare(
         Some(to) => published(&state, &person, id, to).await?.1,
         None => stored(&state, &person, id).await?.1,
     };
-    let changes = diff(&before, &after).map_err(|error| ApiError::internal(error.to_string()))?;
+    let changes = state.checks.run(move || diff(&before, &after)).await?;
+    let changes = changes.map_err(|error| ApiError::internal(error.to_string()))?;
     Ok(Json(Comparison { from, to, changes }))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UseRequest {
-    /// Null: interviews for the position are created without a plan.
+    /// Null: interviews for the position are created without a plan. Who says nothing about it takes none away.
+    #[serde(deserialize_with = "Option::deserialize")]
     plan_id: Option<PlanId>,
     /// The newest one, when it is not given.
     #[serde(default)]
@@ -305,8 +311,11 @@ pub(super) async fn set_of_position(
         Err(answer) => return Ok(answer),
     };
     let used = request.plan_id.map(|plan| (plan, request.version));
-    let plan = change.set_position_plan(position_id, used).await?.map_err(not_changed)?.map(PlanName::from);
-    change.audit("plan_set", ("position", position_id.0), json!({"plan": plan})).await?;
+    let (plan, is_new) = change.set_position_plan(position_id, used).await?.map_err(not_changed)?;
+    let plan = plan.map(PlanName::from);
+    if is_new {
+        change.audit("plan_set", ("position", position_id.0), json!({"plan": plan})).await?;
+    }
     Answer::kept(change, StatusCode::OK, &UseView { position_id, plan }).await
 }
 
@@ -319,16 +328,21 @@ async fn published(state: &AppState, person: &Person, id: PlanId, number: i32) -
 }
 
 /// Keeps the change; the answer is the plan as it is then.
-async fn kept(mut change: Change, status: StatusCode, id: PlanId) -> Result<Response, ApiError> {
+async fn kept(mut change: Change, status: StatusCode, id: PlanId, verdict: Option<Verdict>) -> Result<Answer, ApiError> {
     let view = PlanView::from(change.plan(id).await?.ok_or_else(|| not_changed(Unchanged::NotFound))?);
-    let body = serde_json::to_value(&view).map_err(|error| ApiError::internal(error.to_string()))?;
-    change.commit(status.as_u16(), &body).await?;
-    tagged(status, view.item.revision, &body)
+    Answer::kept(change, status, &PlanView { verdict, ..view }).await
 }
 
-fn tagged(status: StatusCode, revision: i32, view: &impl Serialize) -> Result<Response, ApiError> {
-    let tag = HeaderValue::from_str(&format!("\"{revision}\"")).map_err(|error| ApiError::internal(error.to_string()))?;
-    Ok((status, [(header::ETAG, tag)], Json(view)).into_response())
+/// The document in a request's body, and what is to be said about it.
+async fn read_and_lint(state: &AppState, asked: &Asked) -> Result<(Plan, Verdict), ApiError> {
+    let body = asked.body.clone();
+    let read = move || {
+        document(&body).map(|plan| {
+            let verdict = Verdict::of(&plan);
+            (plan, verdict)
+        })
+    };
+    state.checks.run(read).await?
 }
 
 fn document(body: &[u8]) -> Result<Plan, ApiError> {
@@ -355,7 +369,7 @@ fn not_changed(unchanged: Unchanged) -> ApiError {
         Unchanged::NotFound => (StatusCode::NOT_FOUND, "there is no such plan"),
         Unchanged::VersionNotFound => (StatusCode::NOT_FOUND, "the plan has no such version"),
         Unchanged::PositionNotFound => (StatusCode::NOT_FOUND, "there is no such position"),
-        Unchanged::Archived => (StatusCode::CONFLICT, "the plan is archived; restore it first"),
+        Unchanged::Archived => (StatusCode::CONFLICT, "it is archived; restore it first"),
         Unchanged::InUse => (StatusCode::CONFLICT, "a position uses the plan"),
         Unchanged::Full => (StatusCode::CONFLICT, "there are as many plans as there may be"),
         Unchanged::Stale => (StatusCode::PRECONDITION_FAILED, "the draft was changed since you have read it; read it again"),

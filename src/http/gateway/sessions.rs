@@ -5,11 +5,12 @@ use super::settings::Wishes;
 use super::setup::Setup;
 use super::takes::RecordingWish;
 use super::tickets::{JoinInfo, join_info};
-use super::view::{Page, SessionView, read_cursor, write_cursor};
+use super::view::{Page, SessionView, limit, read_cursor, write_cursor};
 use super::{AppState, session_id};
 use crate::clock;
 use crate::domain::edge::Timestamp;
 use crate::domain::invitation::Refusal;
+use crate::domain::invite;
 use crate::domain::phase::Phase;
 use crate::domain::placement::{Importance, Region};
 use crate::error::ErrorCode;
@@ -17,7 +18,7 @@ use crate::http::auth::{Participant, Person};
 use crate::http::limits::Bound;
 use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, InviteId, PositionId, SessionId};
-use crate::integrations::store::gateway::{Inserted, KnownSession, NewSession, PageKey, SessionQuota};
+use crate::integrations::store::gateway::{Inserted, KnownSession, NewSession, PageKey, SessionQuota, SessionRow};
 use crate::telemetry::current_traceparent;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -32,7 +33,7 @@ use uuid::Uuid;
 /// Between the time limit and the moment a session is held for lost.
 pub(super) const DEADLINE_SLACK: Duration = Duration::minutes(10);
 /// A quota of a day does not come back soon; an interview of the tenant ends every now and then.
-const QUOTA_PAUSE: StdDuration = StdDuration::from_hours(1);
+pub(super) const QUOTA_PAUSE: StdDuration = StdDuration::from_hours(1);
 pub(super) const TENANT_PAUSE: StdDuration = StdDuration::from_mins(1);
 const MAX_KEY_BYTES: usize = 200;
 const DEFAULT_LIMIT: i64 = 20;
@@ -101,6 +102,10 @@ pub(super) async fn create(
         Inserted::OpenAlready(open) => {
             let detail = format!("this interview is open already: {open}");
             return Err(ApiError::new(StatusCode::CONFLICT, ErrorCode::SessionAlreadyOpen, detail));
+        }
+        // A recruiter asked for it, and it was archived or merged at the same moment.
+        Inserted::NotInvited(invite::Refusal::Closed) if new.invite.is_none() => {
+            return Err(ApiError::not_found(ErrorCode::CandidateNotFound, "the candidate or the position was archived"));
         }
         Inserted::NotInvited(refusal) => return Err(refused(refusal)),
         Inserted::PersonFull if by_candidate => return Err(state.limits.refuse(Bound::CandidateSessions, QUOTA_PAUSE)),
@@ -204,17 +209,12 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Page<SessionView>>, ApiError> {
     let Query(query) = query?;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid(format!("limit: 1 to {MAX_LIMIT}")));
-    }
+    let limit = limit(query.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
     let after = query.cursor.as_deref().map(read_cursor).transpose()?;
     // One more than asked for tells whether there is another page.
-    let mut rows = state.store.sessions(&person.scope(), after, limit + 1).await?;
-    let more = rows.len() as i64 > limit;
-    rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(|row| write_cursor(PageKey { created_at: row.created_at, id: row.id }));
-    Ok(Json(Page { items: rows.into_iter().map(SessionView::from).collect(), next_cursor: next }))
+    let rows = state.store.sessions(&person.scope(), after, limit + 1).await?;
+    let cursor = |row: &SessionRow| write_cursor(PageKey { created_at: row.created_at, id: row.id });
+    Ok(Json(Page::of(rows, limit, cursor, SessionView::from)))
 }
 
 /// `GET /api/sessions/{id}`

@@ -1,5 +1,7 @@
 //! Tickets, with which a browser joins: valid once, for a short time, from one origin.
 
+use super::edit::json_or_default;
+use super::invite_link::new_secret;
 use super::takes::{RecordingWish, offer_take};
 use super::view::CompetencyView;
 use super::{AppState, session_id};
@@ -7,19 +9,15 @@ use crate::clock;
 use crate::error::ErrorCode;
 use crate::http::auth::{Participant, Person};
 use crate::http::problem::ApiError;
-use crate::ids::{PositionId, SessionId, TenantId, TicketHash, VideoId};
+use crate::ids::{PositionId, SessionId, TenantId, VideoId};
 use crate::integrations::store::gateway::{JoinRow, NewTicket, OfferedTake};
-use aws_lc_rs::rand;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
-
-const TICKET_BYTES: usize = 32;
 
 #[derive(Serialize)]
 pub(super) struct JoinInfo {
@@ -108,10 +106,7 @@ fn is_seated(person: &Person, id: SessionId, join: &JoinRow) -> bool {
 }
 
 fn ticket_request(body: &[u8]) -> Result<TicketRequest, ApiError> {
-    if body.trim_ascii().is_empty() {
-        return Ok(TicketRequest::default());
-    }
-    let request: TicketRequest = serde_json::from_slice(body).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let request: TicketRequest = json_or_default(body)?;
     if request.recording.is_valid() { Ok(request) } else { Err(ApiError::invalid("recording.left: too many".to_owned())) }
 }
 
@@ -187,19 +182,10 @@ async fn issue_ticket(
     headers: &HeaderMap,
 ) -> Result<(String, OffsetDateTime), ApiError> {
     let ttl = Duration::seconds(i64::try_from(state.config.socket.ticket_ttl_s).unwrap_or(30));
-    let (ticket, hash) = mint()?;
+    let ticket = new_secret("")?;
     let (origin, expires_at) = (origin(state, headers), clock::now() + ttl);
-    state.store.insert_ticket(&NewTicket { hash, session: id, user: person.user, origin, expires_at }).await?;
-    Ok((ticket, expires_at))
-}
-
-/// A ticket and what is kept of it.
-fn mint() -> Result<(String, TicketHash), ApiError> {
-    let mut secret = [0; TICKET_BYTES];
-    rand::fill(&mut secret).map_err(|_| ApiError::internal("no randomness"))?;
-    let ticket = BASE64URL_NOPAD.encode(&secret);
-    let hash = TicketHash::of(&ticket);
-    Ok((ticket, hash))
+    state.store.insert_ticket(&NewTicket { hash: ticket.hash, session: id, user: person.user, origin, expires_at }).await?;
+    Ok((ticket.text, expires_at))
 }
 
 /// Where the ticket may be used: the page that asked, if it is one of ours.
@@ -213,14 +199,6 @@ fn origin(state: &AppState, headers: &HeaderMap) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tickets_differ_and_fit_a_subprotocol() {
-        let ((one, hash), (other, _)) = (mint().expect("a ticket"), mint().expect("a ticket"));
-        assert_ne!(one, other);
-        assert_eq!((one.len(), hash), (43, TicketHash::of(&one)));
-        assert!(one.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
-    }
 
     #[test]
     fn a_ticket_is_asked_for_with_a_word_on_the_recording_or_without_a_body() {

@@ -185,7 +185,22 @@ pub(super) struct Page<T> {
     pub(super) next_cursor: Option<String>,
 }
 
+/// How many rows a request asks for, or may.
+pub(super) fn limit(asked: Option<i64>, usual: i64, most: i64) -> Result<i64, ApiError> {
+    let limit = asked.unwrap_or(usual);
+    if asked.is_none() || (1..=most).contains(&limit) { Ok(limit) } else { Err(ApiError::invalid(format!("limit: 1 to {most}"))) }
+}
+
 impl<T> Page<T> {
+    /// The first `limit` of these rows. One more than that tells whether there is another page; `cursor` says where it goes on.
+    pub(super) fn of<R>(mut rows: Vec<R>, limit: i64, cursor: impl FnOnce(&R) -> String, view: impl FnMut(R) -> T) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(cursor);
+        Self { items: rows.into_iter().map(view).collect(), next_cursor }
+    }
+
     /// A list that is always whole.
     pub(super) fn whole(items: Vec<T>) -> Self {
         Self { items, next_cursor: None }

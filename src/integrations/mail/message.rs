@@ -5,14 +5,15 @@
 
 use super::calendar::{Appointment, calendar};
 use super::{MailError, Mailer};
-use crate::domain::edge::Timestamp;
+use crate::domain::edge::{EmailAddress, Timestamp};
 use crate::domain::mail::{Kind, Locale};
 use crate::domain::zone::Zone;
-use lettre::Message;
 use lettre::message::header::ContentType;
 use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
+use lettre::{Address, Message};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use time::OffsetDateTime;
+use url::Host;
 
 /// What is written to one person.
 #[derive(Clone, Debug)]
@@ -55,9 +56,25 @@ struct Rendered {
     html: String,
 }
 
+/// Whether a mail can be addressed to it at all.
+pub fn is_deliverable(address: &str) -> bool {
+    envelope_address(address).is_some()
+}
+
+/// As servers take it. The name of a domain has a form in ASCII; what stands before the `@` has none, and few servers take other letters.
+fn envelope_address(address: &str) -> Option<Address> {
+    let address = EmailAddress::parse(address)?;
+    let (local, domain) = address.as_str().rsplit_once('@')?;
+    match Host::parse(domain).ok()? {
+        Host::Domain(domain) if local.is_ascii() => Address::new(local, domain).ok(),
+        _ => None,
+    }
+}
+
 pub fn compose(mailer: &Mailer, letter: &Letter<'_>) -> Result<Message, MailError> {
     let unwritable = |what: &str| MailError::Unwritable(what.to_owned());
-    let to = letter.recipient.parse().map_err(|_| MailError::Bounced("this is no address".to_owned()))?;
+    let to =
+        envelope_address(letter.recipient).ok_or_else(|| MailError::Bounced("no mail can be sent to this address".to_owned()))?;
     let rendered = render(letter).map_err(|error| MailError::Unwritable(error.to_string()))?;
     let entry = calendar(&Appointment {
         cancelled: letter.kind == Kind::Withdrawal,
@@ -92,17 +109,18 @@ pub fn compose(mailer: &Mailer, letter: &Letter<'_>) -> Result<Message, MailErro
 }
 
 fn render(letter: &Letter<'_>) -> Result<Rendered, minijinja::Error> {
-    let source = template(letter.kind, letter.locale);
-    let plain = fill(letter, source, AutoEscape::None)?;
-    let html = fill(letter, source, AutoEscape::Html)?;
-    let (subject, body) = plain.split_once("\n\n").unwrap_or((&plain, ""));
-    let text = body.split("\n\n").map(|paragraph| match label(paragraph) {
-        Some(label) => format!("{label}:\n{}", letter.link),
-        None => paragraph.trim().to_owned(),
-    });
-    let text = text.collect::<Vec<_>>().join("\n\n");
-    let (_, body) = html.split_once("\n\n").unwrap_or((&html, ""));
-    let paragraphs: String = body.split("\n\n").map(|paragraph| as_html(paragraph, letter.link)).collect();
+    let (subject, body) = template(letter.kind, letter.locale).split_once("\n\n").unwrap_or_default();
+    let subject = fill(letter, subject, AutoEscape::None)?;
+    let (mut text, mut paragraphs) = (Vec::new(), Vec::new());
+    // What a paragraph is stands in the template: what it is filled with changes nothing about that.
+    for paragraph in body.split("\n\n").map(str::trim) {
+        let (source, is_label) = paragraph.strip_prefix('>').map_or((paragraph, false), |label| (label.trim(), true));
+        let plain = fill(letter, source, AutoEscape::None)?;
+        text.push(if is_label { format!("{plain}:\n{}", letter.link) } else { plain });
+        let html = fill(letter, source, AutoEscape::Html)?;
+        paragraphs.push(if is_label { button(&html, letter.link) } else { format!("<p>{}</p>", html.replace('\n', "<br>")) });
+    }
+    let (text, paragraphs) = (text.join("\n\n"), paragraphs.concat());
     let lang = letter.locale.as_str();
     let html = format!(
         "<!doctype html><html lang=\"{lang}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -138,20 +156,12 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn label(paragraph: &str) -> Option<&str> {
-    paragraph.trim().strip_prefix('>').map(str::trim)
-}
-
-fn as_html(paragraph: &str, link: &str) -> String {
-    let escaped_mark = paragraph.trim().strip_prefix("&gt;").map(str::trim);
-    match label(paragraph).or(escaped_mark) {
-        // The link is ours: letters, digits and signs that HTML leaves alone.
-        Some(label) => format!(
-            "<p><a href=\"{link}\" style=\"display:inline-block;padding:.7em 1.2em;border-radius:.4em;background:#1f4fd8;\
-             color:#fff;text-decoration:none\">{label}</a></p><p style=\"font-size:.85em;word-break:break-all\">{link}</p>"
-        ),
-        None => format!("<p>{}</p>", paragraph.trim().replace('\n', "<br>")),
-    }
+/// The link is ours: letters, digits and signs that HTML leaves alone.
+fn button(label: &str, link: &str) -> String {
+    format!(
+        "<p><a href=\"{link}\" style=\"display:inline-block;padding:.7em 1.2em;border-radius:.4em;background:#1f4fd8;\
+         color:#fff;text-decoration:none\">{label}</a></p><p style=\"font-size:.85em;word-break:break-all\">{link}</p>"
+    )
 }
 
 #[cfg(test)]
@@ -195,6 +205,34 @@ mod tests {
                 }
                 assert!(text.contains("Ben & Söhne <GmbH>") && html.contains("Ben &amp; Söhne &lt;GmbH&gt;"), "{html}");
                 assert!(!html.contains("<GmbH>") && html.contains(&format!("lang=\"{}\"", locale.as_str())));
+            }
+        }
+    }
+
+    #[test]
+    fn what_servers_do_not_take_is_no_address() {
+        for (address, sent_to) in [
+            ("a@b.co", Some("a@b.co")),
+            ("Amara.Okafor+jobs@Demo.Test", Some("Amara.Okafor+jobs@demo.test")),
+            ("o'neil_1@x-y.example.org", Some("o'neil_1@x-y.example.org")),
+            ("a@m\u{fc}nchen.example", Some("a@xn--mnchen-3ya.example")),
+            ("j\u{fc}rgen@demo.test", None),
+            ("not an address", None),
+            ("a@127.0.0.1", None),
+            ("a@b.co, c@d.co", None),
+        ] {
+            assert_eq!(envelope_address(address).as_ref().map(AsRef::as_ref), sent_to, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_name_makes_no_paragraph_a_button() {
+        for kind in Kind::ALL {
+            for locale in Locale::ALL {
+                let odd = Letter { company: "> Open", candidate: "> Click", position: ">\n\n> Go", ..letter(kind, locale) };
+                let Rendered { text, html, .. } = render(&odd).expect("every template");
+                let links = usize::from(kind == Kind::Invite);
+                assert_eq!((text.matches(odd.link).count(), html.matches("<a ").count()), (links, links), "{text}");
             }
         }
     }

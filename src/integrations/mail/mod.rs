@@ -3,7 +3,7 @@
 mod calendar;
 mod message;
 
-pub use self::message::{Letter, compose};
+pub use self::message::{Letter, compose, is_deliverable};
 
 use crate::config::Mail;
 use crate::error::{ErrorCode, Fault, FaultClass};
@@ -13,10 +13,10 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 
-/// A connection that nobody uses is closed after this.
-const IDLE: Duration = Duration::from_secs(20);
+/// Each mail has a connection of its own. The pool would take back one whose exchange was cut off by our deadline, and the next mail
+/// would read the late answer as its own.
+const KEPT_CONNECTIONS: u32 = 0;
 
-/// Cheap to clone: all clones share the connections.
 #[derive(Clone)]
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -82,11 +82,10 @@ impl Mailer {
         if !mail.is_set() {
             return Ok(None);
         }
-        let pool = PoolConfig::new().max_size(u32::try_from(mail.at_once).unwrap_or(4)).idle_timeout(IDLE);
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(mail.smtp_url.expose_secret())
             .map_err(|_| MailerError)?
             .timeout(Some(mail.timeout()))
-            .pool_config(pool)
+            .pool_config(PoolConfig::new().max_size(KEPT_CONNECTIONS))
             .build();
         let from = mail.from.parse().map_err(|_| MailerError)?;
         let reply_to = match mail.reply_to.as_str() {
@@ -116,7 +115,7 @@ impl Mailer {
 }
 
 fn classify(error: &smtp::Error) -> MailError {
-    let words = crate::error::chain(error);
+    let words = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     match error.status().map(|code| code.to_string()) {
         Some(code) => by_code(&code, words),
         // TLS that cannot be agreed on stays so.
@@ -125,31 +124,110 @@ fn classify(error: &smtp::Error) -> MailError {
     }
 }
 
-/// RFC 5321: 4xx passes, 5xx stays. 55x is about the mailbox or the message; the others are about us.
+/// RFC 5321: 4xx passes, 5xx stays. Whether it is about the recipient is told by the enhanced status (RFC 3463), or else by 550, 551
+/// and 553. All else is about us or the message, and a person may mend that before we give up.
 fn by_code(code: &str, words: String) -> MailError {
+    let recipient = match words.split_whitespace().find_map(enhanced_status) {
+        // No such mailbox, no such domain, an address of no form, moved, takes no mail, disabled.
+        Some(status) => matches!(status, (1, 1 | 2 | 3 | 6 | 10) | (2, 1)),
+        None => matches!(code, "550" | "551" | "553"),
+    };
     match code {
-        code if code.starts_with("55") => MailError::Bounced(words),
+        code if code.starts_with('5') && recipient => MailError::Bounced(words),
         code if code.starts_with('5') => MailError::Refused(words),
         _ => MailError::Unavailable(words),
     }
 }
 
+/// Subject and detail of `5.subject.detail`.
+fn enhanced_status(word: &str) -> Option<(u16, u16)> {
+    let (subject, detail) = word.trim_start_matches('#').strip_prefix("5.")?.split_once('.')?;
+    Some((subject.parse().ok()?, detail.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
 
     #[test]
     fn what_is_refused_for_good_is_the_recipient_or_us() {
-        for (code, told) in [
-            ("550", ErrorCode::MailBounced),
-            ("553", ErrorCode::MailBounced),
-            ("535", ErrorCode::MailRefused),
-            ("530", ErrorCode::MailRefused),
-            ("502", ErrorCode::MailRefused),
-            ("421", ErrorCode::MailUnavailable),
-            ("450", ErrorCode::MailUnavailable),
+        for (code, words, told) in [
+            ("550", "no such user", ErrorCode::MailBounced),
+            ("553", "", ErrorCode::MailBounced),
+            ("550", "5.1.1 no such user", ErrorCode::MailBounced),
+            ("550", "#5.2.1 disabled", ErrorCode::MailBounced),
+            ("550", "5.7.1 your address is on a list", ErrorCode::MailRefused),
+            ("550", "5.7.26 not authenticated", ErrorCode::MailRefused),
+            ("552", "too large", ErrorCode::MailRefused),
+            ("552", "5.2.2 mailbox full", ErrorCode::MailRefused),
+            ("554", "no SMTP service here", ErrorCode::MailRefused),
+            ("535", "5.7.8 bad password", ErrorCode::MailRefused),
+            ("530", "", ErrorCode::MailRefused),
+            ("502", "", ErrorCode::MailRefused),
+            ("421", "", ErrorCode::MailUnavailable),
+            ("450", "4.2.1 later", ErrorCode::MailUnavailable),
         ] {
-            assert_eq!(by_code(code, String::new()).code(), told, "{code}");
+            assert_eq!(by_code(code, words.to_owned()).code(), told, "{code} {words}");
+        }
+    }
+
+    /// Says `late` only when the first client must have given up; takes every other mail at once.
+    async fn serve(listener: TcpListener, patience: Duration) {
+        let mut first = true;
+        while let Ok((stream, _)) = listener.accept().await {
+            let slow = std::mem::take(&mut first);
+            tokio::spawn(async move {
+                let (reader, mut writer) = stream.into_split();
+                let mut lines = BufReader::new(reader).lines();
+                let _ = writer.write_all(b"220 test\r\n").await;
+                let mut in_mail = false;
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let answer = match line.as_str() {
+                        "." => {
+                            in_mail = false;
+                            if slow {
+                                tokio::time::sleep(patience * 2).await;
+                            }
+                            "250 taken"
+                        }
+                        _ if in_mail => continue,
+                        "DATA" => {
+                            in_mail = true;
+                            "354 go on"
+                        }
+                        line if line.starts_with("RCPT") && line.contains("gone@") => "550 5.1.1 no such user",
+                        _ => "250 fine",
+                    };
+                    if writer.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_is_never_taken_for_the_next_mails() {
+        let patience = Duration::from_millis(400);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("smtp://{}", listener.local_addr().expect("an address"));
+        let mail = serde_json::json!({"smtp_url": url, "from": "a@acme.example", "reply_to": "", "timeout_ms": patience.as_millis() as u64,
+            "retry_ms": 1000, "tries": 3, "at_once": 1});
+        let mailer = Mailer::new(&serde_json::from_value(mail).expect("keys")).expect("usable").expect("set");
+        tokio::spawn(serve(listener, patience));
+        let to = |address: &str| {
+            let message = Message::builder().from(mailer.from.clone()).to(address.parse().expect("an address")).subject("x");
+            message.body("y".to_owned()).expect("a message")
+        };
+        assert!(matches!(mailer.send(to("slow@demo.test")).await, Err(MailError::TimedOut)));
+        for n in 0..3 {
+            // The answer to the first one arrives meanwhile.
+            tokio::time::sleep(patience / 2).await;
+            let gone = mailer.send(to("gone@demo.test")).await;
+            assert!(matches!(gone, Err(MailError::Bounced(_))), "{n}: {gone:?}");
+            mailer.send(to("here@demo.test")).await.expect("taken");
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod keeper;
 mod library;
 mod listing;
 pub mod mail;
+mod parties;
 pub mod plans;
 mod positions;
 mod reads;

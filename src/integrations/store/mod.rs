@@ -14,6 +14,7 @@ pub mod session;
 mod standby;
 mod transaction;
 
+use crate::backoff::Backoff;
 use crate::config::Pooler;
 use crate::domain::refusals::Failure;
 use crate::error::{ErrorCode, Fault, FaultClass};
@@ -57,6 +58,8 @@ pub use standby::Named;
 
 /// What a connection that comes back may take to prove that it lives.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+const DEADLOCK_PAUSE: Duration = Duration::from_millis(100);
+const MOST_DEADLOCKS: u32 = 3;
 
 /// Whose rows a transaction may see.
 #[derive(Clone, Debug)]
@@ -124,6 +127,34 @@ impl StoreError {
     pub fn sql_state(&self) -> Option<Cow<'_, str>> {
         if let Self::Query { source: sqlx::Error::Database(error), .. } = self { error.code() } else { None }
     }
+}
+
+/// An error that may say: the database has ended this one of two that waited for each other.
+pub trait Deadlocked {
+    fn is_deadlock(&self) -> bool;
+}
+
+impl Deadlocked for StoreError {
+    fn is_deadlock(&self) -> bool {
+        self.sql_state().as_deref() == Some("40P01")
+    }
+}
+
+/// Does the work of one transaction, and again after a deadlock: whoever it was with has gone on. Everybody takes locks in one order
+/// (invites, candidates, positions, sessions); what is added while somebody waits may still cross.
+pub async fn past_deadlocks<T, E: Deadlocked, W: Future<Output = Result<T, E>>>(work: impl Fn() -> W) -> Result<T, E> {
+    let mut backoff = Backoff::new(DEADLOCK_PAUSE, DEADLOCK_PAUSE * 4);
+    for _ in 0..MOST_DEADLOCKS {
+        match work().await {
+            Err(error) if error.is_deadlock() => {
+                tracing::info!("a deadlock in the database: done again");
+                // Whoever it was with is woken up now: who comes back at once takes the same lock from it again.
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+            done => return done,
+        }
+    }
+    work().await
 }
 
 impl Fault for StoreError {

@@ -13,7 +13,7 @@ function plans(answer: unknown) {
         ifMatch: headers.get('if-match'),
         body: typeof init?.body === 'string' ? JSON.parse(init.body) : (init?.body ?? null),
       });
-      return Promise.resolve(Response.json(answer));
+      return Promise.resolve(Response.json(typeof answer === 'function' ? answer() : answer));
     },
   });
   return { api: new PlansApi(http), asked };
@@ -29,6 +29,22 @@ describe('PlansApi', () => {
       { method: 'PUT', path: '/api/plans/a%20b/draft', ifMatch: '"7"', body: file },
       { method: 'POST', path: '/api/plans/p/publish', ifMatch: '"8"', body: null },
     ]);
+  });
+
+  it('lists all pages: what was changed last first, what is archived last', async () => {
+    const item = (plan_id: string, updated_at: string, archived_at: string | null) => ({ plan_id, updated_at, archived_at });
+    const [old, gone, fresh] = [
+      item('old', '2026-01-01T00:00:00Z', null),
+      item('gone', '2026-03-01T00:00:00Z', '2026-03-02T00:00:00Z'),
+      item('fresh', '2026-02-01T00:00:00Z', null),
+    ];
+    const pages = [
+      { items: [old, gone], next_cursor: 'a b' },
+      { items: [fresh], next_cursor: null },
+    ];
+    const { api, asked } = plans(() => pages[asked.length - 1]);
+    expect((await api.list()).map(({ plan_id }) => plan_id)).toEqual(['fresh', 'old', 'gone']);
+    expect(asked.map(({ path }) => path)).toEqual(['/api/plans', '/api/plans?cursor=a%20b']);
   });
 
   it('gives a position a plan, or takes it', async () => {

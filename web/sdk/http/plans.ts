@@ -60,6 +60,10 @@ export interface PlanItem {
 
 export interface PlanDetail extends PlanItem {
   draft: PlanDocument;
+}
+
+/** What the linter says about a document. */
+export interface PlanVerdict {
   findings: PlanFinding[];
   may_publish: boolean;
 }
@@ -90,24 +94,38 @@ export interface PlanChange {
 export class PlansApi {
   constructor(private readonly http: InterviewApi) {}
 
+  /** All of them: what was changed last comes first, what is archived last. */
   async list(): Promise<PlanItem[]> {
-    return (await this.http.request<{ items: PlanItem[] }>('/api/plans')).items;
+    const plans: PlanItem[] = [];
+    let next: string | null = null;
+    do {
+      const query: string = next === null ? '' : `?cursor=${encodeURIComponent(next)}`;
+      const page: { items: PlanItem[]; next_cursor: string | null } = await this.http.request(`/api/plans${query}`);
+      plans.push(...page.items);
+      next = page.next_cursor;
+    } while (next !== null);
+    return plans.sort(byUse);
   }
 
   read(id: Uuid): Promise<PlanDetail> {
     return this.http.request(path(id));
   }
 
+  /** Of the draft. It takes the server a while. */
+  lint(id: Uuid): Promise<PlanVerdict> {
+    return this.http.request(path(id, 'lint'), { method: 'POST' });
+  }
+
   /**
    * `document`: the text of a file as it is, so that an error names the line its author sees. The same `key` for every try: a
    * lost answer must not make two.
    */
-  create(document: Blob, key: string): Promise<PlanDetail> {
+  create(document: Blob, key: string): Promise<PlanDetail & PlanVerdict> {
     return this.http.request('/api/plans', { method: 'POST', file: json(document), headers: { 'idempotency-key': key } });
   }
 
   /** Refused with `version_conflicted` when the draft is no longer at `revision`. */
-  replaceDraft(id: Uuid, revision: number, document: Blob): Promise<PlanDetail> {
+  replaceDraft(id: Uuid, revision: number, document: Blob): Promise<PlanDetail & PlanVerdict> {
     return this.http.request(path(id, 'draft'), { method: 'PUT', file: json(document), headers: { 'if-match': `"${revision}"` } });
   }
 
@@ -145,6 +163,10 @@ export class PlansApi {
   }
 }
 
+function byUse(one: PlanItem, other: PlanItem): number {
+  const archived = Number(one.archived_at !== null) - Number(other.archived_at !== null);
+  return archived || Date.parse(other.updated_at) - Date.parse(one.updated_at);
+}
 const json = (content: Blob) => ({ type: 'application/json', content });
 
 function path(id: Uuid, part?: string): string {

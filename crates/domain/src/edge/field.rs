@@ -23,7 +23,7 @@ impl Fields {
     /// One line that must be there.
     pub fn line(&mut self, field: impl Into<Cow<'static, str>>, raw: &str, most: usize) -> Text {
         let (field, text) = (field.into(), tidy(raw));
-        if text.is_empty() {
+        if text.chars().all(is_unseen) {
             self.refuse(field, "must not be empty");
         } else if text.contains('\n') || text.contains('\t') {
             self.refuse(field, "must be one line");
@@ -43,7 +43,7 @@ impl Fields {
     /// A line that a spreadsheet shows as it is: one that begins like a formula would be run by it after an export.
     pub fn cell(&mut self, field: impl Into<Cow<'static, str>>, raw: &str, most: usize) -> Text {
         let field = field.into();
-        if raw.trim_start().starts_with(['=', '+', '-', '@']) {
+        if begins_like_a_formula(raw) {
             self.refuse(field.clone(), "must not begin with =, +, - or @: spreadsheets would run it as a formula");
         }
         self.line(field, raw, most)
@@ -76,6 +76,25 @@ impl Fields {
             self.refuse(field, format!("must have at most {most} characters; it has {count}"));
         }
     }
+}
+
+/// As a person sees it: what is not seen is skipped, and a sign of another width is that sign (NFKC).
+fn begins_like_a_formula(raw: &str) -> bool {
+    let first = raw.chars().find(|c| !is_unseen(*c));
+    first.is_some_and(|first| std::iter::once(first).nfkc().any(|c| matches!(c, '=' | '+' | '-' | '@' | '\u{2212}')))
+}
+
+/// Space, and what Unicode calls default-ignorable: joiners, marks of direction, fillers, variation selectors, tags.
+fn is_unseen(character: char) -> bool {
+    character.is_whitespace()
+        || character.is_control()
+        || matches!(
+            character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 /// One spelling of each letter, one kind of line break, no space around it.
@@ -156,6 +175,38 @@ mod tests {
             assert!(told[at].contains(part), "{told:?}");
         }
         assert_eq!(told.len(), 6, "{told:?}");
+    }
+
+    #[test]
+    fn a_formula_is_one_whatever_is_put_before_its_sign_and_however_wide_that_is() {
+        let refused = [
+            "=1",
+            "+1",
+            "-1",
+            "@a",
+            " \u{200b}=1",
+            "\u{2060}\u{ad}+1",
+            "\u{feff}@a",
+            "\u{ff1d}1",
+            "\u{ff0b}1",
+            "\u{ff0d}1",
+            "\u{ff20}a",
+            "\u{fe66}1",
+            "\u{fe63}1",
+            "\u{2212}1",
+            "\u{200e}\u{3000}=1",
+            "\u{e0020}=1",
+            "\u{3164}-1",
+        ];
+        for raw in refused {
+            assert!(messages(|fields| drop(fields.cell("name", raw, 20))).iter().any(|told| told.contains("formula")), "{raw:?}");
+        }
+        for raw in ["a=1", "\u{200f}مرحبا", "O-1", "1+1", "“=”"] {
+            assert_eq!(messages(|fields| drop(fields.cell("name", raw, 20))), Vec::<String>::new(), "{raw:?}");
+        }
+        for raw in ["\u{200b}", "\u{3164} \u{200d}", "\u{2800}"] {
+            assert_eq!(messages(|fields| drop(fields.line("name", raw, 20))), ["name must not be empty"], "{raw:?}");
+        }
     }
 
     #[test]

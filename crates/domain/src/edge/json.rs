@@ -1,6 +1,26 @@
 //! JSON that every reader can parse completely.
 
 use std::borrow::Cow;
+use std::fmt;
+
+/// Where JSON is wrong, as it stands behind a sentence: ` (line 2, column 7)`, or nothing where the reader does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    line: usize,
+    column: usize,
+}
+
+impl Place {
+    pub fn of(error: &serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 { Ok(()) } else { write!(f, " (line {}, column {})", self.line, self.column) }
+    }
+}
 
 /// Half a surrogate pair (`"\ud83d"`) is valid JSON and no text: readers refuse the whole document for it.
 /// It becomes U+FFFD here, before anything is read.
@@ -43,6 +63,13 @@ fn escaped(bytes: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_place_is_told_where_there_is_one() {
+        let of = |error: serde_json::Error| Place::of(&error).to_string();
+        assert_eq!(of(serde_json::from_str::<u8>("\n  x").expect_err("no number")), " (line 2, column 3)");
+        assert_eq!(of(serde_json::from_value::<u8>(serde_json::json!("x")).expect_err("no number")), "");
+    }
 
     #[test]
     fn half_a_character_is_replaced_and_a_whole_one_stays() {

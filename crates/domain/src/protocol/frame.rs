@@ -1,7 +1,7 @@
 //! Reads a frame of a browser: the whole message, or at least which one it was meant to be.
 
 use super::{ClientMessage, MAX_SEQ, Refusal, UPDATE};
-use crate::edge::mend_surrogates;
+use crate::edge::{Place, mend_surrogates};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
@@ -35,7 +35,7 @@ impl ClientMessage {
                 serde_json::error::Category::Data => "the message is not understood",
                 _ => "the frame is no JSON",
             };
-            let refusal = Refusal::invalid(format!("{kind} (line {}, column {})", error.line(), error.column()));
+            let refusal = Refusal::invalid(format!("{kind}{}", Place::of(&error)));
             let Numbered { request_type, seq } = Numbered::of(&frame);
             Unreadable { refusal, request_type, seq }
         })

@@ -6,7 +6,7 @@
 
 use super::quotes;
 use super::{Assessment, Competency, CompetencyAssessment, Observation, Quote, Recommendation, Summary};
-use crate::edge::{Text, mend_surrogates};
+use crate::edge::{Place, Text, mend_surrogates};
 use crate::transcript::{Entry, Weight};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -14,13 +14,13 @@ use uuid::Uuid;
 /// Says only where the answer is wrong: serde's own message would quote it.
 #[derive(Debug, thiserror::Error)]
 pub enum SummaryError {
-    #[error("the model's answer is not the summary's JSON (line {line}, column {column})")]
-    Shape { line: usize, column: usize },
+    #[error("the model's answer is not the summary's JSON{0}")]
+    Shape(Place),
 }
 
 impl From<serde_json::Error> for SummaryError {
     fn from(error: serde_json::Error) -> Self {
-        Self::Shape { line: error.line(), column: error.column() }
+        Self::Shape(Place::of(&error))
     }
 }
 

@@ -19,17 +19,16 @@ pub struct Imported {
 }
 
 impl Change {
-    /// Everybody who may be meant by one of these. Until the change is committed no other import runs: two of the same file
-    /// at once would make everybody twice who is known by their address alone.
-    pub async fn known_candidates(&mut self, external_ids: &[String], emails: &[String]) -> Result<Vec<Known>, StoreError> {
-        sqlx::query!(
-            "insert into app.keeper_duties (tenant_id, duty) values ($1, 'candidate_import')
-             on conflict (tenant_id, duty) do update set due_at = now()",
-            self.tenant.0
-        )
-        .execute(&mut *self.tx)
-        .await
-        .during("wait for another import")?;
+    /// Everybody who may be meant by one of these; None while another import runs. Until the change is committed no other one does: two
+    /// of the same file at once would make everybody twice who is known by their address alone.
+    pub async fn known_candidates(
+        &mut self,
+        external_ids: &[String],
+        emails: &[String],
+    ) -> Result<Option<Vec<Known>>, StoreError> {
+        if !self.try_alone_with("candidate_import").await? {
+            return Ok(None);
+        }
         let rows = sqlx::query!(
             r#"select id, name, email, external_id, tags, archived_at is not null as "archived!", version
                from app.candidates where tenant_id = $1 and (external_id = any ($2) or email_key = any ($3))"#,
@@ -40,7 +39,7 @@ impl Change {
         .fetch_all(&mut *self.tx)
         .await
         .during("look for the candidates of an import")?;
-        Ok(rows
+        let known = rows
             .into_iter()
             .map(|row| Known {
                 id: CandidateId(row.id),
@@ -51,7 +50,8 @@ impl Change {
                 archived: row.archived,
                 version: row.version,
             })
-            .collect())
+            .collect();
+        Ok(Some(known))
     }
 
     pub async fn import_candidates(
@@ -74,6 +74,15 @@ impl Change {
         .fetch_all(&mut *self.tx)
         .await
         .during("insert imported candidates")?;
+        // In the order in which a merge holds two of them.
+        sqlx::query!(
+            "select id from app.candidates where tenant_id = $1 and id = any ($2) order by id for no key update",
+            self.tenant.0,
+            &update.iter().map(|one| one.id.0).collect::<Vec<_>>(),
+        )
+        .fetch_all(&mut *self.tx)
+        .await
+        .during("hold the candidates of an import")?;
         let rows = update.iter().map(|one| row(one.id.0, one.version, &one.to));
         let updated = sqlx::query_scalar!(
             "update app.candidates c set name = r.name, email = r.email, external_id = r.external_id, tags = r.tags,

@@ -205,19 +205,38 @@ impl Change {
         .during("archive or restore a candidate")
     }
 
-    /// Both are held, always in the same order: two merges of the same pair do not wait for each other.
+    /// Both are held, always in the same order: two merges of the same pair do not wait for each other. The invites first, as who
+    /// begins an interview does. The interviews are counted when nobody can begin another: a statement that waits for a lock
+    /// counts what was there before it.
     pub async fn twins(&mut self, ids: [CandidateId; 2]) -> Result<Vec<Twin>, StoreError> {
-        let rows = sqlx::query!(
-            r#"select id, external_id, tags, archived_at is not null as "archived!", user_id is not null as "has_account!",
-                 (select count(*) from app.sessions s where s.tenant_id = c.tenant_id and s.candidate_id = c.id
-                  and s.phase not in ('completed', 'failed')) as "open!"
-               from app.candidates c where tenant_id = $1 and id = any ($2) order by id for update"#,
+        let ids = ids.map(|id| id.0);
+        sqlx::query!(
+            "select id from app.invites where tenant_id = $1 and candidate_id = any ($2) order by id for update",
             self.tenant.0,
-            &ids.map(|id| id.0)[..],
+            &ids[..],
+        )
+        .fetch_all(&mut *self.tx)
+        .await
+        .during("hold the invites of two candidates")?;
+        sqlx::query!(
+            "select id from app.candidates where tenant_id = $1 and id = any ($2) order by id for update",
+            self.tenant.0,
+            &ids[..],
         )
         .fetch_all(&mut *self.tx)
         .await
         .during("hold two candidates")?;
+        let rows = sqlx::query!(
+            r#"select id, external_id, tags, archived_at is not null as "archived!", user_id is not null as "has_account!",
+                 (select count(*) from app.sessions s where s.tenant_id = c.tenant_id and s.candidate_id = c.id
+                  and s.phase not in ('completed', 'failed')) as "open!"
+               from app.candidates c where tenant_id = $1 and id = any ($2)"#,
+            self.tenant.0,
+            &ids[..],
+        )
+        .fetch_all(&mut *self.tx)
+        .await
+        .during("read two candidates")?;
         Ok(rows
             .into_iter()
             .map(|row| Twin {

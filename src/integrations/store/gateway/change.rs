@@ -127,21 +127,42 @@ impl Change {
 
     /// The same for many.
     pub async fn audit_all(&mut self, action: &str, kind: &str, targets: &[Uuid], detail: Value) -> Result<(), StoreError> {
+        write_audit(&mut self.tx, self.tenant, &self.actor, (action, kind), targets, detail).await
+    }
+
+    /// Until the change is committed nobody else makes one that waits for this too.
+    pub(super) async fn alone_with(&mut self, what: &str) -> Result<(), StoreError> {
         sqlx::query!(
-            "insert into app.audit (tenant_id, actor, actor_role, action, target_kind, target_id, detail)
-             select $1, $2, $3, $4, $5, target, $7 from unnest($6::uuid[]) target",
+            "insert into app.keeper_duties (tenant_id, duty) values ($1, $2)
+             on conflict (tenant_id, duty) do update set due_at = now()",
             self.tenant.0,
-            self.actor.user.0,
-            self.actor.role,
-            action,
-            kind,
-            targets,
-            detail,
+            what,
         )
         .execute(&mut *self.tx)
         .await
-        .during("write the audit")?;
+        .during("wait for another change")?;
         Ok(())
+    }
+
+    /// The same for whoever does not wait. False: another change has it now. The row is inserted only where there is none: an insert waits for
+    /// whoever changes the one that is there.
+    pub(super) async fn try_alone_with(&mut self, what: &str) -> Result<bool, StoreError> {
+        sqlx::query!(
+            "insert into app.keeper_duties (tenant_id, duty)
+             select $1, $2 where not exists (select from app.keeper_duties where tenant_id = $1 and duty = $2)
+             on conflict (tenant_id, duty) do nothing",
+            self.tenant.0,
+            what,
+        )
+        .execute(&mut *self.tx)
+        .await
+        .during("look for another change")?;
+        let ours = sqlx::query_scalar!(
+            "select duty from app.keeper_duties where tenant_id = $1 and duty = $2 for update skip locked",
+            self.tenant.0,
+            what,
+        );
+        Ok(ours.fetch_optional(&mut *self.tx).await.during("look for another change")?.is_some())
     }
 
     /// Keep the change, and under its key the answer that the same request gets again.
@@ -161,6 +182,32 @@ impl Change {
         }
         self.tx.commit().await.during("commit a change")
     }
+}
+
+/// A line of the audit for each of these: (`action`, kind), as [`Change::audit`] has it.
+pub(super) async fn write_audit(
+    tx: &mut Transaction,
+    tenant: TenantId,
+    by: &Actor,
+    (action, kind): (&str, &str),
+    targets: &[Uuid],
+    detail: Value,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into app.audit (tenant_id, actor, actor_role, action, target_kind, target_id, detail)
+         select $1, $2, $3, $4, $5, target, $7 from unnest($6::uuid[]) target",
+        tenant.0,
+        by.user.0,
+        by.role,
+        action,
+        kind,
+        targets,
+        detail,
+    )
+    .execute(&mut **tx)
+    .await
+    .during("write the audit")?;
+    Ok(())
 }
 
 /// Whether a statement failed because `constraint` (a unique index) holds the value already.

@@ -1,12 +1,19 @@
 //! Invites: read as the person who asks, written by the gateway. Each change locks the row, settles it, lets the domain decide,
 //! and leaves a line in the audit.
 
-use super::super::{During, Scope, StoreError, Transaction};
+use super::super::{During, Scope, StoreError, Transaction, past_deadlocks};
+use super::change::write_audit;
+use super::listing::like_literal;
+use super::parties::Parties;
+use super::writes::Full;
 use super::{Actor, GatewayStore, Inserted, NewSession, SessionQuota, phase};
 use crate::domain::edge::Timestamp;
 use crate::domain::invite::{Begun, Invite, Refusal, Start, State};
+use crate::domain::mail::Kind;
 use crate::ids::{CandidateId, InviteId, PositionId, SessionId, TicketHash, UserId};
+use crate::integrations::mail::is_deliverable;
 use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -77,7 +84,12 @@ pub enum Made {
     /// Its external id stands for this one, of the same candidate and position.
     Known(InviteId),
     /// Its external id stands for another.
-    Conflicts(InviteId),
+    Conflicts,
+    /// Archived, or merged into another, at the same moment.
+    CandidateGone,
+    PositionGone,
+    /// It was to be mailed, and no mail can be sent to its candidate's address.
+    Unmailable,
 }
 
 /// Which invites are listed.
@@ -93,7 +105,6 @@ pub struct InviteFilter {
 /// Who came by an invite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invited {
-    pub invite: InviteId,
     pub session: SessionId,
     pub candidate: CandidateId,
     pub expires_at: OffsetDateTime,
@@ -120,6 +131,7 @@ pub struct StartedInvite {
 pub enum StartOutcome {
     Started(StartedInvite),
     Refused(Refusal),
+    PersonFull,
     TenantFull,
 }
 
@@ -199,7 +211,6 @@ fn invite_of(raw: &RawInvite) -> Result<Invite, StoreError> {
     };
     Ok(Invite {
         state: state(&raw.state)?,
-        made: raw.created_at.into(),
         opens: raw.opens_at.into(),
         closes: raw.closes_at.into(),
         sent: raw.sent_at.is_some(),
@@ -215,11 +226,40 @@ fn state(name: &str) -> Result<State, StoreError> {
     State::named(name).ok_or_else(|| StoreError::Corrupt(format!("unknown state of an invite: {name}")))
 }
 
+/// Why this one is not made, as those it is for stand now.
+fn refused(new: &NewInvite, parties: &Parties, mail: Option<&str>) -> Option<Made> {
+    match parties.candidates.get(&new.candidate.0) {
+        None => Some(Made::CandidateGone),
+        _ if !parties.positions.contains(&new.position.0) => Some(Made::PositionGone),
+        Some(email) => (mail.is_some() && !is_deliverable(email)).then_some(Made::Unmailable),
+    }
+}
+
 impl GatewayStore {
-    /// Make invites of one recruiter, those with a mail and those without. In one transaction: all or none.
-    pub async fn insert_invites(&self, new: &[NewInvite], by: &Actor, mail: Option<&str>) -> Result<Vec<Made>, StoreError> {
+    /// Make invites of one recruiter, those with a mail and those without. In one transaction: all or none. What became of each
+    /// is told by its id.
+    pub async fn insert_invites(
+        &self,
+        new: &[NewInvite],
+        by: &Actor,
+        mail: Option<&str>,
+    ) -> Result<HashMap<InviteId, Made>, StoreError> {
+        past_deadlocks(|| self.try_insert_invites(new, by, mail)).await
+    }
+
+    async fn try_insert_invites(
+        &self,
+        asked: &[NewInvite],
+        by: &Actor,
+        mail: Option<&str>,
+    ) -> Result<HashMap<InviteId, Made>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
-        let column = |of: fn(&NewInvite) -> Uuid| new.iter().map(of).collect::<Vec<_>>();
+        let of = |of: fn(&NewInvite) -> Uuid| asked.iter().map(of).collect::<Vec<_>>();
+        let parties = self.hold_parties(&mut tx, &of(|each| each.candidate.0), &of(|each| each.position.0)).await?;
+        let mut new: Vec<&NewInvite> = asked.iter().filter(|each| refused(each, &parties, mail).is_none()).collect();
+        // Two requests with the same external ids wait for each other in one order.
+        new.sort_by(|one, other| one.external_id.cmp(&other.external_id));
+        let column = |of: fn(&NewInvite) -> Uuid| new.iter().map(|each| of(each)).collect::<Vec<_>>();
         let time = |of: fn(&NewInvite) -> Timestamp| new.iter().map(|each| *of(each)).collect::<Vec<OffsetDateTime>>();
         let attempts: Vec<i32> = new.iter().map(|each| each.attempts as i32).collect();
         let locales: Vec<String> = new.iter().map(|each| each.locale.to_owned()).collect();
@@ -252,11 +292,9 @@ impl GatewayStore {
         .fetch_all(&mut *tx)
         .await
         .during("make invites")?;
-        let links: Vec<(&NewInvite, TicketHash)> = new
-            .iter()
-            .filter(|each| inserted.contains(&each.id.0))
-            .filter_map(|each| each.link.map(|hash| (each, hash)))
-            .collect();
+        let made: HashSet<Uuid> = inserted.iter().copied().collect();
+        let links: Vec<(&NewInvite, TicketHash)> =
+            new.iter().filter(|each| made.contains(&each.id.0)).filter_map(|each| each.link.map(|hash| (*each, hash))).collect();
         sqlx::query!(
             "insert into app.invite_links (tenant_id, token_sha256, invite_id)
              select $1, n.hash, n.invite from unnest($2::bytea[], $3::uuid[]) as n (hash, invite)",
@@ -267,26 +305,27 @@ impl GatewayStore {
         .execute(&mut *tx)
         .await
         .during("store links of invites")?;
-        sqlx::query!(
-            "insert into app.audit (tenant_id, actor, actor_role, action, target_kind, target_id, detail)
-             select $1, $2, $3, 'created', 'invite', n.id, '{}' from unnest($4::uuid[]) as n (id)",
-            self.tenant.0,
-            by.user.0,
-            by.role,
-            &inserted,
-        )
-        .execute(&mut *tx)
-        .await
-        .during("write the audit")?;
+        write_audit(&mut tx, self.tenant, by, ("created", "invite"), &inserted, json!({})).await?;
         if let Some(host) = mail {
-            self.queue_invite_mails(&mut tx, &inserted, "invite", host).await?;
+            self.queue_invite_mails(&mut tx, &inserted, Kind::Invite, host).await?;
         }
-        let known = self.known_invites(&mut tx, new, &inserted).await?;
+        let mut outcome = self.known_invites(&mut tx, asked, &made).await?;
         tx.commit().await.during("make invites")?;
-        Ok(known)
+        for each in asked {
+            if let Some(refused) = refused(each, &parties, mail) {
+                outcome.entry(each.id).or_insert(refused);
+            }
+        }
+        Ok(outcome)
     }
 
-    async fn known_invites(&self, tx: &mut Transaction, new: &[NewInvite], inserted: &[Uuid]) -> Result<Vec<Made>, StoreError> {
+    /// Those that are there now: made by this request, or before it.
+    async fn known_invites(
+        &self,
+        tx: &mut Transaction,
+        new: &[NewInvite],
+        inserted: &HashSet<Uuid>,
+    ) -> Result<HashMap<InviteId, Made>, StoreError> {
         let asked: Vec<String> =
             new.iter().filter(|each| !inserted.contains(&each.id.0)).filter_map(|each| each.external_id.clone()).collect();
         let known = sqlx::query!(
@@ -298,17 +337,16 @@ impl GatewayStore {
         .fetch_all(&mut **tx)
         .await
         .during("find invites by their external ids")?;
-        new.iter()
-            .map(|each| {
-                if inserted.contains(&each.id.0) {
-                    return Ok(Made::New(each.id));
-                }
-                let row =
-                    known.iter().find(|row| Some(&row.external_id) == each.external_id.as_ref()).ok_or(StoreError::NotFound)?;
-                let same = (row.candidate_id, row.position_id) == (each.candidate.0, each.position.0);
-                Ok(if same { Made::Known(InviteId(row.id)) } else { Made::Conflicts(InviteId(row.id)) })
-            })
-            .collect()
+        let known: HashMap<&str, _> = known.iter().map(|row| (row.external_id.as_str(), row)).collect();
+        let of = |each: &NewInvite| {
+            if inserted.contains(&each.id.0) {
+                return Some(Made::New(each.id));
+            }
+            let row = each.external_id.as_deref().and_then(|external| known.get(external))?;
+            let same = (row.candidate_id, row.position_id) == (each.candidate.0, each.position.0);
+            Some(if same { Made::Known(InviteId(row.id)) } else { Made::Conflicts })
+        };
+        Ok(new.iter().filter_map(|each| of(each).map(|made| (each.id, made))).collect())
     }
 
     /// Which of these candidates and positions the person may invite.
@@ -317,7 +355,7 @@ impl GatewayStore {
         person: &Scope,
         candidates: &[CandidateId],
         positions: &[PositionId],
-    ) -> Result<(Vec<CandidateId>, Vec<PositionId>), StoreError> {
+    ) -> Result<(HashSet<CandidateId>, HashSet<PositionId>), StoreError> {
         let mut tx = self.store.begin(person).await?;
         let candidates = sqlx::query_scalar!(
             "select id from app.candidates where tenant_id = $1 and id = any($2) and archived_at is null",
@@ -485,7 +523,7 @@ impl GatewayStore {
                opened_at = case when $9 then coalesce(opened_at, now()) else opened_at end,
                started_at = case when $3 = 'started' then coalesce(started_at, now()) else started_at end,
                finished_at = case when $3 = 'finished' then coalesce(finished_at, now()) else finished_at end,
-               calendar_sequence = calendar_sequence + case when closes_at <> $4 or $3 = 'revoked' then 1 else 0 end
+               calendar_sequence = calendar_sequence + case when closes_at <> $4 or (state = 'revoked') <> ($3 = 'revoked') then 1 else 0 end
              where tenant_id = $1 and id = $2",
             self.tenant.0,
             raw.id,
@@ -545,7 +583,18 @@ impl GatewayStore {
         token: TicketHash,
         expires_at: OffsetDateTime,
         quota: SessionQuota,
-        session: impl FnOnce(&InviteParties) -> NewSession,
+        session: impl Fn(&InviteParties) -> NewSession,
+    ) -> Result<Option<StartOutcome>, StoreError> {
+        past_deadlocks(|| self.try_start_invite(link, token, expires_at, quota, &session)).await
+    }
+
+    async fn try_start_invite(
+        &self,
+        link: TicketHash,
+        token: TicketHash,
+        expires_at: OffsetDateTime,
+        quota: SessionQuota,
+        session: &impl Fn(&InviteParties) -> NewSession,
     ) -> Result<Option<StartOutcome>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let Some(id) = self.invite_of_link(&mut tx, link).await? else { return Ok(None) };
@@ -565,8 +614,13 @@ impl GatewayStore {
             (Ok(Start::Resume), Some(running)) => (SessionId(running), false),
             (Ok(_), _) => {
                 let new = NewSession { invite: Some(id), ..session(&parties) };
-                if self.over_quota(&mut tx, &new, quota).await?.is_some() {
-                    return Ok(Some(StartOutcome::TenantFull));
+                if !self.hold_parties_of(&mut tx, &new).await? {
+                    return Ok(Some(StartOutcome::Refused(Refusal::Closed)));
+                }
+                match self.over_quota(&mut tx, &new, quota).await? {
+                    None => {}
+                    Some(Full::Person) => return Ok(Some(StartOutcome::PersonFull)),
+                    Some(Full::Tenant) => return Ok(Some(StartOutcome::TenantFull)),
                 }
                 self.insert_session_row(&mut tx, &new).await?;
                 self.set_invite_session(&mut tx, id, new.id).await?;
@@ -659,7 +713,7 @@ impl GatewayStore {
     pub async fn invited(&self, token: TicketHash) -> Result<Option<Invited>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         let row = sqlx::query!(
-            "select t.invite_id, t.session_id, t.expires_at, i.candidate_id from app.invite_tokens t
+            "select t.session_id, t.expires_at, i.candidate_id from app.invite_tokens t
              join app.invites i on i.tenant_id = t.tenant_id and i.id = t.invite_id
              where t.tenant_id = $1 and t.token_sha256 = $2 and t.expires_at > now() and i.state <> 'revoked'
                and i.session_id = t.session_id",
@@ -671,17 +725,16 @@ impl GatewayStore {
         .during("look up a token")?;
         tx.commit().await.during("look up a token")?;
         Ok(row.map(|row| Invited {
-            invite: InviteId(row.invite_id),
             session: SessionId(row.session_id),
             candidate: CandidateId(row.candidate_id),
             expires_at: row.expires_at,
         }))
     }
 
-    /// The page lives: its token is good until `expires_at`.
-    pub async fn renew_token(&self, token: TicketHash, expires_at: OffsetDateTime) -> Result<(), StoreError> {
+    /// The page lives: its token is good until `expires_at`. False: it is none any more.
+    pub async fn renew_token(&self, token: TicketHash, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
-        sqlx::query!(
+        let renewed = sqlx::query!(
             "update app.invite_tokens set expires_at = greatest(expires_at, $3)
              where tenant_id = $1 and token_sha256 = $2 and expires_at > now()",
             self.tenant.0,
@@ -691,7 +744,8 @@ impl GatewayStore {
         .execute(&mut *tx)
         .await
         .during("renew a token")?;
-        tx.commit().await.during("renew a token")
+        tx.commit().await.during("renew a token")?;
+        Ok(renewed.rows_affected() > 0)
     }
 
     /// Another link that leads to an invite.
@@ -734,13 +788,24 @@ impl GatewayStore {
         tx.commit().await.during("delete a link")
     }
 
-    /// `mail`: the host of the mail that tells the candidate, if one is sent.
+    /// `send`: tell the candidate by mail, from `host`.
     pub async fn change_invite(
         &self,
         id: InviteId,
         by: &Actor,
         change: &InviteChange,
-        mail: Option<&str>,
+        mail: (bool, &str),
+        longest: std::time::Duration,
+    ) -> Result<Result<(), Refusal>, StoreError> {
+        past_deadlocks(|| self.try_change_invite(id, by, change, mail, longest)).await
+    }
+
+    async fn try_change_invite(
+        &self,
+        id: InviteId,
+        by: &Actor,
+        change: &InviteChange,
+        (send, host): (bool, &str),
         longest: std::time::Duration,
     ) -> Result<Result<(), Refusal>, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
@@ -752,6 +817,12 @@ impl GatewayStore {
             InviteChange::Reopen { closes, .. } => before.reopen(*closes, now, longest),
             InviteChange::Link { .. } | InviteChange::Resend => before.resend(now),
         };
+        // A withdrawal is not asked for: it is sent if it can be.
+        let asks = send && !matches!(change, InviteChange::Revoke { .. });
+        let decided = match decided {
+            Ok(_) if asks && !self.may_mail(&mut tx, &raw).await? => Err(Refusal::Unmailable),
+            decided => decided,
+        };
         let next = match decided {
             Ok(next) => next,
             Err(refusal) => {
@@ -762,32 +833,53 @@ impl GatewayStore {
         };
         self.save_invite(&mut tx, &raw, &next).await?;
         let repeated = next == before && !matches!(change, InviteChange::Link { .. } | InviteChange::Resend);
-        let kind = match change {
-            InviteChange::Link { hash } => {
-                self.insert_link_in(&mut tx, id, *hash).await?;
-                None
-            }
-            InviteChange::Revoke { reason } => {
-                self.set_reason(&mut tx, id, reason.as_deref()).await?;
-                self.end_session_of(&mut tx, &raw, by.user).await?;
-                // Who was never told of it need not be told of its end.
-                (before.sent && before.state != State::Revoked).then_some("withdrawal")
-            }
-            InviteChange::Reopen { reason, .. } => {
-                self.set_reason(&mut tx, id, Some(reason)).await?;
-                Some("invite")
-            }
-            InviteChange::Extend { .. } | InviteChange::Resend => Some("invite"),
-        };
         if !repeated {
             let detail = json!({"closes_at": next.closes, "state": next.state, "before": before.state});
-            self.audit_invite(&mut tx, by, change.action(), id, detail).await?;
-            if let (Some(host), Some(kind)) = (mail, kind) {
-                self.queue_invite_mails(&mut tx, &[id.0], kind, host).await?;
-            }
+            write_audit(&mut tx, self.tenant, by, (change.action(), "invite"), &[id.0], detail).await?;
+            self.carry_out(&mut tx, &raw, by, change, (send, host), before.sent).await?;
         }
         tx.commit().await.during("change an invite")?;
         Ok(Ok(()))
+    }
+
+    async fn may_mail(&self, tx: &mut Transaction, raw: &RawInvite) -> Result<bool, StoreError> {
+        let email = sqlx::query_scalar!(
+            "select email from app.candidates where tenant_id = $1 and id = $2",
+            self.tenant.0,
+            raw.candidate_id
+        );
+        Ok(is_deliverable(&email.fetch_one(&mut **tx).await.during("read a candidate's address")?))
+    }
+
+    /// What a change does besides the row itself. `told`: the candidate has got a mail.
+    async fn carry_out(
+        &self,
+        tx: &mut Transaction,
+        raw: &RawInvite,
+        by: &Actor,
+        change: &InviteChange,
+        (send, host): (bool, &str),
+        told: bool,
+    ) -> Result<(), StoreError> {
+        let id = InviteId(raw.id);
+        match change {
+            // What waits is as true as before.
+            InviteChange::Link { hash } => return self.insert_link_in(tx, id, *hash).await,
+            InviteChange::Revoke { reason } => {
+                self.set_reason(tx, id, reason.as_deref()).await?;
+                self.end_session_of(tx, raw, by.user).await?;
+            }
+            InviteChange::Reopen { reason, .. } => self.set_reason(tx, id, Some(reason)).await?,
+            InviteChange::Extend { .. } | InviteChange::Resend => {}
+        }
+        let waited = self.replace_mails(tx, &[id.0]).await? > 0;
+        let (kind, due) = match change {
+            // Who was never told of it need not be told of its end. If a mail is just leaving, `mail_ended` sees to it.
+            InviteChange::Revoke { .. } => (Kind::Withdrawal, send && told),
+            // A mail that was asked for is still owed, with what is true now.
+            _ => (Kind::Invite, send || waited),
+        };
+        if due { self.queue_invite_mails(tx, &[id.0], kind, host).await } else { Ok(()) }
     }
 
     async fn set_reason(&self, tx: &mut Transaction, id: InviteId, reason: Option<&str>) -> Result<(), StoreError> {
@@ -800,44 +892,13 @@ impl GatewayStore {
 
     /// An interview that runs by an invite ends with it.
     async fn end_session_of(&self, tx: &mut Transaction, raw: &RawInvite, by: UserId) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update app.sessions set end_requested_at = now(), end_requested_by = $3
-             where tenant_id = $1 and id = $2 and end_requested_at is null and phase in ('created', 'ready', 'live')",
-            self.tenant.0,
-            raw.session_id,
-            by.0,
-        )
-        .execute(&mut **tx)
-        .await
-        .during("ask for the end of an invite's interview")?;
+        if let Some(session) = raw.session_id {
+            self.request_end_in(tx, SessionId(session), Some(by), json!({"because": "invite_revoked"})).await?;
+        }
         sqlx::query!("delete from app.invite_tokens where tenant_id = $1 and invite_id = $2", self.tenant.0, raw.id)
             .execute(&mut **tx)
             .await
             .during("delete the tokens of an invite")?;
-        Ok(())
-    }
-
-    async fn audit_invite(
-        &self,
-        tx: &mut Transaction,
-        by: &Actor,
-        action: &str,
-        id: InviteId,
-        detail: Value,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into app.audit (tenant_id, actor, actor_role, action, target_kind, target_id, detail)
-             values ($1, $2, $3, $4, 'invite', $5, $6)",
-            self.tenant.0,
-            by.user.0,
-            by.role,
-            action,
-            id.0,
-            detail,
-        )
-        .execute(&mut **tx)
-        .await
-        .during("write the audit")?;
         Ok(())
     }
 
@@ -873,26 +934,5 @@ impl GatewayStore {
         .during("delete expired tokens")?;
         tx.commit().await.during("settle invites")?;
         Ok(rows.len())
-    }
-}
-
-/// As it stands, whatever `like` makes of it.
-fn like_literal(text: &str) -> String {
-    text.chars().fold(String::new(), |mut literal, character| {
-        if matches!(character, '%' | '_' | '\\') {
-            literal.push('\\');
-        }
-        literal.push(character);
-        literal
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_searched_for_is_no_pattern() {
-        assert_eq!(like_literal(r"50%_\x"), r"50\%\_\\x");
     }
 }

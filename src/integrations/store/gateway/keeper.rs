@@ -277,21 +277,6 @@ impl GatewayStore {
         tx.commit().await.during("mark an unreadable session as failed")
     }
 
-    /// Ask a session that lives past its deadline to end.
-    pub async fn ask_to_end(&self, session: SessionId) -> Result<(), StoreError> {
-        let mut tx = self.store.begin(&self.own_scope()).await?;
-        sqlx::query!(
-            "update app.sessions set end_requested_at = now() where tenant_id = $1 and id = $2 and end_requested_at is null",
-            self.tenant.0,
-            session.0,
-        )
-        .execute(&mut *tx)
-        .await
-        .during("ask an overdue session to end")?;
-        self.audit_in(&mut tx, None, "session_end_requested", session, json!({"because": "deadline"})).await?;
-        tx.commit().await.during("ask an overdue session to end")
-    }
-
     /// Take sessions the keepers have to finish: handed over, or over with a summary that failed
     /// for one of `reasons` and was asked for less than `max_tries` times, `pause` after the first try,
     /// twice that after the second, and so on. Those that nobody has tried yet come first, then

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
 
-const LAST: OffsetDateTime = datetime!(9999-12-31 00:00 UTC);
+pub(super) const LAST: OffsetDateTime = datetime!(9999-12-31 00:00 UTC);
 
 /// Which rows of a list, and in which order: by name, or the newest first.
 #[derive(Clone, Debug)]
@@ -28,8 +28,7 @@ pub enum ListKey {
 impl ListFilter {
     /// For `like all`.
     pub(super) fn patterns(&self) -> Vec<String> {
-        let escaped = |word: &String| word.to_lowercase().replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-        self.words.iter().map(|word| format!("%{}%", escaped(word))).collect()
+        self.words.iter().map(|word| format!("%{}%", like_literal(&word.to_lowercase()))).collect()
     }
 
     /// Before every row where no page came before, so that the index is asked for a range in any case.
@@ -46,6 +45,11 @@ impl ListFilter {
             _ => (LAST, Uuid::max()),
         }
     }
+}
+
+/// As it stands, whatever `like` makes of it.
+pub(super) fn like_literal(text: &str) -> String {
+    text.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_")
 }
 
 #[cfg(test)]

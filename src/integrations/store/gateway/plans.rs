@@ -6,6 +6,7 @@
 use super::super::{During, Scope, StoreError, Transaction};
 use super::GatewayStore;
 use super::change::{Actor, Begun, Change};
+use super::listing::{LAST, ListFilter};
 use crate::domain::plan::lint::Origin;
 use crate::domain::plan::{Plan, PlanHash, PlanOffer};
 use crate::error::ErrorCode;
@@ -110,9 +111,10 @@ pub(super) fn pinned(plan: Option<Uuid>, number: Option<i32>) -> Option<(PlanId,
 }
 
 impl GatewayStore {
-    pub async fn plans(&self, reader: &Scope) -> Result<Vec<PlanRow>, StoreError> {
+    /// The newest first.
+    pub async fn plans(&self, reader: &Scope, filter: &ListFilter) -> Result<Vec<PlanRow>, StoreError> {
         let mut tx = self.store.begin(reader).await?;
-        let rows = select_plans(&mut tx, self.tenant.0, None).await?;
+        let rows = select_plans(&mut tx, self.tenant.0, None, filter.after_time(), filter.limit).await?;
         tx.commit().await.during("list the plans")?;
         Ok(rows)
     }
@@ -216,19 +218,30 @@ impl Change {
 
     /// A plan that nobody has published.
     pub async fn insert_plan(&mut self, id: PlanId, draft: &Plan) -> Result<Result<(), Unchanged>, StoreError> {
-        let inserted = sqlx::query!(
-            "insert into app.plans (tenant_id, id, draft, created_by) select $1, $2, $3, $4
-             where (select count(*) from app.plans where tenant_id = $1 and archived_at is null) < $5",
+        if !self.has_room().await? {
+            return Ok(Err(Unchanged::Full));
+        }
+        sqlx::query!(
+            "insert into app.plans (tenant_id, id, draft, created_by) values ($1, $2, $3, $4)",
             self.tenant.0,
             id.0,
             document(draft)?,
             self.author(),
-            MAX_PLANS,
         )
         .execute(&mut *self.tx)
         .await
         .during("insert a plan")?;
-        Ok(if inserted.rows_affected() == 0 { Err(Unchanged::Full) } else { Ok(()) })
+        Ok(Ok(()))
+    }
+
+    /// For one plan more. Nobody else counts them until the change is committed.
+    async fn has_room(&mut self) -> Result<bool, StoreError> {
+        self.alone_with("plan_count").await?;
+        let count = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from app.plans where tenant_id = $1 and archived_at is null"#,
+            self.tenant.0
+        );
+        Ok(count.fetch_one(&mut *self.tx).await.during("count the plans")? < MAX_PLANS)
     }
 
     /// The new revision.
@@ -297,6 +310,9 @@ impl Change {
             Ok(()) | Err(Unchanged::Archived) => {}
             Err(unchanged) => return Ok(Err(unchanged)),
         }
+        if !archived && !self.has_room().await? {
+            return Ok(Err(Unchanged::Full));
+        }
         let changed = sqlx::query!(
             "update app.plans set archived_at = case when $3 then now() end
              where tenant_id = $1 and id = $2
@@ -311,12 +327,13 @@ impl Change {
         Ok(if changed.rows_affected() == 0 { Err(Unchanged::InUse) } else { Ok(true) })
     }
 
-    /// From now on interviews for this position are created with this plan: with `version`, or with its newest. None: without one.
+    /// From now on interviews for this position are created with this plan: with `version`, or with its newest. None: without one. False:
+    /// it is so already.
     pub async fn set_position_plan(
         &mut self,
         position: PositionId,
         used: Option<(PlanId, Option<i32>)>,
-    ) -> Result<Result<Option<(PlanId, i32)>, Unchanged>, StoreError> {
+    ) -> Result<Result<(Option<(PlanId, i32)>, bool), Unchanged>, StoreError> {
         let used = match used {
             None => None,
             Some((plan, version)) => {
@@ -335,8 +352,15 @@ impl Change {
                 }
             }
         };
-        let set = sqlx::query!(
-            "update app.positions set plan_id = $3, plan_version = $4 where tenant_id = $1 and id = $2",
+        match self.position(position).await? {
+            None => return Ok(Err(Unchanged::PositionNotFound)),
+            Some(kept) if kept.row.archived_at.is_some() => return Ok(Err(Unchanged::Archived)),
+            Some(kept) if kept.plan() == used => return Ok(Ok((used, false))),
+            Some(_) => {}
+        }
+        sqlx::query!(
+            "update app.positions set plan_id = $3, plan_version = $4, updated_at = now(), version = version + 1
+             where tenant_id = $1 and id = $2",
             self.tenant.0,
             position.0,
             used.map(|(plan, _)| plan.0),
@@ -345,7 +369,7 @@ impl Change {
         .execute(&mut *self.tx)
         .await
         .during("set a position's plan")?;
-        Ok(if set.rows_affected() == 0 { Err(Unchanged::PositionNotFound) } else { Ok(used) })
+        Ok(Ok((used, true)))
     }
 
     async fn newest_version(&mut self, id: PlanId) -> Result<Option<VersionRow>, StoreError> {
@@ -377,7 +401,8 @@ impl Change {
 }
 
 async fn select_plan(tx: &mut Transaction, tenant: Uuid, id: PlanId) -> Result<Option<(PlanRow, Plan)>, StoreError> {
-    let Some(row) = select_plans(tx, tenant, Some(id)).await?.into_iter().next() else { return Ok(None) };
+    let anywhere = (LAST, Uuid::max());
+    let Some(row) = select_plans(tx, tenant, Some(id), anywhere, 1).await?.into_iter().next() else { return Ok(None) };
     let draft = sqlx::query_scalar!("select draft from app.plans where tenant_id = $1 and id = $2", tenant, id.0)
         .fetch_one(&mut **tx)
         .await
@@ -385,15 +410,24 @@ async fn select_plan(tx: &mut Transaction, tenant: Uuid, id: PlanId) -> Result<O
     Ok(Some((row, plan(draft)?)))
 }
 
-async fn select_plans(tx: &mut Transaction, tenant: Uuid, id: Option<PlanId>) -> Result<Vec<PlanRow>, StoreError> {
+async fn select_plans(
+    tx: &mut Transaction,
+    tenant: Uuid,
+    id: Option<PlanId>,
+    (before, before_id): (OffsetDateTime, Uuid),
+    limit: i64,
+) -> Result<Vec<PlanRow>, StoreError> {
     let rows = sqlx::query!(
         r#"select p.id, p.name, p.revision, p.created_at, p.updated_at, p.archived_at,
                   (select max(v.number) from app.plan_versions v where v.tenant_id = p.tenant_id and v.plan_id = p.id) as newest_version
            from app.plans p where p.tenant_id = $1 and ($2::uuid is null or p.id = $2)
-           order by p.archived_at is not null, p.updated_at desc, p.id limit 2 * $3::bigint"#,
+             and (p.created_at, p.id) < ($3, $4)
+           order by p.created_at desc, p.id desc limit $5"#,
         tenant,
         id.map(|id| id.0),
-        MAX_PLANS,
+        before,
+        before_id,
+        limit,
     )
     .fetch_all(&mut **tx)
     .await

@@ -6,6 +6,7 @@ use super::plans::pinned;
 use super::{GatewayStore, ListFilter};
 use crate::domain::position::{CompetencyDraft, PositionDraft, RawCompetency, RawPosition};
 use crate::ids::{CompetencyId, LibraryCompetencyId, PlanId, PositionId};
+use std::collections::HashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -114,12 +115,13 @@ impl GatewayStore {
         };
         let rows = rows.during("list the positions")?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-        let mut competencies = select_competencies(&mut tx, self.tenant.0, &ids).await?;
+        let competencies = select_competencies(&mut tx, self.tenant.0, &ids).await?;
         tx.commit().await.during("list the positions")?;
-        let own = |row: KeptPositionRow| KeptPosition {
-            competencies: competencies.extract_if(.., |one| one.position_id == row.id).collect(),
-            row,
-        };
+        let mut of_position: HashMap<Uuid, Vec<KeptCompetency>> = HashMap::new();
+        for one in competencies {
+            of_position.entry(one.position_id).or_default().push(one);
+        }
+        let own = |row: KeptPositionRow| KeptPosition { competencies: of_position.remove(&row.id).unwrap_or_default(), row };
         Ok(rows.into_iter().map(own).collect())
     }
 
@@ -280,7 +282,7 @@ impl Change {
         select_competencies(&mut self.tx, self.tenant.0, &[position]).await
     }
 
-    /// Those of these that the library has not. The others stay there until the change is committed.
+    /// Those of these that the library has not. What is there stays: nothing is deleted from the library.
     pub async fn missing_from_library(&mut self, ids: &[LibraryCompetencyId]) -> Result<Vec<LibraryCompetencyId>, StoreError> {
         let asked: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let found = sqlx::query_scalar!(

@@ -10,6 +10,7 @@ use super::{
 use crate::domain::record::RecordingState;
 use crate::domain::transcript::Entry;
 use crate::ids::{CandidateId, CompetencyId, InviteId, MachineId, PositionId, SessionId, UserId, VideoId};
+use std::collections::HashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -180,7 +181,7 @@ impl GatewayStore {
         .fetch_all(&mut *tx)
         .await
         .during("list the positions")?;
-        let mut competencies = sqlx::query!(
+        let competencies = sqlx::query!(
             "select position_id, id, name, description from app.competencies where tenant_id = $1 order by position_id, rank, id",
             self.tenant.0,
         )
@@ -188,16 +189,18 @@ impl GatewayStore {
         .await
         .during("list the competencies")?;
         tx.commit().await.during("list the positions")?;
+        let mut of_position: HashMap<Uuid, Vec<CompetencyRow>> = HashMap::new();
+        for row in competencies {
+            let one = CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description };
+            of_position.entry(row.position_id).or_default().push(one);
+        }
         Ok(positions
             .into_iter()
             .map(|position| PositionRow {
                 id: PositionId(position.id),
                 title: position.title,
                 description: position.description,
-                competencies: competencies
-                    .extract_if(.., |row| row.position_id == position.id)
-                    .map(|row| CompetencyRow { id: CompetencyId(row.id), name: row.name, description: row.description })
-                    .collect(),
+                competencies: of_position.remove(&position.id).unwrap_or_default(),
             })
             .collect())
     }

@@ -1,34 +1,56 @@
 //! What the gateway writes, as itself. Each change leaves a line in the audit log.
 
-use super::super::{During, StoreError, Transaction};
+use super::super::{During, StoreError, Transaction, past_deadlocks};
 use super::{
     FailedSetup, GatewayStore, Inserted, KnownSession, NewSession, NewTicket, PreparedRecording, RECORDING_PROVIDER,
     SETUP_FAILED, SessionQuota, phase,
 };
 use crate::domain::edge::Timestamp;
 use crate::domain::invitation::{Invitation, Refusal};
+use crate::domain::invite;
 use crate::domain::phase::Phase;
 use crate::domain::record::RecordingState;
 use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// Whose quota is used up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Full {
+    Person,
+    Tenant,
+}
+
 impl GatewayStore {
     /// Insert a session, or find the one this Idempotency-Key made before.
     pub async fn insert_session(&self, new: &NewSession, quota: SessionQuota) -> Result<Inserted, StoreError> {
+        past_deadlocks(|| self.try_insert_session(new, quota)).await
+    }
+
+    async fn try_insert_session(&self, new: &NewSession, quota: SessionQuota) -> Result<Inserted, StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
         if let Some(known) = self.known_session(&mut tx, new).await? {
             tx.commit().await.during("find a session by its key")?;
             return Ok(Inserted::Known(Box::new(known)));
         }
-        if let Some(refused) = self.over_quota(&mut tx, new, quota).await? {
-            return Ok(refused);
+        if new.by_candidate
+            && let Some(open) = self.open_session(&mut tx, new).await?
+        {
+            return Ok(Inserted::OpenAlready(open));
+        }
+        match self.over_quota(&mut tx, new, quota).await? {
+            None => {}
+            Some(Full::Person) => return Ok(Inserted::PersonFull),
+            Some(Full::Tenant) => return Ok(Inserted::TenantFull),
         }
         if let Some(invite) = new.invite
             && let Some(refused) = self.use_invite(&mut tx, invite).await?
         {
             tx.commit().await.during("settle an invite")?;
             return Ok(refused);
+        }
+        if !self.hold_parties_of(&mut tx, new).await? {
+            return Ok(Inserted::NotInvited(invite::Refusal::Closed));
         }
         if !self.insert_session_row(&mut tx, new).await? {
             // Another request was quicker: with the same key, or for the same candidate and position.
@@ -52,8 +74,8 @@ impl GatewayStore {
             "insert into app.sessions (tenant_id, id, candidate_id, position_id, settings, phase, attempt, idempotency_key,
                                        traceparent, created_by, deadline_at, by_candidate, join_by, plan_id, plan_version)
              select $1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11, $12,
-                    case when i.plan_id is null then p.plan_id else i.plan_id end,
-                    case when i.plan_id is null then p.plan_version else i.plan_version end
+                    case when i.id is null then p.plan_id else i.plan_id end,
+                    case when i.id is null then p.plan_version else i.plan_version end
              from app.positions p left join app.invites i on i.tenant_id = $1 and i.id = $13
              where p.tenant_id = $1 and p.id = $4
              on conflict do nothing",
@@ -82,12 +104,7 @@ impl GatewayStore {
         tx: &mut Transaction,
         new: &NewSession,
         quota: SessionQuota,
-    ) -> Result<Option<Inserted>, StoreError> {
-        if new.by_candidate
-            && let Some(open) = self.open_session(tx, new).await?
-        {
-            return Ok(Some(Inserted::OpenAlready(open)));
-        }
+    ) -> Result<Option<Full>, StoreError> {
         let counts = sqlx::query!(
             r#"select (select count(*) from app.sessions where tenant_id = $1 and created_by = $2
                          and phase not in ('completed', 'failed')) as "open!",
@@ -102,9 +119,9 @@ impl GatewayStore {
         .await
         .during("count sessions")?;
         if quota.open.is_some_and(|most| counts.open >= i64::from(most)) || counts.today >= i64::from(quota.per_day) {
-            return Ok(Some(Inserted::PersonFull));
+            return Ok(Some(Full::Person));
         }
-        Ok((counts.tenant_open >= i64::from(quota.tenant_open)).then_some(Inserted::TenantFull))
+        Ok((counts.tenant_open >= i64::from(quota.tenant_open)).then_some(Full::Tenant))
     }
 
     /// The one of this candidate and position that is open, whoever asked for it.
@@ -319,20 +336,36 @@ impl GatewayStore {
     /// Ask the session's process to end. Asking again changes nothing.
     pub async fn request_end(&self, session: SessionId, by: UserId) -> Result<(), StoreError> {
         let mut tx = self.store.begin(&self.own_scope()).await?;
+        self.request_end_in(&mut tx, session, Some(by), json!({})).await?;
+        tx.commit().await.during("ask for the end")
+    }
+
+    /// Ask a session that lives past its deadline to end.
+    pub async fn ask_to_end(&self, session: SessionId) -> Result<(), StoreError> {
+        let mut tx = self.store.begin(&self.own_scope()).await?;
+        self.request_end_in(&mut tx, session, None, json!({"because": "deadline"})).await?;
+        tx.commit().await.during("ask an overdue session to end")
+    }
+
+    /// `by` is nobody when a keeper asks. Its line of the audit is written when it is asked for the first time.
+    pub(super) async fn request_end_in(
+        &self,
+        tx: &mut Transaction,
+        session: SessionId,
+        by: Option<UserId>,
+        detail: Value,
+    ) -> Result<(), StoreError> {
         let asked = sqlx::query!(
             "update app.sessions set end_requested_at = now(), end_requested_by = $3
              where tenant_id = $1 and id = $2 and end_requested_at is null and phase in ('created', 'ready', 'live')",
             self.tenant.0,
             session.0,
-            by.0,
+            by.map(|by| by.0),
         )
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await
         .during("ask for the end")?;
-        if asked.rows_affected() > 0 {
-            self.audit_in(&mut tx, Some(by), "session_end_requested", session, json!({})).await?;
-        }
-        tx.commit().await.during("ask for the end")
+        if asked.rows_affected() == 0 { Ok(()) } else { self.audit_in(tx, by, "session_end_requested", session, detail).await }
     }
 
     /// Keep an interview that nobody has begun until `join_by`; what else has an end of its own moves with it.
