@@ -177,7 +177,6 @@ pub struct ControlChannelState {
     /// Leads through the interview's plan, if it has one; its time begins with the interview.
     conduct: Option<Conduct>,
     conduct_alarm: Option<(Moment, TaskGuard)>,
-    /// How long the interview had taken then.
     /// How the call is configured, and what each line begins with.
     setup: CallSetup,
     update: watch::Sender<SessionConfig>,

@@ -578,7 +578,9 @@ impl Reader {
             book.calls.entry(self.call.clone()).and_modify(|call| call.heard.push(heard));
         }
         book.heard_on(&self.call, self.line, |heard| heard.last = now);
-        self.carries_speech |= wire.text.contains("\"input_audio_buffer.") || wire.text.contains("input_audio_transcription.");
+        // The configuration names such events too.
+        let speech = ["\"type\":\"input_audio_buffer.", "\"type\":\"conversation.item.input_audio_transcription."];
+        self.carries_speech |= speech.iter().any(|kind| wire.text.contains(kind));
         // A line that has carried no speech yet accuses nobody of what follows from speech.
         let joined = !self.carries_speech || self.ready_at.is_none_or(|at| at.elapsed() < JOINING);
         let expected = match wire.foreign {
