@@ -132,7 +132,7 @@ fn no_question_is_left_out_without_a_reason(evidence: &Evidence) -> Result<(), S
     let time_up = matches!(closed.event, Event::Moved { because: Because::TimeUp, .. });
     let left_out = script.questions.iter().zip(progress).filter(|(question, progress)| {
         let core = question.kind == QuestionKind::Core;
-        progress.asked.is_none() && (!progress.dropped && !time_up || core && !time_up)
+        (core || !progress.dropped) && !time_up && progress.asked.is_none()
     });
     verdict(&left_out.map(|(question, _)| question.id.as_str().to_owned()).collect::<Vec<_>>())
 }
