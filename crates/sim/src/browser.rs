@@ -232,6 +232,8 @@ impl Page {
     }
 
     pub async fn run(mut self) -> Left {
+        // It shows nothing yet.
+        conduct::page_ends(&self.around.book);
         let left = loop {
             if let Some(left) = self.left {
                 break left;

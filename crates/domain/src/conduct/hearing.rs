@@ -21,6 +21,8 @@ const MOST_TURNS: usize = 16;
 const UNTIL_TAKEN: u32 = 3;
 /// Speech lasts no longer than this once it is generated, if its end is not told.
 const LONGEST_PLAYBACK: Duration = Duration::from_mins(1);
+/// How long a letter is spoken, in a language with few of them.
+const SPOKEN_LETTER: Duration = Duration::from_millis(150);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Floor {
@@ -38,6 +40,8 @@ pub(super) enum Floor {
 pub(super) struct Hearing {
     floor: Floor,
     generated: VecDeque<Generated>,
+    /// The reply that began last on this line.
+    begun: Option<ReplyId>,
     /// The reply whose playback ended last, and whether it was cut: its words may be told after that.
     played: Option<(ReplyId, bool)>,
     /// Words of the reply that is being generated, for a provider that does not tell them again at its end.
@@ -140,7 +144,8 @@ impl Conduct {
             // They often come while the answer to them is played, so they say nothing about how far that was heard.
             VoiceEvent::CandidateSettled { item, text, .. } => self.settled(item, !text.trim().is_empty()),
             VoiceEvent::CandidateFailed { item } => self.settled(item, true),
-            VoiceEvent::ReplyStarted { in_conversation: true, .. } => {
+            VoiceEvent::ReplyStarted { reply, in_conversation: true, .. } => {
+                self.hearing.begun = Some(reply.clone());
                 self.hearing.settled.clear();
                 self.speaks(Floor::Interviewer);
             }
@@ -277,7 +282,11 @@ impl Conduct {
             Some((_, false)) => return self.said(&generated),
             None => {}
         }
-        self.falls_silent(self.now + LONGEST_PLAYBACK);
+        // Of one that began before our line was there, the end of its playback may have been told before as well.
+        let letters = u32::try_from(generated.text.chars().count()).unwrap_or(u32::MAX);
+        let is_whole = self.hearing.begun.as_ref() == Some(reply);
+        let lasts = if is_whole { LONGEST_PLAYBACK } else { LONGEST_PLAYBACK.min(SPOKEN_LETTER.saturating_mul(letters)) };
+        self.falls_silent(self.now + lasts);
         self.hearing.generated.push_back(generated);
         if self.hearing.generated.len() > KEPT_REPLIES {
             self.hearing.generated.pop_front();

@@ -227,6 +227,26 @@ fn a_question_that_was_cut_is_not_asked_and_what_was_heard_counts_not_what_a_too
     assert_eq!(then, Then::Quiet, "the candidate is to answer");
 }
 
+/// A line that comes in the middle of a reply may have missed the end of its playback.
+#[test]
+fn the_silence_after_a_reply_that_began_before_our_line_came_is_counted_when_it_must_be_over() {
+    let mut call = Call::new();
+    call.first_question();
+    call.answers("A baker.");
+    call.step(Input::LineDown);
+    call.step(Input::LineUp { said: None });
+    let (item, reply) = call.item();
+    call.hear(&VoiceEvent::ReplyDone {
+        reply,
+        outcome: ReplyOutcome::Completed,
+        texts: vec![(item, "I see.".to_owned())],
+        tokens: None,
+        delivery: Delivery::Audio,
+    });
+    call.waits(13);
+    assert!(call.told(&Command::Show(Shown::TakeYourTime)), "{:?}", call.commands);
+}
+
 /// The floor may count as taken elsewhere, so that nothing comes of it.
 #[test]
 fn the_page_says_that_there_is_time_although_the_words_that_are_due_are_asked_for() {
