@@ -21,7 +21,7 @@ const isFocused = (locator) => locator.evaluate((element) => element === documen
 
 scene('a competency and a position that uses it, by keyboard', { timeout: 120_000 }, async () => {
   const { page } = stage.recruiter;
-  await page.getByRole('heading', { name: 'Interviews' }).waitFor();
+  await page.getByRole('heading', { name: 'Interviews', exact: true }).waitFor();
   await goTo(page, 'Competencies');
   await page.getByTestId('empty').getByText('No competencies yet').waitFor();
   await shoot(stage.recruiter, '90-competencies-empty', ON_REQUEST);

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { BASE_URL, ON_REQUEST, person, scene, shoot } from './lib/browser.mjs';
 import { sandbox } from './lib/sandbox.mjs';
 import { openStage } from './lib/stage.mjs';
-import { api } from './lib/truth.mjs';
 import { agree, checkDevices, comeBack, end, interviewerHasSpoken, live, oneTurn } from './lib/steps.mjs';
 import { eventually } from './lib/wait.mjs';
 
@@ -109,10 +108,9 @@ const standsLike = (page, told) =>
 const stands = (row, state) => row.and(row.page().locator(`[data-state="${state}"]`)).waitFor({ timeout: 60_000 });
 
 /** What became of the plan, for who reviews: asked in its words, a moment to think, and what was left out. */
-async function howItWasHeld(recruiter) {
+async function howItWasHeld(recruiter, row) {
   const { page } = recruiter;
-  const [newest] = (await api('/sessions?limit=1')).items;
-  await page.goto(`${BASE_URL}/#/console/sessions/${newest.session_id}`);
+  await row.getByRole('link', { name: 'See the interview' }).click();
   const record = page.getByTestId('conduct');
   const first = record.getByTestId('conduct-question').first();
   await first.getByText('Asked as written').waitFor({ timeout: 60_000 });
@@ -185,7 +183,7 @@ scene('a candidate without an account comes by mail, is interviewed, and comes b
   await other.page.getByTestId('invite-finished').waitFor({ timeout: 60_000 });
   await shoot(other, '94-finished', ON_REQUEST);
   await stands(row, 'finished');
-  await howItWasHeld(recruiter);
+  await howItWasHeld(recruiter, row);
   const secret = link.split('/#/i/')[1];
   assert.ok(asked.length > 10 && asked.every((url) => !url.includes(secret)), 'the secret is in no address that is asked for');
   assert.deepEqual([...candidate.complaints, ...other.complaints, ...recruiter.complaints], []);
