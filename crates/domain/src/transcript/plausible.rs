@@ -62,7 +62,9 @@ const LEAST_LOGPROB: f64 = -20.0;
 const UNCERTAIN: f64 = -1.0;
 /// Only of such a short sound more words than can be spoken are doubted: of a longer answer the provider may have told the last
 /// part's length alone.
-const SHORT: Duration = Duration::from_millis(900);
+const SHORT: Duration = Duration::from_millis(600);
+/// No detector hears speech in less: its ends were not measured.
+const LEAST_SPEECH: Duration = Duration::from_millis(50);
 /// A short turn in a script that the interviewer does not speak is doubted; who answers in another language speaks for longer.
 const SHORT_TURN: Duration = Duration::from_secs(3);
 /// The offsets that the provider tells are not exact.
@@ -93,7 +95,8 @@ impl Turn<'_> {
     }
 
     fn is_faster_than_speech(&self) -> bool {
-        self.speech.is_some_and(|speech| speech < SHORT && speech + TOLERANCE < least_duration(self.text))
+        self.speech
+            .is_some_and(|speech| (LEAST_SPEECH..SHORT).contains(&speech) && speech + TOLERANCE < least_duration(self.text))
     }
 
     fn is_uncertain(&self) -> bool {
@@ -164,7 +167,7 @@ mod tests {
             ("Thank you for watching!", 200),
             ("Thanks for watching, and see you in the next video.", 500),
             ("Untertitel der Amara.org-Community", 300),
-            ("Sous-titres réalisés par la communauté d'Amara.org", 600),
+            ("Sous-titres réalisés par la communauté d'Amara.org", 550),
             ("ご視聴ありがとうございました", 400),
             ("시청해주셔서 감사합니다.", 400),
             ("Субтитры сделал DimaTorzok", 250),
@@ -181,6 +184,8 @@ mod tests {
             ("네.", 120),
             ("Okay, thanks.", 350),
             ("I built a ledger.", 1_000),
+            ("I led the rebuild of our invoicing platform, which served many customers.", 700),
+            ("I led the rebuild of our invoicing platform, which served many customers.", 1),
             ("It took us three months, and I would not do it a second time.", 2_000),
             ("A long answer of which the provider told only the length of its last part, as happens.", 1_000),
         ] {

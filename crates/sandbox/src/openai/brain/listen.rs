@@ -15,6 +15,8 @@ use crate::openai::vad::Turn;
 const HEARD_EARLY: f64 = 0.6;
 /// What transcription models write where they hear noise.
 const MADE_UP: &str = "Thank you for watching!";
+/// As people speak.
+const MS_PER_CHARACTER: u64 = 50;
 const LIKELY: f64 = -0.05;
 const UNLIKELY: f64 = -1.8;
 /// With turn detection off, a turn ends only when a client says so.
@@ -25,6 +27,8 @@ pub(super) struct Listening {
     /// The item that the current speech will become.
     current: Option<String>,
     started: Duration,
+    /// The offset that was told for it.
+    start_ms: u64,
     transcripts: Vec<Transcript>,
     /// Speech came in since the last commit (for sessions without turn detection).
     heard_something: bool,
@@ -78,6 +82,7 @@ impl Brain {
         self.listening.started = self.now;
         self.listening.current = Some(item.clone());
         let start_ms = self.audio_ms().saturating_sub(prefix);
+        self.listening.start_ms = start_ms;
         self.emit("input_audio_buffer.speech_started", json!({ "audio_start_ms": start_ms, "item_id": item }));
         if self.session.turn_taking().is_some_and(|turns| turns.interrupt_response) {
             self.barge_in();
@@ -102,7 +107,11 @@ impl Brain {
 
     fn speech_stopped(&mut self) {
         let Some(item) = self.listening.current.clone() else { return };
-        let end_ms = self.audio_ms();
+        // The words are scripted, and take their time whatever was said; what is made up has no more than its sound.
+        let scripted =
+            self.listening.transcripts.iter().find(|transcript| transcript.item == item && transcript.logprob == LIKELY);
+        let spoken_ms = scripted.map_or(0, |transcript| MS_PER_CHARACTER * transcript.text.chars().count() as u64);
+        let end_ms = self.audio_ms().max(self.listening.start_ms + spoken_ms);
         self.emit("input_audio_buffer.speech_stopped", json!({ "audio_end_ms": end_ms, "item_id": item }));
         self.commit();
         if self.session.turn_taking().is_some_and(|turns| turns.create_response) && !self.has_active_response() {
