@@ -59,7 +59,7 @@ describe('the words of a conduct record', () => {
     expect(faultWords(record())).toBeNull();
     const faults = { calls_replaced: 1, entries_incomplete: 2, entries_doubtful: 0 };
     expect(faultWords(record({ faults }))).toBe(
-      'On our side the call was begun anew once, the words of 2 answers are not complete. That is not the candidate’s doing.',
+      'The call was begun anew once. The words of 2 answers are not complete.',
     );
   });
 

@@ -71,11 +71,11 @@ export function questionWords(question: QuestionRecord): string {
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;
 const times = (n: number) => (n === 1 ? 'once' : `${n} times`);
 
-/** What went wrong on our side; `null`: nothing that is known. */
+/** What went wrong with the call, whoever brought it about; `null`: nothing that is known. */
 export function faultWords({ faults }: ConductRecord): string | null {
   const parts: string[] = [];
-  if (faults.calls_replaced > 0) parts.push(`the call was begun anew ${times(faults.calls_replaced)}`);
-  if (faults.entries_incomplete > 0) parts.push(`the words of ${count(faults.entries_incomplete, 'answer')} are not complete`);
-  if (faults.entries_doubtful > 0) parts.push(`${count(faults.entries_doubtful, 'line')} of the conversation are in doubt`);
-  return parts.length === 0 ? null : `On our side ${parts.join(', ')}. That is not the candidate’s doing.`;
+  if (faults.calls_replaced > 0) parts.push(`The call was begun anew ${times(faults.calls_replaced)}.`);
+  if (faults.entries_incomplete > 0) parts.push(`The words of ${count(faults.entries_incomplete, 'answer')} are not complete.`);
+  if (faults.entries_doubtful > 0) parts.push(`In doubt: ${count(faults.entries_doubtful, 'line')} of the conversation.`);
+  return parts.length === 0 ? null : parts.join(' ');
 }
