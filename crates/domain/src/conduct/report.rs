@@ -102,7 +102,7 @@ pub enum DeviationKind {
     OptionalDropped,
 }
 
-/// What went wrong on our side, as far as the transcript shows it.
+/// What went wrong with the call, whoever brought it about, as far as the transcript shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Faults {
     /// Calls beyond the first.
