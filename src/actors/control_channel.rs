@@ -21,7 +21,7 @@ use crate::domain::usage::Meter;
 use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
-use crate::ids::CallId;
+use crate::ids::{CallId, ItemId};
 use crate::integrations::clients::Integrations;
 use crate::integrations::openai::events::{ClientEvent, ServerEvent};
 use crate::integrations::openai::session_config::SessionConfig;
@@ -46,6 +46,7 @@ mod conversation;
 mod instructions;
 mod intrusions;
 mod line;
+mod typed;
 
 pub use calls::hang_up;
 use calls::open_call;
@@ -88,6 +89,8 @@ pub enum ControlChannelMsg {
     RepliesDue,
     /// The same of the conduct.
     ConductDue,
+    /// Something that the candidate typed is stored.
+    TypedWaits,
     /// The candidate wants a moment to think.
     Think,
     /// The candidate goes on before the moment is over.
@@ -157,6 +160,8 @@ struct Joined {
     ready: bool,
     /// What the call is told of the chapters before it.
     history: Vec<Entry>,
+    /// What the candidate typed and is on its way on this line.
+    typed: Vec<ItemId>,
     _line: TaskGuard,
 }
 
@@ -294,6 +299,7 @@ impl Actor for ControlChannel {
                 state.conduct_alarm = None;
                 state.conduct(Conducted::Tick);
             }
+            ControlChannelMsg::TypedWaits => state.put_typed_in(),
             ControlChannelMsg::Think => state.conduct(Conducted::ThinkAsked),
             ControlChannelMsg::GoOn => state.conduct(Conducted::Resumed),
             ControlChannelMsg::RepliesDue => {
@@ -497,6 +503,7 @@ impl ControlChannelState {
             commands,
             ready: false,
             history,
+            typed: Vec::new(),
             _line: TaskGuard::spawn(line.run(receiver)),
         });
     }

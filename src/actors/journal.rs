@@ -2,15 +2,17 @@
 //!
 //! The process owns it and the children share it. It is locked for moments only, never across an await.
 
+use super::budget::Budget;
 use super::gate::Gate;
 use crate::domain::conduct::Recorded;
-use crate::domain::edge::{Label, Text, Timestamp};
+use crate::domain::edge::{ClientId, EntryKey, Label, Text, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
 use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, SummaryState, claimed_at, close};
 use crate::domain::record::Record;
 use crate::domain::refusals::Refusals;
 use crate::domain::replies::Trouble;
 use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
+use crate::domain::typed::{self, TypedAnswer};
 use crate::domain::updates::{Arrival, Updates};
 use crate::domain::usage::Usage;
 use crate::domain::voice::{Speaker, VoiceEvent};
@@ -56,6 +58,8 @@ pub enum Receipt {
         seq: u64,
     },
     Consents(Vec<ConsentKind>),
+    /// What the candidate typed under this name; told by the journal itself.
+    Typed(ClientId),
     /// Everything decided up to a point; see [`Journal::when_all_stored`].
     AllStored(u64),
     /// The summary, or the reason for none.
@@ -72,6 +76,8 @@ pub struct Journal {
     room: Arc<Notify>,
     /// The browser tells of what our line into the call did not bring: whoever holds the line asks whether it lives.
     line_in_doubt: watch::Sender<()>,
+    /// Something that the candidate typed is stored: whoever holds the line puts it into the call.
+    typed_waits: watch::Sender<()>,
     /// What waits for the actor that listens to the browser, and to the voice provider.
     pub from_browser: Gate,
     pub from_voice: Gate,
@@ -105,6 +111,8 @@ struct Inner {
     /// The latest receipt for everything.
     awaited: u64,
     integrity_events: u32,
+    /// How much the candidate may still type.
+    typing: Budget,
     /// The course of the interview through its plan.
     conducted: Vec<Recorded>,
     /// When the time of the interview was asked for, and what it was.
@@ -142,6 +150,7 @@ impl Journal {
             sealed: false,
             awaited: 0,
             integrity_events: 0,
+            typing: Budget::new(typed::AT_ONCE, typed::ONE_MORE_EVERY),
             conducted: Vec::new(),
             interview_clock: None,
             degraded: Vec::new(),
@@ -156,6 +165,7 @@ impl Journal {
             waiting,
             room: Arc::new(Notify::new()),
             line_in_doubt: watch::Sender::new(()),
+            typed_waits: watch::Sender::new(()),
             from_browser: Gate::new(FROM_BROWSER),
             from_voice: Gate::new(FROM_VOICE),
         }
@@ -251,6 +261,29 @@ impl Journal {
         }
         self.waiting.notify_one();
         taken.map(drop)
+    }
+
+    /// Take in what the candidate typed. It is told, to them and to the call, when it is stored; a repeat is answered again.
+    pub fn take_typed(&self, answer: &TypedAnswer, item: ItemId, now: OffsetDateTime) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        inner.take_typed(answer, item, now)?;
+        inner.outbox.push_receipt(Receipt::Typed(answer.id.clone()));
+        self.waiting.notify_one();
+        Ok(())
+    }
+    /// Marked when something typed is to be put into the call.
+    pub fn typed_waits(&self) -> watch::Receiver<()> {
+        self.typed_waits.subscribe()
+    }
+    /// See [`Transcript::typed_to_put_in`].
+    pub fn typed_to_put_in(&self) -> Vec<(ItemId, Text)> {
+        self.lock().transcript.typed_to_put_in()
+    }
+    pub fn awaits_typed(&self, item: &ItemId) -> bool {
+        self.lock().transcript.awaits_typed(item)
+    }
+    pub fn typed_is_there(&self, item: &ItemId) {
+        self.lock().transcript.typed_is_there(item);
     }
 
     /// What happened to the call, or to our line into it; see [`Transcript`] for what it means.
@@ -404,9 +437,17 @@ impl Journal {
             let current = inner.connection();
             receipts.retain(|receipt| !matches!(receipt, Receipt::ClientSeq { connection, .. } if *connection != current));
             for receipt in &receipts {
-                if let Receipt::ClientSeq { seq, .. } = receipt {
-                    inner.acked_client_seq = inner.acked_client_seq.max(*seq);
-                    inner.promised_seq = inner.promised_seq.filter(|promised| promised != seq);
+                match receipt {
+                    Receipt::ClientSeq { seq, .. } => {
+                        inner.acked_client_seq = inner.acked_client_seq.max(*seq);
+                        inner.promised_seq = inner.promised_seq.filter(|promised| promised != seq);
+                    }
+                    // Here, for whoever stores may crash, or be gone already.
+                    Receipt::Typed(id) => {
+                        inner.typed_is_stored(id);
+                        self.typed_waits.send_replace(());
+                    }
+                    Receipt::Consents(_) | Receipt::AllStored(_) | Receipt::Summary(_) => {}
                 }
             }
             receipts
@@ -623,6 +664,37 @@ impl Inner {
         Ok(())
     }
 
+    fn take_typed(&mut self, answer: &TypedAnswer, item: ItemId, now: OffsetDateTime) -> Result<(), Refusal> {
+        let key = answer.key();
+        if let Some(known) = self.transcript.typed(&key) {
+            return if *known == answer.text { Ok(()) } else { Err(Refusal::typed_otherwise()) };
+        }
+        if self.sealed {
+            return Err(Refusal::session_over());
+        }
+        if self.transcript.opened_at().is_none() {
+            return Err(Refusal::typed_before_call());
+        }
+        if self.transcript.typed_answers() >= typed::MOST {
+            return Err(Refusal::typed_too_often());
+        }
+        if !self.typing.take() {
+            return Err(Refusal::typed_too_fast());
+        }
+        if let Some(entry) = self.transcript.type_in(key, item, answer.text.clone(), now.into()) {
+            self.record(Record::Entry(entry));
+        }
+        Ok(())
+    }
+
+    fn typed_is_stored(&mut self, id: &ClientId) {
+        if let Some(entry) = self.transcript.typed_is_stored(&EntryKey::of_typed(id)) {
+            self.told.insert(entry.seq);
+            self.tell(ServerEvent::TranscriptEntry { entry });
+        }
+        self.tell(ServerEvent::TypedAnswerAck { id: id.as_str().to_owned() });
+    }
+
     fn take(&mut self, entries: Vec<Entry>, waiting: &Notify) -> usize {
         let taken = entries.len();
         for entry in entries {
@@ -711,7 +783,7 @@ mod tests {
             time_left_s: 1,
             greeted: true,
             plan: false,
-            limits: FrameLimits { max_frame_bytes: 1, max_entries: 1 },
+            limits: FrameLimits { max_frame_bytes: 1, max_entries: 1, max_typed_chars: 1 },
         }
     }
 

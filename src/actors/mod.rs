@@ -5,6 +5,7 @@
 //!
 //! To add a child: a row in [`tree::TREE`], a file with its actor, its arms in `session/children.rs`.
 
+pub mod budget;
 pub mod control_channel;
 pub mod gate;
 pub mod gateway;

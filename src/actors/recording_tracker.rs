@@ -227,6 +227,7 @@ impl RecordingTrackerState {
             retryable: false,
             request_type: Some("recording_state"),
             seq: None,
+            id: None,
         });
     }
 

@@ -9,6 +9,7 @@ use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, Recording
 use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketArgs, SignalingSocketMsg};
 use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork, Tries};
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
+use super::budget::Budget;
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
 use super::{Injected, TaskGuard};
 use crate::backoff::Backoff;
@@ -24,6 +25,7 @@ use crate::domain::replies::Purpose;
 use crate::domain::restart::Ended;
 use crate::domain::seat::Seat;
 use crate::domain::transcript::Cause;
+use crate::domain::typed;
 use crate::domain::voice::Speaker;
 use crate::error::ErrorCode;
 use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
@@ -40,12 +42,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 mod browser;
-mod budget;
 mod call;
 mod children;
 mod timers;
-
-use budget::Budget;
 
 pub struct Session;
 

@@ -7,7 +7,7 @@ use super::Injected;
 use super::journal::{Journal, Receipt};
 use super::session::SessionMsg;
 use crate::clock::Clock;
-use crate::domain::edge::{Label, PartNumber, Text};
+use crate::domain::edge::{ClientId, Label, PartNumber, Text};
 use crate::domain::phase::EndReason;
 use crate::domain::protocol::{
     ClientEntry, ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MAX_SEQ, MediaState, MediaStats, QualityLevel,
@@ -15,6 +15,7 @@ use crate::domain::protocol::{
 };
 use crate::domain::record::Record;
 use crate::domain::seat::Seat;
+use crate::domain::typed::TypedAnswer;
 use crate::error::ErrorCode;
 use crate::ids::{ConnectionId, VideoId};
 use crate::telemetry::Trace;
@@ -88,6 +89,11 @@ impl Actor for SignalingSocket {
                     Ok(_) => (None, None),
                     Err(frame) => (frame.seq, frame.seq.filter(|_| frame.is_update())),
                 };
+                let id = match &message {
+                    Ok(ClientMessage::TypedAnswer { id, .. }) => ClientId::new(id).ok().map(|id| id.as_str().to_owned()),
+                    Ok(_) => None,
+                    Err(frame) => frame.id.clone(),
+                };
                 let name = request_type.unwrap_or("unreadable");
                 let span = tracing::info_span!(
                     "signaling_socket.receive",
@@ -111,6 +117,7 @@ impl Actor for SignalingSocket {
                         retryable: refusal.retryable,
                         request_type,
                         seq,
+                        id,
                     });
                 }
                 drop(permit);
@@ -210,6 +217,10 @@ impl SignalingSocketState {
             }
             // The connection lives on its own ticket; a fresh token changes nothing here.
             ClientMessage::RefreshAuth { .. } => Ok(()),
+            ClientMessage::TypedAnswer { id, text } => {
+                let answer = TypedAnswer::read(&id, &text)?;
+                journal.take_typed(&answer, answer.item(fastrand::u128(..)), self.args.clock.now())
+            }
             ClientMessage::Think {} => {
                 self.cast(SessionMsg::Think);
                 Ok(())

@@ -118,6 +118,8 @@ impl TranscriptWriterState {
                     self.journal.tell(ServerEvent::ConsentRecorded { kinds: kinds.clone() });
                     let _ = self.session.cast(SessionMsg::ConsentsStored(kinds));
                 }
+                // The journal has told of it.
+                Receipt::Typed(_) => {}
                 Receipt::AllStored(number) => {
                     let _ = self.session.cast(SessionMsg::AllStored(number));
                 }

@@ -26,6 +26,7 @@ export { ApiError, NetworkError, isRetryable, retryAfter, type FieldProblem, typ
 export { Interview, type InterviewEvents, type InterviewOptions } from './interview/interview';
 export { isFinal, missingConsents, type CallEnd, type FailureCode, type InterviewState } from './interview/machine';
 export type { RecordingStatus } from './interview/recording';
+export type { TypedAnswer, TypedStatus } from './interview/typed';
 export { Leftovers, type LeftoverStatus } from './recorder/leftovers';
 export { Mixer, loudness, type Levels, type MixerInput } from './recorder/mixer';
 export { chooseMimeType } from './recorder/mime';

@@ -170,8 +170,8 @@ export interface Entry {
   segment: number;
   speaker: Speaker;
   text: string;
-  /** `sideband`: heard on the runtime's own line. */
-  source: 'sideband' | 'browser' | (string & {});
+  /** `sideband`: heard on the runtime's own line. `typed`: the candidate's answer in writing. */
+  source: 'sideband' | 'browser' | 'typed' | (string & {});
   /** Whether judgements may rest on it. Absent in older runtimes, where every entry that is shown counts. */
   authoritative?: boolean;
   /** Why it is in doubt; `null` or absent: it is not. */
@@ -334,6 +334,7 @@ export type ClientMessage =
   | { type: 'integrity_event'; kind: string; at: Timestamp }
   | { type: 'refresh_auth'; token: string }
   | { type: 'heartbeat' }
+  | { type: 'typed_answer'; id: string; text: string }
   | { type: 'think' }
   | { type: 'go_on' };
 
@@ -361,12 +362,19 @@ export interface ServerEvents {
     greeted: boolean;
     /** The interview is led through a plan: `think` and `go_on` are answered. */
     plan?: boolean;
-    limits: { max_frame_bytes: number; max_entries: number };
+    limits: {
+      max_frame_bytes: number;
+      max_entries: number;
+      /** Of a typed answer. Absent: the runtime takes none. */
+      max_typed_chars?: number;
+    };
   };
   consent_recorded: { kinds: ConsentKind[] };
   sdp_answer: { sdp: string; segment: number };
   transcript_ack: { seq: number };
   transcript_entry: { entry: Entry };
+  /** The `typed_answer` is stored. */
+  typed_answer_ack: { id: string };
   phase_changed: { phase: Phase; reason: EndReason | null };
   media_renegotiate: { reason: 'lost' | 'rollover' | (string & {}); n?: number };
   quality_advice: {
@@ -391,6 +399,8 @@ export interface ServerEvents {
     request_type: string | null;
     /** Which `transcript_update` is meant. Older runtimes do not say. */
     seq?: number | null;
+    /** Which `typed_answer` is meant. */
+    id?: string | null;
   };
   replayed: object;
   heartbeat_ack: object;

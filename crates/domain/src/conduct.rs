@@ -53,6 +53,8 @@ pub enum Input<'a> {
     Deaf(bool),
     /// The candidate's turn of which only the browser tells.
     TurnInGap(&'a ItemId),
+    /// The candidate's typed words stand in the conversation.
+    Typed(&'a ItemId),
     /// The candidate wants a moment to think, by the page's button.
     ThinkAsked,
     /// The candidate goes on before the moment is over, by the page's button.
@@ -143,6 +145,7 @@ impl Conduct {
         self.now = self.now.max(now);
         if !self.over {
             self.take(input);
+            self.settle_typed();
             while let Some(due) = self.due() {
                 self.happens(due);
             }
@@ -191,6 +194,7 @@ impl Conduct {
             Input::LineUp { said } => self.line_up(said),
             Input::Deaf(deaf) => self.hearing.deaf = deaf,
             Input::TurnInGap(item) => self.settled(item, true),
+            Input::Typed(item) => self.typed(item),
             Input::ThinkAsked => self.think_asked(),
             Input::Resumed => self.come_back(),
             Input::Ended => {

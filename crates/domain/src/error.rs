@@ -319,6 +319,12 @@ error_codes! {
     OfferInProgress = "offer_in_progress",
     /// A message of the browser is not valid JSON of a known shape, or breaks a limit. Compare client and runtime versions.
     MessageInvalid = "message_invalid",
+    /// A candidate typed an answer before the first call of the interview. The page sends it again.
+    TypedBeforeCall = "typed_before_call",
+    /// Typed answers come faster than anybody writes. The page sends them again later.
+    TypedRateExceeded = "typed_rate_exceeded",
+    /// An interview has as many typed answers as one may have. The candidate can speak.
+    TypedAnswersExhausted = "typed_answers_exhausted",
     /// An interview had as many calls as one may have. It goes on in the call it has, or ends.
     CallsExhausted = "calls_exhausted",
     /// A frame is larger than the limit.

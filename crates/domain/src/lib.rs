@@ -5,6 +5,7 @@
 //!
 //! - [`transcript`] turns each [`voice::VoiceEvent`] into entries, in the order of the conversation.
 //! - [`replies`] decides who speaks next, and [`call_setup`] how a call is configured.
+//! - [`typed`] is what the candidate writes instead of saying it.
 //! - [`outbox`] holds everything that must be stored until the database has it. [`refusals`] decides about records that the
 //!   database does not accept.
 //! - [`summary`] turns the stored transcript into a judged summary in which every quote can be found.
@@ -54,6 +55,7 @@ pub mod standby;
 pub mod summary;
 pub mod tenant_plan;
 pub mod transcript;
+pub mod typed;
 pub mod updates;
 pub mod usage;
 pub mod voice;

@@ -79,6 +79,11 @@ pub enum ClientMessage {
         token: String,
     },
     Heartbeat {},
+    /// The candidate answers in writing.
+    TypedAnswer {
+        id: String,
+        text: String,
+    },
     /// The candidate wants a moment to think.
     Think {},
     /// The candidate goes on before the moment, or the break, is over.
@@ -86,10 +91,11 @@ pub enum ClientMessage {
 }
 
 const UPDATE: &str = "transcript_update";
+const TYPED: &str = "typed_answer";
 
 impl ClientMessage {
     /// All that there are, as [`Self::name`] tells them.
-    const TYPES: [&str; 13] = [
+    const TYPES: [&str; 14] = [
         "authenticate",
         "sdp_offer",
         UPDATE,
@@ -101,6 +107,7 @@ impl ClientMessage {
         "integrity_event",
         "refresh_auth",
         "heartbeat",
+        TYPED,
         "think",
         "go_on",
     ];
@@ -119,6 +126,7 @@ impl ClientMessage {
             Self::IntegrityEvent { .. } => "integrity_event",
             Self::RefreshAuth { .. } => "refresh_auth",
             Self::Heartbeat {} => "heartbeat",
+            Self::TypedAnswer { .. } => TYPED,
             Self::Think {} => "think",
             Self::GoOn {} => "go_on",
         }
@@ -232,6 +240,10 @@ pub enum ServerEvent {
     TranscriptEntry {
         entry: Entry,
     },
+    /// It is committed.
+    TypedAnswerAck {
+        id: String,
+    },
     PhaseChanged {
         phase: Phase,
         reason: Option<EndReason>,
@@ -272,6 +284,9 @@ pub enum ServerEvent {
         /// The number of the frame that is refused. If a `transcript_update` is for good (not retryable), the order is
         /// closed over it.
         seq: Option<u64>,
+        /// The `typed_answer` that is refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
     },
     /// `resume` has been answered: every event before this one has been sent.
     Replayed {},
@@ -317,6 +332,7 @@ pub struct SessionReady {
 pub struct FrameLimits {
     pub max_frame_bytes: usize,
     pub max_entries: usize,
+    pub max_typed_chars: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

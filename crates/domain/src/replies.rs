@@ -54,6 +54,8 @@ const LONGEST_PLAYBACK: Duration = Duration::from_mins(1);
 const JOINED_WITHIN: Duration = Duration::from_secs(45);
 /// A page that was asked for a new call has brought one by then, or is away for longer than is waited for it.
 const RENEWED_WITHIN: Duration = Duration::from_secs(150);
+/// Typed words are answered so long after what was being said has been heard: whoever leads the interview has heard it as well.
+const BREATH: Duration = Duration::from_millis(300);
 /// Tool calls are answered within this, whatever becomes of their reply.
 const TOOL_ANSWERED_WITHIN: Duration = Duration::from_millis(900);
 
@@ -80,6 +82,10 @@ pub enum Input<'a> {
     LineDown,
     /// Our line is not let into the call and is not tried any more.
     LineGivenUp,
+    /// The candidate's typed words stand in the conversation.
+    Typed {
+        item: &'a ItemId,
+    },
     /// First words of a call.
     Want(Purpose),
     /// The interview stands, or goes on: what its plan wanted said before a pause is not said into it.
@@ -324,6 +330,7 @@ impl Replies {
             Input::LineDown => self.line_down(),
             Input::LineGivenUp if matches!(self.line, Line::Joining { by: Some(_) }) => self.renew(Trouble::LineNotJoined),
             Input::Want(purpose) if self.ending.is_no() => self.wish(Wish::new(purpose, self.now)),
+            Input::Typed { item } => self.typed(item),
             Input::Paused(paused) => {
                 self.paused = paused;
                 self.drop_wish(|wish| !paused || wish.purpose != Purpose::Conduct);
@@ -379,7 +386,7 @@ impl Replies {
         let ready = matches!(self.line, Line::Ready);
         let quiet = ready && self.active.is_none() && self.asked.is_none();
         let taken = self.floor.is_taken();
-        let send = self.wish.as_ref().filter(|_| quiet).and_then(|wish| wish.sent_at(taken));
+        let send = self.wish.as_ref().filter(|_| quiet).and_then(|wish| wish.sent_at(taken, self.playing.is_some()));
         let not_begun = self.asked.as_ref().filter(|_| ready && self.active.is_none()).map(|asked| asked.at + ANSWER_WITHIN);
         // At the end of the interview no turn is answered any more.
         let open = quiet && !taken && self.wish.is_none() && self.ending.is_no();

@@ -9,6 +9,7 @@ mod entry;
 mod hearing;
 mod plausible;
 mod slot;
+mod typed;
 mod witness;
 
 pub use entry::{Doubt, Entry, Source, Status, Weight, Witness, can_be_judged};
@@ -473,6 +474,9 @@ impl Transcript {
     }
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
+        if self.typed_is_placed(item) {
+            return vec![];
+        }
         let (just_come, steady, gaps) = (self.hearing.has_just_come(self.steady), self.steady, self.hearing.gaps());
         let carries_speech = self.carries_speech;
         let is_message = matches!(content, ItemContent::Message { .. });
@@ -615,6 +619,9 @@ impl Transcript {
 
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
         let slot = self.begun(item, now);
+        if slot.typed.is_some() {
+            return vec![];
+        }
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
         let text = Text::new(text.unwrap_or_default()).trimmed();
@@ -824,3 +831,5 @@ mod forgery_tests;
 mod gap_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod typed_tests;

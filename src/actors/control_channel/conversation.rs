@@ -29,6 +29,7 @@ impl ControlChannelState {
                 match error.error.meaning() {
                     ErrorMeaning::CallExpired => return self.line_changed(Line::Gone),
                     ErrorMeaning::ResponseAlreadyActive | ErrorMeaning::NoActiveResponse => {}
+                    ErrorMeaning::ItemExists => self.typed_is_there(command),
                     _ if self.is_configuration(command) => self.configuration_refused(),
                     ErrorMeaning::AccountBlocked | ErrorMeaning::Other => tracing::warn!(
                         error_code = ErrorCode::OpenAiEventRefused.as_str(),
@@ -42,12 +43,16 @@ impl ControlChannelState {
         }
         for event in translate(event) {
             self.count_usage(&event);
-            if self.guard(&event) {
+            let typed = self.typed_comes(&event);
+            if typed.is_some() || self.guard(&event) {
                 if let Some(change) = self.deaf_line.hear(&event) {
                     self.deafness_changed(change);
                 }
                 self.args.journal.hear(&event, self.args.integrations.clock.now());
-                self.follow(&event);
+                match typed {
+                    Some(item) => self.typed_is_in(&item),
+                    None => self.follow(&event),
+                }
             }
         }
         self.check_words();
@@ -96,6 +101,7 @@ impl ControlChannelState {
             return;
         }
         let history = std::mem::take(&mut joined.history);
+        joined.typed.clear();
         self.guard.joined(self.begun.elapsed());
         for entry in &history {
             let (text, item): (_, fn(&str) -> NewItem) = match entry.speaker {
@@ -112,6 +118,7 @@ impl ControlChannelState {
         let left = expires_at.and_then(|at| Duration::try_from(at - self.args.integrations.clock.now().into()).ok());
         self.tell(SessionMsg::ControlReady { expires_in: left.filter(|left| !left.is_zero()) });
         self.decide(Input::Ready);
+        self.put_typed_in();
         self.notice_unanswered_turn();
         self.conduct_line_up();
         // Decided while the line was on its way.
@@ -149,8 +156,8 @@ impl ControlChannelState {
     // ---- deciding and performing ----
 
     pub(super) fn decide(&mut self, input: Input<'_>) {
-        if matches!(input, Input::Heard(VoiceEvent::ToolCalled { .. }) | Input::Tick) {
-            // What only the browser told counts as well.
+        if matches!(input, Input::Heard(VoiceEvent::ToolCalled { .. }) | Input::Typed { .. } | Input::Tick) {
+            // What only the browser told counts as well, and what was typed.
             self.conversation.know_turns(self.args.journal.turns());
         }
         let commands = self.conversation.step(input, self.begun.elapsed());
@@ -190,7 +197,9 @@ impl ControlChannelState {
             Command::Cancel { reply } => {
                 self.send(|event_id| ClientEvent::ResponseCancel { event_id, response_id: Some(reply) });
             }
-            Command::CloseTurn { request } => self.send_event(ClientEvent::InputCommit { event_id: request.to_string() }),
+            Command::CloseTurn { request } => {
+                self.send_event(ClientEvent::InputCommit { event_id: request.to_string() });
+            }
             Command::AnswerTool { call, output } => self.create_item(NewItem::function_output(call, &output)),
             Command::EndInterview => self.tell(SessionMsg::InterviewerEnded),
             Command::LastWordsOver => self.tell(SessionMsg::LastWordsOver),
@@ -237,11 +246,13 @@ impl ControlChannelState {
         self.send_event(event);
     }
 
-    pub(super) fn send_event(&mut self, event: ClientEvent) {
+    /// False: there is no line to send it on.
+    pub(super) fn send_event(&mut self, event: ClientEvent) -> bool {
         let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
         if !sent {
             tracing::warn!(error_code = ErrorCode::ControlCommandDropped.as_str(), "no line to send a command on");
         }
+        sent
     }
 
     pub(super) fn check_words(&mut self) {

@@ -122,6 +122,7 @@ impl LineTask {
         let answer_by = Instant::now() + ANSWER_WITHIN;
         let mut answered = false;
         let (mut doubt, mut alive_by) = (self.journal.line_in_doubt(), None);
+        let mut typed = self.journal.typed_waits();
         loop {
             tokio::select! {
                 inbound = reader.next() => match inbound {
@@ -158,6 +159,9 @@ impl LineTask {
                 () = tokio::time::sleep_until(answer_by), if !answered => {
                     tracing::warn!(error_code = ErrorCode::OpenAiSidebandSilent.as_str(), "the sideband was opened and does not answer");
                     return LineEnd::Unanswered;
+                }
+                Ok(()) = typed.changed() => {
+                    let _ = self.target.cast(ControlChannelMsg::TypedWaits);
                 }
                 Ok(()) = doubt.changed(), if alive_by.is_none() => {
                     alive_by = Some(Instant::now() + ALIVE_WITHIN);

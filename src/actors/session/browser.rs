@@ -52,7 +52,11 @@ impl SessionState {
             time_left_s: self.time_left_s(),
             greeted: self.interview.greeted(),
             plan: self.claimed.script(&self.config).is_some(),
-            limits: FrameLimits { max_frame_bytes: MAX_FRAME_BYTES, max_entries: MAX_ENTRIES },
+            limits: FrameLimits {
+                max_frame_bytes: MAX_FRAME_BYTES,
+                max_entries: MAX_ENTRIES,
+                max_typed_chars: typed::MAX_CHARS,
+            },
         }
     }
 
@@ -64,6 +68,7 @@ impl SessionState {
                 retryable: true,
                 request_type: Some("recording_state"),
                 seq: None,
+                id: None,
             });
             return;
         }
@@ -86,6 +91,7 @@ impl SessionState {
                 retryable: false,
                 request_type: Some("end_session"),
                 seq: None,
+                id: None,
             });
         }
     }

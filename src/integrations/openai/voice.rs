@@ -196,7 +196,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
                 ErrorMeaning::NoActiveResponse => Refusal::NothingToCancel,
                 ErrorMeaning::CallExpired => Refusal::Expired,
                 ErrorMeaning::AccountBlocked => Refusal::Account,
-                ErrorMeaning::Other => Refusal::Other,
+                ErrorMeaning::ItemExists | ErrorMeaning::Other => Refusal::Other,
             },
             command: error.error.event_id.clone(),
         }),

@@ -752,6 +752,7 @@ fn source_name(source: Source) -> &'static str {
     match source {
         Source::Sideband => "sideband",
         Source::Browser => "browser",
+        Source::Typed => "typed",
     }
 }
 

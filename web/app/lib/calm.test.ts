@@ -7,6 +7,7 @@ import {
   recordingNotice,
   recordingWord,
   refusedNotice,
+  typedNotice,
   unheardNotice,
   whenBack,
   whileSilent,
@@ -72,6 +73,19 @@ describe('the words of the room', () => {
     expect(unheardNotice('muted')).toContain('You are muted');
     expect(unheardNotice('silent')).toContain('We cannot hear you');
     expect(unheardNotice(null)).toBeNull();
+  });
+
+  it('say what becomes of an answer in writing', () => {
+    const answer = { id: 'a', text: 'x' };
+    const sending = (held: string | null) => ({ kind: 'sending', answer, held }) as const;
+    expect(typedNotice({ kind: 'idle' }, true)).toBeNull();
+    expect(typedNotice(sending(null), true)?.text).toBe('Sending …');
+    expect(typedNotice(sending(null), false)?.text).toContain('when it is back');
+    expect(typedNotice(sending('typed_before_call'), true)?.text).toContain('as soon as the interviewer is there');
+    expect(typedNotice(sending('news'), true)).toEqual({ text: 'Sending …', serious: false });
+    expect(typedNotice({ kind: 'sent', answer }, true)?.text).toContain('Sent.');
+    expect(typedNotice({ kind: 'refused', answer, code: 'session_over' }, true)).toMatchObject({ serious: true });
+    expect(typedNotice({ kind: 'refused', answer, code: 'news' }, true)?.text).toContain('say it instead');
   });
 
   it('do not speak of an interruption when another camera was chosen', () => {

@@ -1,4 +1,4 @@
-import type { ConnectionState, InterviewState, MicrophoneStatus, RecordingStatus } from '../../sdk';
+import type { ConnectionState, InterviewState, MicrophoneStatus, RecordingStatus, TypedStatus } from '../../sdk';
 import { explainMediaError } from './explain';
 import type { Note } from './hearing';
 
@@ -58,6 +58,31 @@ export function refusedNotice(code: string): string {
     ? 'Your last words came when the interview was already over, so they are not part of it.'
     : 'A few words could not be added from this device. Please go on: what the interviewer’s own line hears is kept.';
 }
+
+/** What becomes of an answer in writing, beside the box that it was written in. */
+export function typedNotice(status: TypedStatus, linkUp: boolean): { text: string; serious: boolean } | null {
+  switch (status.kind) {
+    case 'idle':
+      return null;
+    case 'sent':
+      return { text: 'Sent. The interviewer answers in a moment.', serious: false };
+    case 'refused':
+      return { text: TYPED_REFUSED.get(status.code) ?? 'This could not be taken. Please say it instead.', serious: true };
+    case 'sending':
+      if (!linkUp) return { text: 'The connection is interrupted. Your answer is sent when it is back.', serious: false };
+      return { text: (status.held && TYPED_HELD.get(status.held)) ?? 'Sending …', serious: false };
+  }
+}
+
+const TYPED_HELD = new Map([
+  ['typed_before_call', 'Your answer is sent as soon as the interviewer is there.'],
+  ['typed_rate_exceeded', 'That was quick. Your answer is sent in a few seconds.'],
+]);
+const TYPED_REFUSED = new Map([
+  ['typed_answers_exhausted', 'An interview can have no more written answers than you have sent. Please speak from now on.'],
+  ['session_over', 'The interview was over already, so this is not part of it.'],
+  ['message_invalid', 'This could not be taken. Please shorten it, or say it instead.'],
+]);
 
 /** One notice per change of the recording that a candidate should hear of. */
 export function recordingNotice(recording: RecordingStatus): string | null {

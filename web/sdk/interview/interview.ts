@@ -14,6 +14,7 @@ import { CallLine, LinkLost, OfferRefused } from './call_line';
 import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './machine';
 import { Recording, type RecordingStatus } from './recording';
 import { Sound } from './sound';
+import { TypedAnswers, type TypedAnswer, type TypedStatus } from './typed';
 
 export type InterviewEvents = {
   state: InterviewState;
@@ -29,6 +30,10 @@ export type InterviewEvents = {
   degraded: ReadonlySet<string>;
   /** Whether the interview is led through a plan: the candidate may ask for a moment to think. */
   plan: boolean;
+  /** How many characters an answer in writing may have; `null`: the runtime takes none. */
+  typing: number | null;
+  /** What becomes of the latest answer in writing. */
+  typed: TypedStatus;
   /** Why nobody speaks. */
   waiting: Waiting;
   /** The runtime will never take these words from this page. What it heard itself is not concerned. */
@@ -80,6 +85,7 @@ export class Interview extends Emitter<InterviewEvents> {
   readonly #captions = new Captions();
   readonly #recording: Recording;
   readonly #sound: Sound;
+  readonly #typed: TypedAnswers;
   readonly #relayed = new Set<string>();
   readonly #degraded = new Set<string>();
   #state: InterviewState = { kind: 'idle' };
@@ -116,6 +122,10 @@ export class Interview extends Emitter<InterviewEvents> {
       ...(options.createRecorder ? { createRecorder: options.createRecorder } : {}),
     });
     this.#sound = new Sound(options.microphone, options.createMixer);
+    this.#typed = new TypedAnswers({
+      send: (message) => this.#connection.send(message),
+      onStatus: (status) => this.emit('typed', status),
+    });
     this.#wireConnection();
     this.#wireLine();
     this.#recording.on('status', (status) => {
@@ -218,6 +228,11 @@ export class Interview extends Emitter<InterviewEvents> {
     this.emit('interviewer_recorded', recorded);
   }
 
+  /** Answers in writing; `typed` tells what becomes of it. `false` while the one before is on its way. */
+  typeAnswer(answer: TypedAnswer): boolean {
+    return this.#typed.submit(answer);
+  }
+
   /** The candidate wants a moment to think; `waiting` tells when it is granted. */
   think(): void {
     this.#connection.send({ type: 'think' });
@@ -259,6 +274,7 @@ export class Interview extends Emitter<InterviewEvents> {
   async #shutDown(): Promise<void> {
     clearTimeout(this.#endTimer);
     this.#line.close();
+    this.#typed.close();
     this.#rejectAnswer(new LinkLost('the interview is over'));
     // The socket stays until the recording is reported, as long as the runtime keeps it open.
     await this.#recording.finish(UPLOAD_TIMEOUT_MS);
@@ -277,7 +293,9 @@ export class Interview extends Emitter<InterviewEvents> {
       this.#answer?.resolve(sdp);
       this.#answer = null;
     });
+    connection.on('typed_answer_ack', ({ id }) => this.#typed.acknowledge(id));
     connection.on('error', (error) => {
+      this.#typed.refuse(error);
       if (error.request_type !== 'sdp_offer') return;
       this.#rejectAnswer(new OfferRefused(error.code, error.message, error.retryable));
     });
@@ -360,6 +378,8 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#degraded.clear();
     this.emit('degraded', new Set());
     this.emit('plan', ready.plan ?? false);
+    this.emit('typing', ready.limits.max_typed_chars ?? null);
+    this.#typed.onReady();
     this.#recording.onLinkReady();
     if (ready.phase === 'completed' || ready.phase === 'failed') {
       this.#dispatch({ type: 'ended', reason: null, summary: null });

@@ -50,6 +50,8 @@ pub(super) struct Hearing {
     speech: Option<(ItemId, Moment)>,
     /// Turns that are over and whose words are still to come.
     turns: VecDeque<Turn>,
+    /// Of them, those that were typed while the interviewer was heard: what it said last was not heard to its end yet.
+    typed: VecDeque<ItemId>,
     /// Turns that asked for something: no answers.
     requests: Recent<ItemId>,
     /// The candidate's last turn, while the interviewer has said nothing after it.
@@ -117,6 +119,15 @@ impl Hearing {
     pub(super) fn place_is_new(&mut self) {
         (self.replies_without_words, self.prompts) = (0, 0);
         self.missed_some = self.floor == Floor::Unknown;
+    }
+
+    /// As far as is known, the interviewer is not heard to the end yet of what it says.
+    fn may_be_saying_something(&self, now: Moment) -> bool {
+        match self.floor {
+            Floor::Unknown | Floor::Interviewer => true,
+            Floor::Nobody { since } => since > now,
+            Floor::Candidate => false,
+        }
     }
 
     fn take(&mut self, reply: &ReplyId) -> Option<Generated> {
@@ -210,15 +221,42 @@ impl Conduct {
 
     fn turn_is_over(&mut self, item: &ItemId) {
         self.said_before();
+        let begun = self.hearing.speech.as_ref().filter(|(speech, _)| speech == item).map_or(self.now, |(_, at)| *at);
+        self.remember_turn(item, begun);
+    }
+
+    fn remember_turn(&mut self, item: &ItemId, begun: Moment) {
         if self.hearing.turns.iter().any(|turn| turn.item == *item) {
             return;
         }
-        let begun = self.hearing.speech.as_ref().filter(|(speech, _)| speech == item).map_or(self.now, |(_, at)| *at);
         self.hearing.turns.push_back(Turn { item: item.clone(), place: self.state.place, begun });
         if self.hearing.turns.len() > MOST_TURNS {
             self.hearing.turns.pop_front();
         }
         self.hearing.latest_turn = Some(item.clone());
+    }
+
+    /// A turn with its words. Unlike a voice it cuts nobody: what is being said is heard to its end all the same, and counts then.
+    pub(super) fn typed(&mut self, item: &ItemId) {
+        self.remember_turn(item, self.now);
+        self.hearing.typed.push_back(item.clone());
+        if self.hearing.typed.len() > MOST_TURNS {
+            self.hearing.typed.pop_front();
+        }
+        if self.shown == Some(Shown::TakeYourTime) {
+            self.show(Shown::Nothing);
+        }
+    }
+
+    pub(super) fn settle_typed(&mut self) {
+        if self.hearing.typed.is_empty() || self.hearing.may_be_saying_something(self.now) {
+            return;
+        }
+        // Whoever has written was not silent.
+        self.hearing.begin_silence_anew(self.now);
+        for item in std::mem::take(&mut self.hearing.typed) {
+            self.settled(&item, true);
+        }
     }
 
     /// The words of a turn are known, or will never be.

@@ -21,6 +21,7 @@ enum Happening {
         late: bool,
     },
     LateWords,
+    Types,
     Coughs,
     Calls {
         tool: usize,
@@ -41,6 +42,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (any::<bool>(), 0..3_u8).prop_map(|(right, heard)| Happening::Says { right, heard }),
         6 => (any::<bool>(), any::<bool>()).prop_map(|(empty, late)| Happening::Answers { empty, late }),
         3 => Just(Happening::LateWords),
+        2 => Just(Happening::Types),
         1 => Just(Happening::Coughs),
         6 => (0..TOOLS.len() + 1, 0..5_usize, any::<bool>()).prop_map(|(tool, arguments, again)| Happening::Calls { tool, arguments, again }),
         1 => any::<bool>().prop_map(Happening::Button),
@@ -144,6 +146,7 @@ impl Room {
                     self.hear(&VoiceEvent::CandidateSettled { item, text, recognition: Recognition::default() });
                 }
             }
+            Happening::Types => self.step(Input::Typed(&item)),
             Happening::Coughs => self.hear(&VoiceEvent::SpeechStarted { item, start_ms: None }),
             Happening::Calls { tool, arguments, again } => {
                 let name = TOOLS.get(*tool).map_or("no_such_tool", |tool| tool.name()).to_owned();

@@ -671,3 +671,61 @@ fn a_closing_that_is_not_said_is_asked_for_again() {
     assert!(call.told(&Command::Prompt), "nobody answers that: the closing is due");
     assert!(call.conduct.prompt_note().is_some_and(|note| note.contains(CLOSING)));
 }
+
+#[test]
+fn a_typed_answer_is_an_answer_at_once_and_ends_a_silence_and_a_pause() {
+    let mut call = Call::new();
+    call.first_question();
+    call.waits(13);
+    assert!(call.told(&Command::Show(Shown::TakeYourTime)));
+    let (item, _) = call.item();
+    call.step(Input::Typed(&item));
+    assert!(call.told(&Command::Show(Shown::Nothing)), "{:?}", call.commands);
+    assert_eq!(call.conduct.progress()[0].answers, [item.clone()]);
+    assert_eq!(call.calls("next_question", "{}").0["say"], json!("Which tools do you like to work with, and why?"));
+    call.step(Input::Typed(&item));
+    assert_eq!(call.conduct.progress()[1].answers, [], "once, at its own question");
+    // A break ends when the candidate answers, in writing as well.
+    call.says("Which tools do you like to work with, and why?");
+    call.calls("pause", "{}");
+    let (item, _) = call.item();
+    call.now += Duration::from_mins(4);
+    call.step(Input::Typed(&item));
+    assert!(call.told(&Command::Show(Shown::Nothing)));
+    assert_eq!(call.conduct.progress()[1].answers, [item]);
+}
+
+/// Captions are read faster than they are said.
+#[test]
+fn a_typed_answer_to_a_question_that_is_still_heard_counts_when_that_was_heard_and_not_when_it_was_cut() {
+    for cut in [false, true] {
+        let mut call = Call::new();
+        let reply = call.generated(&format!("{OPENING} {NEEDS}"));
+        let (item, _) = call.item();
+        call.step(Input::Typed(&item));
+        assert_eq!(call.conduct.progress()[0].asked, None, "it is being said");
+        // The model hears of it, and asks what comes next: not before this was heard.
+        assert_eq!(call.calls("next_question", "{}").0["say"], json!(NEEDS));
+        call.now += Duration::from_secs(4);
+        call.hear(&if cut { VoiceEvent::PlaybackCut { reply } } else { VoiceEvent::PlaybackEnded { reply } });
+        let progress = &call.conduct.progress()[0];
+        assert_eq!((progress.asked.is_some(), progress.answers.len()), (!cut, usize::from(!cut)));
+    }
+}
+
+#[test]
+fn a_typed_turn_that_asked_for_a_moment_is_no_answer_and_as_many_answers_as_the_plan_allows_end_the_question() {
+    let mut call = Call::new();
+    call.first_question();
+    let (item, _) = call.item();
+    call.step(Input::Typed(&item));
+    call.calls("give_time", "{}");
+    assert!(call.conduct.progress()[0].answers.is_empty());
+    for _ in 0..3 {
+        let (item, _) = call.item();
+        call.now += Duration::from_secs(20);
+        call.step(Input::Typed(&item));
+    }
+    assert_eq!(call.conduct.place(), Place::Question(1));
+    assert!(call.told(&Command::Instruct), "the reply to it knows the next question");
+}

@@ -11,6 +11,7 @@ enum Step {
     Speech,
     Stop,
     Commit,
+    Typed,
     Created { reply: u8, purpose: Option<u8>, inside: bool },
     Item(u8),
     Words,
@@ -39,6 +40,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Speech),
         1 => Just(Step::Stop),
         3 => Just(Step::Commit),
+        2 => Just(Step::Typed),
         4 => (reply.clone(), proptest::option::of(0..5u8), proptest::bool::weighted(0.9))
             .prop_map(|(reply, purpose, inside)| Step::Created { reply, purpose, inside }),
         1 => reply.clone().prop_map(Step::Item),
@@ -116,6 +118,10 @@ impl Watch {
             Step::Commit => {
                 self.owes = !self.over;
                 self.hear(VoiceEvent::ItemPlaced { item: "i".into(), previous: None, content: ItemContent::Committed });
+            }
+            Step::Typed => {
+                self.owes = !self.over;
+                self.input(Input::Typed { item: &"t".into() });
             }
             Step::Created { reply, purpose, inside } => {
                 self.owes &= !inside;

@@ -894,3 +894,136 @@ fn what_the_candidate_asks_to_hear_again_is_no_repetition() {
     }
     assert_eq!(play.purposes(), [""; 0]);
 }
+
+fn typed(play: &mut Play, item: &str) {
+    play.input(Input::Typed { item: &item.into() });
+}
+
+#[test]
+fn typed_words_are_answered_at_once_and_once() {
+    let mut play = Play::opened();
+    typed(&mut play, "t1");
+    assert_eq!(play.purposes(), ["answer"]);
+    play.reply("r1", Some("answer"), "And then?");
+    play.wait(60.0);
+    assert_eq!(play.purposes(), ["answer"]);
+    assert!(!play.late());
+    // Two in a row may have one answer: it sees both.
+    typed(&mut play, "t2");
+    typed(&mut play, "t3");
+    assert_eq!(play.purposes(), ["answer", "answer"]);
+    play.reply("r2", Some("answer"), "I see.");
+    play.wait(60.0);
+    assert_eq!(play.purposes().len(), 2, "{:?}", play.purposes());
+}
+
+#[test]
+fn typed_words_wait_for_whoever_speaks() {
+    // For the candidate: the provider answers the turn, and with it what was typed before.
+    let mut play = Play::opened();
+    play.speech();
+    typed(&mut play, "t1");
+    play.wait(20.0);
+    assert_eq!(play.purposes(), [""; 0]);
+    play.hear(VoiceEvent::ItemPlaced { item: "i".into(), previous: None, content: ItemContent::Committed });
+    play.reply("r1", None, "I see.");
+    play.wait(30.0);
+    assert_eq!(play.purposes(), [""; 0]);
+    // Somebody coughed: nothing else answers what was typed.
+    play.speech();
+    typed(&mut play, "t2");
+    play.hear(VoiceEvent::SpeechStopped { item: "i".into(), end_ms: None });
+    play.wait(4.0);
+    assert_eq!(play.purposes(), ["answer"]);
+}
+
+/// The reply that is under way does not know of it.
+#[test]
+fn typed_words_are_answered_when_what_is_being_said_was_heard() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "A long explanation");
+    typed(&mut play, "t1");
+    play.wait(3.0);
+    play.done("r1", ReplyOutcome::Completed);
+    play.wait(9.0);
+    assert_eq!(play.purposes(), [""; 0], "it is heard");
+    play.played("r1");
+    assert_eq!(play.purposes(), [""; 0], "whoever leads the interview hears it first");
+    play.wait(0.4);
+    assert_eq!(play.purposes(), ["answer"]);
+    // Its end is never told.
+    let mut play = Play::opened();
+    play.created("r1", None);
+    play.words("r1", "A long explanation");
+    typed(&mut play, "t1");
+    play.done("r1", ReplyOutcome::Completed);
+    play.wait(61.0);
+    assert_eq!(play.purposes(), ["answer"]);
+    // It fails: what is asked for instead sees both.
+    let mut play = Play::opened();
+    play.created("r1", None);
+    typed(&mut play, "t1");
+    play.done("r1", ReplyOutcome::Failed);
+    play.wait(2.0);
+    assert_eq!(play.purposes(), ["answer"]);
+}
+
+#[test]
+fn who_types_while_the_interviewer_ends_the_interview_is_answered() {
+    let mut play = Play::opened();
+    play.created("r1", None);
+    play.words("r1", "Thank you, goodbye.");
+    play.tool("r1");
+    typed(&mut play, "t1");
+    play.done("r1", ReplyOutcome::Completed);
+    play.played("r1");
+    play.wait(2.0);
+    assert_eq!(play.did(&Command::EndInterview), 0);
+    assert_eq!(play.purposes(), ["answer"]);
+    // Nor does a farewell stand that is answered in writing.
+    play.reply("r2", Some("answer"), "Goodbye.");
+    play.wait(5.0);
+    typed(&mut play, "t2");
+    play.reply("r3", Some("answer"), "One more question: why?");
+    play.wait(60.0);
+    assert_eq!(play.did(&Command::EndInterview), 0);
+}
+
+#[test]
+fn nothing_typed_is_answered_into_a_goodbye() {
+    let mut play = Play::opened();
+    play.input(Input::End { goodbye: Some("time_limit") });
+    typed(&mut play, "t1");
+    assert_eq!(play.purposes(), ["goodbye"]);
+    play.reply("r1", Some("goodbye"), "Goodbye.");
+    typed(&mut play, "t2");
+    play.wait(30.0);
+    assert_eq!(play.purposes(), ["goodbye"]);
+    assert_eq!(play.did(&Command::LastWordsOver), 1);
+}
+
+/// Whether it had its answer before the line broke nobody knows.
+#[test]
+fn typed_words_in_a_gap_are_answered_unless_a_sign_of_an_answer_comes() {
+    for sign in [false, true] {
+        let mut play = Play::opened();
+        play.input(Input::LineDown);
+        play.input(Input::Ready);
+        play.input(Input::TurnInGap(&"t1".into()));
+        play.wait(1.0);
+        if sign {
+            play.reply("r1", Some("answer"), "I see.");
+        }
+        play.wait(8.0);
+        assert_eq!(play.purposes().len(), usize::from(!sign), "{:?}", play.purposes());
+    }
+    // It is put in anew, so nobody can have answered.
+    let mut play = Play::opened();
+    play.input(Input::LineDown);
+    play.input(Input::Ready);
+    play.input(Input::TurnInGap(&"t1".into()));
+    typed(&mut play, "t1");
+    assert_eq!(play.purposes(), ["answer"]);
+}

@@ -144,7 +144,8 @@ impl Replies {
 
     /// The interview ends when this has been heard: whoever speaks before has not been heard out.
     fn end_after(&mut self, reply: &ReplyId, spoke: bool) {
-        if !self.ending.is_no() || self.floor.is_taken() {
+        let typed_over = self.wish.as_ref().is_some_and(|wish| wish.unheard_by.as_ref() == Some(reply));
+        if !self.ending.is_no() || self.floor.is_taken() || typed_over {
             return;
         }
         if !spoke {

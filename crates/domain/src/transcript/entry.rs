@@ -118,6 +118,8 @@ pub enum Source {
     Sideband,
     /// Said by the browser: the second witness.
     Browser,
+    /// Typed by the candidate through our own socket, and put into the call by us.
+    Typed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,6 +14,16 @@ const COMMITTED_WITHIN: Duration = Duration::seconds(3);
 /// Between two pieces of which what lies between was not heard.
 const GAP_MARK: &str = " … ";
 
+/// How far the candidate's typed words have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// They are not in the database yet.
+    Kept,
+    /// They are, and the call may not have them.
+    Stored,
+    InCall,
+}
+
 #[derive(Debug)]
 pub(super) struct Slot {
     /// Set once the slot is first told to the outside; see [`Entry::seq`].
@@ -82,6 +92,8 @@ pub(super) struct Slot {
     pub(super) at: Timestamp,
     pub(super) claimed_at: Option<Text>,
     pub(super) recognition: Recognition,
+    /// None: it was not typed.
+    pub(super) typed: Option<Typed>,
 }
 
 impl Slot {
@@ -129,6 +141,7 @@ impl Slot {
             at,
             claimed_at: None,
             recognition: Recognition::default(),
+            typed: None,
         }
     }
 
@@ -153,6 +166,10 @@ impl Slot {
             // The browser's word, kept beside until ours came.
             return Self { witness: Some(entry.text), named: Some(0), orphaned: Some(Cause::Ours), ..blank };
         }
+        if entry.source == Source::Typed {
+            // Whether the call has it shows when it is put in once more.
+            return Self { text: entry.text, settled: Some(entry.status), placed: None, ..blank }.typed(Typed::Stored);
+        }
         let heard = if entry.status == Status::Partial { pieces(&entry.text) } else { Vec::new() };
         Self {
             heard,
@@ -165,6 +182,12 @@ impl Slot {
             named: (!by_browser).then_some(0),
             ..blank
         }
+    }
+
+    /// The candidate's own words by our own hand: nothing is to be heard of them.
+    pub(super) fn typed(self, typed: Typed) -> Self {
+        let speaker = Some(Speaker::Candidate);
+        Self { typed: Some(typed), source: Source::Typed, authoritative: true, spoken: true, speaker, ..self }
     }
 
     /// Speech that stopped and was no turn: it is not committed, though our line hears the call. Nothing comes of it.

@@ -301,8 +301,8 @@ impl Transcript {
     /// earlier that we know now (`told_as`): that is no neighbour of what it told of since.
     fn tell_known(&mut self, index: usize, told_as: Option<i32>) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
-        // What somebody put into the call by hand is no neighbour of what was said.
-        if self.slots[index].silent || self.slots[index].unheard || std::mem::replace(&mut self.slots[index].told, true) {
+        // What was put into the call by hand, be it by us, is no neighbour of what was said.
+        if self.slots[index].typed.is_some() || self.slots[index].silent || self.slots[index].unheard || std::mem::replace(&mut self.slots[index].told, true) {
             return vec![];
         }
         let heard = self.slots[index].source == Source::Sideband && self.slots[index].settled.is_some();

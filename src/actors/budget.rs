@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 #[derive(Debug)]
-pub(super) struct Budget {
+pub struct Budget {
     left: u32,
     most: u32,
     every: Duration,
@@ -12,12 +12,12 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(most: u32, every: Duration) -> Self {
+    pub fn new(most: u32, every: Duration) -> Self {
         Self { left: most, most, every, since: Instant::now() }
     }
 
     /// Takes one; false when none is left.
-    pub(super) fn take(&mut self) -> bool {
+    pub fn take(&mut self) -> bool {
         while self.left < self.most && self.since.elapsed() >= self.every {
             self.left += 1;
             self.since += self.every;
