@@ -14,7 +14,7 @@ use crate::domain::call_setup::CallSetup;
 use crate::domain::conduct::{Conduct, Input as Conducted};
 use crate::domain::deaf_line::{Change, DeafLine};
 use crate::domain::edge::Label;
-use crate::domain::protocol::Subsystem;
+use crate::domain::protocol::{Microphone, Subsystem};
 use crate::domain::replies::{Input, Moment, Purpose, Replies, Rules};
 use crate::domain::transcript::{Cause, Entry};
 use crate::domain::usage::Meter;
@@ -95,6 +95,8 @@ pub enum ControlChannelMsg {
     Think,
     /// The candidate goes on before the moment is over.
     GoOn,
+    /// Another one is used.
+    Microphone(Microphone),
     LetLastWordsOut {
         goodbye: Option<&'static str>,
     },
@@ -142,6 +144,7 @@ pub struct ControlChannelArgs {
     pub config: Arc<Config>,
     /// A call that lives already: this actor was restarted in the middle of it.
     pub attach: Option<CallId>,
+    pub microphone: Microphone,
 }
 
 const WAITING_COMMANDS: usize = 64;
@@ -299,6 +302,10 @@ impl Actor for ControlChannel {
                 state.conduct_alarm = None;
                 state.conduct(Conducted::Tick);
             }
+            ControlChannelMsg::Microphone(microphone) => {
+                state.args.microphone = microphone;
+                state.instruct();
+            }
             ControlChannelMsg::TypedWaits => state.put_typed_in(),
             ControlChannelMsg::Think => state.conduct(Conducted::ThinkAsked),
             ControlChannelMsg::GoOn => state.conduct(Conducted::Resumed),
@@ -364,6 +371,7 @@ impl ControlChannelState {
         self.setup.call_opened();
         self.decide(Input::CallOpened);
         self.args.journal.call_opened(segment, gap, self.args.integrations.clock.now());
+        self.record_prompt();
         self.tell(SessionMsg::CallOpened { call: call.clone(), answer });
         let line = self.joined.take().filter(|line| line.ready);
         if let Some(before) = replaces {

@@ -3,13 +3,13 @@
 //! `domain::phase` decides; this actor performs. It owns every child, follows [`super::tree::TREE`] when one ends, and never
 //! waits for the outside: a child or a timer does everything that takes time.
 
+use super::budget::Budget;
 use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
 use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
 use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
 use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketArgs, SignalingSocketMsg};
 use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork, Tries};
 use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
-use super::budget::Budget;
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
 use super::{Injected, TaskGuard};
 use crate::backoff::Backoff;
@@ -17,8 +17,8 @@ use crate::domain::edge::Timestamp;
 use crate::domain::invitation;
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Said, Timer};
 use crate::domain::protocol::{
-    ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent, SessionReady, Subsystem,
-    SummaryState, close,
+    ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, Microphone, RenegotiateReason, ServerEvent, SessionReady,
+    Subsystem, SummaryState, close,
 };
 use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::replies::Purpose;
@@ -98,6 +98,7 @@ pub enum SessionMsg {
     },
     ConsentsStored(Vec<ConsentKind>),
     MediaReported(MediaState),
+    MicrophoneReported(Microphone),
     /// The candidate wants a moment to think.
     Think,
     /// The candidate goes on before the moment is over.
@@ -217,6 +218,7 @@ pub struct SessionState {
     socket: Option<Socket>,
     consents: Vec<ConsentKind>,
     offer: Option<(String, Context)>,
+    microphone: Microphone,
     /// How many offers the browser may still bring, and since when it gains no more.
     offers: Budget,
     /// We have asked for the offer that comes next, as the provider's time for the call is nearly over.
@@ -282,6 +284,7 @@ impl Actor for Session {
             writer: None,
             socket: None,
             offer: None,
+            microphone: Microphone::default(),
             offers: Budget::new(OFFERS, OFFER_EVERY),
             rolling_over: false,
             time_limit: None,
@@ -321,6 +324,7 @@ impl Actor for Session {
             SessionMsg::MediaReported(MediaState::Failed) => state.decide(Event::MediaLost, &myself).await,
             // The browser's own ICE may still recover.
             SessionMsg::MediaReported(MediaState::Connecting | MediaState::Disconnected) => {}
+            SessionMsg::MicrophoneReported(microphone) => state.microphone_reported(microphone),
             SessionMsg::Think => state.to_control(ControlChannelMsg::Think),
             SessionMsg::GoOn => state.to_control(ControlChannelMsg::GoOn),
             SessionMsg::RecordingReported(report) => state.recording_reported(report),

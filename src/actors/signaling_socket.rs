@@ -10,8 +10,8 @@ use crate::clock::Clock;
 use crate::domain::edge::{ClientId, Label, PartNumber, Text};
 use crate::domain::phase::EndReason;
 use crate::domain::protocol::{
-    ClientEntry, ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MAX_SEQ, MediaState, MediaStats, QualityLevel,
-    Refusal, ServerEvent, Unreadable, check_offer,
+    ClientEntry, ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MAX_SEQ, MediaState, MediaStats, Microphone,
+    QualityLevel, Refusal, ServerEvent, Unreadable, check_offer,
 };
 use crate::domain::record::Record;
 use crate::domain::seat::Seat;
@@ -163,8 +163,9 @@ impl SignalingSocketState {
         let journal = &self.args.journal;
         match message {
             ClientMessage::Authenticate { .. } => Err(Refusal::invalid("this connection is authenticated already".to_owned())),
-            ClientMessage::SdpOffer { sdp } => {
+            ClientMessage::SdpOffer { sdp, microphone } => {
                 check_offer(&sdp)?;
+                self.tell_microphone(microphone);
                 self.cast(SessionMsg::Offered { sdp, cause: Trace::context_of(&tracing::Span::current()) });
                 Ok(())
             }
@@ -195,7 +196,8 @@ impl SignalingSocketState {
                 journal.replay(last_event);
                 Ok(())
             }
-            ClientMessage::MediaState { state, stats } => {
+            ClientMessage::MediaState { state, stats, microphone } => {
+                self.tell_microphone(microphone);
                 self.cast(SessionMsg::MediaReported(state));
                 if state == MediaState::Connected
                     && let Some(stats) = stats
@@ -233,6 +235,12 @@ impl SignalingSocketState {
                 journal.tell(ServerEvent::HeartbeatAck {});
                 Ok(())
             }
+        }
+    }
+
+    fn tell_microphone(&self, microphone: Option<Microphone>) {
+        if let Some(microphone) = microphone {
+            self.cast(SessionMsg::MicrophoneReported(microphone));
         }
     }
 

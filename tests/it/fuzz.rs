@@ -6,6 +6,7 @@
 use crate::support::mutate::{lines, mutated, setting};
 use interview_runtime::domain::protocol::{ClientMessage, MAX_SDP_BYTES, MAX_SDP_LINE_BYTES, check_offer};
 use interview_runtime::domain::transcript::Transcript;
+use interview_runtime::domain::typed::TypedAnswer;
 use interview_runtime::integrations::api_video::parse_recording_url;
 use interview_runtime::integrations::openai::events::ServerEvent;
 use interview_runtime::integrations::openai::voice::translate;
@@ -47,8 +48,12 @@ fn frames_of_a_browser() {
                     assert!(witness.key.as_str().len() <= 130 && !witness.text.contains('\0'), "what the database takes");
                 }
             }
-        } else if let ClientMessage::SdpOffer { sdp } = message {
+        } else if let ClientMessage::SdpOffer { sdp, .. } = message {
             let _ = check_offer(&sdp);
+        } else if let ClientMessage::TypedAnswer { id, text } = message {
+            if let Ok(answer) = TypedAnswer::read(&id, &text) {
+                assert!(answer.key().as_str().len() <= 130 && !answer.text.contains('\0'), "what the database takes");
+            }
         }
         true
     });

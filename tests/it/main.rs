@@ -47,3 +47,4 @@ mod takes;
 mod tenant;
 mod tenants_apart;
 mod tickets;
+mod typed;

@@ -219,6 +219,8 @@ export interface ConductRecord {
   /** What the interviewer noted for people; `entry` is the candidate’s last line then. */
   flags: { flag: string; at_ms: number; quote: string | null; entry: number | null }[];
   deviations: { kind: string; question?: string }[];
+  /** For each call, the SHA-256 of the part of its instructions that does not change. Absent in older runtimes. */
+  prompts?: { at_ms: number; sha256: string }[];
   faults: { calls_replaced: number; entries_incomplete: number; entries_doubtful: number };
 }
 
@@ -316,13 +318,16 @@ export interface MediaStats {
 
 export type RecordingState = 'recording' | 'part_stored' | 'finished' | 'failed';
 
+/** At the mouth, or across the room. */
+export type MicrophoneKind = 'near' | 'far';
+
 export type ClientMessage =
-  | { type: 'sdp_offer'; sdp: string }
+  | { type: 'sdp_offer'; sdp: string; microphone?: MicrophoneKind }
   | { type: 'transcript_update'; entries: RelayedEntry[]; seq: number }
   | { type: 'end_session'; reason?: string; recording_url?: string }
   | { type: 'consent'; kinds: ConsentKind[]; policy_version: string }
   | { type: 'resume'; last_event: number }
-  | { type: 'media_state'; state: MediaState; stats?: MediaStats }
+  | { type: 'media_state'; state: MediaState; stats?: MediaStats; microphone?: MicrophoneKind }
   | {
       type: 'recording_state';
       state: RecordingState;

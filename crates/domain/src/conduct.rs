@@ -21,10 +21,13 @@ pub use asked::{is_said, likeness};
 pub use event::{Because, Coverage, CoveredBy, Event, Flag, PauseKind, Recorded, Spot};
 pub use instructions::Prompt;
 pub use progress::{Place, Progress};
-pub use report::{AskedRecord, ConductRecord, Deviation, DeviationKind, Faults, FlagRecord, PauseRecord, QuestionRecord};
+pub use report::{
+    AskedRecord, ConductRecord, Deviation, DeviationKind, Faults, FlagRecord, PauseRecord, PromptRecord, QuestionRecord,
+};
 pub use script::{Script, ScriptProbe, ScriptQuestion};
 pub use tools::{TOOLS, Then, Tool};
 
+use crate::edge::Text;
 use crate::ids::{ItemId, ToolCallId};
 use crate::voice::VoiceEvent;
 use hearing::Hearing;
@@ -43,6 +46,8 @@ pub type Moment = Duration;
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     Heard(&'a VoiceEvent),
+    /// A call was opened, and its model told a text with this digest, beside what changes.
+    Instructed(&'a Text),
     /// Our line into the call does not hear, so that a silence on it means nothing.
     LineDown,
     /// Our line hears, for the first time or again. The interviewer's last words that are known, if they were not cut.
@@ -190,6 +195,7 @@ impl Conduct {
     fn take(&mut self, input: Input<'_>) {
         match input {
             Input::Heard(event) => self.heard(event),
+            Input::Instructed(sha256) => self.record(Event::Instructed { sha256: sha256.clone() }),
             Input::LineDown => self.hearing.line_down(),
             Input::LineUp { said } => self.line_up(said),
             Input::Deaf(deaf) => self.hearing.deaf = deaf,

@@ -37,6 +37,8 @@ pub enum ClientMessage {
     },
     SdpOffer {
         sdp: String,
+        #[serde(default, deserialize_with = "lenient")]
+        microphone: Option<Microphone>,
     },
     TranscriptUpdate {
         entries: Vec<ClientEntry>,
@@ -59,6 +61,8 @@ pub enum ClientMessage {
         state: MediaState,
         #[serde(default, deserialize_with = "lenient")]
         stats: Option<MediaStats>,
+        #[serde(default, deserialize_with = "lenient")]
+        microphone: Option<Microphone>,
     },
     RecordingState {
         state: ClientRecordingState,
@@ -199,6 +203,17 @@ pub enum MediaState {
     Connected,
     Disconnected,
     Failed,
+}
+
+/// Where the microphone is, as far as the browser can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Microphone {
+    /// A headset or earphones.
+    #[default]
+    Near,
+    /// The one of a laptop, a webcam or a room.
+    Far,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]

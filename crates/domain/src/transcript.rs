@@ -21,7 +21,7 @@ use super::voice::{Delivery, ItemContent, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
 use hearing::Hearing;
 use plausible::Turn;
-use slot::Slot;
+use slot::{Slot, Typed};
 use time::Duration;
 use witness::Copy as BrowsersCopy;
 
@@ -226,7 +226,8 @@ impl Transcript {
     /// What a new call is told of the chapters before it: also what was heard of a turn that is not finished. A greeting that the
     /// new call cuts off was heard all the same.
     pub fn history(&self) -> Vec<Entry> {
-        let was_heard = |slot: &&Slot| slot.authoritative && slot.doubt != Some(Doubt::Written);
+        let was_heard =
+            |slot: &&Slot| slot.authoritative && slot.doubt != Some(Doubt::Written) && slot.typed != Some(Typed::Kept);
         let before = self.slots.iter().filter(|slot| slot.segment < self.segment).filter(was_heard);
         before.filter_map(|slot| slot.entry().or_else(|| slot.so_far())).collect()
     }

@@ -57,6 +57,13 @@ pub struct Acked {
     pub poison: bool,
 }
 
+/// One answer in writing.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub text: String,
+    pub acked: Option<Instant>,
+}
+
 /// A call as it really was.
 #[derive(Clone, Debug)]
 pub struct CallBook {
@@ -119,6 +126,10 @@ pub struct Pages {
     /// When a page was asked for a new offer.
     pub asked: Vec<Instant>,
     pub acked: Vec<Acked>,
+    /// What the candidate typed, by the page's name for it, and when the page heard that it is stored.
+    pub typed: BTreeMap<String, Written>,
+    /// What was put into which call in writing, as the candidate's.
+    pub typed_in: Vec<(String, String)>,
     /// Free notes of the browsers in the order they were made.
     pub notes: Vec<String>,
     /// Of them, those that were lost inside and sent again, behind others.

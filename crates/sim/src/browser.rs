@@ -3,7 +3,7 @@
 //! Updates are numbered and kept until they are acknowledged, also over a reload. A lost connection is opened again with a new
 //! ticket. Close codes are obeyed. For a lost call a new offer is sent.
 
-use crate::book::{Acked, Book};
+use crate::book::{Acked, Book, Written};
 use crate::conduct;
 use crate::database::{Database, POISON, POLICY, Ticket};
 use crate::faults::Fault;
@@ -46,6 +46,7 @@ pub enum Deed {
     DropLink,
     GoSilent(Duration),
     RenewToken,
+    Type,
     Think,
     GoOn,
     Odd(Oddity),
@@ -80,11 +81,13 @@ struct Outbox {
     pending: Vec<Update>,
     next_seq: u64,
     acked: u64,
+    /// Answers in writing that are not acknowledged: name and words.
+    typed: Vec<(String, String)>,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { pending: Vec::new(), next_seq: 1, acked: 0 }
+        Self { pending: Vec::new(), next_seq: 1, acked: 0, typed: Vec::new() }
     }
 }
 
@@ -175,6 +178,9 @@ pub struct Page {
     /// Times in a row that updates had to be sent again on this link.
     resent: u32,
     stats_at: Instant,
+    /// When answers in writing are sent again.
+    typed_at: Instant,
+    typed_tries: u32,
     relayed: HashSet<String>,
     captions: HashSet<i64>,
     notes: u32,
@@ -220,6 +226,8 @@ impl Page {
             allowed: false,
             resent: 0,
             stats_at: now + FAR,
+            typed_at: now + FAR,
+            typed_tries: 0,
             relayed: HashSet::new(),
             captions: HashSet::new(),
             notes: 0,
@@ -290,7 +298,7 @@ impl Page {
         [self.dial_at, self.redial_at, self.end_by, media]
             .into_iter()
             .flatten()
-            .chain([self.ready_by, self.beat_at, self.resend_at, self.stats_at])
+            .chain([self.ready_by, self.beat_at, self.resend_at, self.stats_at, self.typed_at])
             .min()
             .unwrap_or(self.beat_at)
     }
@@ -337,6 +345,10 @@ impl Page {
         if self.redial_at.is_some_and(|at| now >= at) {
             self.redial_at = None;
             self.ensure_call().await;
+        }
+        if now >= self.typed_at {
+            self.check_writing();
+            self.send_typed().await;
         }
         if now >= self.stats_at {
             self.stats_at = now + STATS;
@@ -401,8 +413,8 @@ impl Page {
         let far = Instant::now() + FAR;
         self.link = None;
         self.ready = false;
-        (self.ready_by, self.beat_at, self.resend_at) = (far, far, far);
-        (self.unanswered, self.resent) = (0, 0);
+        (self.ready_by, self.beat_at, self.resend_at, self.typed_at) = (far, far, far, far);
+        (self.unanswered, self.resent, self.typed_tries) = (0, 0, 0);
         // The answer to an offer comes on the link it was made on, or never.
         self.asked_at = None;
         if matches!(self.media, Media::Offered(_)) {
@@ -446,6 +458,8 @@ impl Page {
         }
         match kind.as_str() {
             "transcript_ack" => self.acknowledge(event["seq"].as_u64().unwrap_or(0)),
+            "typed_answer_ack" => self.typed_is_stored(event["id"].as_str().unwrap_or_default()),
+            "error" if event["request_type"] == "typed_answer" => self.typed_is_refused(&event),
             "consent_recorded" => self.on_consented().await,
             "sdp_answer" => self.on_answer(event["sdp"].as_str().unwrap_or_default()),
             "error" if event["request_type"] == "transcript_update" => self.update_refused(&event),
@@ -481,7 +495,7 @@ impl Page {
             return;
         }
         let unseen = self.around.database.look(|tables| {
-            let heard = tables.transcript().into_iter().filter(|entry| entry.source == Source::Sideband);
+            let heard = tables.transcript().into_iter().filter(|entry| entry.source != Source::Browser);
             heard.filter(|entry| !self.captions.contains(&i64::from(entry.seq))).map(|entry| entry.key).collect::<Vec<_>>()
         });
         if !unseen.is_empty() {
@@ -569,6 +583,7 @@ impl Page {
             self.tell_late();
         }
         self.resend_pending().await;
+        self.send_typed().await;
         match ready["phase"].as_str() {
             Some("completed" | "failed") => return self.left = Some(Left::Ended),
             Some("ending" | "summarizing") => self.on_ending().await,
@@ -830,6 +845,61 @@ impl Page {
         matches!(self.media, Media::Offered(_))
     }
 
+    // ---- what is written ----
+
+    async fn send_typed(&mut self) {
+        let typed = self.kept.lock().typed.clone();
+        self.typed_at = Instant::now() + if typed.is_empty() { FAR } else { ACK_TIMEOUT };
+        for (id, text) in typed {
+            if !self.send(json!({"type": "typed_answer", "id": id, "text": text})).await {
+                return;
+            }
+        }
+    }
+
+    /// Sent twice on a good link, with nothing in the way, and neither taken nor refused.
+    fn check_writing(&mut self) {
+        let (world, good) = (&self.around.world, 3 * ACK_TIMEOUT);
+        world.count(Fault::TypedAgain);
+        self.typed_tries += 1;
+        if self.typed_tries >= 3 && !self.ending && self.around.database.healthy_for(good) && world.calm_for(good) {
+            let first = self.kept.lock().typed.first().map(|(id, _)| id.clone());
+            world.violate("what_is_told_is_acknowledged", format!("page {} waits for {first:?}", self.name));
+        }
+    }
+
+    /// The moment of truth, as for what is told.
+    fn typed_is_stored(&mut self, id: &str) {
+        self.typed_tries = 0;
+        let key = format!("t:{id}");
+        if !self.around.database.has_entry(&key) {
+            let what = format!("page {} was told that {key} is stored", self.name);
+            self.around.world.violate("acknowledged_means_stored", what);
+        }
+        if let Some(written) = self.around.book.lock().typed.get_mut(id) {
+            written.acked.get_or_insert_with(Instant::now);
+        }
+        let mut kept = self.kept.lock();
+        kept.typed.retain(|(known, _)| known != id);
+        if kept.typed.is_empty() {
+            self.typed_at = Instant::now() + FAR;
+        }
+    }
+
+    fn typed_is_refused(&mut self, error: &Value) {
+        self.typed_tries = 0;
+        if error["retryable"] == true {
+            self.typed_at = self.typed_at.min(Instant::now() + Duration::from_secs(2));
+            return;
+        }
+        let open = self.around.database.look(|tables| tables.phase.is_open());
+        if error["code"] != "session_over" || open {
+            self.around.world.violate("an_honest_page_is_understood", format!("page {} was refused: {error}", self.name));
+        }
+        let id = error["id"].as_str().unwrap_or_default();
+        self.kept.lock().typed.retain(|(known, _)| known != id);
+    }
+
     // ---- what no page should do ----
 
     async fn odd(&mut self, oddity: Oddity) {
@@ -1000,6 +1070,17 @@ impl Page {
             Deed::RenewToken => {
                 if self.send(json!({"type": "refresh_auth", "token": "renewed"})).await {
                     self.around.world.count(Fault::TokenRenewed);
+                }
+            }
+            Deed::Type => {
+                self.around.world.count(Fault::TypedAnswer);
+                self.notes += 1;
+                let id = format!("typed-{}-{}", self.name, self.notes);
+                let text = format!("{id} is what I write");
+                self.around.book.lock().typed.insert(id.clone(), Written { text: text.clone(), acked: None });
+                self.kept.lock().typed.push((id, text));
+                if self.ready {
+                    self.send_typed().await;
                 }
             }
             Deed::Think => {

@@ -43,6 +43,9 @@ pub const ALL: &[(&str, Check)] = &[
     ("what_is_said_to_be_heard_was_said", what_is_said_to_be_heard_was_said),
     ("final_words_that_are_empty_take_nothing", final_words_that_are_empty_take_nothing),
     ("a_replaced_call_is_heard_out", a_replaced_call_is_heard_out),
+    ("what_is_typed_is_in_the_transcript_once", what_is_typed_is_in_the_transcript_once),
+    ("what_is_typed_is_told_to_a_call_once", what_is_typed_is_told_to_a_call_once),
+    ("what_is_typed_reaches_the_interviewer", what_is_typed_reaches_the_interviewer),
     ("notes_are_no_words_of_the_record", notes_are_no_words_of_the_record),
     ("a_browser_is_believed_only_of_our_gaps", a_browser_is_believed_only_of_our_gaps),
     ("what_was_not_written_down_on_purpose_is_not_told_instead", what_was_not_written_down_on_purpose_is_not_told_instead),
@@ -399,6 +402,67 @@ fn a_replaced_call_is_heard_out(evidence: &Evidence) -> Result<(), String> {
                 && !said.unwritten
         };
         wrong.extend(evidence.book.said.values().find(open).map(|said| format!("{name} with {} open", said.item)));
+    }
+    verdict(&wrong)
+}
+
+/// Each that was acknowledged, and none that nobody typed.
+fn what_is_typed_is_in_the_transcript_once(evidence: &Evidence) -> Result<(), String> {
+    let is_whole = |entry: &Entry, text: &str| {
+        entry.text == *text && entry.source == Source::Typed && entry.authoritative && entry.status == Status::Final
+    };
+    let mut wrong = Vec::new();
+    for (id, written) in evidence.book.typed.iter().filter(|(_, written)| written.acked.is_some()) {
+        let rows = rows(evidence, &format!("t:{id}"));
+        if rows.len() != 1 || !is_whole(rows[0], &written.text) {
+            wrong.push(format!("{id} {} times: {rows:?}", rows.len()));
+        }
+    }
+    let typed = evidence.tables.entries.iter().map(|row| &row.entry).filter(|entry| entry.source == Source::Typed);
+    for entry in typed {
+        let written = entry.key.as_str().strip_prefix("t:").and_then(|id| evidence.book.typed.get(id));
+        if !written.is_some_and(|written| is_whole(entry, &written.text)) {
+            wrong.push(format!("nobody typed {}", entry.key));
+        }
+    }
+    verdict(&wrong)
+}
+
+/// With the conversation before it, or by itself.
+fn what_is_typed_is_told_to_a_call_once(evidence: &Evidence) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for written in evidence.book.typed.values() {
+        let mut calls: Vec<&str> =
+            evidence.book.typed_in.iter().filter(|(_, text)| *text == written.text).map(|(call, _)| call.as_str()).collect();
+        calls.sort_unstable();
+        wrong.extend(calls.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("{:?} in {}", written.text, pair[0])));
+    }
+    verdict(&wrong)
+}
+
+/// A line of ours that was there for so long, with nothing in its way, has put it in.
+const PUT_IN: Duration = Duration::from_secs(5);
+
+fn what_is_typed_reaches_the_interviewer(evidence: &Evidence) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for written in evidence.book.typed.values() {
+        let Some(acked) = written.acked else { continue };
+        for (name, call) in &evidence.book.calls {
+            let newest = evidence.book.started.iter().filter(|(_, at)| *at <= acked).map(|(process, _)| *process).max();
+            let there = |line: &&Heard| {
+                let (from, until) = (line.from.max(acked), line.until.or(call.ended));
+                // A process that another has replaced does not know of it.
+                let knows = Some(line.process) >= newest && !two_processes_act_in_one_call(evidence);
+                let window = from..from + PUT_IN;
+                let crashed = evidence.book.crashes.iter().any(|at| window.contains(at));
+                let left = call.hung_up.into_iter().chain(until).min();
+                knows && !line.silent && !crashed && left.is_none_or(|left| left > window.end)
+            };
+            let told = evidence.book.typed_in.iter().any(|(call, text)| call == name && *text == written.text);
+            if !told && call.heard.iter().any(|line| there(&line)) && !is_replaced_at(evidence, name, acked + PUT_IN) {
+                wrong.push(format!("{:?} not in {name}", written.text));
+            }
+        }
     }
     verdict(&wrong)
 }

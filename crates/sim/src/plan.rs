@@ -45,6 +45,8 @@ pub enum Action {
         poison: bool,
     },
     RenewToken,
+    /// The person answers in writing.
+    Type,
     /// A button of the page: a moment to think, or on.
     Think,
     GoOn,
@@ -228,6 +230,7 @@ impl Plan {
         // Of an honest page only: a request that was never followed excuses one reply that somebody else made.
         plan.reply_faults = plan.liar.is_none() && !seed.is_multiple_of(10) && Rng::with_seed(seed ^ 0x4e91_1e5f).u8(0..3) == 0;
         plan.lead(&mut Rng::with_seed(seed ^ 0xc0d0_c7ed), talk);
+        plan.write(&mut Rng::with_seed(seed ^ 0x7e97_1e77), talk);
         if plan.limit > Duration::from_hours(1) {
             // A day of calls of half a minute each would be thousands of chapters, and a day of talk
             // with another page as many entries.
@@ -421,6 +424,21 @@ impl Plan {
             if rng.bool() {
                 self.at.push((at + seconds(rng, 0.5, 20.0), Action::GoOn));
             }
+        }
+    }
+
+    /// Now and then somebody types, and what goes wrong goes wrong around that.
+    fn write(&mut self, rng: &mut Rng, talk: Duration) {
+        if rng.u8(0..3) != 0 {
+            return;
+        }
+        for _ in 0..rng.u8(1..6) {
+            self.at.push((seconds(rng, 0.5, talk.as_secs_f64() + 2.0), Action::Type));
+        }
+        let faults: Vec<Duration> = self.at.iter().filter(|(_, action)| *action != Action::Type).map(|(at, _)| *at).collect();
+        let near = rng.bool();
+        if let Some(at) = rng.choice(&faults).filter(|_| near) {
+            self.at.push((at.saturating_sub(Duration::from_millis(rng.u64(0..80))), Action::Type));
         }
     }
 

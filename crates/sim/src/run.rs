@@ -483,6 +483,7 @@ impl Director {
             }
             Action::Note { poison } => self.tell_page(Deed::Note { poison }),
             Action::RenewToken => self.tell_page(Deed::RenewToken),
+            Action::Type => self.tell_page(Deed::Type),
             Action::Think => self.tell_page(Deed::Think),
             Action::GoOn => self.tell_page(Deed::GoOn),
             Action::Odd(oddity) => self.tell_page(Deed::Odd(oddity)),

@@ -343,6 +343,7 @@ impl Voice {
             odd,
             faulty,
             led,
+            is_typed: false,
             calling: None,
             quiet: Quiet::default(),
             taken: (Instant::now(), 0),
@@ -788,6 +789,8 @@ struct Conversation {
     faulty: Option<Rng>,
     /// It is led through a plan.
     led: Option<Interviewer>,
+    /// The candidate typed since the last reply began.
+    is_typed: bool,
     /// A reply in which only a tool is called.
     calling: Option<String>,
     quiet: Quiet,
@@ -985,9 +988,25 @@ impl Conversation {
                     self.refuse(line, "response_cancel_not_active", event_id);
                 }
             }
-            ClientEvent::ItemCreate { item, .. } => {
-                let id = self.name("seed");
+            ClientEvent::ItemCreate { event_id, item, .. } => {
                 let mut item = serde_json::to_value(item).unwrap_or_default();
+                let named = item["id"].as_str().map(str::to_owned);
+                if named.as_ref().is_some_and(|id| self.items.contains(id)) {
+                    return self.refuse(line, "item_create_duplicate_item_id", event_id);
+                }
+                self.is_typed |= named.is_some();
+                if named.is_some() && !self.is_replying() && self.playing.is_none() {
+                    // Unless a turn is under way, which is answered by itself.
+                    let turn = |due: &Due| matches!(due, Due::CandidateStops { .. } | Due::Reply);
+                    if !self.due.values().any(turn) {
+                        self.owes();
+                    }
+                }
+                if item["role"] == "user" {
+                    let text = item["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+                    self.voice.book.lock().typed_in.push((self.id.clone(), text));
+                }
+                let id = named.unwrap_or_else(|| self.name("seed"));
                 item["id"] = json!(id);
                 let refused = ["not_yet", "not finished"];
                 if item["output"].as_str().is_some_and(|output| refused.iter().any(|words| output.contains(words))) {
@@ -1366,11 +1385,12 @@ impl Conversation {
 
     /// What a model does that is led through a plan.
     fn turn(&mut self, purpose: Option<&str>) -> Option<Turn> {
+        let to_turn = purpose.is_none() || std::mem::take(&mut self.is_typed);
         let led = self.led.as_mut()?;
         if purpose == Some("goodbye") {
             return Some(Turn::Says("Thank you, goodbye.".to_owned()));
         }
-        let (turn, erred) = led.replies(self.config["instructions"].as_str().unwrap_or_default(), purpose.is_none());
+        let (turn, erred) = led.replies(self.config["instructions"].as_str().unwrap_or_default(), to_turn);
         if erred {
             self.voice.world.count(Fault::WaywardInterviewer);
         }

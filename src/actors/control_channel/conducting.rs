@@ -1,5 +1,6 @@
 //! What the conduct of a structured interview decides (`domain::conduct`) is done here. An interview without a plan has none.
 
+use super::instructions::prefix_digest;
 use super::*;
 use crate::domain::conduct::{Command, Conduct, Input as Conducted, Moment, Shown, Tool};
 use crate::domain::protocol::{ServerEvent as ToBrowser, WaitingState};
@@ -26,6 +27,14 @@ impl ControlChannelState {
             self.perform_conduct(command, reply.as_ref());
         }
         self.set_conduct_alarm();
+    }
+
+    /// A call was opened with our instructions.
+    pub(super) fn record_prompt(&mut self) {
+        if let Some(conduct) = &self.conduct {
+            let digest = prefix_digest(&self.args.claimed, conduct);
+            self.conduct(Conducted::Instructed(&digest));
+        }
     }
 
     fn interview_time(&self) -> Moment {

@@ -23,6 +23,7 @@ impl ControlChannelState {
             },
             instructions: instructions(claimed, self.conduct.as_ref()),
             plan: self.conduct.as_ref().map(|conduct| conduct.script().turn_taking),
+            microphone: self.args.microphone,
         };
         match self.setup.level {
             Level::Full => configured.session(),
@@ -70,7 +71,7 @@ impl ControlChannelState {
         }
     }
 
-    /// The instructions have changed: the call is told, if it is not already.
+    /// The instructions, or the microphone, have changed: the call is told, if it is not already.
     pub(super) fn instruct(&mut self) {
         let update = as_update(&self.asked_configuration());
         if self.configurations.last().is_some_and(|(_, sent)| *sent == update) {

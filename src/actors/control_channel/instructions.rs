@@ -33,6 +33,12 @@ pub(super) fn instructions(claimed: &Claimed, conduct: Option<&Conduct>) -> Stri
     )
 }
 
+/// The digest of that part, for the record: what was told can be proved.
+pub(super) fn prefix_digest(claimed: &Claimed, conduct: &Conduct) -> Text {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, of_a_plan(claimed, conduct).as_bytes());
+    data_encoding::HEXLOWER.encode(digest.as_ref()).into()
+}
+
 /// The part that stays the same in all of an interview, so that the provider's cache serves it.
 fn of_a_plan(claimed: &Claimed, conduct: &Conduct) -> String {
     let language = conduct.script().language.described();

@@ -52,11 +52,14 @@ impl SessionState {
             time_left_s: self.time_left_s(),
             greeted: self.interview.greeted(),
             plan: self.claimed.script(&self.config).is_some(),
-            limits: FrameLimits {
-                max_frame_bytes: MAX_FRAME_BYTES,
-                max_entries: MAX_ENTRIES,
-                max_typed_chars: typed::MAX_CHARS,
-            },
+            limits: FrameLimits { max_frame_bytes: MAX_FRAME_BYTES, max_entries: MAX_ENTRIES, max_typed_chars: typed::MAX_CHARS },
+        }
+    }
+
+    /// How its noise is taken out depends on it.
+    pub(super) fn microphone_reported(&mut self, microphone: Microphone) {
+        if std::mem::replace(&mut self.microphone, microphone) != microphone {
+            self.to_control(ControlChannelMsg::Microphone(microphone));
         }
     }
 

@@ -53,6 +53,7 @@ impl SessionState {
                     claimed: self.claimed.clone(),
                     config: self.config.clone(),
                     attach: self.call.clone(),
+                    microphone: self.microphone,
                 };
                 let (control, _) = Actor::spawn_linked(None, ControlChannel, args, myself.get_cell()).await?;
                 // Those that the one before us let fade, or was about to end: nobody else ends them.

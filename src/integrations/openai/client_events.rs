@@ -80,7 +80,10 @@ pub enum NewItem {
         role: &'static str,
         content: [NewContent; 1],
     },
-    FunctionCallOutput { call_id: ToolCallId, output: String },
+    FunctionCallOutput {
+        call_id: ToolCallId,
+        output: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

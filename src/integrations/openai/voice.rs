@@ -9,6 +9,7 @@ use crate::domain::conduct::TOOLS;
 use crate::domain::edge::Timestamp;
 use crate::domain::language::Language;
 use crate::domain::plan::TurnTaking;
+use crate::domain::protocol::Microphone;
 use crate::domain::replies::END_INTERVIEW;
 use crate::domain::voice::{ItemContent, Refusal, ReplyOutcome, Speaker, VoiceEvent};
 use serde_json::json;
@@ -29,6 +30,7 @@ pub struct CallSetup<'a> {
     pub instructions: String,
     /// Of an interview with a plan: how long a pause ends a turn. Its tools are declared.
     pub plan: Option<TurnTaking>,
+    pub microphone: Microphone,
 }
 
 impl CallSetup<'_> {
@@ -44,7 +46,10 @@ impl CallSetup<'_> {
                         language: Language::parse(self.language).and_then(|language| language.hint()).map(str::to_owned),
                         prompt: None,
                     }),
-                    noise_reduction: Field::Set(NoiseReduction::NearField),
+                    noise_reduction: Field::Set(match self.microphone {
+                        Microphone::Near => NoiseReduction::NearField,
+                        Microphone::Far => NoiseReduction::FarField,
+                    }),
                     // Low eagerness does not cut a candidate who thinks.
                     turn_detection: Field::Set(TurnDetection::SemanticVad {
                         eagerness: match self.plan.unwrap_or_default() {

@@ -4,12 +4,13 @@ import type { VoiceEvent } from '../call/voice_events';
 import { InterviewConnection, type ConnectionOptions, type ConnectionState } from '../connection/connection';
 import type { EntryStore } from '../connection/entry_store';
 import type { Refused } from '../connection/relay';
+import { microphoneKind } from '../devices/kind';
 import { Emitter } from '../emitter';
 import type { Levels, Mixer } from '../recorder/mixer';
 import type { Recorder, RecorderOptions } from '../recorder/recorder';
 import { withDeadline } from '../time';
 import type { RecordingVault } from '../recorder/recording_vault';
-import type { ConsentKind, JoinInfo, RecordingWish, RelayedEntry, ServerEvents, Uuid, Waiting } from '../types';
+import type { ConsentKind, JoinInfo, MicrophoneKind, RecordingWish, RelayedEntry, ServerEvents, Uuid, Waiting } from '../types';
 import { CallLine, LinkLost, OfferRefused } from './call_line';
 import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './machine';
 import { Recording, type RecordingStatus } from './recording';
@@ -86,6 +87,7 @@ export class Interview extends Emitter<InterviewEvents> {
   readonly #recording: Recording;
   readonly #sound: Sound;
   readonly #typed: TypedAnswers;
+  #microphone: MediaStreamTrack;
   readonly #relayed = new Set<string>();
   readonly #degraded = new Set<string>();
   #state: InterviewState = { kind: 'idle' };
@@ -103,6 +105,7 @@ export class Interview extends Emitter<InterviewEvents> {
     super();
     this.#options = options;
     this.#camera = options.camera ?? null;
+    this.#microphone = options.microphone;
     this.#connection = new InterviewConnection({
       sessionId: options.sessionId,
       join: async (signal) => options.join(signal, await this.#recording.wish()),
@@ -195,6 +198,7 @@ export class Interview extends Emitter<InterviewEvents> {
   /** Uses another microphone from now on. */
   async useMicrophone(track: MediaStreamTrack): Promise<void> {
     this.#sound.useMicrophone(track);
+    this.#microphone = track;
     await this.#line.replaceMicrophone(track);
     this.#onSoundChanged();
   }
@@ -337,7 +341,7 @@ export class Interview extends Emitter<InterviewEvents> {
       if (this.#state.kind !== 'ending') this.#dispatch({ type: 'failed', code, message });
     });
     line.on('media', ({ state, stats }) => {
-      this.#connection.send({ type: 'media_state', state, ...(stats ? { stats } : {}) });
+      this.#connection.send({ type: 'media_state', state, ...(stats ? { stats } : {}), ...this.#heardBy() });
     });
     line.on('voice', (event) => this.#onVoice(event));
     line.on('remote_stream', (stream) => {
@@ -483,13 +487,19 @@ export class Interview extends Emitter<InterviewEvents> {
 
   #exchange(sdp: string): Promise<string> {
     this.#rejectAnswer(new LinkLost('a newer offer was made'));
-    if (!this.#connection.send({ type: 'sdp_offer', sdp })) {
+    if (!this.#connection.send({ type: 'sdp_offer', sdp, ...this.#heardBy() })) {
       return Promise.reject(new LinkLost('the link to the runtime is down'));
     }
     const answer = new Promise<string>((resolve, reject) => {
       this.#answer = { resolve, reject };
     });
     return withDeadline(answer, OFFER_TIMEOUT_MS, 'the answer to the offer');
+  }
+
+  /** The provider takes other noise out of a microphone across the room than out of one at the mouth. */
+  #heardBy(): { microphone?: MicrophoneKind } {
+    const microphone = microphoneKind(this.#microphone.label ?? '');
+    return microphone ? { microphone } : {};
   }
 
   #rejectAnswer(error: Error): void {

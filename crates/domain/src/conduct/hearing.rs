@@ -205,8 +205,8 @@ impl Conduct {
 
     /// Whoever was asked something may be silent since before: their time begins anew.
     pub(super) fn line_up(&mut self, said: Option<(&ItemId, &str)>) {
-        self.hearing.has_spoken |= self.state.recorded > 0;
-        self.hearing.missed_some |= self.state.recorded > 0;
+        self.hearing.has_spoken |= self.state.begun;
+        self.hearing.missed_some |= self.state.begun;
         if self.hearing.floor == Floor::Unknown {
             self.hearing.floor = Floor::Nobody { since: self.now };
         }

@@ -22,6 +22,7 @@ enum Happening {
     },
     LateWords,
     Types,
+    NewCall,
     Coughs,
     Calls {
         tool: usize,
@@ -43,6 +44,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (any::<bool>(), any::<bool>()).prop_map(|(empty, late)| Happening::Answers { empty, late }),
         3 => Just(Happening::LateWords),
         2 => Just(Happening::Types),
+        1 => Just(Happening::NewCall),
         1 => Just(Happening::Coughs),
         6 => (0..TOOLS.len() + 1, 0..5_usize, any::<bool>()).prop_map(|(tool, arguments, again)| Happening::Calls { tool, arguments, again }),
         1 => any::<bool>().prop_map(Happening::Button),
@@ -147,6 +149,7 @@ impl Room {
                 }
             }
             Happening::Types => self.step(Input::Typed(&item)),
+            Happening::NewCall => self.step(Input::Instructed(&"a digest".into())),
             Happening::Coughs => self.hear(&VoiceEvent::SpeechStarted { item, start_ms: None }),
             Happening::Calls { tool, arguments, again } => {
                 let name = TOOLS.get(*tool).map_or("no_such_tool", |tool| tool.name()).to_owned();

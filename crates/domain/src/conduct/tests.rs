@@ -729,3 +729,13 @@ fn a_typed_turn_that_asked_for_a_moment_is_no_answer_and_as_many_answers_as_the_
     assert_eq!(call.conduct.place(), Place::Question(1));
     assert!(call.told(&Command::Instruct), "the reply to it knows the next question");
 }
+
+/// What the model was told is no part of the course: nothing is asked for that a first reply is to say.
+#[test]
+fn a_call_that_was_told_something_has_not_begun_by_that() {
+    let mut call = Call::new();
+    call.step(Input::Instructed(&"a digest".into()));
+    call.step(Input::LineUp { said: None });
+    call.waits(10);
+    assert!(!call.told(&Command::Prompt), "{:?}", call.commands);
+}

@@ -166,7 +166,16 @@ pub(super) struct Wish {
 
 impl Wish {
     pub(super) fn new(purpose: Purpose, now: Moment) -> Self {
-        Self { purpose, since: now, not_before: now, noted: false, refusals: 0, in_doubt: false, unheard_by: None, waits_until: None }
+        Self {
+            purpose,
+            since: now,
+            not_before: now,
+            noted: false,
+            refusals: 0,
+            in_doubt: false,
+            unheard_by: None,
+            waits_until: None,
+        }
     }
 
     pub(super) fn after(purpose: Purpose, now: Moment, pause: Duration) -> Self {

@@ -29,8 +29,11 @@ impl Transcript {
 
     /// It is in the database. The entry, when that is news.
     pub fn typed_is_stored(&mut self, key: &EntryKey) -> Option<Entry> {
+        let segment = self.segment;
         let slot = self.slots.iter_mut().rev().find(|slot| slot.typed == Some(Typed::Kept) && slot.key == *key)?;
         slot.typed = Some(Typed::Stored);
+        // A call that was opened meanwhile was not told of it.
+        slot.segment = segment;
         slot.entry()
     }
 

@@ -72,14 +72,19 @@ fn the_provider_tells_its_place() {
 fn another_call_is_told_of_it_with_the_conversation_before() {
     let mut transcript = in_call();
     type_in(&mut transcript, "in the first");
-    // Stored when the call was gone already.
-    transcript.call_opened(2, Cause::Ours, at());
     store(&mut transcript, "in the first");
+    type_in(&mut transcript, "on its way");
+    transcript.call_opened(2, Cause::Ours, at());
     assert_eq!(transcript.history().last().map(|entry| entry.text.as_str().to_owned()).as_deref(), Some("in the first"));
     assert_eq!(waiting(&transcript), [""; 0]);
+    // Stored when the call was gone already: the next was not told of it.
+    store(&mut transcript, "on its way");
     type_in(&mut transcript, "in the second");
     store(&mut transcript, "in the second");
-    assert_eq!(waiting(&transcript), ["in the second"]);
+    assert_eq!(waiting(&transcript), ["on its way", "in the second"]);
+    comes(&mut transcript, "on its way", None);
+    comes(&mut transcript, "in the second", Some("typed_on its way"));
+    assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "in the first", "on its way", "in the second"]);
 }
 
 #[test]
@@ -231,7 +236,8 @@ impl World {
             }
             Step::Crash => {
                 self.typed.clone_from(&self.stored);
-                let is_stored = |entry: &Entry| entry.source != Source::Typed || self.stored.contains(&entry.text.clone().into_string());
+                let is_stored =
+                    |entry: &Entry| entry.source != Source::Typed || self.stored.contains(&entry.text.clone().into_string());
                 let entries = self.transcript.all_entries().into_iter().filter(is_stored).collect();
                 self.transcript = Transcript::restore(entries).taken_over(Some(at()), true);
                 self.transcript.line_back(at());

@@ -302,7 +302,11 @@ impl Transcript {
     fn tell_known(&mut self, index: usize, told_as: Option<i32>) -> Vec<Entry> {
         let (segment, Some(gaps)) = (self.slots[index].segment, self.slots[index].named) else { return vec![] };
         // What was put into the call by hand, be it by us, is no neighbour of what was said.
-        if self.slots[index].typed.is_some() || self.slots[index].silent || self.slots[index].unheard || std::mem::replace(&mut self.slots[index].told, true) {
+        if self.slots[index].typed.is_some()
+            || self.slots[index].silent
+            || self.slots[index].unheard
+            || std::mem::replace(&mut self.slots[index].told, true)
+        {
             return vec![];
         }
         let heard = self.slots[index].source == Source::Sideband && self.slots[index].settled.is_some();
