@@ -302,6 +302,9 @@ export async function focusOn(...ids: string[]): Promise<void> {
   const found = ids.map((id) => document.getElementById(id)).find((one) => one !== null && !(one as HTMLButtonElement).disabled);
   if (!found) return;
   found.focus({ preventScroll: true });
+  // Above are the languages, below are the buttons.
+  const { top, bottom } = found.getBoundingClientRect();
+  if (top > 64 && bottom < innerHeight - 160) return;
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
   found.scrollIntoView({ block: 'center', behavior: calm ? 'auto' : 'smooth' });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PlanDocument, PlanFinding } from '../../sdk';
 import { carried, removed } from './plan_edit';
-import { countWords, fieldId, followed, outwards, placeOf, within } from './plan_place';
+import { countWords, fieldId, followed, gathered, outwards, placeOf, within } from './plan_place';
 
 const question = (id: string) => ({ id, kind: 'core', spoken: {}, target_s: 60, hard_s: 90, probes: [{ id: 'own', spoken: {} }] });
 const plan = {
@@ -55,5 +55,16 @@ describe('the field of a finding', () => {
     expect(countWords(within(found, '/sections/1'))).toBe('1 error, 1 warning');
     expect(countWords(within(found, '/sections/0'))).toBe('');
     expect(countWords([finding('/a'), finding('/b')])).toBe('2 errors');
+  });
+
+  it('is told once where nothing of a language is there', () => {
+    const missing = (path: string, language: string) => ({ ...finding(path), code: 'missing_translation', language });
+    const found = [missing('/a', 'fr'), missing('/b', 'fr'), finding('/c'), missing('/a', 'de'), missing('/c', 'fr'), finding('/c')];
+    expect(gathered(found).map(({ finding: { path, language }, more }) => [path, language, more])).toEqual([
+      ['/a', 'fr', 2],
+      ['/c', null, 0],
+      ['/a', 'de', 0],
+      ['/c', null, 0],
+    ]);
   });
 });

@@ -99,3 +99,18 @@ export function countWords(findings: readonly PlanFinding[]): string {
   const told = [errors > 0 && `${errors} ${errors === 1 ? 'error' : 'errors'}`, warnings > 0 && `${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`];
   return told.filter(Boolean).join(', ');
 }
+
+/** What is not translated yet is counted beside the languages, and told where it is to be written. */
+export const shownIn = (findings: readonly PlanFinding[], language: string): PlanFinding[] =>
+  findings.filter((finding) => finding.code !== 'missing_translation' || finding.language === language);
+
+/** Many texts that are missing in one language are told once, at the first of them. */
+export function gathered(findings: readonly PlanFinding[]): { finding: PlanFinding; more: number }[] {
+  const told: { finding: PlanFinding; more: number }[] = [];
+  for (const finding of findings) {
+    const alike = told.find((one) => finding.code === 'missing_translation' && one.finding.code === finding.code && one.finding.language === finding.language);
+    if (alike) alike.more += 1;
+    else told.push({ finding, more: 0 });
+  }
+  return told;
+}
