@@ -149,6 +149,12 @@ scene('a plan is written in the form, checked while it is written, and published
   assert.ok((await words.getAttribute('aria-describedby')).includes(await finding.locator('..').getAttribute('id')), 'the finding is told with the field');
   assert.equal(await page.getByTestId('publish').isDisabled(), true);
   await shoot(stage.recruiter, '101-plan-form-finding', ON_REQUEST);
+  const wide = page.viewportSize();
+  for (const width of [390, 320]) {
+    await page.setViewportSize({ width, height: 800 });
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `nothing lies beside a window of ${width}`);
+  }
+  await page.setViewportSize(wide);
   // Away from the page only with a question.
   await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Positions' }).click();
   await page.getByTestId('stay').click();
