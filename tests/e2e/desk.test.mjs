@@ -1,6 +1,7 @@
 // What a company makes by itself in its pages: a competency, a position that uses it, candidates one by one and from a
 // file. And what the pages say when something is wrong, or would be lost.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { startSandbox } from './lib/own_sandbox.mjs';
 
 // One of its own: other files count on the candidates that are there.
@@ -207,5 +208,48 @@ scene('a list from a spreadsheet, and a duplicate in it', { timeout: 120_000 }, 
   await page.goto(`${BASE_URL}/#/console`);
   await page.getByTestId('new-interview').waitFor();
   await createInterview(stage.recruiter, 'Nia Long');
+  assert.deepEqual(stage.recruiter.complaints, []);
+});
+
+scene('many are invited from a list, each once, also when an answer is lost', { timeout: 60_000 }, async () => {
+  const { page } = stage.recruiter;
+  await page.goto(`${BASE_URL}/#/console/invites`);
+  await page.reload();
+  await page.getByTestId('invite-many').click();
+  await page.getByTestId('many-text').fill('name;email;Phone\nUma Many;uma@demo.test;1\nBad Row;uma(at)demo.test;2\nUma Again;UMA@demo.test;3\nVera Many;vera@demo.test;4');
+  await page.getByTestId('look').click();
+  await page.getByRole('heading', { name: '4 people in the file' }).waitFor();
+  const row = (name) => page.getByTestId('person').filter({ hasText: name });
+  await row('Bad Row').getByText('is not an e-mail address').waitFor();
+  await row('Uma Again').getByText('The same person is in row 2 already.').waitFor();
+  assert.equal((await api('/candidates?q=many')).items.length, 0, 'a look changes nothing');
+  assert.equal(await page.getByTestId('invite-them').isDisabled(), true);
+  await page.getByLabel('Position').selectOption({ label: 'Product Designer' });
+  await page.getByTestId('invite-send').uncheck();
+  await shoot(stage.recruiter, '104-invite-many', ON_REQUEST);
+  for (const width of [NARROW.width, 320]) {
+    await page.setViewportSize({ width, height: 800 });
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}`);
+  }
+  await page.setViewportSize({ width: 1440, height: 900 });
+
+  // They are made, and the answer is lost.
+  await page.route('**/api/invites/bulk', async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  await page.getByTestId('invite-them').click();
+  await page.getByTestId('invite-now').click();
+  await row('Uma Many').getByText('No answer came').waitFor();
+  await page.unrouteAll({ behavior: 'wait' });
+  await page.getByTestId('invite-them').click();
+  await page.getByTestId('invite-now').click();
+  await row('Vera Many').getByText('Was invited already').waitFor();
+  await shoot(stage.recruiter, '105-invited-many', ON_REQUEST);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByTestId('download-results').click()]);
+  assert.match(await readFile(await download.path(), 'utf8'), /Uma Many,uma@demo\.test,Was invited already/);
+  await page.getByRole('link', { name: 'To the invites' }).click();
+  await page.getByTestId('invite-search').fill('Many');
+  await eventually('each is invited once', async () => (await page.getByTestId('invite-row').count()) === 2);
   assert.deepEqual(stage.recruiter.complaints, []);
 });

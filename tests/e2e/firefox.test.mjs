@@ -1,5 +1,5 @@
 // An interview in Firefox: joining, a microphone that goes away, a reload, the recording. What an engine does not
-// decide is left to the tests in Chromium.
+// decide is left to the tests in Chromium. And the form of a plan: focus, undo, errors in JSON.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { withoutMixingOf } from './lib/broken_browser.mjs';
@@ -121,3 +121,40 @@ for (const [what, told] of [
     });
   });
 }
+
+test('the form of a plan works in Firefox: focus after a move, undo, JSON', { timeout: 60_000 }, async () => {
+  const context = await browser.createBrowserContext();
+  const recruiter = await visitor(context);
+  const { page } = recruiter;
+  await recruiter.goto('/');
+  await recruiter.click('sign-in-recruiter@demo.test');
+  await recruiter.see('new-interview');
+  await recruiter.goto('/#/console/plans');
+  await recruiter.see('record');
+  await page.$$eval('[data-testid="record"] a', (links) => links.find((link) => link.textContent.includes('Senior software engineer')).click());
+  await recruiter.see('plan-form');
+  const second = '#plan-sections-1-questions-1';
+  await page.$eval(`${second} [data-testid="unfold"]`, (button) => button.click());
+  await page.waitForSelector(`${second}-spoken`);
+  const words = await page.$eval(`${second}-spoken`, (field) => field.value);
+  await page.focus(`${second}-up`);
+  await page.keyboard.press('Enter');
+  await eventually('the focus moves along', () => page.evaluate(() => document.activeElement.id === 'plan-sections-1-questions-0-down'));
+  assert.equal(await page.$eval('#plan-sections-1-questions-0-spoken', (field) => field.value), words);
+  await recruiter.see('save-state', '[data-state="unsaved"]');
+  await recruiter.shoot('5-plan-form');
+  await recruiter.click('undo');
+  await recruiter.see('save-state', '[data-state="saved"]');
+  await recruiter.click('view-json');
+  await recruiter.see('json');
+  await page.$eval('[data-testid="json"]', (field) => {
+    field.value = field.value.slice(0, -3);
+    field.dispatchEvent(new Event('input', { bubbles: true }));
+  });
+  await recruiter.see('json-problem');
+  assert.match(await recruiter.text('json-problem'), /^This is not JSON: .*line \d+ column \d+/);
+  await recruiter.click('undo');
+  await recruiter.see('save-state', '[data-state="saved"]');
+  assert.deepEqual(recruiter.complaints, []);
+  await context.close();
+});

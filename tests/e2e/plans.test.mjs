@@ -1,4 +1,4 @@
-// A plan in its pages: added from a file, checked, mended, published, taken out of use.
+// A plan in its pages: written in the form or added from a file, checked, mended, published, taken out of use.
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -76,11 +76,13 @@ scene('a plan is added, mended, published and archived', { timeout: 120_000 }, a
   // What is wrong keeps it from being published.
   const finding = page.getByTestId('finding').filter({ hasText: 'must not bring up age' });
   await finding.getByRole('button', { name: 'Opening' }).click();
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'plan-opening');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'plan-opening-spoken');
   assert.equal(await page.getByTestId('publish').isDisabled(), true);
+  await shoot(stage.recruiter, '96-plan-findings', ON_REQUEST);
+  await page.getByTestId('view-read').check({ force: true });
   await page.getByTestId('document').getByText('年齢を教えてください。').waitFor();
   await page.getByTestId('plan-competency').first().getByText('Anchor 3').waitFor();
-  await shoot(stage.recruiter, '96-plan-findings', ON_REQUEST);
+  await page.getByTestId('view-form').check({ force: true });
   await page.getByTestId('plan-file').setInputFiles(SAMPLE);
   await page.getByTestId('findings').getByText('The draft can be published.').waitFor();
 
@@ -113,4 +115,110 @@ scene('a plan is added, mended, published and archived', { timeout: 120_000 }, a
   await page.getByTestId('record').filter({ hasText: 'Senior software engineer' }).getByRole('link').click();
   await page.getByTestId('archive').click();
   await page.getByTestId('problem').getByText('A position uses this plan.').waitFor();
+});
+
+/** What the form says about itself. */
+const stateIs = (page, state) => page.locator(`[data-testid="save-state"][data-state="${state}"]`).waitFor();
+
+scene('a plan is written in the form, checked while it is written, and published with what changes', { timeout: 90_000 }, async () => {
+  const { page } = stage.recruiter;
+  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Plans' }).click();
+  // The samples to begin from have no fault, in each of their languages.
+  const { access_token: token } = await page.evaluate(() => JSON.parse(Object.values(localStorage).find((value) => value.includes('access_token'))));
+  for (const language of ['en', 'de', 'ja']) {
+    const body = await readFile(new URL(`../../web/app/assets/plan_start/${language}.json`, import.meta.url));
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const { findings } = await (await fetch(`${own.url}/api/plans/lint`, { method: 'POST', headers, body })).json();
+    assert.deepEqual(findings, [], language);
+  }
+  await page.getByTestId('new-plan').click();
+  await page.getByTestId('new-title').fill('Carpenter');
+  await page.getByTestId('make-plan').click();
+  await page.getByTestId('findings').getByText('The draft can be published.').waitFor();
+  await shoot(stage.recruiter, '100-plan-form', ON_REQUEST);
+
+  // By keyboard alone: a question is unfolded and gets words that the check refuses, at the field.
+  const question = page.getByTestId('question').nth(1);
+  await question.getByTestId('unfold').press('Enter');
+  const words = page.getByTestId('field/sections/1/questions/0/spoken');
+  await words.fill('How old are you?');
+  await stateIs(page, 'unsaved');
+  const finding = question.getByTestId('field-finding').filter({ hasText: 'must not bring up age' });
+  await finding.waitFor();
+  assert.equal(await words.getAttribute('aria-invalid'), 'true');
+  assert.ok((await words.getAttribute('aria-describedby')).includes(await finding.locator('..').getAttribute('id')), 'the finding is told with the field');
+  assert.equal(await page.getByTestId('publish').isDisabled(), true);
+  await shoot(stage.recruiter, '101-plan-form-finding', ON_REQUEST);
+  const wide = page.viewportSize();
+  for (const width of [390, 320]) {
+    await page.setViewportSize({ width, height: 800 });
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `nothing lies beside a window of ${width}`);
+  }
+  await page.setViewportSize(wide);
+  // Away from the page only with a question.
+  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Positions' }).click();
+  await page.getByTestId('stay').click();
+  await words.fill('Please tell me about a piece of furniture that you built.');
+  await page.getByTestId('findings').getByText('The draft can be published.').waitFor();
+
+  // What was removed comes back, and what moved keeps the focus.
+  await page.getByTestId('question').nth(2).getByTestId('unfold').press('Enter');
+  await page.getByTestId('question').nth(2).getByRole('button', { name: /^Move up: Question 2/ }).press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'plan-sections-1-questions-0-down');
+  await page.getByTestId('question').nth(1).getByRole('button', { name: /^Remove: Question 1/ }).press('Enter');
+  assert.equal(await page.getByTestId('question').count(), 2);
+  await page.getByTestId('toast-undo').press('Enter');
+  assert.equal(await page.getByTestId('question').count(), 3);
+  // A language is whole before it can be published.
+  await page.getByTestId('add-language').selectOption('de');
+  await page.getByTestId('language').filter({ hasText: '10 texts missing' }).waitFor();
+  await page.getByTestId('language').filter({ hasText: 'German' }).getByTestId('remove-language').press('Enter');
+
+  // The first version says what it has; what is unsaved is stored with it.
+  await page.getByTestId('publish').click();
+  await page.getByRole('dialog').getByText('The first version: 2 sections, 3 questions, 15 minutes, in English.').waitFor();
+  await page.getByTestId('publish-now').click();
+  await page.getByTestId('flash').getByText('Version 1 is published.').waitFor();
+  await stateIs(page, 'saved');
+
+  // In the meantime a colleague changes it elsewhere. Neither change is lost.
+  const id = page.url().split('/').at(-1);
+  const answer = await page.request.get(`${own.url}/api/plans/${id}`, { headers: { authorization: `Bearer ${token}` } });
+  const { draft, revision } = await answer.json();
+  const put = await page.request.put(`${own.url}/api/plans/${id}/draft`, {
+    headers: { authorization: `Bearer ${token}`, 'if-match': `"${revision}"` },
+    data: { ...draft, title: 'Master carpenter' },
+  });
+  assert.equal(put.status(), 200);
+  await page.getByTestId('field/closing/spoken').fill('Thank you. Goodbye.');
+  await page.keyboard.press('Control+s');
+  await page.getByTestId('conflict').getByText('You have changed different places').waitFor();
+  await shoot(stage.recruiter, '102-plan-form-conflict', ON_REQUEST);
+  await page.getByTestId('keep-mine').click();
+  await stateIs(page, 'saved');
+  assert.equal(await page.getByTestId('field/title').inputValue(), 'Master carpenter');
+
+  // The JSON is the same draft.
+  await page.getByTestId('view-json').check({ force: true });
+  const text = await page.getByTestId('json').inputValue();
+  await page.getByTestId('json').fill(text.slice(0, -3));
+  await page.getByTestId('json-problem').getByText('This is not JSON').waitFor();
+  assert.equal(await page.getByTestId('save').isDisabled(), true);
+  await page.getByTestId('json').fill(text.replace('"minutes": 15', '"minutes": 16'));
+  await page.getByTestId('view-form').check({ force: true });
+  assert.equal(await page.getByTestId('field/minutes').inputValue(), '16');
+  await page.getByTestId('undo').click();
+  assert.equal(await page.getByTestId('field/minutes').inputValue(), '15');
+
+  // The second version says what is different from the first.
+  await page.locator('[data-testid="findings"][data-checking="done"]').waitFor();
+  await page.getByTestId('publish').click();
+  const changes = page.getByRole('dialog').getByTestId('change');
+  await changes.filter({ hasText: 'Title' }).getByText('Master carpenter').waitFor();
+  await changes.filter({ hasText: 'Words in English' }).getByText('Thank you. Goodbye.').waitFor();
+  assert.equal(await changes.count(), 2);
+  await shoot(stage.recruiter, '103-plan-publish', ON_REQUEST);
+  await page.getByTestId('publish-now').click();
+  await page.getByTestId('flash').getByText('Version 2 is published.').waitFor();
+  assert.deepEqual(stage.recruiter.complaints, []);
 });

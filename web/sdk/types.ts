@@ -457,6 +457,17 @@ export interface CreateInvite {
   send?: boolean;
 }
 
+/** What became of one row of many. The link is told for rows that are not sent by mail, and once. */
+export interface ManyInvitesRow {
+  row: number;
+  status: 'created' | 'exists' | 'refused';
+  invite_id?: Uuid;
+  link?: string;
+  code?: string;
+  detail?: string;
+  warnings?: string[];
+}
+
 /** The link is told once: only a hash of it is kept. `null` where the invite was there already. */
 export type CreatedInvite = InviteView & { link: string | null; warnings: string[] };
 

@@ -61,6 +61,11 @@ export function explain(error: unknown): string {
   return error instanceof Error ? sentence(error.message) : 'Something went wrong.';
 }
 
+/** Why one of many was refused. */
+export function refusalWords({ code, detail }: { code?: string; detail?: string }): string {
+  return (code && WORDS[code]) || sentence((detail ?? '').replace(/^[a-z_.]+: /, ''));
+}
+
 function inThePlan(languages: string[]): string {
   const there = languages.length === 0 ? 'another one' : languages.map(languageName).join(' or ');
   return `The plan of this position is not written in this language. Choose ${there}, or give the position another plan.`;

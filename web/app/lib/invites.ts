@@ -54,6 +54,9 @@ export function mailTrouble(invite: Pick<InviteView, 'mail'>): string | null {
   }
 }
 
+/** Mails are written in these; in English for every other language. */
+export const MAILED = ['en', 'de', 'ja'];
+
 /** For an input of the type `datetime-local`: the wall clock of this device. */
 export function localInput(at: Date): string {
   const two = (value: number) => String(value).padStart(2, '0');

@@ -10,6 +10,7 @@ export type Route =
   | { page: DirectoryPage; id: string | null }
   | { page: 'plans'; id: string | null }
   | { page: 'import' }
+  | { page: 'inviteMany' }
   | { page: 'unknown' };
 
 /** A list where `id` is null, a form otherwise; `new` is an empty one. */
@@ -25,6 +26,7 @@ export function parseRoute(hash: string): Route {
   if (first === 'room' && second && !third) return { page: 'room', sessionId: decode(second) };
   if (first === 'console' && !second) return { page: 'console' };
   if (first === 'console' && second === 'sessions' && third) return { page: 'detail', sessionId: decode(third) };
+  if (first === 'console' && second === 'invites' && third === 'many') return { page: 'inviteMany' };
   if (first === 'console' && second === 'invites' && !third) return { page: 'invites' };
   if (first === 'i' && second && !third) return { page: 'invite', secret: decode(second) };
   if (first === 'console' && second === 'candidates' && third === 'import') return { page: 'import' };
@@ -43,6 +45,7 @@ function decode(part: string): string {
 }
 
 export const invitesPath = '#/console/invites';
+export const INVITE_MANY_PATH = `${invitesPath}/many`;
 export const roomPath = (sessionId: string) => `#/room/${encodeURIComponent(sessionId)}`;
 export const detailPath = (sessionId: string) => `#/console/sessions/${encodeURIComponent(sessionId)}`;
 

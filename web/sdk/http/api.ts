@@ -16,6 +16,7 @@ import type {
   Entry,
   CreatedSession,
   JoinInfo,
+  ManyInvitesRow,
   Me,
   Page,
   PositionWithCompetencies,
@@ -188,6 +189,11 @@ export class InterviewApi {
   /** The same `external_id` makes one invite, however often it is asked for. */
   createInvite(request: CreateInvite): Promise<CreatedInvite> {
     return this.#json('/api/invites', { method: 'POST', body: request });
+  }
+
+  /** Up to 5,000, each with a result of its own. Each needs an `external_id`: the same rows again make nothing twice. */
+  createInvites(invites: CreateInvite[]): Promise<{ results: ManyInvitesRow[]; created: number; existing: number; refused: number }> {
+    return this.#json('/api/invites/bulk', { method: 'POST', body: { invites } });
   }
 
   /** Another link, told once. Those before it keep working. */

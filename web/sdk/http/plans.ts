@@ -4,36 +4,74 @@ import type { InterviewApi } from './api';
 /** What is said, by language. */
 export type Spoken = Record<string, string>;
 
+export type PlanTrigger =
+  | 'no_example'
+  | 'no_own_part'
+  | 'no_reason'
+  | 'no_result'
+  | 'no_reflection'
+  | 'short_answer'
+  | { custom: string };
+
+export interface PlanProbe {
+  id: string;
+  trigger?: PlanTrigger | null;
+  spoken: Spoken;
+}
+
+/** What is optional may be left out of a document that a person writes; the server fills it in. */
 export interface PlanQuestion {
   id: string;
   kind: 'core' | 'optional' | 'warmup';
-  competency: string | null;
+  competency?: string | null;
   spoken: Spoken;
-  probes: { id: string; trigger: string | { custom: string } | null; spoken: Spoken }[];
+  /** In other words, for who did not understand it. */
+  simpler?: Spoken;
+  probes?: PlanProbe[];
+  min_turns?: number;
+  max_turns?: number;
   target_s: number;
   hard_s: number;
+  evidence_sought?: string[];
+  /** Findings that the author has read and means so. */
+  accepted?: { finding: string; reason: string }[];
 }
 
 export interface PlanCompetency {
   id: string;
   name: string;
-  definition: string;
+  definition?: string;
   /** Behaviour at the levels 1, 3 and 5. A draft may lack them. */
-  anchors?: Record<string, string | null>;
+  anchors?: Record<string, string>;
   not_evidence?: string[];
 }
 
-/** As far as pages show it; docs/plan.schema.json has all of it. */
+export interface PlanPassage {
+  minutes: number;
+  spoken: Spoken;
+}
+
+export interface PlanSection {
+  id: string;
+  name: string;
+  minutes: number;
+  questions: PlanQuestion[];
+}
+
+/** docs/plan.schema.json has the limits. */
 export interface PlanDocument {
   title: string;
   default_language: string;
   languages: string[];
   minutes: number;
+  turn_taking?: 'patient' | 'normal' | 'brisk';
+  think_time?: { seconds?: number; times_per_question?: number };
+  accommodations?: { extra_time_percent?: number; allowed?: string[] };
   competencies: PlanCompetency[];
-  opening: { minutes: number; spoken: Spoken };
-  sections: { id: string; name: string; minutes: number; questions: PlanQuestion[] }[];
-  candidate_questions: { minutes: number; spoken: Spoken };
-  closing: { minutes: number; spoken: Spoken };
+  opening: PlanPassage;
+  sections: PlanSection[];
+  candidate_questions: PlanPassage;
+  closing: PlanPassage;
 }
 
 export interface PlanFinding {
@@ -114,6 +152,11 @@ export class PlansApi {
   /** Of the draft. It takes the server a while. */
   lint(id: Uuid): Promise<PlanVerdict> {
     return this.http.request(path(id, 'lint'), { method: 'POST' });
+  }
+
+  /** Of a document that is stored nowhere, while it is written. */
+  check(document: Blob): Promise<PlanVerdict> {
+    return this.http.request('/api/plans/lint', { method: 'POST', file: json(document) });
   }
 
   /**
