@@ -485,7 +485,7 @@ impl ControlChannelState {
         let owed = entries.last().is_none_or(|last| last.speaker == Speaker::Candidate);
         let answered_turns = self.args.journal.answered_turns();
         self.decide(Input::Attached { owed, answered_turns: &answered_turns });
-        self.join(call, Vec::new(), false);
+        self.join(call, self.args.journal.untold_history(), false);
     }
 
     fn join(&mut self, call: CallId, history: Vec<Entry>, fresh: bool) {

@@ -113,6 +113,8 @@ struct Inner {
     integrity_events: u32,
     /// How much the candidate may still type.
     typing: Budget,
+    /// The call whose interviewer knows the conversation before it: whoever was to tell it may crash.
+    told_call: i32,
     /// The course of the interview through its plan.
     conducted: Vec<Recorded>,
     /// When the time of the interview was asked for, and what it was.
@@ -151,6 +153,7 @@ impl Journal {
             awaited: 0,
             integrity_events: 0,
             typing: Budget::new(typed::AT_ONCE, typed::ONE_MORE_EVERY),
+            told_call: 0,
             conducted: Vec::new(),
             interview_clock: None,
             degraded: Vec::new(),
@@ -158,6 +161,7 @@ impl Journal {
             not_transcribed: BTreeMap::new(),
         };
         let waiting = Arc::new(Notify::new());
+        inner.told_call = inner.transcript.segment();
         inner.take(late, &waiting);
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -346,6 +350,15 @@ impl Journal {
     /// See [`Transcript::history`].
     pub fn history(&self) -> Vec<Entry> {
         self.lock().transcript.history()
+    }
+    /// What the call that is open has not been told of the chapters before it.
+    pub fn untold_history(&self) -> Vec<Entry> {
+        let inner = self.lock();
+        if inner.told_call < inner.transcript.segment() { inner.transcript.history() } else { vec![] }
+    }
+    pub fn history_is_told(&self) {
+        let mut inner = self.lock();
+        inner.told_call = inner.transcript.segment();
     }
     pub fn entries(&self) -> Vec<Entry> {
         self.lock().transcript.entries()

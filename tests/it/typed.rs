@@ -138,20 +138,29 @@ async fn a_typed_answer_survives_a_kill_between_its_acknowledgement_and_the_call
     wait_for("it is in the call", || async { room.call.typed().len() == 1 }).await;
     assert_eq!(room.call.typed()[0].1, "I led it.");
     room.call.until_asked(&["opening", "answer"]).await;
-    // Whoever takes the interview up once more does not know: what the call has, it refuses.
+    world.until_stored(room.session(), "Let us go on.").await;
+    // Nothing is heard behind the next one: whoever takes the interview up does not know whether the call has it, and it refuses.
+    room.call.by_hand(true);
+    room.browser.types("a-2", "And then I left.").await;
+    room.browser.typed("a-2").await;
+    wait_for("the next is in the call", || async { room.call.typed().len() == 2 }).await;
     kill(&mut room).await;
+    room.call.by_hand(false);
     take_up(&world, &mut room).await;
-    wait_for("it is tried again", || async { room.call.typed().len() == 2 }).await;
-    room.browser.types("a-1", "I led it.").await;
-    room.browser.typed("a-1").await;
+    wait_for("it is tried again", || async { room.call.typed().len() == 3 }).await;
+    assert_eq!(room.call.typed()[1], room.call.typed()[2], "under its name");
+    for (id, text) in [("a-1", "I led it."), ("a-2", "And then I left.")] {
+        room.browser.types(id, text).await;
+        room.browser.typed(id).await;
+    }
     room.call.turn("And what is spoken follows.");
     world.until_stored(room.session(), "And what is spoken follows.").await;
     room.call.break_line().await;
-    room.browser.types("a-2", "And then I left.").await;
-    room.browser.typed("a-2").await;
-    wait_for("the next is in the call", || async { room.call.typed().len() == 3 }).await;
+    room.browser.types("a-3", "The last.").await;
+    room.browser.typed("a-3").await;
+    wait_for("the last is in the call", || async { room.call.typed().len() == 4 }).await;
     let typed = rows(&world, &room).await;
-    assert_eq!(typed.len(), 2, "{typed:#?}");
+    assert_eq!(typed.len(), 3, "{typed:#?}");
     assert!(room.process.logged("openai_event_refused").is_none(), "that it is there is no trouble");
     let session = room.session();
     room.over(&world).await;

@@ -84,6 +84,7 @@ impl Transcript {
             transcript.slots.push(Slot::restore(entry));
         }
         transcript.slots.sort_by_key(|slot| slot.position);
+        transcript.restore_typed();
         transcript.restore_told();
         transcript
     }
@@ -206,6 +207,11 @@ impl Transcript {
     /// Whether our own line hears the call now.
     pub fn is_heard(&self) -> bool {
         self.hearing.is_up() && !self.hearing.deaf
+    }
+
+    /// The call that was opened last.
+    pub fn segment(&self) -> i32 {
+        self.segment
     }
 
     /// When the first call of the interview was opened.

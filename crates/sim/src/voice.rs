@@ -995,7 +995,7 @@ impl Conversation {
                     return self.refuse(line, "item_create_duplicate_item_id", event_id);
                 }
                 self.is_typed |= named.is_some();
-                if named.is_some() && !self.is_replying() && self.playing.is_none() {
+                if named.is_some() && !self.is_replying() && self.playing.is_none() && !self.concluded {
                     // Unless a turn is under way, which is answered by itself.
                     let turn = |due: &Due| matches!(due, Due::CandidateStops { .. } | Due::Reply);
                     if !self.due.values().any(turn) {

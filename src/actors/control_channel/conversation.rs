@@ -112,6 +112,7 @@ impl ControlChannelState {
                 self.create_item(item(text));
             }
         }
+        self.args.journal.history_is_told();
         self.args.journal.line_back(self.args.integrations.clock.now());
         self.args.journal.restored(Subsystem::Control);
         self.deaf_line.line_back();

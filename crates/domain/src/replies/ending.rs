@@ -1,7 +1,7 @@
 //! The end: the goodbye, heard to its end, and a short quiet after it.
 
 use super::state::Wish;
-use super::{Command, Moment, PLAYED_WITHIN, Purpose, Replies};
+use super::{Command, Moment, PLAYED_WITHIN, PROGRESS_WITHIN, Purpose, Replies};
 use crate::ids::ReplyId;
 use std::time::Duration;
 
@@ -82,7 +82,9 @@ impl Replies {
         match goodbye.or(due.then_some("interviewer_ended")) {
             Some(because) => self.say_goodbye(because, false),
             None if self.active.is_some() || self.playing.is_some() => {
-                self.ending = Ending::Finishing { until: self.now + LONGEST_SENTENCE };
+                // Its end may have fallen into a gap.
+                let longest = if self.gap { PROGRESS_WITHIN } else { LONGEST_SENTENCE };
+                self.ending = Ending::Finishing { until: self.now + longest };
             }
             None => self.quiet(),
         }

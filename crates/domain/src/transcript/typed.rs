@@ -2,7 +2,7 @@
 //! stored, under a name that nobody else knows until then.
 
 use super::Transcript;
-use super::entry::{Entry, Status};
+use super::entry::{Entry, Source, Status};
 use super::slot::{Slot, Typed};
 use crate::edge::{EntryKey, Text, Timestamp};
 use crate::ids::ItemId;
@@ -52,6 +52,19 @@ impl Transcript {
     pub fn typed_is_there(&mut self, item: &ItemId) {
         if let Some(index) = self.index_of(item).filter(|index| self.slots[*index].typed.is_some()) {
             self.slots[index].typed = Some(Typed::InCall);
+        }
+    }
+
+    /// What our line heard behind it, in the same call, shows that the call has it: a line that hears puts it in. So nobody who takes it
+    /// out of the call has it put in again at another place.
+    pub(super) fn restore_typed(&mut self) {
+        for index in 0..self.slots.len() {
+            let segment = self.slots[index].segment;
+            let heard = |slot: &Slot| slot.source == Source::Sideband && slot.segment == segment;
+            if self.slots[index].typed.is_some() && self.slots[index + 1..].iter().any(heard) {
+                let slot = &mut self.slots[index];
+                (slot.typed, slot.placed, slot.named) = (Some(Typed::InCall), Some(0), Some(0));
+            }
         }
     }
 

@@ -105,6 +105,19 @@ fn whoever_takes_the_interview_up_puts_it_in_once_more_and_hears_that_it_is_ther
     assert_eq!(texts(&next), ["I said 1.", "answer 1.", "typed", "I said 2.", "answer 2."]);
 }
 
+#[test]
+fn what_something_was_heard_behind_is_in_the_call_whoever_has_taken_it_out() {
+    let mut transcript = in_call();
+    type_in(&mut transcript, "typed");
+    store(&mut transcript, "typed");
+    comes(&mut transcript, "typed", Some("a1"));
+    for event in &turn(2, Some("typed_typed")) {
+        transcript.apply(event, at());
+    }
+    let next = Transcript::restore(transcript.entries()).taken_over(Some(at()), true);
+    assert_eq!((waiting(&next), next.awaits_typed(&item("typed_typed"))), (vec![], false));
+}
+
 /// The browser knows the name as soon as the call has it.
 #[test]
 fn an_item_that_somebody_gives_its_name_moves_and_changes_nothing() {
