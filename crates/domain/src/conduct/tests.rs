@@ -681,7 +681,7 @@ fn a_typed_answer_is_an_answer_at_once_and_ends_a_silence_and_a_pause() {
     let (item, _) = call.item();
     call.step(Input::Typed(&item));
     assert!(call.told(&Command::Show(Shown::Nothing)), "{:?}", call.commands);
-    assert_eq!(call.conduct.progress()[0].answers, [item.clone()]);
+    assert_eq!(call.conduct.progress()[0].answers, std::slice::from_ref(&item));
     assert_eq!(call.calls("next_question", "{}").0["say"], json!("Which tools do you like to work with, and why?"));
     call.step(Input::Typed(&item));
     assert_eq!(call.conduct.progress()[1].answers, [], "once, at its own question");
