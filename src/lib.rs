@@ -14,3 +14,4 @@ pub mod telemetry;
 
 pub use interview_domain as domain;
 pub use interview_domain::{backoff, clock, error, ids};
+pub use interview_rehearsal as rehearsal;

@@ -54,6 +54,8 @@ enum Command {
         #[command(subcommand)]
         command: roles::plan::Command,
     },
+    /// Let simulated candidates go through plans in files: exit code 0, or 1 when one has errors (docs/PLANS.md).
+    Rehearse(roles::rehearse::Arguments),
     /// Make, change and remove tenants (docs/TENANTS.md).
     Tenant {
         /// A further TOML file with the secrets; `-` is standard input. They are never arguments.
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Plan { command } => {
             return ExitCode::from(block_on(roles::plan::run(arguments.config, command), Exit::Failed.code()));
         }
+        Command::Rehearse(arguments) => return ExitCode::from(roles::rehearse::run(&arguments)),
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
         Command::Standby { machine_id } => standby(arguments.config, MachineId::new(machine_id)),
         Command::Gateway => with_role(arguments.config, Role::Gateway, None),

@@ -177,6 +177,8 @@ pub struct ControlChannelState {
     /// Leads through the interview's plan, if it has one; its time begins with the interview.
     conduct: Option<Conduct>,
     conduct_alarm: Option<(Moment, TaskGuard)>,
+    /// As it was told last.
+    questions_left: Option<bool>,
     /// How the call is configured, and what each line begins with.
     setup: CallSetup,
     update: watch::Sender<SessionConfig>,
@@ -230,6 +232,7 @@ impl Actor for ControlChannel {
             alarm: None,
             conduct,
             conduct_alarm: None,
+            questions_left: None,
             setup: CallSetup::default(),
             update: watch::Sender::new(SessionConfig::default()),
             configurations: Vec::new(),

@@ -175,6 +175,11 @@ impl Journal {
         self.take_in(|transcript| transcript.apply(event, now.into()))
     }
 
+    /// Whether the words of this turn were most likely said by nobody.
+    pub fn was_never_said(&self, item: &ItemId) -> bool {
+        self.lock().transcript.was_never_said(item)
+    }
+
     /// The same of a call that was replaced, for words that were on their way.
     pub fn hear_late(&self, event: &VoiceEvent, now: OffsetDateTime) -> usize {
         self.take_in(|transcript| transcript.apply_late(event, now.into()))

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod gateway;
 mod gauges;
 pub mod plan;
+pub mod rehearse;
 pub mod session;
 pub mod standby;
 pub mod tenant;

@@ -71,7 +71,7 @@ const KIND: &str = "plan";
 
 /// Why a command did not do what it says.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+pub(super) enum Failed {
     #[error("{}: cannot read {}: {source}", ErrorCode::PlanInvalid, .path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{}: {}: {source}", ErrorCode::PlanInvalid, .path.display())]
@@ -246,7 +246,7 @@ fn check(plan: &Plan) -> Result<(), Failed> {
     if may_publish(&findings) { Ok(()) } else { Err(Failed::NotPublishable(findings)) }
 }
 
-fn read(path: &Path) -> Result<Plan, Failed> {
+pub(super) fn read(path: &Path) -> Result<Plan, Failed> {
     let unreadable = |source| Failed::Unreadable { path: path.to_owned(), source };
     // One more than may be, so that what is too long is known to be.
     let longest = Plan::MAX_BYTES as u64 + 1;

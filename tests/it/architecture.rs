@@ -93,6 +93,11 @@ fn the_domain_depends_on_nothing_that_waits_stores_or_sends() {
         "uuid",
     ];
     assert!(names.iter().all(|name| PURE.contains(&name.as_str())), "{names:?}");
+    // Nor does the rehearsal: what it needs is the domain.
+    let text = std::fs::read_to_string(root().join("crates/rehearsal/Cargo.toml")).expect("its manifest");
+    let manifest: toml::Table = text.parse().expect("TOML");
+    let names: Vec<&String> = manifest["dependencies"].as_table().expect("dependencies").keys().collect();
+    assert_eq!(names, ["fastrand", "interview-domain", "serde", "serde_json"]);
     // What shall stand in for a vendor, or be a candidate, must not share our mistakes.
     for member in ["sandbox", "candidate"] {
         let text = std::fs::read_to_string(root().join(format!("crates/{member}/Cargo.toml"))).expect("its manifest");

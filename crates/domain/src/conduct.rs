@@ -53,6 +53,8 @@ pub enum Input<'a> {
     Deaf(bool),
     /// The candidate's turn of which only the browser tells.
     TurnInGap(&'a ItemId),
+    /// The words of this turn were most likely said by nobody: noise, or the interviewer's own (ADR 0021).
+    NeverSaid(&'a ItemId),
     /// The candidate wants a moment to think, by the page's button.
     ThinkAsked,
     /// The candidate goes on before the moment is over, by the page's button.
@@ -191,6 +193,7 @@ impl Conduct {
             Input::LineUp { said } => self.line_up(said),
             Input::Deaf(deaf) => self.hearing.deaf = deaf,
             Input::TurnInGap(item) => self.settled(item, true),
+            Input::NeverSaid(item) => self.hearing.never_said(item),
             Input::ThinkAsked => self.think_asked(),
             Input::Resumed => self.come_back(),
             Input::Ended => {

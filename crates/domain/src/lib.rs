@@ -14,6 +14,7 @@
 //! - [`candidate`], [`candidate_import`] and [`position`] say what a company may keep of people, positions and competencies.
 //! - [`plan`] is a structured interview as data: what is asked, in which words, in which order and time.
 //! - [`conduct`] leads an interview through its plan: the current question, the clock, pauses, the closing.
+//! - [`instructions`] is what the interviewer's model is told in a call.
 //! - [`protocol`] has the messages between the browser and us.
 //!
 //! Nothing here waits, spawns or talks to the outside: all of it is tested with plain values. It is a crate of its own, so the
@@ -32,6 +33,7 @@ pub mod edge;
 pub mod error;
 pub mod frame_edge;
 pub mod ids;
+pub mod instructions;
 pub mod invitation;
 pub mod invite;
 pub mod keeper;

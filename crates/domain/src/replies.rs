@@ -84,6 +84,8 @@ pub enum Input<'a> {
     Want(Purpose),
     /// The interview stands, or goes on: what its plan wanted said before a pause is not said into it.
     Paused(bool),
+    /// Whether questions are left that everybody is asked: a farewell does not end the interview then.
+    QuestionsLeft(bool),
     /// The interview is at its end; the interviewer says goodbye first if a reason to tell is given.
     End {
         goodbye: Option<&'static str>,
@@ -188,10 +190,15 @@ pub struct Replies {
     closing_turn: Option<Request>,
     pending_end: Option<PendingEnd>,
     farewell: Option<Farewell>,
+    questions_left: bool,
+    /// It has parted before its time, and was told so.
+    parted_early: bool,
     ending: Ending,
     /// The interviewer ended the interview and said nothing.
     goodbye_due: bool,
     repetition: Repetition,
+    /// A tool was answered with words that are to be said, whether they were before or not.
+    word_for_word: bool,
     /// What the candidate said last, once it is known.
     last_turn: Option<String>,
     /// Times in a row that nothing came where something was owed.
@@ -251,9 +258,12 @@ impl Replies {
             closing_turn: None,
             pending_end: None,
             farewell: None,
+            questions_left: false,
+            parted_early: false,
             ending: Ending::No,
             goodbye_due: false,
             repetition: Repetition::default(),
+            word_for_word: false,
             last_turn: None,
             silences: 0,
             failures: 0,
@@ -328,6 +338,7 @@ impl Replies {
                 self.paused = paused;
                 self.drop_wish(|wish| !paused || wish.purpose != Purpose::Conduct);
             }
+            Input::QuestionsLeft(left) => self.questions_left = left,
             Input::End { goodbye } => self.end(goodbye),
             Input::Heard(event) => self.heard(event),
             Input::ToolAnswered { reply, call, output, then } => self.tool_answered(reply, call, output.clone(), then),

@@ -246,6 +246,12 @@ impl Transcript {
         self.slots.iter().filter(counts).count()
     }
 
+    /// Whether the words of this turn were most likely said by nobody.
+    pub fn was_never_said(&self, item: &ItemId) -> bool {
+        let of_item = |slot: &&Slot| slot.item.as_ref() == Some(item);
+        self.slots.iter().rev().find(of_item).is_some_and(|slot| slot.doubt.is_some_and(Doubt::was_never_said))
+    }
+
     /// Turns of the candidate that something of the interviewer stands behind.
     pub fn answered_turns(&self) -> Vec<ItemId> {
         let replies = self.slots.iter().rposition(|slot| slot.speaker == Some(Speaker::Ai)).unwrap_or_default();

@@ -139,6 +139,9 @@ pub struct Pages {
     /// Of interviews with a plan: what was asked of the interviewer in a pause, and for how long nobody spoke and the page said nothing.
     pub talked_into_pauses: Vec<String>,
     pub silences: Vec<String>,
+    /// Since when nobody speaks in each call that a page is in, and the longest time of that in which the page said nothing either.
+    pub quiet: BTreeMap<String, Option<Instant>>,
+    pub longest_silence: Duration,
     /// Openings that the candidate heard.
     pub greetings: u32,
     /// A process died, or was replaced, after asking for the opening and before it could store that it did.

@@ -1,6 +1,6 @@
 //! An interview that is led through a plan: the plan, and what must hold of how it was led.
 
-use crate::book::{Book, Said};
+use crate::book::{Book, Pages, Said};
 use crate::invariants::{Check, Evidence, verdict};
 use interview_runtime::domain::conduct::{Because, Conduct, Event, Place, Recorded, Script, Spot, is_said};
 use interview_runtime::domain::phase::EndReason;
@@ -147,8 +147,8 @@ fn nobody_waits_in_silence(evidence: &Evidence) -> Result<(), String> {
     verdict(&evidence.book.silences)
 }
 
-/// The page says "take your time" after twelve seconds.
-pub const SILENT_AT_MOST: Duration = Duration::from_secs(14);
+/// The page says "take your time" after ten seconds; what was noticed late has two.
+pub const SILENT_AT_MOST: Duration = Duration::from_secs(12);
 /// A request that was on its way when the pause began.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
@@ -164,9 +164,30 @@ pub fn speaks_when_asked(book: &Book, call: &str, purpose: &str) {
     }
 }
 
+/// Whether somebody speaks in the call. None: no page is in it, or its goodbye is said.
+pub fn call_is_quiet(book: &Book, call: &str, quiet: Option<Option<Instant>>) {
+    let mut book = book.lock();
+    measure(&mut book);
+    match quiet {
+        Some(since) => drop(book.quiet.insert(call.to_owned(), since)),
+        None => drop(book.quiet.remove(call)),
+    }
+}
+
+/// The silence until now. Before anything changes.
+fn measure(book: &mut Pages) {
+    let since: Option<Vec<Instant>> = book.quiet.values().copied().collect();
+    let quiet = since.and_then(|since| since.into_iter().max());
+    let shows_nothing = !book.shows_why && book.shows_trouble.is_empty();
+    if let (true, Some(quiet), Some(connected), Some(shown)) = (shows_nothing, quiet, book.page_since, book.shows_nothing_since) {
+        book.longest_silence = book.longest_silence.max(quiet.max(connected).max(shown).elapsed());
+    }
+}
+
 /// A page has a new link, on which it is told what it has missed.
 pub fn page_begins(book: &Book, is_new: bool) {
     let mut book = book.lock();
+    measure(&mut book);
     (book.page_since, book.shows_nothing_since) = (Some(Instant::now()), Some(Instant::now()));
     if is_new {
         (book.pause_shown, book.shows_why) = (None, false);
@@ -177,6 +198,7 @@ pub fn page_begins(book: &Book, is_new: bool) {
 /// What it would be told reaches nobody.
 pub fn page_ends(book: &Book) {
     let mut book = book.lock();
+    measure(&mut book);
     (book.pause_shown, book.page_since) = (None, None);
 }
 
@@ -184,6 +206,7 @@ pub fn page_ends(book: &Book) {
 pub fn page_tells(book: &Book, event: &Value) {
     let what = event["what"].as_str().unwrap_or_default().to_owned();
     let mut book = book.lock();
+    measure(&mut book);
     if event["type"] == "degraded" {
         book.shows_trouble.insert(what);
     } else {
@@ -203,6 +226,7 @@ pub fn silent_until(book: &Book, since: Instant) -> Option<Instant> {
 /// The newest page is told why nobody speaks.
 pub fn page_shows(book: &Book, state: &str) {
     let mut book = book.lock();
+    measure(&mut book);
     let pause = matches!(state, "thinking" | "paused");
     if book.pause_shown.is_some() {
         book.paused_until = Some(Instant::now());

@@ -240,6 +240,35 @@ impl Plan {
         plan
     }
 
+    /// An interview that is led through a plan to its end, with a provider that fails in every way that it can: replies that come to
+    /// nothing, calls that do not open or end, lines that are refused or break. Nothing else goes wrong.
+    pub fn with_a_failing_provider(seed: u64) -> Self {
+        // Each tenth is drawn without faults.
+        let mut plan = Self::draw(10 * seed);
+        let rng = &mut Rng::with_seed(seed ^ 0xfa11_1279_0f1d);
+        let ending = Ending::Candidate { twice: false, forged: false };
+        (plan.ending, plan.max_duration_s) = (ending, 600);
+        let talk = Duration::from_mins(6);
+        plan.at = vec![(talk, Action::End(ending))];
+        plan.on.clear();
+        plan.conducted = Some(Conducted { wayward: rng.bool() });
+        plan.reply_faults = true;
+        plan.odd_voice = rng.u8(0..4) == 0;
+        let opening = [CallFault::RateLimited, CallFault::Fails, CallFault::Hangs, CallFault::Orphaned];
+        plan.call_faults = (0..rng.u8(0..3)).filter_map(|_| rng.choice(opening)).collect();
+        plan.sideband_refusals = u32::from(rng.u8(0..4));
+        for _ in 0..rng.u8(0..4) {
+            let action = if rng.u8(0..3) == 0 { Action::EndCall } else { Action::DropSideband };
+            plan.at.push((seconds(rng, 2.0, talk.as_secs_f64()), action));
+        }
+        if rng.bool() {
+            let at = seconds(rng, 5.0, talk.as_secs_f64());
+            plan.at.push((at, Action::Think));
+        }
+        plan.at.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
     fn add_fault(&mut self, rng: &mut Rng, talk: Duration) {
         let action = match rng.u8(0..36) {
             0 | 1 => Action::Crash(Some(Child::SignalingSocket)),

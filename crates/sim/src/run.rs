@@ -33,6 +33,8 @@ pub struct Outcome {
     pub events: u64,
     pub lines: Vec<String>,
     pub simulated: Duration,
+    /// Of an interview with a plan: the longest time in which nobody spoke, no pause was granted and the page said nothing.
+    pub longest_silence: Duration,
 }
 
 thread_local! {
@@ -104,6 +106,7 @@ pub fn simulate_plan(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
             events: 0,
             lines: vec![],
             simulated: Duration::ZERO,
+            longest_silence: Duration::ZERO,
         },
     }
 }
@@ -273,7 +276,8 @@ async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
         world.note(format_args!("end: {} entries, {:?}, {:?}", tables.transcript().len(), tables.phase, tables.end));
     });
     let (hash, events, lines) = world.trace();
-    Outcome { seed, violations: world.violations(), counters: world.counters(), hash, events, lines, simulated }
+    let longest_silence = around.book.lock().longest_silence;
+    Outcome { seed, violations: world.violations(), counters: world.counters(), hash, events, lines, simulated, longest_silence }
 }
 
 impl Director {

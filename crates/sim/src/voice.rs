@@ -345,6 +345,7 @@ impl Voice {
             led,
             calling: None,
             quiet: Quiet::default(),
+            silent_since: None,
             taken: (Instant::now(), 0),
             owed_since: None,
             parting: false,
@@ -791,6 +792,8 @@ struct Conversation {
     /// A reply in which only a tool is called.
     calling: Option<String>,
     quiet: Quiet,
+    /// The same, also while no line hears it.
+    silent_since: Option<Instant>,
     /// How much it was sent at this instant.
     taken: (Instant, u32),
     /// Since when a reply is owed that will not come by itself, on a line that is heard.
@@ -853,6 +856,7 @@ impl Conversation {
             }
         }
         self.voice.world.note(format_args!("voice: {} is over", self.id));
+        conduct::call_is_quiet(&self.voice.book, &self.id, None);
         self.cared_for();
         if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
             call.ended = Some(Instant::now());
@@ -889,6 +893,13 @@ impl Conversation {
                 self.voice.book.lock().silences.push(format!("{} for {:?}", self.id, since.elapsed()));
             }
         }
+        // Measured also while our line is away: the candidate does not know of it.
+        let is_there = self.led.is_some() && self.browser.is_some() && !self.parting;
+        if speaks || !is_there {
+            self.silent_since = None;
+        }
+        let silent = (!speaks).then(|| *self.silent_since.get_or_insert_with(Instant::now));
+        conduct::call_is_quiet(&self.voice.book, &self.id, is_there.then_some(silent));
         if speaks || !heard {
             self.quiet = Quiet::default();
         }

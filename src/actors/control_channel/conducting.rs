@@ -25,7 +25,15 @@ impl ControlChannelState {
             tracing::debug!(?command, "the conduct decided");
             self.perform_conduct(command, reply.as_ref());
         }
+        self.tell_questions_left();
         self.set_conduct_alarm();
+    }
+
+    fn tell_questions_left(&mut self) {
+        let left = self.conduct.as_ref().map(|conduct| conduct.questions_left() > 0);
+        if let Some(left) = left.filter(|left| self.questions_left.replace(*left) != Some(*left)) {
+            self.decide(Input::QuestionsLeft(left));
+        }
     }
 
     fn interview_time(&self) -> Moment {

@@ -84,8 +84,12 @@ impl ControlChannelState {
             return self.conduct(Conducted::Heard(event));
         }
         self.decide(Input::Heard(event));
-        if !aside {
-            self.conduct(Conducted::Heard(event));
+        match event {
+            _ if aside => {}
+            VoiceEvent::CandidateSettled { item, .. } if self.args.journal.was_never_said(item) => {
+                self.conduct(Conducted::NeverSaid(item));
+            }
+            _ => self.conduct(Conducted::Heard(event)),
         }
     }
 

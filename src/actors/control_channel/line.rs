@@ -29,6 +29,9 @@ const LIVED: Duration = Duration::from_secs(30);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// From a ping, when the line is in doubt, to whatever comes. Words of an ended call are waited for longer than that.
 const ALIVE_WITHIN: Duration = Duration::from_secs(3);
+/// A line that brings nothing for so long is asked whether it lives: on one that is half-open the interviewer calls a tool that nobody
+/// answers, and the candidate waits without a word. With the answer's three seconds, the page is told before it has waited for twelve.
+const ASKED_WHEN_QUIET: Duration = Duration::from_secs(6);
 
 fn after_a_line(backoff: &mut Backoff, lived: Duration) {
     if lived >= LIVED {
@@ -122,18 +125,22 @@ impl LineTask {
         let answer_by = Instant::now() + ANSWER_WITHIN;
         let mut answered = false;
         let (mut doubt, mut alive_by) = (self.journal.line_in_doubt(), None);
+        let mut heard_at = Instant::now();
         loop {
             tokio::select! {
                 inbound = reader.next() => match inbound {
                     Ok(Inbound::Event(event)) => {
-                        alive_by = None;
+                        (alive_by, heard_at) = (None, Instant::now());
                         answered |= matches!(event, ServerEvent::SessionUpdated(_) | ServerEvent::Error(_));
                         let permit = self.journal.from_voice.enter().await;
                         if self.target.cast(ControlChannelMsg::Heard { generation: self.generation, event: Box::new(event), permit }).is_err() {
                             return LineEnd::Unheard;
                         }
                     }
-                    Ok(Inbound::Pong) => if alive_by.take().is_some() { self.report(Line::Alive) },
+                    Ok(Inbound::Pong) => {
+                        heard_at = Instant::now();
+                        if alive_by.take().is_some() { self.report(Line::Alive) }
+                    }
                     Ok(Inbound::Closed(closed)) => {
                         tracing::info!(close.code = closed.code, "the sideband was closed");
                         return match closed.meaning() {
@@ -160,6 +167,10 @@ impl LineTask {
                     return LineEnd::Unanswered;
                 }
                 Ok(()) = doubt.changed(), if alive_by.is_none() => {
+                    alive_by = Some(Instant::now() + ALIVE_WITHIN);
+                    if writer.ping().await.is_err() { return LineEnd::Redial }
+                }
+                () = tokio::time::sleep_until(heard_at + ASKED_WHEN_QUIET), if answered && alive_by.is_none() => {
                     alive_by = Some(Instant::now() + ALIVE_WITHIN);
                     if writer.ping().await.is_err() { return LineEnd::Redial }
                 }

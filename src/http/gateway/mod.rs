@@ -191,6 +191,7 @@ fn plan_routes(tenant: TenantId) -> Router<AppState> {
         .route("/plans/{id}", traced("http.read_plan", get(plans::read)))
         .route("/plans/{id}/draft", traced("http.change_plan", put(plans::replace_draft)))
         .route("/plans/{id}/lint", traced("http.lint_plan", post(plans::lint_draft)))
+        .route("/plans/{id}/rehearse", traced("http.rehearse_plan", post(plans::rehearse_draft)))
         .route("/plans/{id}/publish", traced("http.publish_plan", post(plans::publish)))
         .route("/plans/{id}/archive", traced("http.archive_plan", post(plans::archive)))
         .route("/plans/{id}/restore", traced("http.restore_plan", post(plans::restore)))

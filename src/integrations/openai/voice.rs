@@ -5,13 +5,11 @@ use super::session_config::{
     AudioConfig, AudioInput, AudioOutput, Eagerness, Field, FunctionTool, Modality, NoiseReduction, SessionConfig, ToolChoice,
     Transcription, Truncation, TurnDetection,
 };
-use crate::domain::conduct::TOOLS;
 use crate::domain::edge::Timestamp;
+use crate::domain::instructions::{self, ToolText};
 use crate::domain::language::Language;
 use crate::domain::plan::TurnTaking;
-use crate::domain::replies::END_INTERVIEW;
 use crate::domain::voice::{ItemContent, Refusal, ReplyOutcome, Speaker, VoiceEvent};
-use serde_json::json;
 
 /// Metadata of a reply that we ask for: why.
 pub const PURPOSE: &str = "purpose";
@@ -68,21 +66,12 @@ impl CallSetup<'_> {
     }
 
     fn tools(&self) -> Vec<FunctionTool> {
-        let end = "Call this once, when the interview is over, without a word before. You will be asked to say goodbye then.";
-        let end_early = "The candidate wants to stop, or the interview is at its end. Call it without a word before. Then you are told what to say.";
-        let mut tools = vec![FunctionTool {
-            name: END_INTERVIEW.to_owned(),
-            description: if self.plan.is_some() { end_early } else { end }.to_owned(),
-            parameters: json!({"type": "object", "properties": {"reason": {"type": "string"}}, "required": []}),
-        }];
-        if self.plan.is_some() {
-            tools.extend(TOOLS.map(|tool| FunctionTool {
-                name: tool.name().to_owned(),
-                description: tool.description().to_owned(),
-                parameters: tool.parameters(),
-            }));
-        }
-        tools
+        let declared = |tool: ToolText| FunctionTool {
+            name: tool.name.to_owned(),
+            description: tool.description.to_owned(),
+            parameters: tool.parameters,
+        };
+        instructions::tools(self.plan.is_some()).into_iter().map(declared).collect()
     }
 
     /// What an interview cannot do without, in words that each model knows: for a provider that refuses the whole.

@@ -119,6 +119,17 @@ impl Hearing {
         self.missed_some = self.floor == Floor::Unknown;
     }
 
+    /// The words are generated, and not heard to their end yet.
+    pub(super) fn is_saying(&self, words: &str) -> bool {
+        self.generated.iter().any(|generated| is_said(words, &generated.text))
+    }
+
+    /// It answers nothing, and ends no pause.
+    pub(super) fn never_said(&mut self, item: &ItemId) {
+        self.take_turn(item);
+        self.latest_turn.take_if(|latest| latest == item);
+    }
+
     fn take(&mut self, reply: &ReplyId) -> Option<Generated> {
         let at = self.generated.iter().position(|generated| generated.reply == *reply)?;
         self.generated.remove(at)

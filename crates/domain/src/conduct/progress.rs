@@ -7,7 +7,7 @@ use crate::ids::ItemId;
 use std::time::Duration;
 
 /// Where the interview is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
     /// The index of the question in its script.
     Question(usize),

@@ -21,6 +21,8 @@ enum Happening {
         late: bool,
     },
     LateWords,
+    /// The words that come late are doubted.
+    Echoes,
     Coughs,
     Calls {
         tool: usize,
@@ -41,6 +43,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (any::<bool>(), 0..3_u8).prop_map(|(right, heard)| Happening::Says { right, heard }),
         6 => (any::<bool>(), any::<bool>()).prop_map(|(empty, late)| Happening::Answers { empty, late }),
         3 => Just(Happening::LateWords),
+        1 => Just(Happening::Echoes),
         1 => Just(Happening::Coughs),
         6 => (0..TOOLS.len() + 1, 0..5_usize, any::<bool>()).prop_map(|(tool, arguments, again)| Happening::Calls { tool, arguments, again }),
         1 => any::<bool>().prop_map(Happening::Button),
@@ -132,6 +135,13 @@ impl Room {
             Happening::LateWords => {
                 if let Some((item, text)) = self.late.pop_front() {
                     self.hear(&VoiceEvent::CandidateSettled { item, text, recognition: Recognition::default() });
+                }
+            }
+            Happening::Echoes => {
+                if let Some((item, _)) = self.late.pop_front() {
+                    let before = self.log.len();
+                    self.step(Input::NeverSaid(&item));
+                    assert!(!self.log[before..].iter().any(|recorded| matches!(recorded.event, Event::Answered { .. })));
                 }
             }
             Happening::Answers { empty, late } => {

@@ -255,12 +255,13 @@ fn the_page_says_that_there_is_time_although_the_words_that_are_due_are_asked_fo
     call.answers("A baker.");
     call.calls("next_question", "{}");
     call.says("I see.");
-    let mut prompts = 0;
-    for _ in 0..12 {
+    let (mut prompts, mut shown) = (0, None);
+    for second in 1..=12 {
         call.waits(1);
         prompts += usize::from(call.told(&Command::Prompt));
+        shown = shown.or(call.told(&Command::Show(Shown::TakeYourTime)).then_some(second));
     }
-    assert!(prompts > 1 && call.told(&Command::Show(Shown::TakeYourTime)), "{prompts}, {:?}", call.commands);
+    assert!(prompts > 1 && shown == Some(10), "{prompts}, {shown:?}");
 }
 
 /// A short reply may be played before it is told to be done.
@@ -302,6 +303,40 @@ fn late_words_of_the_turn_before_do_not_make_a_question_asked_that_is_then_cut()
     assert_eq!(call.conduct.progress()[0].asked, None);
     call.says(NEEDS);
     assert!(call.conduct.progress()[0].asked.as_ref().is_some_and(|asked| asked.verbatim));
+}
+
+/// It would be told the same words, say them, and call again, without end.
+#[test]
+fn an_interviewer_that_asks_and_calls_in_one_breath_is_not_told_to_ask_again() {
+    let mut call = Call::new();
+    let (output, then) = call.calls("next_question", "{}");
+    assert_eq!((&output["say"], then), (&json!(NEEDS), Then::SpeakUnlessSpoken), "nothing was said yet");
+    let reply = call.generated(&format!("{OPENING} {NEEDS}"));
+    let (output, then) = call.calls("next_question", "{}");
+    assert_eq!((output["say"].as_str(), then), (None, Then::Quiet), "it is being said");
+    call.hear(&VoiceEvent::PlaybackEnded { reply });
+    call.answers("A baker.");
+    assert_eq!(call.calls("next_question", "{}").1, Then::Speak);
+}
+
+/// The loudspeaker comes back through the microphone, or a radio is taken for a word (ADR 0021).
+#[test]
+fn words_that_nobody_said_answer_no_question_and_end_no_pause() {
+    let mut call = Call::new();
+    let mut script = script();
+    script.questions[0].max_turns = 1;
+    call.conduct = Conduct::new(Arc::new(script));
+    call.first_question();
+    let echo = call.turn(4);
+    call.step(Input::NeverSaid(&echo));
+    assert_eq!((call.conduct.place(), call.conduct.progress()[0].answers.len()), (Place::Question(0), 0));
+    assert!(call.calls("next_question", "{}").0["not_yet"].is_string(), "nobody has answered");
+    call.calls("give_time", "{}");
+    let radio = call.turn(1);
+    call.step(Input::NeverSaid(&radio));
+    assert!(!call.told(&Command::Show(Shown::Nothing)), "the moment to think goes on");
+    call.answers("A baker.");
+    assert_eq!(call.conduct.place(), Place::Question(1));
 }
 
 #[test]

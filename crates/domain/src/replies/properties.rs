@@ -28,6 +28,7 @@ enum Step {
     Want(u8),
     End(bool),
     Dismissed(u8),
+    QuestionsLeft(bool),
 }
 
 const PURPOSES: [&str; 5] = ["opening", "thread", "answer", "continue", "goodbye"];
@@ -58,6 +59,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..2u8).prop_map(Step::Want),
         1 => proptest::bool::weighted(0.3).prop_map(Step::End),
         1 => reply.prop_map(Step::Dismissed),
+        1 => any::<bool>().prop_map(Step::QuestionsLeft),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -188,6 +190,7 @@ impl Watch {
             Step::Want(purpose) => self.input(Input::Want([Purpose::Opening, Purpose::Thread][usize::from(purpose)])),
             Step::End(goodbye) => self.input(Input::End { goodbye: goodbye.then_some("time_limit") }),
             Step::Dismissed(reply) => self.input(Input::Dismissed(&name(reply))),
+            Step::QuestionsLeft(left) => self.input(Input::QuestionsLeft(left)),
         }
     }
 }

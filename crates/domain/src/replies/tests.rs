@@ -639,6 +639,28 @@ fn a_farewell_without_the_tool_ends_the_interview_after_a_while() {
 }
 
 #[test]
+fn a_farewell_with_questions_left_is_taken_up_once_and_ends_no_interview() {
+    let mut play = Play::opened();
+    play.input(Input::QuestionsLeft(true));
+    play.turn();
+    play.reply("r1", None, "Thank you for your time. Goodbye!");
+    play.wait(21.0);
+    assert_eq!((play.did(&Command::EndInterview), play.purposes()), (0, vec!["nudge"]));
+    // It insists: perhaps the candidate wants to stop.
+    play.reply("r2", Some("nudge"), "You wanted to stop. Goodbye!");
+    play.wait(21.0);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+    // All is asked.
+    let mut play = Play::opened();
+    play.input(Input::QuestionsLeft(true));
+    play.input(Input::QuestionsLeft(false));
+    play.turn();
+    play.reply("r1", None, "Thank you for your time. Goodbye!");
+    play.wait(21.0);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+}
+
+#[test]
 fn a_line_that_breaks_leaves_nothing_owed_and_greets_no_second_time() {
     let mut play = Play::with(Rules::default());
     play.input(Input::Want(Purpose::Opening));
@@ -893,4 +915,23 @@ fn what_the_candidate_asks_to_hear_again_is_no_repetition() {
         play.reply(&format!("s{n}"), None, "I see. Go on.");
     }
     assert_eq!(play.purposes(), [""; 0]);
+}
+
+#[test]
+fn what_a_tools_answer_wants_said_again_is_no_repetition() {
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "Which database did you choose?");
+    // The candidate asks to hear it again, in words without a question mark.
+    play.turn();
+    let again = json!({"say": "Which database did you choose?", "require_repeat_verbatim": true});
+    play.created("r2", None);
+    play.input(Input::ToolAnswered { reply: Some(&"r2".into()), call: &"c1".into(), output: &again, then: Then::Speak });
+    play.done("r2", ReplyOutcome::Completed);
+    play.reply("r3", Some("tool"), "Which database did you choose?");
+    assert_eq!(play.purposes(), ["tool"]);
+    // Once more by itself, and in one breath, is one.
+    play.turn();
+    play.reply("r4", None, "Which database did you choose?");
+    assert_eq!(play.purposes(), ["tool", "repeated"]);
 }
