@@ -8,22 +8,22 @@
 use async_trait::async_trait;
 use interview_runtime::actors::Injected;
 use interview_runtime::actors::journal::{Journal, Outgoing};
-use interview_runtime::actors::session::{Attached, Session, SessionArgs, SessionMsg, TreeEnd};
-use interview_runtime::actors::signaling_socket::SignalingSocketMsg;
+use interview_runtime::actors::messages::{Attached, SessionMsg, SignalingSocketMsg};
+use interview_runtime::actors::session::{Session, SessionArgs, TreeEnd};
 use interview_runtime::config::{Config, Role};
+use interview_runtime::domain::claimed::{Claimed, Pulse, Recording, Settings, TicketRefusal};
 use interview_runtime::domain::edge::{EntryKey, Text};
 use interview_runtime::domain::outbox::Limits;
+use interview_runtime::domain::outbox_record::Record;
 use interview_runtime::domain::phase::Phase;
 use interview_runtime::domain::protocol::{ClientMessage, ServerEvent};
-use interview_runtime::domain::record::Record;
 use interview_runtime::domain::seat::Seat;
-use interview_runtime::domain::transcript::{Entry, Transcript, Witness};
+use interview_runtime::domain::store_error::StoreError;
+use interview_runtime::domain::transcript::{ClientReport, Entry, Transcript};
 use interview_runtime::domain::voice::Speaker;
 use interview_runtime::ids::{CandidateId, Epoch, PositionId, SessionId, TenantId, TicketHash, UserId};
 use interview_runtime::integrations::clients::Integrations;
-use interview_runtime::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
-use interview_runtime::integrations::store::StoreError;
-use interview_runtime::integrations::store::session::{Claimed, Pulse, Recording, Settings, TicketRefusal};
+use interview_runtime::ports::{DeadLetter, Rows, SessionRows, Sessions};
 use interview_runtime::roles::session::{Outside, run_with};
 use interview_runtime::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -179,7 +179,7 @@ impl Bench {
         }
     }
 
-    async fn plant(&self, rows: &Arc<Memory>) -> Result<Tree, Failure> {
+    async fn spawn_tree(&self, rows: &Arc<Memory>) -> Result<Tree, Failure> {
         let journal = Journal::new(
             Transcript::default(),
             0,
@@ -205,7 +205,7 @@ impl Bench {
 
     /// Until the next one answers a heartbeat of the browser.
     async fn socket(&self) -> Result<Duration, Failure> {
-        let mut tree = self.plant(&Arc::default()).await?;
+        let mut tree = self.spawn_tree(&Arc::default()).await?;
         let listener = tree.attached.socket.borrow_and_update().clone().ok_or("nobody listens")?;
         let permit = tree.journal.from_browser.enter().await;
         let at = Instant::now();
@@ -220,11 +220,11 @@ impl Bench {
     /// Storing breaks with a batch in hand, which is caught there; until all is stored and the browser is told.
     async fn writer(&self) -> Result<Duration, Failure> {
         let rows = Arc::new(Memory::default());
-        let mut tree = self.plant(&rows).await?;
+        let mut tree = self.spawn_tree(&rows).await?;
         rows.broken.store(true, Ordering::Relaxed);
         for update in 1..=UPDATES {
             let said = Ok((1..=ENTRIES_OF_ONE).map(|n| word(update * ENTRIES_OF_ONE + n)).collect());
-            tree.journal.witness(tree.attached.connection, said, Some(update), NOW).map_err(|refusal| refusal.message)?;
+            tree.journal.client_report(tree.attached.connection, said, Some(update), NOW).map_err(|refusal| refusal.message)?;
         }
         rows.held.notified().await;
         rows.broken.store(false, Ordering::Relaxed);
@@ -273,9 +273,9 @@ async fn until(outgoing: &mut mpsc::Receiver<Outgoing>, wanted: impl Fn(&ServerE
     }
 }
 
-fn word(n: u64) -> Witness {
+fn word(n: u64) -> ClientReport {
     let (key, text) = (EntryKey::stored(format!("c:{n}")), format!("what was said as number {n}").into());
-    Witness { key, item_id: None, speaker: Speaker::Candidate, text, claimed: Some(NOW.into()), claimed_at: Text::default() }
+    ClientReport { key, item_id: None, speaker: Speaker::Candidate, text, claimed: Some(NOW.into()), claimed_at: Text::default() }
 }
 
 fn claimed() -> Claimed {

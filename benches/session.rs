@@ -19,7 +19,7 @@ use interview_runtime::http::limits::SessionLimits;
 use interview_runtime::http::session::{SessionHttp, router};
 use interview_runtime::ids::SessionId;
 use interview_runtime::integrations::clients::{Integrations, store};
-use interview_runtime::integrations::outside::Sessions;
+use interview_runtime::ports::Sessions;
 use interview_runtime::telemetry::Trace;
 use interview_sandbox::postgres::{ClusterOptions, PrivateCluster};
 use ractor::Actor;

@@ -758,6 +758,10 @@ impl Standby {
     }
 }
 impl Interview {
+    /// Of an interview whose settings do not say.
+    pub fn default_duration(&self) -> Duration {
+        Duration::from_secs(self.default_duration_s)
+    }
     /// For the whole of an interview, from when it is asked for to its last part: what is made for it lives so long.
     pub fn longest(&self, max_duration_s: u64) -> Duration {
         Duration::from_secs(self.longest_invitation_s.saturating_add(max_duration_s))

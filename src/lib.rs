@@ -8,9 +8,13 @@ pub mod actors;
 pub mod config;
 pub mod http;
 pub mod integrations;
+pub mod operator;
+pub mod ports;
+pub mod reconcilers;
 pub mod roles;
 pub mod signature;
 pub mod telemetry;
 
 pub use interview_domain as domain;
 pub use interview_domain::{backoff, clock, error, ids};
+pub use interview_rehearsal as rehearsal;

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use interview_runtime::config::{Config, Role};
 use interview_runtime::error::ErrorCode;
 use interview_runtime::ids::{MachineId, SessionId};
+use interview_runtime::operator;
 use interview_runtime::roles::{self, Exit};
 use interview_runtime::telemetry::{self, Identity, Telemetry};
 use std::path::PathBuf;
@@ -44,23 +45,25 @@ enum Command {
     /// Check everything a role needs, and say what to do: exit code 0, 1 (warnings) or 2 (failures).
     Doctor {
         /// Whose configuration it is.
-        #[arg(long, value_enum, default_value_t = roles::doctor::Subject::Gateway)]
-        role: roles::doctor::Subject,
+        #[arg(long, value_enum, default_value_t = operator::doctor::Subject::Gateway)]
+        role: operator::doctor::Subject,
         #[arg(long)]
         json: bool,
     },
     /// Check, store, publish and write plans of interviews (docs/PLANS.md).
     Plan {
         #[command(subcommand)]
-        command: roles::plan::Command,
+        command: operator::plan::Command,
     },
+    /// Let simulated candidates go through plans in files: exit code 0, or 1 when one has errors (docs/PLANS.md).
+    Rehearse(operator::rehearse::Arguments),
     /// Make, change and remove tenants (docs/TENANTS.md).
     Tenant {
         /// A further TOML file with the secrets; `-` is standard input. They are never arguments.
         #[arg(long, global = true)]
         secrets: Option<PathBuf>,
         #[command(subcommand)]
-        command: roles::tenant::Command,
+        command: operator::tenant::Command,
     },
 }
 
@@ -68,11 +71,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let exit = match arguments.command {
         Command::Doctor { role, json } => {
-            return ExitCode::from(block_on(roles::doctor::run(arguments.config, role, json), Exit::Failed.code()));
+            return ExitCode::from(block_on(operator::doctor::run(arguments.config, role, json), Exit::Failed.code()));
         }
         Command::Plan { command } => {
-            return ExitCode::from(block_on(roles::plan::run(arguments.config, command), Exit::Failed.code()));
+            return ExitCode::from(block_on(operator::plan::run(arguments.config, command), Exit::Failed.code()));
         }
+        Command::Rehearse(arguments) => return ExitCode::from(operator::rehearse::run(&arguments)),
         Command::Session { session_id } => with_role(arguments.config, Role::Session, Some(session_id)),
         Command::Standby { machine_id } => standby(arguments.config, MachineId::new(machine_id)),
         Command::Gateway => with_role(arguments.config, Role::Gateway, None),
@@ -203,7 +207,7 @@ fn migrate(file: Option<PathBuf>) -> Exit {
     }
 }
 
-fn tenant(file: Option<PathBuf>, secrets: Option<PathBuf>, command: roles::tenant::Command) -> Exit {
+fn tenant(file: Option<PathBuf>, secrets: Option<PathBuf>, command: operator::tenant::Command) -> Exit {
     let secrets = match secrets.map(|path| read_secrets(&path)).transpose() {
         Ok(secrets) => secrets,
         Err(error) => {
@@ -218,7 +222,7 @@ fn tenant(file: Option<PathBuf>, secrets: Option<PathBuf>, command: roles::tenan
             return Exit::Misconfigured;
         }
     };
-    block_on(roles::tenant::run(config, settings, command), Exit::Failed)
+    block_on(operator::tenant::run(config, settings, command), Exit::Failed)
 }
 
 /// `otherwise`: when there is no reactor to run it on.

@@ -181,9 +181,9 @@ pub struct Trace {
 impl Trace {
     /// Work for this session joins the trace that asked for the interview.
     pub fn join(traceparent: Option<&str>, session: SessionId, tenant: TenantId) -> Self {
-        let carrier: HashMap<String, String> =
+        let websocket_proxy: HashMap<String, String> =
             traceparent.map(|value| ("traceparent".to_owned(), value.to_owned())).into_iter().collect();
-        let root = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+        let root = TraceContextPropagator::new().extract_with_context(&Context::new(), &websocket_proxy);
         Self { root, session, tenant }
     }
 
@@ -233,9 +233,9 @@ pub fn request_span(name: &'static str, headers: &HeaderMap, tenant: TenantId) -
 
 /// The W3C `traceparent` of the current span: where a session's trace begins.
 pub fn current_traceparent() -> Option<String> {
-    let mut carrier = HashMap::new();
-    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut carrier);
-    carrier.remove("traceparent")
+    let mut websocket_proxy = HashMap::new();
+    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut websocket_proxy);
+    websocket_proxy.remove("traceparent")
 }
 
 /// One JSON object a line: what a log backend and a person with `jq` both read.

@@ -6,36 +6,37 @@
 
 use super::TaskGuard;
 use super::journal::Journal;
-use super::session::SessionMsg;
+use super::messages::{CallRefused, ControlChannelMsg, SessionMsg, SidebandState};
 use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::domain::call_guard::{CallGuard, Intrusion, Ours};
+use crate::domain::call_guard::{CallGuard, Intrusion};
 use crate::domain::call_setup::CallSetup;
+use crate::domain::claimed::Claimed;
 use crate::domain::conduct::{Conduct, Input as Conducted};
-use crate::domain::deaf_line::{Change, DeafLine};
+use crate::domain::deaf_sideband::{Change, DeafSideband};
 use crate::domain::edge::Label;
-use crate::domain::protocol::Subsystem;
+use crate::domain::phase::{EndReason, Event};
+use crate::domain::protocol::{Microphone, Subsystem};
 use crate::domain::replies::{Input, Moment, Purpose, Replies, Rules};
 use crate::domain::transcript::{Cause, Entry};
 use crate::domain::usage::Meter;
 use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
-use crate::ids::CallId;
+use crate::ids::{CallId, ItemId};
 use crate::integrations::clients::Integrations;
 use crate::integrations::openai::events::{ClientEvent, ServerEvent};
 use crate::integrations::openai::session_config::SessionConfig;
 use crate::integrations::openai::session_echo::as_update;
 use crate::integrations::openai::sideband::{ClosedMeaning, ConnectSidebandError, Inbound, SidebandError};
 use crate::integrations::openai::voice::translate;
-use crate::integrations::outside::{self, VoiceProvider};
-use crate::integrations::store::session::Claimed;
+use crate::ports::{self, VoiceProvider};
 use crate::telemetry::Trace;
 use opentelemetry::Context;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -45,90 +46,14 @@ mod configuration;
 mod conversation;
 mod instructions;
 mod intrusions;
-mod line;
+mod sideband;
+mod typed;
 
 pub use calls::hang_up;
 use calls::open_call;
-use line::LineTask;
+use sideband::SidebandTask;
 
 pub struct ControlChannel;
-
-#[derive(Debug)]
-pub enum ControlChannelMsg {
-    /// Open a call, the chapter `segment`. The one it replaces stays until it stands.
-    Open {
-        sdp: String,
-        segment: i32,
-        replaces: Option<CallId>,
-        /// Who makes the gap until our line is in it.
-        gap: Cause,
-        cause: Context,
-    },
-    Opened(Result<(CallId, String), Refused>),
-    /// The words of the call before are no longer waited for.
-    FadeOver,
-    Heard {
-        generation: u64,
-        event: Box<ServerEvent>,
-        permit: OwnedSemaphorePermit,
-    },
-    /// A command of ours has left, whose effect the call will show.
-    Sent {
-        generation: u64,
-        what: Ours,
-        command: String,
-    },
-    Line {
-        generation: u64,
-        state: Line,
-    },
-    /// The first words of a call.
-    Ask(Purpose),
-    /// The conversation wants to be asked again by now.
-    RepliesDue,
-    /// The same of the conduct.
-    ConductDue,
-    /// The candidate wants a moment to think.
-    Think,
-    /// The candidate goes on before the moment is over.
-    GoOn,
-    LetLastWordsOut {
-        goodbye: Option<&'static str>,
-    },
-    AwaitWords,
-    /// End the call; the session is told when that is done.
-    HangUp {
-        call: Option<CallId>,
-    },
-    /// The same of one that does not work. The offer that is being answered, if any, is the next.
-    Renew {
-        call: CallId,
-    },
-    /// A call nobody hears any more.
-    HangUpStray(CallId),
-    /// Break on purpose (sandbox only).
-    Injected(super::Injected),
-}
-
-/// How the sideband is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// It was in doubt, and answers.
-    Alive,
-    /// It brought more than we take at once. We ask for nothing so large: somebody else did.
-    Oversized,
-    Down,
-    /// The call is over at the provider.
-    Gone,
-    /// The provider does not let us in; the call may live.
-    GivenUp,
-}
-
-#[derive(Debug)]
-pub struct Refused {
-    code: ErrorCode,
-    fatal: bool,
-}
 
 pub struct ControlChannelArgs {
     pub journal: Journal,
@@ -139,6 +64,7 @@ pub struct ControlChannelArgs {
     pub config: Arc<Config>,
     /// A call that lives already: this actor was restarted in the middle of it.
     pub attach: Option<CallId>,
+    pub microphone: Microphone,
 }
 
 const WAITING_COMMANDS: usize = 64;
@@ -157,7 +83,9 @@ struct Joined {
     ready: bool,
     /// What the call is told of the chapters before it.
     history: Vec<Entry>,
-    _line: TaskGuard,
+    /// What the candidate typed and is on its way on this sideband.
+    typed: Vec<ItemId>,
+    _sideband: TaskGuard,
 }
 
 pub struct ControlChannelState {
@@ -177,13 +105,15 @@ pub struct ControlChannelState {
     /// Leads through the interview's plan, if it has one; its time begins with the interview.
     conduct: Option<Conduct>,
     conduct_alarm: Option<(Moment, TaskGuard)>,
-    /// How the call is configured, and what each line begins with.
+    /// As it was told last.
+    questions_left: Option<bool>,
+    /// How the call is configured, and what each sideband begins with.
     setup: CallSetup,
     update: watch::Sender<SessionConfig>,
     /// Updates of ours that may still be refused or told, the latest last.
     configurations: Vec<(String, SessionConfig)>,
     awaiting_words: bool,
-    deaf_line: DeafLine,
+    deaf_sideband: DeafSideband,
     /// What the calls cost.
     meter: Meter,
     guard: CallGuard,
@@ -202,7 +132,7 @@ struct Opening {
 
 struct Fading {
     call: CallId,
-    line: Joined,
+    sideband: Joined,
     _timer: TaskGuard,
 }
 
@@ -230,12 +160,13 @@ impl Actor for ControlChannel {
             alarm: None,
             conduct,
             conduct_alarm: None,
+            questions_left: None,
             setup: CallSetup::default(),
             update: watch::Sender::new(SessionConfig::default()),
             configurations: Vec::new(),
             myself: myself.clone(),
             awaiting_words: false,
-            deaf_line: DeafLine::default(),
+            deaf_sideband: DeafSideband::default(),
             meter: Meter::default(),
             guard: CallGuard::default(),
             intrusions: 0,
@@ -261,14 +192,14 @@ impl Actor for ControlChannel {
             }
             ControlChannelMsg::Opened(Ok((call, answer))) => state.opened(call, answer, &myself),
             ControlChannelMsg::FadeOver => state.end_fade(),
-            ControlChannelMsg::Opened(Err(Refused { code, fatal })) => {
+            ControlChannelMsg::Opened(Err(CallRefused { code, fatal })) => {
                 state.opening = None;
                 state.tell(SessionMsg::CallFailed { code, fatal });
             }
             ControlChannelMsg::Heard { generation, event, permit } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
                     state.heard(&event);
-                } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
+                } else if state.fading.as_ref().is_some_and(|fading| fading.sideband.generation == generation) {
                     state.heard_late(&event);
                 }
                 drop(permit);
@@ -278,11 +209,11 @@ impl Actor for ControlChannel {
                     state.guard.sent(what, &command, state.begun.elapsed());
                 }
             }
-            ControlChannelMsg::Line { generation, state: line } => {
+            ControlChannelMsg::Sideband { generation, state: change } => {
                 if state.joined.as_ref().is_some_and(|joined| joined.generation == generation) {
-                    state.line_changed(line);
-                } else if state.fading.as_ref().is_some_and(|fading| fading.line.generation == generation) {
-                    state.fading_line_changed(line);
+                    state.sideband_changed(change);
+                } else if state.fading.as_ref().is_some_and(|fading| fading.sideband.generation == generation) {
+                    state.fading_sideband_changed(change);
                 }
             }
             ControlChannelMsg::Ask(purpose) => state.decide(Input::Want(purpose)),
@@ -294,6 +225,11 @@ impl Actor for ControlChannel {
                 state.conduct_alarm = None;
                 state.conduct(Conducted::Tick);
             }
+            ControlChannelMsg::Microphone(microphone) => {
+                state.args.microphone = microphone;
+                state.instruct();
+            }
+            ControlChannelMsg::TypedWaits => state.put_typed_in(),
             ControlChannelMsg::Think => state.conduct(Conducted::ThinkAsked),
             ControlChannelMsg::GoOn => state.conduct(Conducted::Resumed),
             ControlChannelMsg::RepliesDue => {
@@ -302,8 +238,8 @@ impl Actor for ControlChannel {
             }
             ControlChannelMsg::AwaitWords => {
                 state.awaiting_words = true;
-                // What a dead line does not bring would be waited for in vain, and the browser not be believed of it.
-                state.args.journal.doubt_line();
+                // What a dead sideband does not bring would be waited for in vain, and the browser not be believed of it.
+                state.args.journal.doubt_sideband();
                 state.check_words();
             }
             ControlChannelMsg::HangUp { call } => {
@@ -358,10 +294,11 @@ impl ControlChannelState {
         self.setup.call_opened();
         self.decide(Input::CallOpened);
         self.args.journal.call_opened(segment, gap, self.args.integrations.clock.now());
+        self.record_prompt();
         self.tell(SessionMsg::CallOpened { call: call.clone(), answer });
-        let line = self.joined.take().filter(|line| line.ready);
+        let sideband = self.joined.take().filter(|sideband| sideband.ready);
         if let Some(before) = replaces {
-            self.fade(before, line, myself);
+            self.fade(before, sideband, myself);
         }
         self.join(call, self.args.journal.history(), true);
     }
@@ -389,11 +326,11 @@ impl ControlChannelState {
     }
 
     /// Words of the call before may still be on their way; when they are here, or late, it is hung up. So it is heard on
-    /// while it is not known whether its line is dead: there is nothing left to learn that from afterwards.
-    fn fade(&mut self, call: CallId, line: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
-        self.args.journal.doubt_line();
+    /// while it is not known whether its sideband is dead: there is nothing left to learn that from afterwards.
+    fn fade(&mut self, call: CallId, sideband: Option<Joined>, myself: &ActorRef<ControlChannelMsg>) {
+        self.args.journal.doubt_sideband();
         let awaited = self.args.journal.awaits_words_of_earlier_calls();
-        let Some(line) = line.filter(|_| awaited) else {
+        let Some(sideband) = sideband.filter(|_| awaited) else {
             self.args.journal.give_up_earlier_calls(Cause::Client);
             return self.hang_up(call);
         };
@@ -402,7 +339,7 @@ impl ControlChannelState {
             tokio::time::sleep(LATE_WORDS).await;
             let _ = target.cast(ControlChannelMsg::FadeOver);
         });
-        self.fading = Some(Fading { call, line, _timer: timer });
+        self.fading = Some(Fading { call, sideband, _timer: timer });
     }
 
     fn end_fade(&mut self) {
@@ -415,7 +352,7 @@ impl ControlChannelState {
     /// Of a call that was replaced only the words count that were on their way.
     fn heard_late(&mut self, event: &ServerEvent) {
         let now = self.args.integrations.clock.now();
-        self.args.journal.earlier_line_is_alive();
+        self.args.journal.earlier_sideband_is_alive();
         for event in translate(event) {
             self.count_usage(&event);
             self.args.journal.hear_late(&event, now);
@@ -423,13 +360,13 @@ impl ControlChannelState {
         self.end_fade_when_heard_out();
     }
 
-    fn fading_line_changed(&mut self, line: Line) {
-        if line == Line::Alive {
-            self.args.journal.earlier_line_is_alive();
+    fn fading_sideband_changed(&mut self, state: SidebandState) {
+        if state == SidebandState::Alive {
+            self.args.journal.earlier_sideband_is_alive();
             return self.end_fade_when_heard_out();
         }
-        // What it did not bring was lost with the line, not left by the browser, unless that broke the line.
-        let cause = if line == Line::Oversized { Cause::Client } else { Cause::Ours };
+        // What it did not bring was lost with the sideband, not left by the browser, unless that broke the sideband.
+        let cause = if state == SidebandState::Oversized { Cause::Client } else { Cause::Ours };
         self.args.journal.give_up_earlier_calls(cause);
         self.end_fade();
     }
@@ -458,7 +395,7 @@ impl ControlChannelState {
     }
 
     fn forget_call(&mut self) {
-        self.deaf_line = DeafLine::default();
+        self.deaf_sideband = DeafSideband::default();
         self.intrusions = 0;
         self.guard = CallGuard::default();
     }
@@ -471,7 +408,7 @@ impl ControlChannelState {
         let owed = entries.last().is_none_or(|last| last.speaker == Speaker::Candidate);
         let answered_turns = self.args.journal.answered_turns();
         self.decide(Input::Attached { owed, answered_turns: &answered_turns });
-        self.join(call, Vec::new(), false);
+        self.join(call, self.args.journal.untold_history(), false);
     }
 
     fn join(&mut self, call: CallId, history: Vec<Entry>, fresh: bool) {
@@ -481,7 +418,7 @@ impl ControlChannelState {
         self.update.send_replace(update);
         // All of the chapters before are told at once.
         let (commands, receiver) = mpsc::channel(WAITING_COMMANDS + history.len());
-        let line = LineTask {
+        let sideband = SidebandTask {
             voice: self.args.integrations.voice.clone(),
             call: call.clone(),
             generation: self.generation,
@@ -497,34 +434,35 @@ impl ControlChannelState {
             commands,
             ready: false,
             history,
-            _line: TaskGuard::spawn(line.run(receiver)),
+            typed: Vec::new(),
+            _sideband: TaskGuard::spawn(sideband.run(receiver)),
         });
     }
 
-    fn line_changed(&mut self, line: Line) {
-        match line {
-            Line::Alive => {
-                self.args.journal.line_is_alive(self.args.integrations.clock.now());
+    fn sideband_changed(&mut self, state: SidebandState) {
+        match state {
+            SidebandState::Alive => {
+                self.args.journal.sideband_is_alive(self.args.integrations.clock.now());
                 self.notice_unanswered_turn();
                 self.check_words();
             }
-            Line::Down | Line::Oversized => {
-                self.guard.line_lost();
-                if line == Line::Oversized {
-                    self.args.journal.line_broken_by_client();
+            SidebandState::Down | SidebandState::Oversized => {
+                self.guard.sideband_lost();
+                if state == SidebandState::Oversized {
+                    self.args.journal.sideband_broken_by_client();
                     self.intruded(&Intrusion::ItemRetrieved);
                 } else {
-                    self.args.journal.line_lost();
+                    self.args.journal.sideband_lost();
                 }
                 if let Some(joined) = &mut self.joined {
                     joined.ready = false;
                 }
-                self.decide(Input::LineDown);
-                self.conduct(Conducted::LineDown);
+                self.decide(Input::SidebandDown);
+                self.conduct(Conducted::SidebandDown);
                 self.args.journal.degraded(Subsystem::Control);
-                self.tell(SessionMsg::ControlLost);
+                self.tell(SessionMsg::Phase(Event::ControlLost));
             }
-            Line::Gone => {
+            SidebandState::Gone => {
                 self.joined = None;
                 self.forget_call();
                 self.args.journal.call_over(Cause::Ours);
@@ -532,15 +470,15 @@ impl ControlChannelState {
                 self.decide(Input::CallGone);
                 self.check_words();
             }
-            Line::GivenUp => {
-                self.args.journal.line_lost();
+            SidebandState::GivenUp => {
+                self.args.journal.sideband_lost();
                 tracing::error!(
                     error_code = ErrorCode::ControlChannelGivenUp.as_str(),
                     "the sideband cannot be joined; the browser's word is all we have"
                 );
                 self.args.journal.note_integrity(Label::of("control_given_up"), None, self.args.integrations.clock.now());
                 self.args.journal.degraded(Subsystem::Control);
-                self.decide(Input::LineGivenUp);
+                self.decide(Input::SidebandGivenUp);
             }
         }
     }

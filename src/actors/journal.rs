@@ -2,16 +2,18 @@
 //!
 //! The process owns it and the children share it. It is locked for moments only, never across an await.
 
-use super::gate::Gate;
+use super::budget::Budget;
+use super::mailbox_limit::MailboxLimit;
+use crate::domain::ack_window::{AckWindow, Arrival};
 use crate::domain::conduct::Recorded;
-use crate::domain::edge::{Label, Text, Timestamp};
+use crate::domain::edge::{ClientId, EntryKey, Label, Text, Timestamp};
 use crate::domain::outbox::{Batch, Limits, Outbox};
+use crate::domain::outbox_record::Record;
 use crate::domain::protocol::{ConsentKind, Refusal, ServerEvent, SessionReady, Subsystem, SummaryState, claimed_at, close};
-use crate::domain::record::Record;
 use crate::domain::refusals::Refusals;
 use crate::domain::replies::Trouble;
-use crate::domain::transcript::{Cause, Entry, Transcript, Witness};
-use crate::domain::updates::{Arrival, Updates};
+use crate::domain::transcript::{Cause, ClientReport, Entry, Transcript};
+use crate::domain::typed::{self, TypedAnswer};
 use crate::domain::usage::Usage;
 use crate::domain::voice::{Speaker, VoiceEvent};
 use crate::error::ErrorCode;
@@ -56,6 +58,8 @@ pub enum Receipt {
         seq: u64,
     },
     Consents(Vec<ConsentKind>),
+    /// What the candidate typed under this name; told by the journal itself.
+    Typed(ClientId),
     /// Everything decided up to a point; see [`Journal::when_all_stored`].
     AllStored(u64),
     /// The summary, or the reason for none.
@@ -70,11 +74,13 @@ pub struct Journal {
     waiting: Arc<Notify>,
     /// Something was stored, so there may be room for more.
     room: Arc<Notify>,
-    /// The browser tells of what our line into the call did not bring: whoever holds the line asks whether it lives.
-    line_in_doubt: watch::Sender<()>,
+    /// The browser tells of what our sideband into the call did not bring: whoever holds the sideband asks whether it lives.
+    sideband_in_doubt: watch::Sender<()>,
+    /// Something that the candidate typed is stored: whoever holds the sideband puts it into the call.
+    typed_waits: watch::Sender<()>,
     /// What waits for the actor that listens to the browser, and to the voice provider.
-    pub from_browser: Gate,
-    pub from_voice: Gate,
+    pub from_browser: MailboxLimit,
+    pub from_voice: MailboxLimit,
 }
 
 #[derive(Debug)]
@@ -89,22 +95,26 @@ struct Inner {
     forgotten_n: u64,
     /// Entries that a browser was told of: it hears as well when one is withdrawn.
     told: HashSet<i32>,
-    line: Option<(ConnectionId, mpsc::Sender<Outgoing>)>,
+    client_connection: Option<(ConnectionId, mpsc::Sender<Outgoing>)>,
     last_connection: u64,
-    updates: Updates,
-    /// What the browser at the line may forget: all up to this one is committed.
+    ack_window: AckWindow,
+    /// What the browser at the sideband may forget: all up to this one is committed.
     acked_client_seq: u64,
     /// On its way to the database.
     recorded_seq: u64,
     /// The latest acknowledgement that waits for the database.
     promised_seq: Option<u64>,
     /// What the browser has told in all; bounded, for it may be anyone's program.
-    witnessed: (usize, usize),
+    reported: (usize, usize),
     /// Nothing is added to what was said.
     sealed: bool,
     /// The latest receipt for everything.
     awaited: u64,
     integrity_events: u32,
+    /// How much the candidate may still type.
+    typing: Budget,
+    /// The call whose interviewer knows the conversation before it: whoever was to tell it may crash.
+    told_call: i32,
     /// The course of the interview through its plan.
     conducted: Vec<Recorded>,
     /// When the time of the interview was asked for, and what it was.
@@ -132,16 +142,18 @@ impl Journal {
             last_n,
             forgotten_n: last_n,
             told: HashSet::new(),
-            line: None,
+            client_connection: None,
             last_connection: 0,
-            updates: Updates::after(acked_client_seq),
+            ack_window: AckWindow::after(acked_client_seq),
             acked_client_seq,
             recorded_seq: acked_client_seq,
             promised_seq: None,
-            witnessed: (0, 0),
+            reported: (0, 0),
             sealed: false,
             awaited: 0,
             integrity_events: 0,
+            typing: Budget::new(typed::AT_ONCE, typed::ONE_MORE_EVERY),
+            told_call: 0,
             conducted: Vec::new(),
             interview_clock: None,
             degraded: Vec::new(),
@@ -149,15 +161,17 @@ impl Journal {
             not_transcribed: BTreeMap::new(),
         };
         let waiting = Arc::new(Notify::new());
+        inner.told_call = inner.transcript.segment();
         inner.take(late, &waiting);
         Self {
             inner: Arc::new(Mutex::new(inner)),
             begun: Instant::now(),
             waiting,
             room: Arc::new(Notify::new()),
-            line_in_doubt: watch::Sender::new(()),
-            from_browser: Gate::new(FROM_BROWSER),
-            from_voice: Gate::new(FROM_VOICE),
+            sideband_in_doubt: watch::Sender::new(()),
+            typed_waits: watch::Sender::new(()),
+            from_browser: MailboxLimit::new(FROM_BROWSER),
+            from_voice: MailboxLimit::new(FROM_VOICE),
         }
     }
 
@@ -173,6 +187,11 @@ impl Journal {
     /// Take in what happened in the call; settled entries go to the outbox and the browser.
     pub fn hear(&self, event: &VoiceEvent, now: OffsetDateTime) -> usize {
         self.take_in(|transcript| transcript.apply(event, now.into()))
+    }
+
+    /// Whether the words of this turn were most likely said by nobody.
+    pub fn was_never_said(&self, item: &ItemId) -> bool {
+        self.lock().transcript.was_never_said(item)
     }
 
     /// The same of a call that was replaced, for words that were on their way.
@@ -209,10 +228,10 @@ impl Journal {
 
     /// Take in what the browser says was said, however full the outbox is (see [`Self::room`]);
     /// a repeat is acknowledged again, and a number that comes with other words changes nothing.
-    pub fn witness(
+    pub fn client_report(
         &self,
         connection: ConnectionId,
-        said: Result<Vec<Witness>, Refusal>,
+        said: Result<Vec<ClientReport>, Refusal>,
         seq: Option<u64>,
         now: OffsetDateTime,
     ) -> Result<(), Refusal> {
@@ -221,8 +240,8 @@ impl Journal {
             // Superseded meanwhile: what it said counts, its numbers do not.
             return inner.take_words(said?, now);
         }
-        let next = inner.updates.next();
-        if seq.is_some_and(|seq| inner.updates.is_too_far(seq)) {
+        let next = inner.ack_window.next();
+        if seq.is_some_and(|seq| inner.ack_window.is_too_far(seq)) {
             return Err(Refusal::seq_gap(next));
         }
         let taken = said.and_then(|said| {
@@ -231,12 +250,12 @@ impl Journal {
             Ok(words)
         });
         match (&taken, seq) {
-            (Ok(words), seq) => inner.updates.take(seq.unwrap_or(next), *words),
+            (Ok(words), seq) => inner.ack_window.take(seq.unwrap_or(next), *words),
             // The refusal is final: a client of any kind goes on with the next.
-            (Err(refusal), Some(seq)) if !refusal.retryable => inner.updates.close(seq),
+            (Err(refusal), Some(seq)) if !refusal.retryable => inner.ack_window.close(seq),
             (Err(_), _) => {}
         }
-        let complete = inner.updates.complete();
+        let complete = inner.ack_window.complete();
         if complete > inner.recorded_seq {
             inner.recorded_seq = complete;
             inner.record(Record::ClientSeq(complete));
@@ -246,45 +265,68 @@ impl Journal {
             inner.promised_seq = Some(complete);
             inner.outbox.push_receipt(Receipt::ClientSeq { connection, seq: complete });
         }
-        if inner.transcript.line_is_in_doubt() {
-            self.line_in_doubt.send_replace(());
+        if inner.transcript.sideband_is_in_doubt() {
+            self.sideband_in_doubt.send_replace(());
         }
         self.waiting.notify_one();
         taken.map(drop)
     }
 
-    /// What happened to the call, or to our line into it; see [`Transcript`] for what it means.
+    /// Take in what the candidate typed. It is told, to them and to the call, when it is stored; a repeat is answered again.
+    pub fn take_typed(&self, answer: &TypedAnswer, item: ItemId, now: OffsetDateTime) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        inner.take_typed(answer, item, now)?;
+        inner.outbox.push_receipt(Receipt::Typed(answer.id.clone()));
+        self.waiting.notify_one();
+        Ok(())
+    }
+    /// Marked when something typed is to be put into the call.
+    pub fn typed_waits(&self) -> watch::Receiver<()> {
+        self.typed_waits.subscribe()
+    }
+    /// See [`Transcript::typed_to_put_in`].
+    pub fn typed_to_put_in(&self) -> Vec<(ItemId, Text)> {
+        self.lock().transcript.typed_to_put_in()
+    }
+    pub fn awaits_typed(&self, item: &ItemId) -> bool {
+        self.lock().transcript.awaits_typed(item)
+    }
+    pub fn typed_is_there(&self, item: &ItemId) {
+        self.lock().transcript.typed_is_there(item);
+    }
+
+    /// What happened to the call, or to our sideband into it; see [`Transcript`] for what it means.
     fn with_transcript(&self, change: impl FnOnce(&mut Transcript) -> Vec<Entry>) {
         let mut inner = self.lock();
         let entries = change(&mut inner.transcript);
         inner.take(entries, &self.waiting);
     }
-    /// Our own line into the call hears from now on.
-    pub fn line_back(&self, now: OffsetDateTime) {
-        self.with_transcript(|transcript| transcript.line_back(now.into()));
+    /// Our own sideband into the call hears from now on.
+    pub fn sideband_back(&self, now: OffsetDateTime) {
+        self.with_transcript(|transcript| transcript.sideband_back(now.into()));
     }
-    /// Marked whenever the line may be dead: above all when the browser tells of an item that it did not bring.
-    pub fn line_in_doubt(&self) -> watch::Receiver<()> {
-        self.line_in_doubt.subscribe()
+    /// Marked whenever the sideband may be dead: above all when the browser tells of an item that it did not bring.
+    pub fn sideband_in_doubt(&self) -> watch::Receiver<()> {
+        self.sideband_in_doubt.subscribe()
     }
-    /// Something else than the browser's word makes whoever holds the line ask.
-    pub fn doubt_line(&self) {
-        self.line_in_doubt.send_replace(());
+    /// Something else than the browser's word makes whoever holds the sideband ask.
+    pub fn doubt_sideband(&self) {
+        self.sideband_in_doubt.send_replace(());
     }
     /// It has answered.
-    pub fn line_is_alive(&self, now: OffsetDateTime) {
-        self.lock().transcript.line_is_alive(now.into());
+    pub fn sideband_is_alive(&self, now: OffsetDateTime) {
+        self.lock().transcript.sideband_is_alive(now.into());
     }
     /// Nothing is heard from now on.
-    pub fn line_lost(&self) {
-        self.with_transcript(Transcript::line_lost);
+    pub fn sideband_lost(&self) {
+        self.with_transcript(Transcript::sideband_lost);
     }
     /// The same, by something that the browser can bring about at will.
-    pub fn line_broken_by_client(&self) {
-        self.with_transcript(Transcript::line_broken_by_client);
+    pub fn sideband_broken_by_client(&self) {
+        self.with_transcript(Transcript::sideband_broken_by_client);
     }
-    pub fn line_is_deaf(&self) {
-        self.with_transcript(Transcript::line_is_deaf);
+    pub fn sideband_is_deaf(&self) {
+        self.with_transcript(Transcript::sideband_is_deaf);
     }
     pub fn call_opened(&self, segment: i32, cause: Cause, now: OffsetDateTime) {
         self.with_transcript(|transcript| {
@@ -301,8 +343,8 @@ impl Journal {
     pub fn transcription_tampered(&self) {
         self.lock().transcript.transcription_tampered();
     }
-    pub fn earlier_line_is_alive(&self) {
-        self.lock().transcript.earlier_line_is_alive();
+    pub fn earlier_sideband_is_alive(&self) {
+        self.lock().transcript.earlier_sideband_is_alive();
     }
     pub fn awaits_words_of_earlier_calls(&self) -> bool {
         self.lock().transcript.awaits_words_of_earlier_calls()
@@ -313,6 +355,15 @@ impl Journal {
     /// See [`Transcript::history`].
     pub fn history(&self) -> Vec<Entry> {
         self.lock().transcript.history()
+    }
+    /// What the call that is open has not been told of the chapters before it.
+    pub fn untold_history(&self) -> Vec<Entry> {
+        let inner = self.lock();
+        if inner.told_call < inner.transcript.segment() { inner.transcript.history() } else { vec![] }
+    }
+    pub fn history_is_told(&self) {
+        let mut inner = self.lock();
+        inner.told_call = inner.transcript.segment();
     }
     pub fn entries(&self) -> Vec<Entry> {
         self.lock().transcript.entries()
@@ -404,9 +455,17 @@ impl Journal {
             let current = inner.connection();
             receipts.retain(|receipt| !matches!(receipt, Receipt::ClientSeq { connection, .. } if *connection != current));
             for receipt in &receipts {
-                if let Receipt::ClientSeq { seq, .. } = receipt {
-                    inner.acked_client_seq = inner.acked_client_seq.max(*seq);
-                    inner.promised_seq = inner.promised_seq.filter(|promised| promised != seq);
+                match receipt {
+                    Receipt::ClientSeq { seq, .. } => {
+                        inner.acked_client_seq = inner.acked_client_seq.max(*seq);
+                        inner.promised_seq = inner.promised_seq.filter(|promised| promised != seq);
+                    }
+                    // Here, for whoever stores may crash, or be gone already.
+                    Receipt::Typed(id) => {
+                        inner.typed_is_stored(id);
+                        self.typed_waits.send_replace(());
+                    }
+                    Receipt::Consents(_) | Receipt::AllStored(_) | Receipt::Summary(_) => {}
                 }
             }
             receipts
@@ -418,7 +477,7 @@ impl Journal {
         self.lock().outbox.is_full()
     }
     /// Returns when the outbox has room. Whoever reads from a browser waits here, so that more
-    /// than we may hold stays in TCP and with the browser. What our own line into the call hears
+    /// than we may hold stays in TCP and with the browser. What our own sideband into the call hears
     /// does not wait: it comes once, and an interview bounds it.
     pub async fn room(&self) {
         loop {
@@ -438,11 +497,11 @@ impl Journal {
         (inner.outbox.len(), inner.outbox.bytes())
     }
 
-    // ---- the browser's line ----
+    // ---- the browser's connection ----
 
     /// Events that the browser has not taken yet.
     pub fn outgoing(&self) -> usize {
-        self.lock().line.as_ref().map_or(0, |(_, line)| line.max_capacity() - line.capacity())
+        self.lock().client_connection.as_ref().map_or(0, |(_, outgoing)| outgoing.max_capacity() - outgoing.capacity())
     }
 
     /// A new browser connection; the newest wins and the one before is told.
@@ -454,10 +513,10 @@ impl Journal {
         // does the database. What older connections sent and is still on its way does not
         // count for it: it may be another page, whose words must not vouch for this one's.
         let mark = inner.acked_client_seq;
-        inner.updates = Updates::after(mark);
+        inner.ack_window = AckWindow::after(mark);
         (inner.recorded_seq, inner.promised_seq) = (mark, None);
         inner.record(Record::ClientSeq(mark));
-        if let Some((_, older)) = inner.line.replace((connection, outgoing)) {
+        if let Some((_, older)) = inner.client_connection.replace((connection, outgoing)) {
             let _ = older.try_send(Outgoing::Close { code: close::SUPERSEDED, reason: "superseded by a newer connection" });
         }
         connection
@@ -466,9 +525,9 @@ impl Journal {
     /// True when it was the current one.
     pub fn disconnect(&self, connection: ConnectionId) -> bool {
         let mut inner = self.lock();
-        let current = inner.line.as_ref().is_some_and(|(id, _)| *id == connection);
+        let current = inner.client_connection.as_ref().is_some_and(|(id, _)| *id == connection);
         if current {
-            inner.line = None;
+            inner.client_connection = None;
         }
         current
     }
@@ -584,7 +643,7 @@ impl Journal {
         inner.tell(ServerEvent::Replayed {});
     }
 
-    pub fn hang_line_up(&self, code: u16, reason: &'static str) {
+    pub fn close_connection(&self, code: u16, reason: &'static str) {
         self.lock().send(Outgoing::Close { code, reason });
     }
 }
@@ -594,33 +653,64 @@ impl Inner {
         ConnectionId(self.last_connection)
     }
 
-    fn take_update(&mut self, said: Vec<Witness>, words: u64, seq: u64, now: OffsetDateTime) -> Result<(), Refusal> {
+    fn take_update(&mut self, said: Vec<ClientReport>, words: u64, seq: u64, now: OffsetDateTime) -> Result<(), Refusal> {
         // Whoever repeats what is stored already must hear that it is.
-        if self.sealed && !said.iter().all(|witness| self.transcript.knows(witness)) {
+        if self.sealed && !said.iter().all(|client_report| self.transcript.knows(client_report)) {
             return Err(Refusal::session_over());
         }
-        match self.updates.judge(seq, words) {
+        match self.ack_window.judge(seq, words) {
             Arrival::New | Arrival::Old => self.take_words(said, now),
             Arrival::Repeat => Ok(()),
             Arrival::Conflict => Err(Refusal::seq_conflict(seq)),
-            Arrival::TooFarAhead => Err(Refusal::seq_gap(self.updates.next())),
+            Arrival::TooFarAhead => Err(Refusal::seq_gap(self.ack_window.next())),
         }
     }
 
-    fn take_words(&mut self, said: Vec<Witness>, now: OffsetDateTime) -> Result<(), Refusal> {
-        let bytes: usize = said.iter().map(|witness| witness.text.len()).sum();
-        let (entries, all_bytes) = (self.witnessed.0 + said.len(), self.witnessed.1 + bytes);
+    fn take_words(&mut self, said: Vec<ClientReport>, now: OffsetDateTime) -> Result<(), Refusal> {
+        let bytes: usize = said.iter().map(|client_report| client_report.text.len()).sum();
+        let (entries, all_bytes) = (self.reported.0 + said.len(), self.reported.1 + bytes);
         if entries > MAX_WITNESSED_ENTRIES || all_bytes > MAX_WITNESSED_BYTES {
             let message = "more was told than is said in any interview".to_owned();
             return Err(Refusal { code: ErrorCode::TranscriptFull, message, retryable: false });
         }
-        self.witnessed = (entries, all_bytes);
-        for witness in said {
-            for entry in self.transcript.witness(witness, now.into()) {
+        self.reported = (entries, all_bytes);
+        for client_report in said {
+            for entry in self.transcript.client_report(client_report, now.into()) {
                 self.record(Record::Entry(entry));
             }
         }
         Ok(())
+    }
+
+    fn take_typed(&mut self, answer: &TypedAnswer, item: ItemId, now: OffsetDateTime) -> Result<(), Refusal> {
+        let key = answer.key();
+        if let Some(known) = self.transcript.typed(&key) {
+            return if *known == answer.text { Ok(()) } else { Err(Refusal::typed_otherwise()) };
+        }
+        if self.sealed {
+            return Err(Refusal::session_over());
+        }
+        if self.transcript.opened_at().is_none() {
+            return Err(Refusal::typed_before_call());
+        }
+        if self.transcript.typed_answers() >= typed::MOST {
+            return Err(Refusal::typed_too_often());
+        }
+        if !self.typing.take() {
+            return Err(Refusal::typed_too_fast());
+        }
+        if let Some(entry) = self.transcript.type_in(key, item, answer.text.clone(), now.into()) {
+            self.record(Record::Entry(entry));
+        }
+        Ok(())
+    }
+
+    fn typed_is_stored(&mut self, id: &ClientId) {
+        if let Some(entry) = self.transcript.typed_is_stored(&EntryKey::of_typed(id)) {
+            self.told.insert(entry.seq);
+            self.tell(ServerEvent::TranscriptEntry { entry });
+        }
+        self.tell(ServerEvent::TypedAnswerAck { id: id.as_str().to_owned() });
     }
 
     fn take(&mut self, entries: Vec<Entry>, waiting: &Notify) -> usize {
@@ -660,27 +750,27 @@ impl Inner {
     /// A browser that does not read is cut off: it resumes and loses nothing. The last place of
     /// its queue is kept for the farewell, so that it always learns why.
     fn send(&mut self, outgoing: Outgoing) {
-        let Some((_, line)) = &self.line else { return };
+        let Some((_, connection)) = &self.client_connection else { return };
         let farewell = match outgoing {
-            Outgoing::Event { .. } if line.capacity() > 1 => {
-                if line.try_send(outgoing).is_err() {
-                    self.line = None;
+            Outgoing::Event { .. } if connection.capacity() > 1 => {
+                if connection.try_send(outgoing).is_err() {
+                    self.client_connection = None;
                 }
                 return;
             }
             Outgoing::Event { .. } => Outgoing::Close { code: close::TRY_LATER, reason: "too slow" },
             Outgoing::Close { .. } => outgoing,
         };
-        let _ = line.try_send(farewell);
-        self.line = None;
+        let _ = connection.try_send(farewell);
+        self.client_connection = None;
     }
 }
 
 /// Enough to notice that the same number came with other words.
-fn digest(said: &[Witness]) -> u64 {
+fn digest(said: &[ClientReport]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for witness in said {
-        (&witness.key, &witness.item_id, witness.speaker.as_str(), &witness.text).hash(&mut hasher);
+    for client_report in said {
+        (&client_report.key, &client_report.item_id, client_report.speaker.as_str(), &client_report.text).hash(&mut hasher);
     }
     hasher.finish()
 }
@@ -711,21 +801,21 @@ mod tests {
             time_left_s: 1,
             greeted: true,
             plan: false,
-            limits: FrameLimits { max_frame_bytes: 1, max_entries: 1 },
+            limits: FrameLimits { max_frame_bytes: 1, max_entries: 1, max_typed_chars: 1 },
         }
     }
 
-    fn witness(n: u64, text: &str) -> Witness {
+    fn client_report(n: u64, text: &str) -> ClientReport {
         let key = EntryKey::stored(format!("c:{n}"));
         let text = Text::from(text);
-        Witness { key, item_id: None, speaker: Speaker::Candidate, text, claimed: None, claimed_at: Text::default() }
+        ClientReport { key, item_id: None, speaker: Speaker::Candidate, text, claimed: None, claimed_at: Text::default() }
     }
 
     fn say(journal: &Journal, n: u64) {
         let at = OffsetDateTime::UNIX_EPOCH;
-        let said = witness(n, &format!("word {n}"));
+        let said = client_report(n, &format!("word {n}"));
         let connection = journal.lock().connection();
-        journal.witness(connection, Ok(vec![said]), Some(n), at).expect("there is room");
+        journal.client_report(connection, Ok(vec![said]), Some(n), at).expect("there is room");
     }
 
     /// What a new connection hears when it resumes after `last_n`.
@@ -818,7 +908,7 @@ mod tests {
         };
         assert_eq!(last_word(superseded), close::SUPERSEDED);
         assert_eq!(last_word(|journal| journal.tell(ServerEvent::TimeLeft { seconds: 0 })), close::TRY_LATER);
-        assert_eq!(last_word(|journal| journal.hang_line_up(close::DONE, "done")), close::DONE);
+        assert_eq!(last_word(|journal| journal.close_connection(close::DONE, "done")), close::DONE);
     }
 
     #[test]
@@ -827,7 +917,7 @@ mod tests {
         let told = |n: u64, text: &str| {
             let at = OffsetDateTime::UNIX_EPOCH;
             let connection = journal.lock().connection();
-            journal.witness(connection, Ok(vec![witness(n, text)]), Some(n), at)
+            journal.client_report(connection, Ok(vec![client_report(n, text)]), Some(n), at)
         };
         told(1, "in time").expect("the door is open");
         journal.seal();
@@ -849,8 +939,8 @@ mod tests {
             let journal = journal(0);
             let told = |n: u64, entries: usize| {
                 let connection = journal.lock().connection();
-                let said = (0..entries as u64).map(|entry| witness(n * 100_000 + entry, &"x".repeat(each))).collect();
-                journal.witness(connection, Ok(said), Some(n), at)
+                let said = (0..entries as u64).map(|entry| client_report(n * 100_000 + entry, &"x".repeat(each))).collect();
+                journal.client_report(connection, Ok(said), Some(n), at)
             };
             for n in 1..=updates {
                 told(n, entries).expect("there is room");

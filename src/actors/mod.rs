@@ -1,14 +1,15 @@
-//! The actors of one interview, and, in [`gateway`], the keepers of all interviews.
+//! The actors of one interview.
 //!
 //! [`tree`] is the supervisor tree as data. [`session`] is its root. Children do not know each other: they send facts to the
 //! session and share the [`journal`], which the process owns and which outlives all of them.
 //!
 //! To add a child: a row in [`tree::TREE`], a file with its actor, its arms in `session/children.rs`.
 
+pub mod budget;
 pub mod control_channel;
-pub mod gate;
-pub mod gateway;
 pub mod journal;
+pub mod mailbox_limit;
+pub mod messages;
 pub mod recording_tracker;
 pub mod session;
 pub mod signaling_socket;

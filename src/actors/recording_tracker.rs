@@ -5,18 +5,18 @@
 
 use super::TaskGuard;
 use super::journal::Journal;
-use super::session::SessionMsg;
-use super::signaling_socket::RecordingReport;
+use super::messages::{RecordingReport, RecordingTrackerMsg, Seen, SessionMsg};
 use crate::backoff::Backoff;
+use crate::domain::claimed::Recording;
+use crate::domain::outbox_record::{Record, RecordingRecord, RecordingState};
+use crate::domain::phase::Event;
 use crate::domain::protocol::{ClientRecordingState, ServerEvent};
-use crate::domain::record::{Record, RecordingRecord, RecordingState};
 use crate::domain::recording::Takes;
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::VideoId;
 use crate::integrations::clients::Integrations;
-use crate::integrations::outside::Rows;
-use crate::integrations::store::session::Recording;
+use crate::ports::Rows;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use secrecy::SecretString;
@@ -26,36 +26,6 @@ use std::time::Duration;
 use tracing::Instrument;
 
 pub struct RecordingTracker;
-
-#[derive(Debug)]
-pub enum RecordingTrackerMsg {
-    Reported(RecordingReport),
-    /// The candidate is here: whatever the gateway got from the provider is in the database now.
-    FindRecording,
-    /// None: the database could not be asked.
-    Found(Option<Vec<Recording>>),
-    PollDue,
-    /// What was closed with what had arrived of it, and what the provider has.
-    Polled {
-        closed: Vec<VideoId>,
-        seen: Vec<Seen>,
-    },
-    /// The interview is over: settle soon. `patient`: the browser is there and may still be sending.
-    Settle {
-        patient: bool,
-    },
-    PatienceOver,
-    /// Break on purpose (sandbox only).
-    Injected(super::Injected),
-}
-
-/// What the provider has of one take.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    video: VideoId,
-    state: RecordingState,
-    parts: i32,
-}
 
 pub struct RecordingTrackerArgs {
     pub journal: Journal,
@@ -227,6 +197,7 @@ impl RecordingTrackerState {
             retryable: false,
             request_type: Some("recording_state"),
             seq: None,
+            id: None,
         });
     }
 
@@ -242,7 +213,7 @@ impl RecordingTrackerState {
             self.ticker = None;
             self.patience = None;
             self.delete_tokens();
-            let _ = self.args.session.cast(SessionMsg::RecordingSettled);
+            let _ = self.args.session.cast(SessionMsg::Phase(Event::RecordingSettled));
         }
     }
 
@@ -333,7 +304,7 @@ impl RecordingTrackerState {
     }
 }
 
-/// The next round asks again; only what will not change by itself is worth a line.
+/// The next round asks again; only what will not change by itself is worth a sideband.
 fn complain(error: &crate::integrations::call_error::CallError, what: &'static str) {
     tracing::Span::current().record("error_code", error.code().as_str());
     if error.class() != FaultClass::Transient {

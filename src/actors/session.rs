@@ -3,33 +3,39 @@
 //! `domain::phase` decides; this actor performs. It owns every child, follows [`super::tree::TREE`] when one ends, and never
 //! waits for the outside: a child or a timer does everything that takes time.
 
-use super::control_channel::{ControlChannel, ControlChannelArgs, ControlChannelMsg};
-use super::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
-use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs, RecordingTrackerMsg};
-use super::signaling_socket::{RecordingReport, SignalingSocket, SignalingSocketArgs, SignalingSocketMsg};
-use super::summarizer::{Summarizer, SummarizerArgs, SummarizerMsg, SummaryWork, Tries};
-use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs, TranscriptWriterMsg};
+use super::budget::Budget;
+use super::control_channel::{ControlChannel, ControlChannelArgs};
+use super::journal::{Journal, OUTGOING_QUEUE, Receipt};
+use super::messages::{
+    Attached, ControlChannelMsg, RecordingReport, RecordingTrackerMsg, SessionMsg, SignalingSocketMsg, Snapshot, SummarizerMsg,
+    TranscriptWriterMsg,
+};
+use super::recording_tracker::{RecordingTracker, RecordingTrackerArgs};
+use super::signaling_socket::{SignalingSocket, SignalingSocketArgs};
+use super::summarizer::{Summarizer, SummarizerArgs, SummaryWork, Tries};
+use super::transcript_writer::{TranscriptWriter, TranscriptWriterArgs};
 use super::tree::{Child, Exhausted, Start, Supervision, TREE, Verdict};
 use super::{Injected, TaskGuard};
 use crate::backoff::Backoff;
+use crate::domain::claimed::Claimed;
 use crate::domain::edge::Timestamp;
 use crate::domain::invitation;
+use crate::domain::outbox_record::{Record, SummaryRecord};
 use crate::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Said, Timer};
 use crate::domain::protocol::{
-    ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, RenegotiateReason, ServerEvent, SessionReady, Subsystem,
-    SummaryState, close,
+    ConsentKind, FrameLimits, MAX_ENTRIES, MAX_FRAME_BYTES, MediaState, Microphone, RenegotiateReason, ServerEvent, SessionReady,
+    Subsystem, SummaryState, close,
 };
-use crate::domain::record::{Record, SummaryRecord};
 use crate::domain::replies::Purpose;
 use crate::domain::restart::Ended;
 use crate::domain::seat::Seat;
 use crate::domain::transcript::Cause;
+use crate::domain::typed;
 use crate::domain::voice::Speaker;
 use crate::error::ErrorCode;
 use crate::ids::{CallId, ConnectionId, SessionId, VideoId};
 use crate::integrations::clients::Integrations;
-use crate::integrations::outside::Rows;
-use crate::integrations::store::session::Claimed;
+use crate::ports::Rows;
 use crate::telemetry::Trace;
 use opentelemetry::Context;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
@@ -40,12 +46,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 mod browser;
-mod budget;
 mod call;
 mod children;
 mod timers;
-
-use budget::Budget;
 
 pub struct Session;
 
@@ -71,113 +74,6 @@ pub enum TreeEnd {
     Fenced,
     /// A child that the interview cannot do without does not stay alive.
     Exhausted(&'static str),
-}
-
-/// A browser connection's handle on the actor that listens to it; follows its restarts.
-pub type SocketRef = watch::Receiver<Option<ActorRef<SignalingSocketMsg>>>;
-
-#[derive(Debug)]
-pub struct Attached {
-    pub connection: ConnectionId,
-    pub socket: SocketRef,
-    pub outgoing: mpsc::Receiver<Outgoing>,
-}
-
-#[derive(Debug)]
-pub enum SessionMsg {
-    // the browser's connection
-    Attach {
-        seat: Seat,
-        reply: RpcReplyPort<Attached>,
-    },
-    Detached {
-        connection: ConnectionId,
-    },
-    Offered {
-        sdp: String,
-        cause: Context,
-    },
-    ConsentsStored(Vec<ConsentKind>),
-    MediaReported(MediaState),
-    /// The candidate wants a moment to think.
-    Think,
-    /// The candidate goes on before the moment is over.
-    GoOn,
-    RecordingReported(RecordingReport),
-    RecordingUrlClaimed {
-        url: String,
-    },
-    /// All containers that are known, in the order of their takes.
-    RecordingsFound(Vec<VideoId>),
-    EndRequested(EndReason),
-    /// Until when it is kept while nobody has begun it.
-    JoinBy(Timestamp),
-    // the call
-    CallOpened {
-        call: CallId,
-        answer: String,
-    },
-    CallFailed {
-        code: ErrorCode,
-        fatal: bool,
-    },
-    CallGone,
-    /// Somebody else acts in the call, or the interviewer cannot be made to speak in it: it is ended and begun anew.
-    RenewCall,
-    /// In no call can it be made to speak.
-    InterviewerFailed {
-        code: ErrorCode,
-    },
-    /// `ended`: the provider has confirmed it.
-    HungUp {
-        call: CallId,
-        ended: bool,
-    },
-    ControlReady {
-        expires_in: Option<Duration>,
-    },
-    ControlLost,
-    InterviewerEnded,
-    LastWordsOver,
-    WordsSettled,
-    // storing
-    AllStored(u64),
-    Fenced,
-    RecordingSettled,
-    Summarized(Box<SummaryRecord>),
-    /// What the Summarizer brought is in the database.
-    SummaryStored(SummaryState),
-    // ourselves
-    TimerDue {
-        timer: Timer,
-        armed: u64,
-    },
-    TimeLeftDue,
-    RestartDue(Child),
-    Shutdown,
-    GetSnapshot {
-        reply: RpcReplyPort<Snapshot>,
-    },
-    /// Crash the root on purpose (sandbox only).
-    Crash,
-    /// Break a child on purpose (sandbox only).
-    Inject(Child, Injected),
-}
-
-/// What the process looks like from the inside, for tests and operators.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Snapshot {
-    pub phase: Phase,
-    pub end: Option<EndReason>,
-    pub segment: i32,
-    pub call: Option<CallId>,
-    pub connected: bool,
-    /// Our own line into the call is joined.
-    pub control_ready: bool,
-    pub entries: usize,
-    pub backlog_records: usize,
-    pub running: Vec<&'static str>,
-    pub restarts: HashMap<&'static str, u32>,
 }
 
 /// Everything an interview's tree needs from its process.
@@ -218,6 +114,7 @@ pub struct SessionState {
     socket: Option<Socket>,
     consents: Vec<ConsentKind>,
     offer: Option<(String, Context)>,
+    microphone: Microphone,
     /// How many offers the browser may still bring, and since when it gains no more.
     offers: Budget,
     /// We have asked for the offer that comes next, as the provider's time for the call is nearly over.
@@ -283,6 +180,7 @@ impl Actor for Session {
             writer: None,
             socket: None,
             offer: None,
+            microphone: Microphone::default(),
             offers: Budget::new(OFFERS, OFFER_EVERY),
             rolling_over: false,
             time_limit: None,
@@ -322,12 +220,13 @@ impl Actor for Session {
             SessionMsg::MediaReported(MediaState::Failed) => state.decide(Event::MediaLost, &myself).await,
             // The browser's own ICE may still recover.
             SessionMsg::MediaReported(MediaState::Connecting | MediaState::Disconnected) => {}
+            SessionMsg::MicrophoneReported(microphone) => state.microphone_reported(microphone),
             SessionMsg::Think => state.to_control(ControlChannelMsg::Think),
             SessionMsg::GoOn => state.to_control(ControlChannelMsg::GoOn),
             SessionMsg::RecordingReported(report) => state.recording_reported(report),
             SessionMsg::RecordingsFound(videos) => state.videos = videos,
             SessionMsg::RecordingUrlClaimed { url } => state.check_recording_url(&url),
-            SessionMsg::EndRequested(reason) => state.decide(Event::EndRequested(reason), &myself).await,
+            SessionMsg::Phase(event) => state.decide(event, &myself).await,
             SessionMsg::CallOpened { call, answer } => state.call_opened(call, answer, &myself).await,
             SessionMsg::CallFailed { code, fatal } => state.call_failed(code, fatal, &myself).await,
             SessionMsg::InterviewerFailed { code } => state.interviewer_failed(code, &myself).await,
@@ -346,11 +245,7 @@ impl Actor for Session {
                 }
                 state.decide(Event::ControlReady, &myself).await;
             }
-            SessionMsg::ControlLost => state.decide(Event::ControlLost, &myself).await,
             SessionMsg::JoinBy(at) => state.keep_until(at, &myself).await,
-            SessionMsg::InterviewerEnded => state.decide(Event::EndRequested(EndReason::InterviewerEnded), &myself).await,
-            SessionMsg::LastWordsOver => state.decide(Event::LastWordsOver, &myself).await,
-            SessionMsg::WordsSettled => state.decide(Event::WordsSettled, &myself).await,
             SessionMsg::AllStored(number) => {
                 // Any other was awaited by a tree before this one.
                 if number == state.awaited {
@@ -358,7 +253,6 @@ impl Actor for Session {
                 }
             }
             SessionMsg::Fenced => state.end_tree(TreeEnd::Fenced, &myself).await,
-            SessionMsg::RecordingSettled => state.decide(Event::RecordingSettled, &myself).await,
             SessionMsg::Summarized(summary) => {
                 // One that was dismissed meanwhile is not heard any more.
                 if state.dismiss_summarizer() {
@@ -415,8 +309,8 @@ impl Actor for Session {
             if child == Child::ControlChannel {
                 // Until it is back nothing is asked of it that would be lost.
                 state.control = None;
-                state.journal.line_lost();
-                // The line into one that was replaced is gone with it.
+                state.journal.sideband_lost();
+                // The sideband into one that was replaced is gone with it.
                 state.journal.give_up_earlier_calls(Cause::Ours);
                 state.decide(Event::ControlLost, &myself).await;
             }
@@ -505,7 +399,7 @@ impl SessionState {
         let end = self.interview.end();
         tracing::info!(phase = phase.as_str(), reason = end.map(EndReason::as_str), "phase changed");
         if phase.is_terminal() {
-            // The line is closed with the process; nobody will be there to say so.
+            // The sideband is closed with the process; nobody will be there to say so.
             self.journal.record(Record::Connected(false));
         }
         self.journal.record(Record::Phase { phase, end, at: self.integrations.clock.now().into() });

@@ -5,32 +5,24 @@
 
 use super::Injected;
 use super::journal::{Journal, Receipt};
-use super::session::SessionMsg;
+use super::messages::{RecordingReport, SessionMsg, SignalingSocketMsg};
 use crate::clock::Clock;
-use crate::domain::edge::{Label, PartNumber, Text};
-use crate::domain::phase::EndReason;
+use crate::domain::edge::{ClientId, Label, Text};
+use crate::domain::outbox_record::Record;
+use crate::domain::phase::{EndReason, Event};
 use crate::domain::protocol::{
-    ClientEntry, ClientMessage, ClientRecordingState, ConsentKind, MAX_ENTRIES, MAX_SEQ, MediaState, MediaStats, QualityLevel,
-    Refusal, ServerEvent, Unreadable, check_offer,
+    ClientEntry, ClientMessage, ConsentKind, MAX_ENTRIES, MAX_SEQ, MediaState, MediaStats, Microphone, QualityLevel, Refusal,
+    ServerEvent, Unreadable, check_offer,
 };
-use crate::domain::record::Record;
 use crate::domain::seat::Seat;
+use crate::domain::typed::TypedAnswer;
 use crate::error::ErrorCode;
-use crate::ids::{ConnectionId, VideoId};
+use crate::ids::ConnectionId;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tokio::sync::OwnedSemaphorePermit;
 
 pub struct SignalingSocket;
-
-#[derive(Debug)]
-pub enum SignalingSocketMsg {
-    /// The permit bounds how many messages of a browser wait at once.
-    Received { message: Result<ClientMessage, Unreadable>, permit: OwnedSemaphorePermit },
-    /// Break on purpose (sandbox only).
-    Injected(super::Injected),
-}
 
 #[derive(Clone)]
 pub struct SignalingSocketArgs {
@@ -88,6 +80,11 @@ impl Actor for SignalingSocket {
                     Ok(_) => (None, None),
                     Err(frame) => (frame.seq, frame.seq.filter(|_| frame.is_update())),
                 };
+                let id = match &message {
+                    Ok(ClientMessage::TypedAnswer { id, .. }) => ClientId::new(id).ok().map(|id| id.as_str().to_owned()),
+                    Ok(_) => None,
+                    Err(frame) => frame.id.clone(),
+                };
                 let name = request_type.unwrap_or("unreadable");
                 let span = tracing::info_span!(
                     "signaling_socket.receive",
@@ -111,6 +108,7 @@ impl Actor for SignalingSocket {
                         retryable: refusal.retryable,
                         request_type,
                         seq,
+                        id,
                     });
                 }
                 drop(permit);
@@ -134,7 +132,7 @@ impl SignalingSocketState {
         self.broke_at = seq;
         let refusal = Refusal { code: ErrorCode::MessageInvalid, message, retryable: !again };
         if again {
-            self.args.journal.witness(self.args.connection, Err(refusal), seq, self.args.clock.now())
+            self.args.journal.client_report(self.args.connection, Err(refusal), seq, self.args.clock.now())
         } else {
             Err(refusal)
         }
@@ -146,7 +144,7 @@ impl SignalingSocketState {
             Ok(message) => self.take(message),
             Err(frame) if frame.is_update() => {
                 let seq = frame.seq.filter(|seq| is_seq(*seq));
-                self.args.journal.witness(self.args.connection, Err(frame.refusal), seq, self.args.clock.now())
+                self.args.journal.client_report(self.args.connection, Err(frame.refusal), seq, self.args.clock.now())
             }
             Err(frame) => Err(frame.refusal),
         }
@@ -156,8 +154,9 @@ impl SignalingSocketState {
         let journal = &self.args.journal;
         match message {
             ClientMessage::Authenticate { .. } => Err(Refusal::invalid("this connection is authenticated already".to_owned())),
-            ClientMessage::SdpOffer { sdp } => {
+            ClientMessage::SdpOffer { sdp, microphone } => {
                 check_offer(&sdp)?;
+                self.tell_microphone(microphone);
                 self.cast(SessionMsg::Offered { sdp, cause: Trace::context_of(&tracing::Span::current()) });
                 Ok(())
             }
@@ -168,9 +167,9 @@ impl SignalingSocketState {
                 let said = if entries.len() > MAX_ENTRIES {
                     Err(Refusal::invalid(format!("more than {MAX_ENTRIES} entries in one transcript_update")))
                 } else {
-                    entries.into_iter().map(ClientEntry::into_witness).collect()
+                    entries.into_iter().map(ClientEntry::into_client_report).collect()
                 };
-                let taken = journal.witness(self.args.connection, said, seq, self.args.clock.now());
+                let taken = journal.client_report(self.args.connection, said, seq, self.args.clock.now());
                 if taken.as_ref().is_err_and(|refusal| refusal.code == ErrorCode::SeqConflict) {
                     self.note(Label::of("transcript_seq_conflict"), None);
                 }
@@ -180,7 +179,7 @@ impl SignalingSocketState {
                 if let Some(url) = recording_url {
                     self.cast(SessionMsg::RecordingUrlClaimed { url });
                 }
-                self.cast(SessionMsg::EndRequested(EndReason::CandidateEnded));
+                self.cast(SessionMsg::Phase(Event::EndRequested(EndReason::CandidateEnded)));
                 Ok(())
             }
             ClientMessage::Consent { kinds, policy_version } => self.consent(kinds, &policy_version),
@@ -188,7 +187,8 @@ impl SignalingSocketState {
                 journal.replay(last_event);
                 Ok(())
             }
-            ClientMessage::MediaState { state, stats } => {
+            ClientMessage::MediaState { state, stats, microphone } => {
+                self.tell_microphone(microphone);
                 self.cast(SessionMsg::MediaReported(state));
                 if state == MediaState::Connected
                     && let Some(stats) = stats
@@ -210,6 +210,10 @@ impl SignalingSocketState {
             }
             // The connection lives on its own ticket; a fresh token changes nothing here.
             ClientMessage::RefreshAuth { .. } => Ok(()),
+            ClientMessage::TypedAnswer { id, text } => {
+                let answer = TypedAnswer::read(&id, &text)?;
+                journal.take_typed(&answer, answer.item(fastrand::u128(..)), self.args.clock.now())
+            }
             ClientMessage::Think {} => {
                 self.cast(SessionMsg::Think);
                 Ok(())
@@ -222,6 +226,12 @@ impl SignalingSocketState {
                 journal.tell(ServerEvent::HeartbeatAck {});
                 Ok(())
             }
+        }
+    }
+
+    fn tell_microphone(&self, microphone: Option<Microphone>) {
+        if let Some(microphone) = microphone {
+            self.cast(SessionMsg::MicrophoneReported(microphone));
         }
     }
 
@@ -245,7 +255,7 @@ impl SignalingSocketState {
         Ok(())
     }
 
-    /// Advice changes only when the line does.
+    /// Advice changes only when the sideband does.
     fn advise(&mut self, stats: MediaStats) {
         let bad = |value: Option<f64>, limit: f64| value.is_some_and(|value| value > limit);
         let level = if bad(stats.rtt_ms, 600.0) || bad(stats.jitter_ms, 100.0) {
@@ -277,16 +287,6 @@ impl SignalingSocketState {
 
 fn is_seq(seq: u64) -> bool {
     (1..=MAX_SEQ).contains(&seq)
-}
-
-/// What the browser says of its recording, as the session hears it.
-#[derive(Clone, Debug)]
-pub struct RecordingReport {
-    pub video: Option<VideoId>,
-    pub state: ClientRecordingState,
-    pub part: Option<PartNumber>,
-    /// What is written into the container.
-    pub mime_type: Option<Label>,
 }
 
 #[cfg(test)]

@@ -7,14 +7,13 @@
 use super::journal::Journal;
 use crate::domain::edge::Text;
 use crate::domain::outbox::Batch;
-use crate::domain::record::Record;
+use crate::domain::outbox_record::Record;
 use crate::domain::refusals::{Failure, Patience, Refusals, Step, Taken};
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
-use crate::integrations::outside::{DeadLetter, Rows};
 use crate::integrations::store::StoreError;
+use crate::ports::{DeadLetter, Rows};
 use crate::telemetry::Trace;
 use futures_util::FutureExt;
-use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use tracing::Instrument;
 
@@ -61,9 +60,9 @@ impl Trouble {
     }
 
     /// The database's own code, or ours: no words of anybody.
-    fn cause(&self) -> Cow<'_, str> {
+    fn cause(&self) -> &str {
         let state = if let Self::Store(error) = self { error.sql_state() } else { None };
-        state.unwrap_or(Cow::Borrowed(self.code().as_str()))
+        state.unwrap_or(self.code().as_str())
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! It asks the model, compares the answer with what was said, and asks again after a bad answer. Each question costs money. So
 //! each is counted in the session's row before it is asked: whoever asks, and however often they crash, there are no more than
-//! `keeper.summary_tries`. If there is no summary, the reason is stored and nobody waits for ever: the keepers run the
+//! `keeper.summary_tries`. If there is no summary, the reason is stored and nobody waits for ever: the reconcilers run the
 //! summarizer again later on the same rows.
 
 use super::TaskGuard;
-use super::session::SessionMsg;
+use super::messages::{SessionMsg, SummarizerMsg};
 use crate::backoff::Backoff;
+use crate::domain::claimed::Claimed;
 use crate::domain::edge::Label;
-use crate::domain::record::{Record, SummaryRecord};
+use crate::domain::outbox_record::{Record, SummaryRecord};
 use crate::domain::summary::{self, Room, Summary};
 use crate::domain::usage::{Kind, Usage};
 use crate::error::chain;
@@ -19,8 +20,7 @@ use crate::integrations::clients::Integrations;
 use crate::integrations::openai::responses::{
     Effort, IncompleteReason, ResponseError, ResponseOutcome, ResponseRequest, safety_identifier,
 };
-use crate::integrations::outside::Rows;
-use crate::integrations::store::session::Claimed;
+use crate::ports::Rows;
 use crate::telemetry::Trace;
 use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -33,12 +33,6 @@ use uuid::Uuid;
 
 pub struct Summarizer;
 
-#[derive(Debug)]
-pub enum SummarizerMsg {
-    /// Break on purpose (sandbox only).
-    Injected(super::Injected),
-}
-
 pub struct SummarizerState {
     broken: Arc<Notify>,
     _work: TaskGuard,
@@ -49,7 +43,7 @@ pub struct SummarizerArgs {
     pub work: SummaryWork,
 }
 
-/// What a summary is made of and with; the gateway's keepers do the same work.
+/// What a summary is made of and with; the gateway's reconcilers do the same work.
 #[derive(Clone, Debug)]
 pub struct SummaryWork {
     pub store: Rows,
@@ -76,8 +70,8 @@ impl Tries {
         Self { in_all, at_once: 3 }
     }
 
-    /// Keepers have time: the pauses between their tries are in the rows.
-    pub fn of_keepers(in_all: i32) -> Self {
+    /// Reconcilers have time: the pauses between their tries are in the rows.
+    pub fn of_reconcilers(in_all: i32) -> Self {
         Self { in_all, at_once: 1 }
     }
 }

@@ -5,28 +5,18 @@
 
 use super::TaskGuard;
 use super::journal::{Journal, Receipt};
-use super::session::SessionMsg;
+use super::messages::{SessionMsg, TranscriptWriterMsg};
 use super::storing::{Progress, Storing, Trouble};
 use crate::backoff::Backoff;
 use crate::domain::protocol::{ServerEvent, Subsystem, SummaryState};
 use crate::domain::refusals::Patience;
 use crate::error::{Fault, chain};
-use crate::integrations::outside::Rows;
+use crate::ports::Rows;
 use crate::telemetry::Trace;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::time::Duration;
 
 pub struct TranscriptWriter;
-
-#[derive(Debug)]
-pub enum TranscriptWriterMsg {
-    /// Something new waits in the outbox.
-    FlushDue,
-    /// The pause after a failure is over.
-    RetryDue,
-    /// Break on purpose (sandbox only).
-    Injected(super::Injected),
-}
 
 pub struct TranscriptWriterArgs {
     pub journal: Journal,
@@ -118,6 +108,8 @@ impl TranscriptWriterState {
                     self.journal.tell(ServerEvent::ConsentRecorded { kinds: kinds.clone() });
                     let _ = self.session.cast(SessionMsg::ConsentsStored(kinds));
                 }
+                // The journal has told of it.
+                Receipt::Typed(_) => {}
                 Receipt::AllStored(number) => {
                     let _ = self.session.cast(SessionMsg::AllStored(number));
                 }

@@ -1,6 +1,7 @@
 //! From the wire to messages and back. No decisions are made here.
 
 pub mod auth;
+mod body_timeout;
 pub mod gateway;
 pub mod headers;
 pub mod health;

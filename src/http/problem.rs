@@ -1,6 +1,6 @@
 //! The answer to a refused request: `application/problem+json` (RFC 9457) with a stable code.
 
-use super::server::timed_out;
+use super::body_timeout::timed_out;
 use crate::domain::edge::FieldError;
 use crate::error::{ErrorCode, Fault, FaultClass, chain};
 use crate::integrations::call_error::CallError;
@@ -57,6 +57,11 @@ impl ApiError {
 
     pub fn session_not_found() -> Self {
         Self::not_found(ErrorCode::SessionNotFound, "there is no such session")
+    }
+
+    /// Its machine is being made, or starts.
+    pub fn session_not_ready(detail: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::SessionNotReady, detail).retry_after(Duration::from_secs(2))
     }
 
     pub fn session_over() -> Self {

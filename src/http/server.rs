@@ -4,6 +4,7 @@
 
 use crate::config::Config;
 use crate::error::ErrorCode;
+use crate::http::body_timeout::BodyTimedOut;
 use crate::http::limits::Address;
 use axum::Router;
 use axum::body::Body;
@@ -103,23 +104,6 @@ where
     drop((listener, stopped));
     let _ = stop.send(true);
     stop.closed().await;
-}
-
-/// A body did not come in time.
-#[derive(Debug, thiserror::Error)]
-#[error("the body did not arrive in time")]
-pub struct BodyTimedOut;
-
-/// Whether this is, or was caused by, [`BodyTimedOut`].
-pub fn timed_out(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<BodyTimedOut>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// A body that has to be whole in time.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::http_client::{CallLimits, Head, Vendor};
+use super::vendor_call::{CallLimits, Head, Vendor};
 use crate::error::{ErrorCode, Fault, FaultClass};
 
 /// Enough of an error body to see what happened.

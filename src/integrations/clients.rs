@@ -11,12 +11,12 @@ use super::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest};
 use super::openai::session_config::SessionConfig;
 use super::openai::sideband::{ConnectSidebandError, Inbound, SidebandError, SidebandReader, SidebandWriter};
 use super::openai::{OpenAiClient, OpenAiOptions};
-use super::outside::{Line, LineReader, LineWriter, SummaryModel, VideoProvider, VoiceProvider};
 use super::private_network::PrivateNetwork;
 use super::store::{Store, StoreOptions};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ids::{CallId, VideoId};
+use crate::ports::{Sideband, SidebandRead, SidebandWrite, SummaryModel, VideoProvider, VoiceProvider};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -103,21 +103,21 @@ impl VoiceProvider for OpenAiClient {
         self.hang_up(call).await
     }
 
-    async fn join(&self, call: &CallId) -> Result<Line, ConnectSidebandError> {
+    async fn join(&self, call: &CallId) -> Result<Sideband, ConnectSidebandError> {
         let (reader, writer) = self.connect_sideband(call).await?.split();
         Ok((Box::new(reader), Box::new(writer)))
     }
 }
 
 #[async_trait]
-impl LineReader for SidebandReader {
+impl SidebandRead for SidebandReader {
     async fn next(&mut self) -> Result<Inbound, SidebandError> {
         self.next().await
     }
 }
 
 #[async_trait]
-impl LineWriter for SidebandWriter {
+impl SidebandWrite for SidebandWriter {
     async fn send(&mut self, event: &ClientEvent) -> Result<(), SidebandError> {
         self.send(event).await
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::FaultClass;
 use crate::integrations::test_server::{Reply, TestServer, dead_address, http_client};
+use http::HeaderMap;
 
 fn limits(deadline: Duration) -> CallLimits {
     CallLimits { vendor: Vendor::OpenAi, action: "probe", deadline, max_body_bytes: 1000 }
@@ -109,7 +110,7 @@ fn retry_after_in_every_spelling() {
     assert_eq!(wait("x-ratelimit-retry-after", "7"), Some(Duration::from_secs(7)));
     assert_eq!(wait("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
     let far = wait("retry-after", "Fri, 31 Dec 2100 23:59:59 GMT");
-    assert_eq!(far, Some(LONGEST_RETRY_AFTER));
+    assert_eq!(far, Some(crate::integrations::vendor_call::LONGEST_RETRY_AFTER));
     assert_eq!(wait("retry-after", "1e300"), None);
     for nonsense in ["-1", "soon", "NaN", "inf", ""] {
         assert_eq!(wait("retry-after", nonsense), None, "{nonsense}");

@@ -10,10 +10,10 @@ pub mod fly;
 pub mod http_client;
 pub mod mail;
 pub mod openai;
-pub mod outside;
 pub mod private_network;
 pub mod store;
 pub mod supabase;
+pub mod vendor_call;
 
 #[cfg(test)]
 pub(crate) mod test_server;

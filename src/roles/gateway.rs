@@ -3,14 +3,11 @@
 
 use super::{Exit, LINGER, gauges, stop_signal};
 use crate::actors::TaskGuard;
-use crate::actors::gateway::Keepers;
-use crate::actors::gateway::machines::Machines;
-use crate::actors::gateway::standby::Standby;
 use crate::config::Config;
 use crate::error::ErrorCode;
 use crate::error::chain;
 use crate::http::auth::Authority;
-use crate::http::gateway::carry::Carrier;
+use crate::http::gateway::websocket_proxy::WebSocketProxy;
 use crate::http::gateway::{AppState, router};
 use crate::http::linger::Lingering;
 use crate::http::server::{self, Bounds};
@@ -19,6 +16,9 @@ use crate::integrations::clients::{Integrations, api_video, http_client, mailer,
 use crate::integrations::fly::{FlyClient, FlyOptions};
 use crate::integrations::store::gateway::GatewayStore;
 use crate::integrations::supabase::{JwksOptions, JwksVerifier};
+use crate::reconcilers::Reconcilers;
+use crate::reconcilers::machines::Machines;
+use crate::reconcilers::standby::Standby;
 use opentelemetry::metrics::Meter;
 use std::error::Error;
 use std::sync::Arc;
@@ -32,16 +32,16 @@ pub async fn run(config: Config, meter: Meter, stop: impl Future<Output = ()> + 
     let config = Arc::new(config);
     let (closing, closed) = watch::channel(false);
     let started = async {
-        let (state, keepers) = connect(&config, closed.clone())?;
+        let (state, reconcilers) = connect(&config, closed.clone())?;
         let listener = TcpListener::bind(config.http.bind).await?;
-        Ok::<_, Box<dyn Error + Send + Sync>>((state, keepers, listener))
+        Ok::<_, Box<dyn Error + Send + Sync>>((state, reconcilers, listener))
     };
     match started.await {
-        Ok((state, keepers, listener)) => {
-            gauges::observe_carried(&meter, &state.carrier);
+        Ok((state, reconcilers, listener)) => {
+            gauges::observe_carried(&meter, &state.websocket_proxy);
             gauges::observe_refused(&meter, state.limits.refused());
-            let keepers = TaskGuard::spawn(keepers.run(closed));
-            serve(&config, state, keepers, listener, closing, stop).await
+            let reconcilers = TaskGuard::spawn(reconcilers.run(closed));
+            serve(&config, state, reconcilers, listener, closing, stop).await
         }
         Err(error) => {
             tracing::error!(error_code = ErrorCode::ConfigInvalid.as_str(), error = %chain(error.as_ref()), "cannot start");
@@ -55,14 +55,17 @@ pub async fn run_until_signal(config: Config, meter: Meter) -> Exit {
     run(config, meter, stop_signal()).await
 }
 
-/// The keepers alone, without a door: they work beside those of any gateway.
-pub fn keepers(config: &Arc<Config>) -> Result<Keepers, Box<dyn Error + Send + Sync>> {
+/// The reconcilers alone, without a door: they work beside those of any gateway.
+pub fn reconcilers(config: &Arc<Config>) -> Result<Reconcilers, Box<dyn Error + Send + Sync>> {
     let (_, never) = watch::channel(false);
-    connect(config, never).map(|(_, keepers)| keepers)
+    connect(config, never).map(|(_, reconcilers)| reconcilers)
 }
 
 /// The clients of the door. None of them connects before it is needed.
-fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(AppState, Keepers), Box<dyn Error + Send + Sync>> {
+fn connect(
+    config: &Arc<Config>,
+    stopping: watch::Receiver<bool>,
+) -> Result<(AppState, Reconcilers), Box<dyn Error + Send + Sync>> {
     let http = http_client()?;
     let fly = FlyOptions {
         deadline: config.fly.timeout(),
@@ -84,7 +87,7 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
     let standby = Standby::new(rows.clone(), fly, network.clone(), assign, config.clone())?;
     let integrations = Arc::new(Integrations::new(config)?);
     let (recording_news, mail_queued) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let keepers = Keepers::new(
+    let reconcilers = Reconcilers::new(
         rows.clone(),
         Arc::new(database),
         machines.clone(),
@@ -95,22 +98,33 @@ fn connect(config: &Arc<Config>, stopping: watch::Receiver<bool>) -> Result<(App
         mail_queued.clone(),
         mailer(config)?,
     );
-    let carrier = Carrier::new(network, config.clone(), stopping);
+    let websocket_proxy = WebSocketProxy::new(network, config.clone(), stopping);
     let videos = api_video(config, http)?;
-    let state =
-        AppState::new(config.clone(), rows, machines, standby, videos, authority, carrier, signing, recording_news, mail_queued);
-    Ok((state, keepers))
+    let state = AppState::new(
+        config.clone(),
+        rows,
+        machines,
+        standby,
+        videos,
+        authority,
+        websocket_proxy,
+        signing,
+        recording_news,
+        mail_queued,
+    );
+    Ok((state, reconcilers))
 }
 
 async fn serve(
     config: &Config,
     state: AppState,
-    mut keepers: TaskGuard,
+    mut reconcilers: TaskGuard,
     listener: TcpListener,
     closing: watch::Sender<bool>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Exit {
-    let (store, verifier, carrier) = (state.store.clone(), state.authority.verifier.clone(), state.carrier.clone());
+    let (store, verifier, websocket_proxy) =
+        (state.store.clone(), state.authority.verifier.clone(), state.websocket_proxy.clone());
     let ready = Arc::new(AtomicBool::new(true));
     let mut closed = closing.subscribe();
     let limits = &config.limits;
@@ -138,12 +152,12 @@ async fn serve(
                 server.abort();
             }
             // Those are no requests any more: their browsers are told to come back, to another gateway.
-            if tokio::time::timeout(LINGER, carrier.emptied()).await.is_err() {
-                tracing::info!(carried = carrier.carried(), "carried WebSockets were cut");
+            if tokio::time::timeout(LINGER, websocket_proxy.emptied()).await.is_err() {
+                tracing::info!(carried = websocket_proxy.carried(), "carried WebSockets were cut");
             }
-            // The same for a keeper's pass; what it held is free again when its leases end.
-            if tokio::time::timeout(LINGER, keepers.ended()).await.is_err() {
-                tracing::info!("a keeper's pass was cut");
+            // The same for a reconciler's pass; what it held is free again when its leases end.
+            if tokio::time::timeout(LINGER, reconcilers.ended()).await.is_err() {
+                tracing::info!("a reconciler's pass was cut");
             }
             Exit::Done
         }
@@ -153,7 +167,7 @@ async fn serve(
         }
     };
     warm_up.abort();
-    drop(keepers);
+    drop(reconcilers);
     let _ = tokio::time::timeout(LINGER, store.close()).await;
     exit
 }

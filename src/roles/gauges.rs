@@ -1,7 +1,7 @@
 //! Gauges for everything in a process that can fill up.
 
 use crate::actors::journal::Journal;
-use crate::http::gateway::carry::Carrier;
+use crate::http::gateway::websocket_proxy::WebSocketProxy;
 use crate::http::limits::Refused;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
@@ -88,12 +88,12 @@ pub fn observe_refused(meter: &Meter, refused: &Refused) {
 }
 
 /// WebSockets that a gateway carries at this moment.
-pub fn observe_carried(meter: &Meter, carrier: &Carrier) {
-    let carrier = carrier.clone();
+pub fn observe_carried(meter: &Meter, websocket_proxy: &WebSocketProxy) {
+    let websocket_proxy = websocket_proxy.clone();
     let _ = meter
         .u64_observable_gauge("interview.gateway.carried")
         .with_unit("{connection}")
         .with_description("WebSockets that this gateway carries to their machines")
-        .with_callback(move |observer| observer.observe(carrier.carried() as u64, &[]))
+        .with_callback(move |observer| observer.observe(websocket_proxy.carried() as u64, &[]))
         .build();
 }

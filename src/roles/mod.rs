@@ -1,12 +1,9 @@
 //! The roles in which the one binary runs: only wiring, in order.
 
-pub mod doctor;
 pub mod gateway;
 mod gauges;
-pub mod plan;
 pub mod session;
 pub mod standby;
-pub mod tenant;
 pub mod watchdog;
 
 use std::time::Duration;

@@ -10,13 +10,15 @@ use super::{Exit, LINGER, stop_signal};
 use crate::actors::TaskGuard;
 use crate::actors::control_channel::hang_up;
 use crate::actors::journal::Journal;
-use crate::actors::session::{Session, SessionArgs, SessionMsg, TREE_SHARE, TreeEnd};
+use crate::actors::messages::SessionMsg;
+use crate::actors::session::{Session, SessionArgs, TREE_SHARE, TreeEnd};
 use crate::actors::storing::Storing;
 use crate::backoff::Backoff;
 use crate::config::Config;
+use crate::domain::claimed::{Claimed, Pulse};
 use crate::domain::outbox::Limits;
-use crate::domain::phase::Phase;
-use crate::domain::record::Record;
+use crate::domain::outbox_record::Record;
+use crate::domain::phase::{Event, Phase};
 use crate::domain::refusals::Patience;
 use crate::domain::restart::{History, Intensity};
 use crate::domain::transcript::Transcript;
@@ -29,9 +31,8 @@ use crate::http::server::{self, Bounds};
 use crate::http::session::{SessionHttp, router};
 use crate::ids::SessionId;
 use crate::integrations::clients::{BuildError, Integrations, store};
-use crate::integrations::outside::{Rows, Sessions};
 use crate::integrations::store::StoreError;
-use crate::integrations::store::session::{Claimed, Pulse};
+use crate::ports::{Rows, Sessions};
 use crate::telemetry::Trace;
 use axum::serve::Listener;
 use opentelemetry::metrics::Meter;
@@ -231,8 +232,8 @@ impl Process {
     {
         let ready = Arc::new(AtomicBool::new(true));
         let mut claimed = self.claimed.clone();
-        let (mut root, mut ended) = match self.plant(&claimed).await {
-            Ok(planted) => planted,
+        let (mut root, mut ended) = match self.spawn_tree(&claimed).await {
+            Ok(spawned) => spawned,
             Err(exit) => return exit,
         };
         let (announce, current) = watch::channel(root.0.clone());
@@ -296,9 +297,9 @@ impl Process {
                     if deadline.is_some() || !trees.admit(born.elapsed().as_secs(), TREES) {
                         break Exit::Failed;
                     }
-                    self.journal.hang_line_up(crate::domain::protocol::close::RESTART, "restarting");
-                    // With the tree went our line into the call.
-                    self.journal.line_lost();
+                    self.journal.close_connection(crate::domain::protocol::close::RESTART, "restarting");
+                    // With the tree went our sideband into the call.
+                    self.journal.sideband_lost();
                     let fresh = tokio::select! {
                         fresh = self.refresh(&claimed) => fresh,
                         () = &mut stop => break Exit::Interrupted,
@@ -307,8 +308,8 @@ impl Process {
                         Ok(fresh) => fresh,
                         Err(exit) => break exit,
                     };
-                    (root, ended) = match self.plant(&claimed).await {
-                        Ok(planted) => planted,
+                    (root, ended) = match self.spawn_tree(&claimed).await {
+                        Ok(spawned) => spawned,
                         Err(exit) => break exit,
                     };
                     announce.send_replace(root.0.clone());
@@ -338,7 +339,7 @@ impl Process {
 
 impl Process {
     /// Spawn the tree.
-    async fn plant(&self, claimed: &Arc<Claimed>) -> Result<(Root, oneshot::Receiver<TreeEnd>), Exit> {
+    async fn spawn_tree(&self, claimed: &Arc<Claimed>) -> Result<(Root, oneshot::Receiver<TreeEnd>), Exit> {
         let (sender, ended) = oneshot::channel();
         let args = SessionArgs {
             session: self.session,
@@ -431,7 +432,7 @@ async fn beat(rows: Rows, every: Duration, root: watch::Receiver<ActorRef<Sessio
     loop {
         ticks.tick().await;
         let message = match rows.heartbeat().await {
-            Ok(Pulse { end_requested: Some(reason), .. }) => SessionMsg::EndRequested(reason),
+            Ok(Pulse { end_requested: Some(reason), .. }) => SessionMsg::Phase(Event::EndRequested(reason)),
             Ok(Pulse { end_requested: None, join_by: Some(join_by) }) => SessionMsg::JoinBy(join_by),
             Ok(Pulse { end_requested: None, join_by: None }) => continue,
             Err(StoreError::Fenced { .. }) => SessionMsg::Fenced,

@@ -67,7 +67,7 @@ async function fitsOnAPhone({ page, name }, step) {
         return { text: one.textContent.trim(), left, right, top, bottom, cut: one.scrollWidth > one.clientWidth };
       }),
     );
-    assert.equal(buttons.length, 4);
+    assert.equal(buttons.length, 5);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     const { height } = await page.locator('main > .words').boundingBox();
     assert.ok(wide <= width && height > 120, `${width}: the page is ${wide} wide, its words ${height} high`);

@@ -51,6 +51,32 @@ async function seenElsewhere(title) {
   await page.getByTestId('user').filter({ hasText: 'Product Designer' }).waitFor();
 }
 
+/** What the simulated candidates find in the draft that is shown. */
+async function rehearsed() {
+  const { page } = stage.recruiter;
+  const panel = page.getByTestId('rehearsal');
+  await panel.getByTestId('rehearsal-empty').waitFor();
+  const button = panel.getByTestId('rehearse');
+  await button.focus();
+  await page.keyboard.press('Enter');
+  await panel.getByTestId('rehearsal-summary').getByText('Not passed.').waitFor();
+  const finding = panel.getByTestId('rehearsal-finding').and(page.locator('[data-code="forbidden_topic"]'));
+  await finding.first().waitFor();
+  assert.equal(await panel.getByTestId('persona').count(), 12);
+  await panel.getByTestId('persona').and(page.locator('[data-persona="silent"]')).getByText('Time limit').waitFor();
+  await panel.getByTestId('misbehaving').getByText('13 ways').waitFor();
+  await panel.scrollIntoViewIfNeeded();
+  await shoot(stage.recruiter, '96b-plan-rehearsal', ON_REQUEST);
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: 320, height: 720 });
+  await page.emulateMedia({ colorScheme: 'dark' });
+  const wide = await panel.evaluate((node) => node.scrollWidth - node.clientWidth);
+  assert.ok(wide <= 0, `${wide} px too wide for a phone`);
+  await shoot(stage.recruiter, '96c-plan-rehearsal-phone-dark', ON_REQUEST);
+  await page.emulateMedia({ colorScheme: null });
+  await page.setViewportSize(size);
+}
+
 scene('a plan is added, mended, published and archived', { timeout: 120_000 }, async () => {
   const { page } = stage.recruiter;
   const bad = JSON.parse(await readFile(SAMPLE, 'utf8'));
@@ -82,9 +108,15 @@ scene('a plan is added, mended, published and archived', { timeout: 120_000 }, a
   await page.getByTestId('view-read').check({ force: true });
   await page.getByTestId('document').getByText('年齢を教えてください。').waitFor();
   await page.getByTestId('plan-competency').first().getByText('Anchor 3').waitFor();
+  await rehearsed();
   await page.getByTestId('view-form').check({ force: true });
   await page.getByTestId('plan-file').setInputFiles(SAMPLE);
   await page.getByTestId('findings').getByText('The draft can be published.').waitFor();
+  const panel = page.getByTestId('rehearsal');
+  await panel.getByTestId('rehearsal-outdated').waitFor();
+  await panel.getByTestId('rehearse').click();
+  await panel.getByTestId('rehearsal-summary').getByText('Passed.', { exact: true }).waitFor();
+  assert.equal(await panel.getByTestId('rehearsal-outdated').count(), 0);
 
   await page.getByTestId('publish').click();
   await page.getByTestId('publish-now').click();

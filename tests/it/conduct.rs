@@ -208,3 +208,20 @@ async fn who_says_nothing_is_told_that_there_is_time_and_then_helped() {
     led.until_event("answered").await;
     led.world.stop().await;
 }
+
+/// It is an answer to the question that stands, and the interview goes on as after a spoken one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_typed_answer_is_an_answer_of_the_plan() {
+    let mut led = Led::begin().await;
+    led.until_instructed("You have asked").await;
+    let before = led.call.asked().len();
+    led.browser.send(json!({"type": "typed_answer", "id": "a-1", "text": "A baker who wanted something for his oven."})).await;
+    led.browser.expect("typed_answer_ack").await;
+    led.until_asked_again(before).await;
+    led.until_event("answered").await;
+    let answered = led.events("answered").await;
+    assert_eq!((&answered[0]["question"], &answered[0]["item"]), (&json!("needs"), &json!(led.call.typed()[0].0)));
+    led.next("c1", TEAM).await;
+    wait_for("the second question is asked", || async { led.events("asked").await.len() == 2 }).await;
+    led.world.stop().await;
+}

@@ -132,7 +132,7 @@ async fn offer_to_a_fenced_process(world: &World) {
 async fn a_process_that_starts_on_a_machine_that_was_replaced_takes_nothing_back() {
     let world = World::start().await;
     let session = world.new_session().await;
-    // Its host was lost and has come back; meanwhile the keepers have made the next machine.
+    // Its host was lost and has come back; meanwhile the reconcilers have made the next machine.
     sqlx::query("update app.sessions set attempt = 2 where id = $1").bind(session.0).execute(&world.admin).await.expect("a row");
     let newer = world.spawn_ready(session, &[("INTERVIEW__SESSION__ATTEMPT", "2")]).await;
     let mut older = world.spawn(session, &[("INTERVIEW__SESSION__ATTEMPT", "1")]);

@@ -387,7 +387,7 @@ async fn what_is_known_of_a_reply_in_pieces_gives_way_to_the_whole_of_it() {
             let marker = call.turn(&format!("heard until {piece}"));
             let session = room.session();
             wait_for("it is heard", || async { world.entries(session).await.iter().any(|row| row["item_id"] == marker) }).await;
-            call.break_line().await;
+            call.break_sideband().await;
         }
         let entry = told("ai", "answer", whole);
         room.browser.tell(1, vec![entry]).await;

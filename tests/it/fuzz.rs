@@ -6,6 +6,7 @@
 use crate::support::mutate::{lines, mutated, setting};
 use interview_runtime::domain::protocol::{ClientMessage, MAX_SDP_BYTES, MAX_SDP_LINE_BYTES, check_offer};
 use interview_runtime::domain::transcript::Transcript;
+use interview_runtime::domain::typed::TypedAnswer;
 use interview_runtime::integrations::api_video::parse_recording_url;
 use interview_runtime::integrations::openai::events::ServerEvent;
 use interview_runtime::integrations::openai::voice::translate;
@@ -43,12 +44,19 @@ fn frames_of_a_browser() {
         assert!(text.contains('"'), "a message has a type");
         if let ClientMessage::TranscriptUpdate { entries, .. } = message {
             for entry in entries {
-                if let Ok(witness) = entry.into_witness() {
-                    assert!(witness.key.as_str().len() <= 130 && !witness.text.contains('\0'), "what the database takes");
+                if let Ok(client_report) = entry.into_client_report() {
+                    assert!(
+                        client_report.key.as_str().len() <= 130 && !client_report.text.contains('\0'),
+                        "what the database takes"
+                    );
                 }
             }
-        } else if let ClientMessage::SdpOffer { sdp } = message {
+        } else if let ClientMessage::SdpOffer { sdp, .. } = message {
             let _ = check_offer(&sdp);
+        } else if let ClientMessage::TypedAnswer { id, text } = message
+            && let Ok(answer) = TypedAnswer::read(&id, &text)
+        {
+            assert!(answer.key().as_str().len() <= 130 && !answer.text.contains('\0'), "what the database takes");
         }
         true
     });

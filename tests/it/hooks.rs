@@ -70,7 +70,7 @@ async fn a_forged_hook_changes_nothing_and_a_true_one_makes_one_transition_howev
     assert_eq!(sent.status(), 201);
     wait_for("the provider has encoded it", || async { encoded(&system, &video) }).await;
 
-    // Uploaded, and by itself the keeper looks tomorrow.
+    // Uploaded, and by itself the reconciler looks tomorrow.
     sqlx::query("update app.recordings set state = 'uploaded', next_check_at = now() + interval '1 day' where video_id = $1")
         .bind(&video)
         .execute(&admin)

@@ -43,9 +43,9 @@ fn time_of(row: &Value) -> OffsetDateTime {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_time_that_cannot_have_been_becomes_one_of_the_call_and_is_kept_as_it_was_written() {
     let (world, stub) = (World::start().await, VoiceStub::start().await);
-    for line_is_up in [true, false] {
+    for sideband_is_up in [true, false] {
         let opened = OffsetDateTime::now_utc();
-        let (mut process, mut browser) = if line_is_up {
+        let (mut process, mut browser) = if sideband_is_up {
             let Room { process, browser, .. } = world.room(&stub, &[]).await;
             (process, browser)
         } else {
@@ -132,11 +132,11 @@ async fn an_entry_that_cannot_have_been_leaves_the_others_readable_in_every_form
         (answer.status().as_u16(), kind, answer.text().await.expect("a body"))
     };
     for format in ["json", "text", "vtt"] {
-        for witness in ["", "&include=witness"] {
-            let (status, _, body) = get(&format!("transcript?format={format}{witness}")).await;
+        for client_report in ["", "&include=witness"] {
+            let (status, _, body) = get(&format!("transcript?format={format}{client_report}")).await;
             assert_eq!(status, 200, "{body}");
             let good = body.matches("good").count();
-            assert_eq!(good, if witness.is_empty() { 4 } else { 5 }, "{format}{witness}: {body}");
+            assert_eq!(good, if client_report.is_empty() { 4 } else { 5 }, "{format}{client_report}: {body}");
             assert!(!body.contains('\u{202e}') && !body.contains('\u{1b}'), "{body}");
             // Nothing reckons with what is far away: whoever reads sees the interview's own times.
             let marks = body.lines().filter(|line| line.starts_with('[') || line.contains("-->"));

@@ -17,11 +17,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const AMARA: &str = "ca000000-0000-4000-8000-000000000011";
 const ENGINEER: &str = "b0000000-0000-4000-8000-000000000001";
 
-/// Keepers that are quick to notice; a machine that may come back still gets its time.
+/// Reconcilers that are quick to notice; a machine that may come back still gets its time.
 pub const QUICK: &[(&str, &str)] = &[
     ("SESSION__HEARTBEAT_INTERVAL_MS", "300"),
     ("KEEPER__INTERVAL_MS", "200"),
-    ("KEEPER__LOST_AFTER_MS", "1500"),
+    // Ten heartbeats: on a machine with much else to do a process may be late for a few.
+    ("KEEPER__LOST_AFTER_MS", "3000"),
     ("KEEPER__STUCK_AFTER_MS", "30000"),
     ("KEEPER__ORPHAN_INTERVAL_MS", "500"),
     ("KEEPER__ORPHAN_GRACE_MS", "3000"),
@@ -76,7 +77,7 @@ async fn attempt(system: &System, recruiter: &str, session: &str) -> i64 {
 pub async fn until_attempt_runs(system: &System, session: &str, number: i32) {
     let admin = admin(system).await;
     wait_for("the next attempt's process runs", || async {
-        // Asked at once: between two questions the keeper may have begun the next attempt.
+        // Asked at once: between two questions the reconciler may have begun the next attempt.
         sqlx::query_scalar(
             "select coalesce(attempt = $2 and heartbeat_at > attempt_at, false) from app.sessions where id = $1::uuid",
         )
@@ -173,7 +174,7 @@ async fn an_interview_whose_machine_is_lost_goes_on_on_the_next_one_and_loses_no
     assert_eq!(made.len(), 2, "one machine for each attempt: {made:?}");
     assert_eq!(made[0].id, lost);
     wait_for("no machine is left", || async { alive(&system, &id) == 0 }).await;
-    wait_for("the keeper's work is in the session's trace", || async {
+    wait_for("the reconciler's work is in the session's trace", || async {
         let trace = view["trace_id"].as_str().expect("a trace id");
         system.sandbox.traces().of_trace(trace).iter().any(|span| span.name == "keeper.replace_machine")
     })
@@ -223,7 +224,7 @@ async fn a_lost_answer_makes_no_second_machine_a_full_region_sends_to_the_next_a
     let faults = system.sandbox.faults();
     let named = |name: &str| Action::Named(name.to_owned());
 
-    // The answer to the keeper's creation is lost, and the list it looks into is empty.
+    // The answer to the reconciler's creation is lost, and the list it looks into is empty.
     let id = order(&system, &recruiter).await;
     until_attempt_runs(&system, &id, 1).await;
     assert_eq!(machines(&system, &id)[0].region, "iad");
@@ -383,7 +384,7 @@ async fn past_its_deadline_every_session_ends_with_or_without_its_process() {
         "{expired}"
     );
 
-    // It was held, and its machine is gone: the keeper writes the summary.
+    // It was held, and its machine is gone: the reconciler writes the summary.
     let held = new_session(&system, &recruiter).await;
     let mut candidate = connect(&system, &amara, &held).await;
     candidate.join().await.expect("joins");
@@ -428,7 +429,8 @@ async fn a_summary_that_the_database_refuses_is_set_aside_and_the_session_ends()
     let held = new_session(&system, &recruiter).await;
     let mut candidate = connect(&system, &amara, &held).await;
     candidate.join().await.expect("joins");
-    candidate.answer(ANSWER).await.expect("answers once");
+    // Long enough for its words, however late the sound comes: a shorter one may be doubted, and then there is nothing to judge.
+    candidate.answer(ANSWER * 3).await.expect("answers once");
     wait_for("question and answer are stored", || async {
         view(&system, &recruiter, &held).await["transcript_entries"].as_u64().unwrap_or(0) >= 2
     })
@@ -447,7 +449,15 @@ async fn a_summary_that_the_database_refuses_is_set_aside_and_the_session_ends()
     .fetch_all(&admin)
     .await
     .expect("the dead letter and the reason");
-    assert_eq!(kept, [("summary".to_owned(), "transcript_record_set_aside".to_owned())]);
+    let why: Vec<(String, String)> = sqlx::query_as(
+        "select 'summary', coalesce(failure, 'none') from app.summaries where session_id = $1::uuid
+         union all select 'entry', concat_ws(' ', speaker, status, doubt, text) from app.transcript_entries where session_id = $1::uuid",
+    )
+    .bind(&held)
+    .fetch_all(&admin)
+    .await
+    .expect("what is stored");
+    assert_eq!(kept, [("summary".to_owned(), "transcript_record_set_aside".to_owned())], "{why:?}");
     candidate.vanish().await;
     system.stop().await;
 }
@@ -458,7 +468,7 @@ async fn a_process_that_cannot_start_is_started_a_counted_number_of_times_and_it
     let recruiter = system.sign_in("recruiter@demo.test").await;
     let admin = admin(&system).await;
     let id = order(&system, &recruiter).await;
-    // No process can read this, nor can the keeper that finishes the session.
+    // No process can read this, nor can the reconciler that finishes the session.
     sqlx::query("update app.sessions set settings = '{\"max_duration_s\": \"long\"}' where id = $1::uuid")
         .bind(&id)
         .execute(&admin)

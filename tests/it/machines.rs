@@ -32,7 +32,7 @@ fn the_page_on_fly_names_tests_that_exist() {
     let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("a source");
     let files = [
         "tests/it/machines.rs",
-        "src/actors/gateway/machines_tests.rs",
+        "src/reconcilers/machines_tests.rs",
         "src/integrations/fly_tests.rs",
         "src/integrations/fly/pace.rs",
     ];

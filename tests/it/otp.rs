@@ -156,7 +156,7 @@ fn ours(schedule: &Schedule, counted: &mut Counted) -> String {
         over: false,
         counted,
     };
-    ours.plant();
+    ours.spawn_tree();
     let mut line = String::new();
     for step in &schedule.steps {
         ours.step(step);
@@ -175,7 +175,7 @@ fn ours(schedule: &Schedule, counted: &mut Counted) -> String {
 }
 
 impl Ours<'_> {
-    fn plant(&mut self) {
+    fn spawn_tree(&mut self) {
         self.tree += 1;
         self.supervision = Supervision::following(self.schedule.table);
         for row in self.schedule.table {
@@ -216,7 +216,7 @@ impl Ours<'_> {
                 self.now_ms = self.now_ms.max(*at_ms);
                 if self.trees.admit(self.now_ms / 1_000, self.schedule.trees) {
                     self.counted.roots_restarted += 1;
-                    self.plant();
+                    self.spawn_tree();
                 } else {
                     self.counted.processes_ended += 1;
                     self.over = true;

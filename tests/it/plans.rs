@@ -465,6 +465,72 @@ fn a_file_is_checked_without_a_database() {
     assert_eq!(output.status.code(), Some(78), "without a database: {}", text(&output.stderr));
 }
 
+#[test]
+fn a_file_is_rehearsed_without_a_database() {
+    let output = runtime(&["rehearse", "config/plans/software_engineer.json", "config/plans/customer_success_ja.json"], &[]);
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{table}{}", text(&output.stderr));
+    for kind in ["plain", "silent", "rambling", "injecting", "echo", "! parts_early"] {
+        assert_eq!(table.lines().filter(|line| line.trim_start().starts_with(kind)).count(), 2, "{kind}: {table}");
+    }
+    assert!(table.contains("in Japanese (ja), 20 minutes, 0 errors, 0 warnings"), "{table}");
+
+    let output = runtime(&["rehearse", "--json", "--language", "de-AT", "config/plans/software_engineer.json"], &[]);
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rehearsal = &told["rehearsal"];
+    assert_eq!((&rehearsal["language"], &rehearsal["passed"]), (&"de".into(), &true.into()), "{told}");
+    assert_eq!(rehearsal["personas"].as_array().map(Vec::len), Some(12));
+    let output = runtime(&["rehearse", "--language", "fr", "config/plans/software_engineer.json"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("plan_language_missing"), "{}", text(&output.stderr));
+
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let path = data.path().join("bad.json").display().to_string();
+    let mut bad = sample();
+    bad["sections"][1]["questions"][0]["spoken"]["de"] = json!("Wie alt sind Sie?");
+    bad["sections"][1]["questions"][1]["max_turns"] = json!(1);
+    std::fs::write(&path, bad.to_string()).expect("written");
+    let output = runtime(&["rehearse", &path], &[]);
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert!(table.contains("error forbidden_topic faelle/unklares-anliegen: "), "{table}");
+    assert!(table.contains("warning probe_never_fires faelle/aerger/"), "{table}");
+    let output = runtime(&["rehearse", "config/plans/none.json"], &[]);
+    assert_eq!((output.status.code(), text(&output.stderr).contains("plan_invalid")), (Some(1), true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draft_is_rehearsed_for_recruiters_and_stored_nowhere() {
+    let system = System::start().await;
+    let recruiter = system.sign_in("recruiter@demo.test").await;
+    let mut document = sample();
+    document["closing"]["spoken"]["de"] = json!("Sind Sie verheiratet? Auf Wiedersehen.");
+    let (_, made) = system.post(&recruiter, "/api/plans", &document).await;
+    let plan = made["plan_id"].as_str().expect("an id");
+    let path = format!("/api/plans/{plan}/rehearse");
+    let (status, rehearsal) = system.post(&recruiter, &path, &json!({})).await;
+    assert_eq!((status, &rehearsal["passed"], &rehearsal["language"]), (200, &false.into(), &"de".into()), "{rehearsal}");
+    assert_eq!(rehearsal["findings"][0]["code"], "forbidden_topic", "{}", rehearsal["findings"]);
+    assert_eq!(rehearsal["personas"].as_array().map(Vec::len), Some(12));
+    assert_eq!(rehearsal["plan"], PlanHash::of(&made["draft"]).to_string());
+    let (_, after) = system.get(&recruiter, &format!("/api/plans/{plan}")).await;
+    assert_eq!((&after["revision"], &after["updated_at"]), (&made["revision"], &made["updated_at"]));
+    // It is the same each time.
+    assert_eq!(system.post(&recruiter, &format!("{path}?language=de-AT"), &json!({})).await, (200, rehearsal));
+
+    let refused = system.post(&recruiter, &format!("{path}?language=fr"), &json!({})).await;
+    assert_eq!(code(&refused), (422, "plan_language_missing"), "{}", refused.1);
+    assert_eq!(refused.1["languages"], json!(["de"]));
+    assert_eq!(code(&system.post(&recruiter, &format!("{path}?seed=3"), &json!({})).await), (400, "request_invalid"));
+    let nobody = "/api/plans/00000000-0000-4000-8000-000000000000/rehearse";
+    assert_eq!(code(&system.post(&recruiter, nobody, &json!({})).await), (404, "plan_not_found"));
+    let candidate = system.sign_in("amara@demo.test").await;
+    assert_eq!(code(&system.post(&candidate, &path, &json!({})).await), (403, "permission_denied"));
+    let rival = system.sign_in("other@rival.test").await;
+    assert_eq!(code(&system.post(&rival, &path, &json!({})).await), (403, "jwt_tenant_refused"));
+    system.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_imports_publishes_and_exports_a_plan() {
     let system = System::start_changed(&[], |options| {

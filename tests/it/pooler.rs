@@ -5,8 +5,8 @@
 use crate::support::browser::Browser;
 use crate::support::{World, free_address, wait_for};
 use interview_runtime::ids::SessionId;
-use interview_runtime::integrations::outside::Sessions;
 use interview_runtime::integrations::store::Store;
+use interview_runtime::ports::Sessions;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

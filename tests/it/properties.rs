@@ -3,10 +3,10 @@
 use interview_runtime::actors::journal::{Journal, OUTGOING_QUEUE, Outgoing, Receipt};
 use interview_runtime::domain::edge::{EntryKey, Millis, Text};
 use interview_runtime::domain::outbox::Limits;
+use interview_runtime::domain::outbox_record::Record;
 use interview_runtime::domain::phase::{Effect, EndReason, Event, Interview, Phase, Resumed, Said, Timer};
 use interview_runtime::domain::protocol::{ServerEvent as Told, SummaryState};
-use interview_runtime::domain::record::Record;
-use interview_runtime::domain::transcript::{Status, Transcript, Witness};
+use interview_runtime::domain::transcript::{ClientReport, Status, Transcript};
 use interview_runtime::domain::voice::Speaker;
 use interview_runtime::error::ErrorCode;
 use interview_runtime::ids::{ConnectionId, ItemId};
@@ -38,10 +38,10 @@ fn journal() -> Journal {
     Journal::new(Transcript::default(), 0, Limits { records: 5_000, bytes: 4 << 20 }, 0)
 }
 
-fn words(key: &str, text: &str) -> Vec<Witness> {
+fn words(key: &str, text: &str) -> Vec<ClientReport> {
     let key = EntryKey::stored(format!("c:{key}"));
     let (text, claimed_at) = (text.into(), Text::default());
-    vec![Witness { key, item_id: None, speaker: Speaker::Candidate, text, claimed: Some(NOW.into()), claimed_at }]
+    vec![ClientReport { key, item_id: None, speaker: Speaker::Candidate, text, claimed: Some(NOW.into()), claimed_at }]
 }
 
 /// The database takes everything; the acknowledgements that this releases.
@@ -67,12 +67,14 @@ fn store(journal: &Journal, rows: &mut Vec<String>) -> Vec<u64> {
 fn a_hundred_thousand_repeats_are_acknowledged_and_store_nothing() {
     let (journal, mut rows) = (journal(), Vec::new());
     for seq in 1..=100 {
-        journal.witness(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW).expect("taken");
+        journal.client_report(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW).expect("taken");
     }
     assert_eq!(store(&journal, &mut rows).last(), Some(&100));
     for n in 0..100_000 {
         let seq = n % 100 + 1;
-        journal.witness(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW).expect("a repeat is taken");
+        journal
+            .client_report(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW)
+            .expect("a repeat is taken");
         if n % 1_000 == 0 {
             let batch = journal.batch(100).expect("an acknowledgement waits");
             assert!(batch.records.is_empty(), "a repeat stores nothing");
@@ -90,13 +92,13 @@ fn a_hundred_thousand_repeats_are_acknowledged_and_store_nothing() {
 fn ten_thousand_other_words_under_the_same_number_overwrite_nothing() {
     let (journal, mut rows) = (journal(), Vec::new());
     for seq in 1..=100 {
-        journal.witness(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW).expect("taken");
+        journal.client_report(NOBODY, Ok(words(&seq.to_string(), &format!("words {seq}"))), Some(seq), NOW).expect("taken");
     }
     for n in 0..10_000 {
         let seq = n % 100 + 1;
         // Half of them with the same key for the entry.
         let key = if n % 2 == 0 { seq.to_string() } else { format!("x{n}") };
-        let refusal = journal.witness(NOBODY, Ok(words(&key, &format!("other {n}"))), Some(seq), NOW).expect_err("refused");
+        let refusal = journal.client_report(NOBODY, Ok(words(&key, &format!("other {n}"))), Some(seq), NOW).expect_err("refused");
         assert_eq!((refusal.code, refusal.retryable), (ErrorCode::SeqConflict, false));
     }
     store(&journal, &mut rows);
@@ -109,7 +111,7 @@ fn arrive(order: &[u64], last: u64, stores: impl Fn(usize) -> bool) {
     let (journal, mut rows) = (journal(), Vec::new());
     let (mut came, mut acked) = (BTreeSet::new(), 0);
     for (step, seq) in order.iter().enumerate() {
-        journal.witness(NOBODY, Ok(words(&seq.to_string(), &seq.to_string())), Some(*seq), NOW).expect("taken");
+        journal.client_report(NOBODY, Ok(words(&seq.to_string(), &seq.to_string())), Some(*seq), NOW).expect("taken");
         came.insert(*seq);
         if stores(step) || step + 1 == order.len() {
             for ack in store(&journal, &mut rows) {

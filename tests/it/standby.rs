@@ -30,7 +30,7 @@ const IMAGE: &str = "registry.fly.io/interview-runtime@sha256:0001";
 
 const OURS: Made<'static> = Made { image: IMAGE, secrets: "a" };
 
-/// Quick keepers, and machines that get a minute for everything on a busy computer.
+/// Quick reconcilers, and machines that get a minute for everything on a busy computer.
 fn pool(size: &'static str, more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
     let standby = [
         ("STANDBY__MAX", size),
@@ -223,7 +223,7 @@ async fn a_dead_machine_is_replaced_and_given_to_nobody_and_a_lost_attempt_goes_
     assert_eq!(system.sandbox.fly().machine(&own).expect("a machine").name, format!("s-{id}"));
     assert_eq!(holders(&admin, &dead).await, 0);
 
-    // Dead, and a keeper looks: another takes its place.
+    // Dead, and a reconciler looks: another takes its place.
     let first = until_ready(&admin, 1).await.remove(0);
     assert_ne!(first, dead);
     assert!(system.sandbox.fly().lose(&first));

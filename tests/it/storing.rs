@@ -4,18 +4,17 @@
 use async_trait::async_trait;
 use interview_runtime::actors::journal::{Journal, Receipt};
 use interview_runtime::actors::storing::{Progress, Storing};
+use interview_runtime::domain::claimed::{Claimed, Pulse, Recording, TicketRefusal};
 use interview_runtime::domain::edge::{Label, Timestamp};
 use interview_runtime::domain::outbox::Limits;
-use interview_runtime::domain::record::{Record, RecordingRecord, RecordingState};
+use interview_runtime::domain::outbox_record::{Record, RecordingRecord, RecordingState};
 use interview_runtime::domain::refusals::Patience;
 use interview_runtime::domain::seat::Seat;
+use interview_runtime::domain::store_error::{Refusal as Cause, StoreError};
 use interview_runtime::domain::transcript::{Entry, Transcript};
 use interview_runtime::ids::{Epoch, SessionId, TenantId};
-use interview_runtime::integrations::outside::{DeadLetter, SessionRows};
-use interview_runtime::integrations::store::StoreError;
-use interview_runtime::integrations::store::session::{Claimed, Pulse, Recording, TicketRefusal};
+use interview_runtime::ports::{DeadLetter, SessionRows};
 use interview_runtime::telemetry::Trace;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, Once};
@@ -57,42 +56,11 @@ impl Refusal {
     fn happen(self) -> StoreError {
         let action = "store a record";
         match self {
-            Self::Code(code) => StoreError::Query { action, source: sqlx::Error::Database(Box::new(Answer(code))) },
-            Self::Cut => StoreError::Query { action, source: sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()) },
+            Self::Code(code) => StoreError::Query { action, source: Cause::of_state(code, code) },
+            Self::Cut => StoreError::Query { action, source: Cause::unreachable("the connection broke") },
             Self::Silence => StoreError::TimedOut { action },
             Self::Panic => panic!("{POISONED}"),
         }
-    }
-}
-
-/// An error as PostgreSQL reports it.
-#[derive(Debug)]
-struct Answer(&'static str);
-
-impl std::fmt::Display for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-impl std::error::Error for Answer {}
-impl sqlx::error::DatabaseError for Answer {
-    fn message(&self) -> &'static str {
-        self.0
-    }
-    fn code(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(self.0))
-    }
-    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
-        self
-    }
-    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
-        self
-    }
-    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
-        self
-    }
-    fn kind(&self) -> sqlx::error::ErrorKind {
-        sqlx::error::ErrorKind::Other
     }
 }
 

@@ -1,4 +1,4 @@
-//! The summary against the real process, the real keepers and PostgreSQL, with a model that answers as each
+//! The summary against the real process, the real reconcilers and PostgreSQL, with a model that answers as each
 //! test wants it to. The interviews are rows: held, over, and waiting for their summary.
 
 use crate::support::browser::Browser;
@@ -154,7 +154,7 @@ async fn summarized(world: &World, model: &Model, session: SessionId) -> (String
     newest(world, session).await.expect("a summary, or why there is none")
 }
 
-fn keepers(world: &World, model: &Model, more: &[(&str, &str)]) -> Process {
+fn reconcilers(world: &World, model: &Model, more: &[(&str, &str)]) -> Process {
     let quick = [("INTERVIEW__OPENAI__BASE_URL", model.url.as_str()), ("INTERVIEW__KEEPER__INTERVAL_MS", "100")];
     world.spawn_gateway_with(&[&quick[..], more].concat())
 }
@@ -214,7 +214,7 @@ async fn an_answer_that_is_cut_off_gets_more_room_within_a_bound() {
     world.stop().await;
 }
 
-/// process and keepers together.
+/// process and reconcilers together.
 #[tokio::test]
 async fn a_model_that_never_answers_well_is_asked_a_counted_number_of_times() {
     let world = World::start().await;
@@ -228,14 +228,14 @@ async fn a_model_that_never_answers_well_is_asked_a_counted_number_of_times() {
     let of_process = model.asked_for(session);
     assert!((1..5).contains(&of_process), "{of_process}: some are left for later");
 
-    let keepers = keepers(&world, &model, &[tries, ("INTERVIEW__KEEPER__SUMMARY_RETRY_MS", "20")]);
-    wait_for("the keepers ask again", || async { model.asked_for(session) == 5 }).await;
+    let reconcilers = reconcilers(&world, &model, &[tries, ("INTERVIEW__KEEPER__SUMMARY_RETRY_MS", "20")]);
+    wait_for("the reconcilers ask again", || async { model.asked_for(session) == 5 }).await;
     // Were there a sixth, it would be due within this time: 20 ms doubled four times.
     sleep(Duration::from_millis(1_200)).await;
     assert_eq!((model.asked_for(session), world.text(session, "summary_tries").await.as_deref()), (5, Some("5")));
     assert_eq!(newest(&world, session).await.map(|(.., failure)| failure), Some(Some("summary_invalid".to_owned())));
     assert_eq!(world.summaries(session).await, 1, "the same reason is stored once");
-    drop(keepers);
+    drop(reconcilers);
     world.stop().await;
 }
 
@@ -280,15 +280,15 @@ async fn sessions_that_always_fail_keep_no_other_waiting_and_a_later_success_is_
         hand_over(&world, *session).await;
     }
     // No pause to speak of: whoever fails is due again at once.
-    let keepers =
-        keepers(&world, &model, &[("INTERVIEW__KEEPER__SUMMARY_RETRY_MS", "1"), ("INTERVIEW__KEEPER__SUMMARY_TRIES", "9")]);
+    let reconcilers =
+        reconcilers(&world, &model, &[("INTERVIEW__KEEPER__SUMMARY_RETRY_MS", "1"), ("INTERVIEW__KEEPER__SUMMARY_TRIES", "9")]);
     wait_for("the good one is finished", || async { status(&world, good).await.as_deref() == Some("stored") }).await;
     assert!(model.asked().len() <= 12, "after one try of each that was before it: {}", model.asked().len());
     wait_for("the later success is stored", || async { status(&world, late).await.as_deref() == Some("stored") }).await;
     for session in &bad {
         assert_eq!(world.text(*session, "phase").await.as_deref(), Some("completed"));
     }
-    drop(keepers);
+    drop(reconcilers);
     world.stop().await;
 }
 
@@ -340,10 +340,10 @@ async fn without_words_of_the_candidate_that_count_no_summary_is_asked_for() {
     let keys = [("INTERVIEW__OPENAI__BASE_URL", model.url.as_str()), ("INTERVIEW__INTERVIEW__AWAITED_WORDS_S", "1")];
     assert_eq!(world.run_with(ended, &keys).await.exit().await, Exit::Done);
     hand_over(&world, handed).await;
-    let keepers = keepers(&world, &model, &[]);
-    wait_for("the keepers finish it", || async { world.text(handed, "phase").await.as_deref() == Some("completed") }).await;
+    let reconcilers = reconcilers(&world, &model, &[]);
+    wait_for("the reconcilers finish it", || async { world.text(handed, "phase").await.as_deref() == Some("completed") }).await;
     assert_eq!(world.text(ended, "phase").await.as_deref(), Some("completed"));
     assert_eq!((model.asked().len(), status(&world, ended).await, status(&world, handed).await), (0, None, None));
-    drop(keepers);
+    drop(reconcilers);
     world.stop().await;
 }

@@ -170,8 +170,8 @@ export interface Entry {
   segment: number;
   speaker: Speaker;
   text: string;
-  /** `sideband`: heard on the runtime's own line. */
-  source: 'sideband' | 'browser' | (string & {});
+  /** `sideband`: heard on the runtime's own line. `typed`: the candidate's answer in writing. */
+  source: 'sideband' | 'browser' | 'typed' | (string & {});
   /** Whether judgements may rest on it. Absent in older runtimes, where every entry that is shown counts. */
   authoritative?: boolean;
   /** Why it is in doubt; `null` or absent: it is not. */
@@ -219,6 +219,8 @@ export interface ConductRecord {
   /** What the interviewer noted for people; `entry` is the candidate’s last line then. */
   flags: { flag: string; at_ms: number; quote: string | null; entry: number | null }[];
   deviations: { kind: string; question?: string }[];
+  /** For each call, the SHA-256 of the part of its instructions that does not change. Absent in older runtimes. */
+  prompts?: { at_ms: number; sha256: string }[];
   faults: { calls_replaced: number; entries_incomplete: number; entries_doubtful: number };
 }
 
@@ -316,13 +318,16 @@ export interface MediaStats {
 
 export type RecordingState = 'recording' | 'part_stored' | 'finished' | 'failed';
 
+/** At the mouth, or across the room. */
+export type MicrophoneKind = 'near' | 'far';
+
 export type ClientMessage =
-  | { type: 'sdp_offer'; sdp: string }
+  | { type: 'sdp_offer'; sdp: string; microphone?: MicrophoneKind }
   | { type: 'transcript_update'; entries: RelayedEntry[]; seq: number }
   | { type: 'end_session'; reason?: string; recording_url?: string }
   | { type: 'consent'; kinds: ConsentKind[]; policy_version: string }
   | { type: 'resume'; last_event: number }
-  | { type: 'media_state'; state: MediaState; stats?: MediaStats }
+  | { type: 'media_state'; state: MediaState; stats?: MediaStats; microphone?: MicrophoneKind }
   | {
       type: 'recording_state';
       state: RecordingState;
@@ -334,6 +339,7 @@ export type ClientMessage =
   | { type: 'integrity_event'; kind: string; at: Timestamp }
   | { type: 'refresh_auth'; token: string }
   | { type: 'heartbeat' }
+  | { type: 'typed_answer'; id: string; text: string }
   | { type: 'think' }
   | { type: 'go_on' };
 
@@ -361,12 +367,19 @@ export interface ServerEvents {
     greeted: boolean;
     /** The interview is led through a plan: `think` and `go_on` are answered. */
     plan?: boolean;
-    limits: { max_frame_bytes: number; max_entries: number };
+    limits: {
+      max_frame_bytes: number;
+      max_entries: number;
+      /** Of a typed answer. Absent: the runtime takes none. */
+      max_typed_chars?: number;
+    };
   };
   consent_recorded: { kinds: ConsentKind[] };
   sdp_answer: { sdp: string; segment: number };
   transcript_ack: { seq: number };
   transcript_entry: { entry: Entry };
+  /** The `typed_answer` is stored. */
+  typed_answer_ack: { id: string };
   phase_changed: { phase: Phase; reason: EndReason | null };
   media_renegotiate: { reason: 'lost' | 'rollover' | (string & {}); n?: number };
   quality_advice: {
@@ -391,6 +404,8 @@ export interface ServerEvents {
     request_type: string | null;
     /** Which `transcript_update` is meant. Older runtimes do not say. */
     seq?: number | null;
+    /** Which `typed_answer` is meant. */
+    id?: string | null;
   };
   replayed: object;
   heartbeat_ack: object;

@@ -18,7 +18,7 @@ pub type Moment = Duration;
 const REMEMBERED: usize = 64;
 /// Replies that we have cancelled: their playback may be cut.
 const CANCELLED: usize = 8;
-/// For so long after our line has come, an event may belong to one that it was not there to hear.
+/// For so long after our sideband has come, an event may belong to one that it was not there to hear.
 const JOINING: Duration = Duration::from_secs(2);
 /// For so long after we sent a command, its effect may come. Longer than we wait for a reply that we asked for.
 const EFFECT_WITHIN: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub enum Intrusion {
     ItemCreated(ItemId),
     ItemDeleted,
     ItemTruncated,
-    /// What the call holds was asked for, with its audio: too much for our line.
+    /// What the call holds was asked for, with its audio: too much for our sideband.
     ItemRetrieved,
     ReplyCreated(ReplyId),
     ReplyCancelled,
@@ -76,7 +76,7 @@ struct Expected {
 #[derive(Debug, Default)]
 pub struct CallGuard {
     joined_at: Option<Moment>,
-    /// Our line carries the candidate's speech. One that does not (see [`crate::deaf_line`]) shows nothing
+    /// Our sideband carries the candidate's speech. One that does not (see [`crate::deaf_sideband`]) shows nothing
     /// of the turns that the provider answers, so nobody is accused of what follows from them.
     hears: bool,
     spoken: Recent<ItemId, REMEMBERED>,
@@ -90,7 +90,7 @@ pub struct CallGuard {
 }
 
 impl CallGuard {
-    /// Our line is in the call, perhaps anew: what was under way is not known. What was sent on it is expected still.
+    /// Our sideband is in the call, perhaps anew: what was under way is not known. What was sent on it is expected still.
     pub fn joined(&mut self, now: Moment) {
         let (expected, cancelled) = (std::mem::take(&mut self.expected), std::mem::take(&mut self.cancelled));
         let (joined_at, owes_reply) = (Some(now), Some(now));
@@ -98,11 +98,11 @@ impl CallGuard {
     }
 
     /// What was sent on it has had its effect unseen, or never will.
-    pub fn line_lost(&mut self) {
+    pub fn sideband_lost(&mut self) {
         self.expected.clear();
     }
 
-    /// The command has left on the line that we hear.
+    /// The command has left on the sideband that we hear.
     pub fn sent(&mut self, what: Ours, command: &str, now: Moment) {
         if let Ours::Cancel(reply) = &what {
             self.cancelled.remember(reply.clone());
@@ -183,7 +183,7 @@ impl CallGuard {
         owed || !names_a_request && self.take(&Ours::Reply)
     }
 
-    /// What our line cannot explain may follow from what it was not there to hear, or does not carry.
+    /// What our sideband cannot explain may follow from what it was not there to hear, or does not carry.
     fn is_lenient(&self, now: Moment) -> bool {
         !self.hears || self.joined_at.is_none_or(|at| now.saturating_sub(at) < JOINING)
     }

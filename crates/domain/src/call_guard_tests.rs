@@ -83,7 +83,7 @@ fn on_a_line_that_carries_no_speech_nobody_is_accused_of_the_turns_it_does_not_s
         ]
     };
     assert_eq!(judge(&mut guard, (0..5).flat_map(answer).collect()), []);
-    // What comes with words was put in by hand, whatever the line carries.
+    // What comes with words was put in by hand, whatever the sideband carries.
     assert_eq!(judge(&mut guard, vec![placed("x", ItemContent::Typed)]), [Intrusion::ItemCreated("x".into())]);
     // Once it has carried speech it does so, also when it broke and is back.
     judge(&mut guard, vec![VoiceEvent::SpeechStarted { item: "u".into(), start_ms: None }, started("r")]);
@@ -122,7 +122,7 @@ fn what_had_no_effect_in_time_or_before_the_line_broke_covers_nobody() {
         guard.sent(ours.clone(), "rt-1-1", LATER);
         assert!(guard.judge(&event, LATER + EFFECT_WITHIN + Duration::from_secs(1)).is_some(), "{event:?}");
         guard.sent(ours.clone(), "rt-1-2", LATER);
-        guard.line_lost();
+        guard.sideband_lost();
         assert!(guard.judge(&event, LATER).is_some(), "{event:?}");
         // A new line is sent what waited for it before it has answered.
         guard.sent(ours, "rt-2-1", LATER);
@@ -222,7 +222,7 @@ proptest! {
                     open.retain(|(.., name, _)| *name != command.to_string());
                 }
                 Step::Broke => {
-                    guard.line_lost();
+                    guard.sideband_lost();
                     open.clear();
                 }
                 Step::Wait(seconds) => now += Duration::from_secs(seconds),

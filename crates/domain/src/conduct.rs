@@ -21,10 +21,13 @@ pub use asked::{is_said, likeness};
 pub use event::{Because, Coverage, CoveredBy, Event, Flag, PauseKind, Recorded, Spot};
 pub use instructions::Prompt;
 pub use progress::{Place, Progress};
-pub use report::{AskedRecord, ConductRecord, Deviation, DeviationKind, Faults, FlagRecord, PauseRecord, QuestionRecord};
+pub use report::{
+    AskedRecord, ConductRecord, Deviation, DeviationKind, Faults, FlagRecord, PauseRecord, PromptRecord, QuestionRecord,
+};
 pub use script::{Script, ScriptProbe, ScriptQuestion};
 pub use tools::{TOOLS, Then, Tool};
 
+use crate::edge::Text;
 use crate::ids::{ItemId, ToolCallId};
 use crate::voice::VoiceEvent;
 use hearing::Hearing;
@@ -43,16 +46,22 @@ pub type Moment = Duration;
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     Heard(&'a VoiceEvent),
-    /// Our line into the call does not hear, so that a silence on it means nothing.
-    LineDown,
-    /// Our line hears, for the first time or again. The interviewer's last words that are known, if they were not cut.
-    LineUp {
+    /// A call was opened, and its model told a text with this digest, beside what changes.
+    Instructed(&'a Text),
+    /// Our sideband into the call does not hear, so that a silence on it means nothing.
+    SidebandDown,
+    /// Our sideband hears, for the first time or again. The interviewer's last words that are known, if they were not cut.
+    SidebandUp {
         said: Option<(&'a ItemId, &'a str)>,
     },
-    /// Whether the line carries nothing of the candidate's speech: no silence on it means anything.
+    /// Whether the sideband carries nothing of the candidate's speech: no silence on it means anything.
     Deaf(bool),
     /// The candidate's turn of which only the browser tells.
     TurnInGap(&'a ItemId),
+    /// The candidate's typed words stand in the conversation.
+    Typed(&'a ItemId),
+    /// The words of this turn were most likely said by nobody: noise, or the interviewer's own (ADR 0021).
+    NeverSaid(&'a ItemId),
     /// The candidate wants a moment to think, by the page's button.
     ThinkAsked,
     /// The candidate goes on before the moment is over, by the page's button.
@@ -143,6 +152,7 @@ impl Conduct {
         self.now = self.now.max(now);
         if !self.over {
             self.take(input);
+            self.settle_typed();
             while let Some(due) = self.due() {
                 self.happens(due);
             }
@@ -187,10 +197,13 @@ impl Conduct {
     fn take(&mut self, input: Input<'_>) {
         match input {
             Input::Heard(event) => self.heard(event),
-            Input::LineDown => self.hearing.line_down(),
-            Input::LineUp { said } => self.line_up(said),
+            Input::Instructed(sha256) => self.record(Event::Instructed { sha256: sha256.clone() }),
+            Input::SidebandDown => self.hearing.sideband_down(),
+            Input::SidebandUp { said } => self.sideband_up(said),
             Input::Deaf(deaf) => self.hearing.deaf = deaf,
             Input::TurnInGap(item) => self.settled(item, true),
+            Input::Typed(item) => self.typed(item),
+            Input::NeverSaid(item) => self.hearing.never_said(item),
             Input::ThinkAsked => self.think_asked(),
             Input::Resumed => self.come_back(),
             Input::Ended => {

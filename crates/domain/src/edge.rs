@@ -1,7 +1,7 @@
 //! The edge for input: all data from outside passes these types before it becomes a record.
 //!
 //! Browser frames, HTTP bodies, provider events, a model's answers, webhooks, token claims and configuration are read into
-//! raw strings and numbers. A [`crate::record::Record`] holds none of those. It holds [`Text`], [`Label`], [`Timestamp`],
+//! raw strings and numbers. A [`crate::outbox_record::Record`] holds none of those. It holds [`Text`], [`Label`], [`Timestamp`],
 //! [`Millis`] and ids, and these can only be made by making the input harmless (`tests/it/architecture.rs` checks the fields).
 //! So everything that reaches the database can be stored, and nothing that is shown can change the page around it.
 //!

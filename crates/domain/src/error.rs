@@ -319,6 +319,12 @@ error_codes! {
     OfferInProgress = "offer_in_progress",
     /// A message of the browser is not valid JSON of a known shape, or breaks a limit. Compare client and runtime versions.
     MessageInvalid = "message_invalid",
+    /// A candidate typed an answer before the first call of the interview. The page sends it again.
+    TypedBeforeCall = "typed_before_call",
+    /// Typed answers come faster than anybody writes. The page sends them again later.
+    TypedRateExceeded = "typed_rate_exceeded",
+    /// An interview has as many typed answers as one may have. The candidate can speak.
+    TypedAnswersExhausted = "typed_answers_exhausted",
     /// An interview had as many calls as one may have. It goes on in the call it has, or ends.
     CallsExhausted = "calls_exhausted",
     /// A frame is larger than the limit.
@@ -414,7 +420,7 @@ error_codes! {
     /// A migration failed. Read the statement named in the log; nothing was half applied.
     MigrationFailed = "migration_failed",
 
-    // --- The gateway's keepers ---
+    // --- The gateway's reconcilers ---
     /// A session's machine is lost: gone, failed, out of reach or silent. The next attempt's machine is being made; look at Fly's status if it repeats.
     MachineLost = "machine_lost",
     /// A session had no machine, as its request was cut off. It gets one now.
@@ -427,15 +433,15 @@ error_codes! {
     SessionOverdue = "session_overdue",
     /// A machine that no session needs was destroyed. Normal after a loss; look for its cause if it repeats.
     MachineOrphaned = "machine_orphaned",
-    /// A keeper could not finish a session now. It is tried again with the next passes.
+    /// A reconciler could not finish a session now. It is tried again with the next passes.
     SessionUnfinished = "session_unfinished",
     /// What is stored of a session cannot be read, so nobody can finish it. It failed; read the cause and mend the row.
     SessionUnreadable = "session_unreadable",
-    /// The work of a keeper's pass failed. Its next pass tries again; the error beside it names the cause.
+    /// The work of a reconciler's pass failed. Its next pass tries again; the error beside it names the cause.
     KeeperPassFailed = "keeper_pass_failed",
-    /// A keeper's pass panicked. The next one starts afresh; read the panic before this line.
+    /// A reconciler's pass panicked. The next one starts afresh; read the panic before this line.
     KeeperPassCrashed = "keeper_pass_crashed",
-    /// A keeper's pass took too long and was cut. What it held is free again when its leases end.
+    /// A reconciler's pass took too long and was cut. What it held is free again when its leases end.
     KeeperPassTimedOut = "keeper_pass_timed_out",
     /// A recording did not become playable within the looks it is given. Look at the provider's page of the video.
     RecordingAbandoned = "recording_abandoned",

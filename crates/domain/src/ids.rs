@@ -91,7 +91,7 @@ macro_rules! text_id {
 uuid_id! {
     /// A company whose interviews we run.
     TenantId,
-    /// One interview: the book whose chapters are calls.
+    /// One interview: the truth whose chapters are calls.
     SessionId,
     /// A person who is interviewed, as the tenant knows them.
     CandidateId,

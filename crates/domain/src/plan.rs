@@ -11,6 +11,7 @@ pub mod canonical;
 pub mod diff;
 pub mod lint;
 mod offer;
+mod pace;
 pub mod schema;
 mod spoken;
 
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use canonical::PlanHash;
 pub use offer::PlanOffer;
+pub use pace::Pace;
 pub use spoken::{Spoken, SpokenError};
 
 /// A document as its author writes it. It may have gaps: [`lint`] finds them before a version is made.

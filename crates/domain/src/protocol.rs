@@ -8,7 +8,7 @@ pub use frame::Unreadable;
 
 use super::edge::{ClientId, EntryKey, PartNumber, Text, Timestamp};
 use super::phase::{EndReason, Phase};
-use super::transcript::{Entry, Witness};
+use super::transcript::{ClientReport, Entry};
 use super::voice::Speaker;
 use crate::error::ErrorCode;
 use crate::ids::{SessionId, VideoId};
@@ -37,6 +37,8 @@ pub enum ClientMessage {
     },
     SdpOffer {
         sdp: String,
+        #[serde(default, deserialize_with = "lenient")]
+        microphone: Option<Microphone>,
     },
     TranscriptUpdate {
         entries: Vec<ClientEntry>,
@@ -59,6 +61,8 @@ pub enum ClientMessage {
         state: MediaState,
         #[serde(default, deserialize_with = "lenient")]
         stats: Option<MediaStats>,
+        #[serde(default, deserialize_with = "lenient")]
+        microphone: Option<Microphone>,
     },
     RecordingState {
         state: ClientRecordingState,
@@ -79,6 +83,11 @@ pub enum ClientMessage {
         token: String,
     },
     Heartbeat {},
+    /// The candidate answers in writing.
+    TypedAnswer {
+        id: String,
+        text: String,
+    },
     /// The candidate wants a moment to think.
     Think {},
     /// The candidate goes on before the moment, or the break, is over.
@@ -86,10 +95,11 @@ pub enum ClientMessage {
 }
 
 const UPDATE: &str = "transcript_update";
+const TYPED: &str = "typed_answer";
 
 impl ClientMessage {
     /// All that there are, as [`Self::name`] tells them.
-    const TYPES: [&str; 13] = [
+    const TYPES: [&str; 14] = [
         "authenticate",
         "sdp_offer",
         UPDATE,
@@ -101,6 +111,7 @@ impl ClientMessage {
         "integrity_event",
         "refresh_auth",
         "heartbeat",
+        TYPED,
         "think",
         "go_on",
     ];
@@ -119,6 +130,7 @@ impl ClientMessage {
             Self::IntegrityEvent { .. } => "integrity_event",
             Self::RefreshAuth { .. } => "refresh_auth",
             Self::Heartbeat {} => "heartbeat",
+            Self::TypedAnswer { .. } => TYPED,
             Self::Think {} => "think",
             Self::GoOn {} => "go_on",
         }
@@ -139,9 +151,9 @@ pub struct ClientEntry {
 }
 
 impl ClientEntry {
-    /// The entry as a witness. Its key makes a repeat harmless: the client's own id, or else
+    /// The entry as a client_report. Its key makes a repeat harmless: the client's own id, or else
     /// a digest of what was said, by whom and when. Text is made harmless; an id that is not usable is refused.
-    pub fn into_witness(self) -> Result<Witness, Refusal> {
+    pub fn into_client_report(self) -> Result<ClientReport, Refusal> {
         let refuse = |what: &'static str| move |error| Refusal::invalid(format!("an entry's {what} {error}"));
         let id = self.id.as_deref().map(ClientId::new).transpose().map_err(refuse("id"))?;
         let item_id = self.item_id.as_deref().map(ClientId::item).transpose().map_err(refuse("item_id"))?;
@@ -149,7 +161,7 @@ impl ClientEntry {
             Some(id) => EntryKey::of_client(id),
             None => EntryKey::of_content(&format!("{}|{}|{}", self.speaker.as_str(), self.timestamp, self.text)),
         };
-        Ok(Witness {
+        Ok(ClientReport {
             key,
             item_id,
             speaker: self.speaker,
@@ -193,6 +205,17 @@ pub enum MediaState {
     Failed,
 }
 
+/// Where the microphone is, as far as the browser can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Microphone {
+    /// A headset or earphones.
+    #[default]
+    Near,
+    /// The one of a laptop, a webcam or a room.
+    Far,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 pub struct MediaStats {
     #[serde(default, deserialize_with = "lenient")]
@@ -231,6 +254,10 @@ pub enum ServerEvent {
     },
     TranscriptEntry {
         entry: Entry,
+    },
+    /// It is committed.
+    TypedAnswerAck {
+        id: String,
     },
     PhaseChanged {
         phase: Phase,
@@ -272,6 +299,9 @@ pub enum ServerEvent {
         /// The number of the frame that is refused. If a `transcript_update` is for good (not retryable), the order is
         /// closed over it.
         seq: Option<u64>,
+        /// The `typed_answer` that is refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
     },
     /// `resume` has been answered: every event before this one has been sent.
     Replayed {},
@@ -317,6 +347,7 @@ pub struct SessionReady {
 pub struct FrameLimits {
     pub max_frame_bytes: usize,
     pub max_entries: usize,
+    pub max_typed_chars: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -481,18 +512,18 @@ mod tests {
             id: None,
             item_id: None,
         };
-        let key = |text| entry(text).into_witness().expect("valid").key;
+        let key = |text| entry(text).into_client_report().expect("valid").key;
         assert_eq!(key("a"), key("a"));
         assert_ne!(key("a"), key("b"));
         let named = ClientEntry { id: Some("7".into()), ..entry("a") };
-        assert_eq!(named.into_witness().expect("valid").key, "c:7");
+        assert_eq!(named.into_client_report().expect("valid").key, "c:7");
     }
 
     #[test]
     fn text_is_made_harmless_and_an_unusable_id_is_refused() {
         let entry = |text: &str, id: &str, item: &str| {
             let entry = serde_json::json!({"text": text, "speaker": "ai", "timestamp": "", "id": id, "item_id": item});
-            serde_json::from_value::<ClientEntry>(entry).expect("a shape").into_witness()
+            serde_json::from_value::<ClientEntry>(entry).expect("a shape").into_client_report()
         };
         assert_eq!(entry("a\0b", "1", "item").expect("text is never refused").text, "a\u{fffd}b");
         assert!(entry(&"x".repeat(17_000), "1", "item").expect("it is cut").text.len() <= MAX_ENTRY_TEXT_BYTES);
@@ -505,8 +536,9 @@ mod tests {
     fn times_are_never_a_reason_to_refuse() {
         for time in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00", "yesterday", ""] {
             let entry = serde_json::json!({"text": "x", "speaker": "ai", "timestamp": time});
-            let witness = serde_json::from_value::<ClientEntry>(entry).expect("a shape").into_witness().expect("taken");
-            assert_eq!((witness.claimed, witness.claimed_at.as_str()), (None, time));
+            let client_report =
+                serde_json::from_value::<ClientEntry>(entry).expect("a shape").into_client_report().expect("taken");
+            assert_eq!((client_report.claimed, client_report.claimed_at.as_str()), (None, time));
         }
     }
 

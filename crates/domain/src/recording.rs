@@ -6,8 +6,8 @@
 //! with the parts that have arrived.
 
 use super::edge::{Label, PartNumber};
+use super::outbox_record::{RecordingRecord, RecordingState};
 use super::protocol::ClientRecordingState;
-use super::record::{RecordingRecord, RecordingState};
 use crate::ids::VideoId;
 
 /// One container, as the database knows it.

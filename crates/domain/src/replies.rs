@@ -26,7 +26,7 @@ use crate::ids::{ItemId, ReplyId, ToolCallId};
 use crate::recent::Recent;
 use ending::Ending;
 use repetition::Repetition;
-use state::{Active, Asked, Farewell, Finished, Floor, Jitter, Line, PendingEnd, Wish};
+use state::{Active, Asked, Farewell, Finished, Floor, Jitter, PendingEnd, Sideband, Wish};
 use std::time::Duration;
 
 /// Time since some moment before the first input.
@@ -38,7 +38,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 /// A turn that is open for longer is closed by us: its end was not noticed.
 const LONGEST_TURN: Duration = Duration::from_secs(90);
-/// The same of one that was open when our line broke: its end may have fallen into the gap.
+/// The same of one that was open when our sideband broke: its end may have fallen into the gap.
 const LONGEST_TURN_AFTER_GAP: Duration = Duration::from_secs(20);
 /// Speech that stopped and is not committed by then was none.
 const COMMITTED_WITHIN: Duration = Duration::from_millis(2_500);
@@ -50,19 +50,21 @@ const FAREWELL_QUIET: Duration = Duration::from_secs(20);
 const PLAYED_WITHIN: Duration = Duration::from_secs(2);
 /// Speech lasts no longer than this once it is generated.
 const LONGEST_PLAYBACK: Duration = Duration::from_mins(1);
-/// Our line is in a fresh call by then: before, nobody is greeted.
+/// Our sideband is in a fresh call by then: before, nobody is greeted.
 const JOINED_WITHIN: Duration = Duration::from_secs(45);
 /// A page that was asked for a new call has brought one by then, or is away for longer than is waited for it.
 const RENEWED_WITHIN: Duration = Duration::from_secs(150);
+/// Typed words are answered so long after what was being said has been heard: whoever leads the interview has heard it as well.
+const BREATH: Duration = Duration::from_millis(300);
 /// Tool calls are answered within this, whatever becomes of their reply.
 const TOOL_ANSWERED_WITHIN: Duration = Duration::from_millis(900);
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// A call stands; our line is on its way into it.
+    /// A call stands; our sideband is on its way into it.
     CallOpened,
-    /// A call that was open before this machine: our line is on its way into it. Whether somebody may wait for the
+    /// A call that was open before this machine: our sideband is on its way into it. Whether somebody may wait for the
     /// interviewer there, and the turns that are known to have had their answer.
     Attached {
         owed: bool,
@@ -72,18 +74,24 @@ pub enum Input<'a> {
     CallGone,
     /// We hung up.
     CallOver,
-    /// Our line hears the call, and the call is configured.
+    /// Our sideband hears the call, and the call is configured.
     Ready,
-    /// Behind what was said last nothing of the interviewer is known, be it by the browser's word: our line, which is
+    /// Behind what was said last nothing of the interviewer is known, be it by the browser's word: our sideband, which is
     /// back, may not have heard any of this turn.
     TurnInGap(&'a ItemId),
-    LineDown,
-    /// Our line is not let into the call and is not tried any more.
-    LineGivenUp,
+    SidebandDown,
+    /// Our sideband is not let into the call and is not tried any more.
+    SidebandGivenUp,
+    /// The candidate's typed words stand in the conversation.
+    Typed {
+        item: &'a ItemId,
+    },
     /// First words of a call.
     Want(Purpose),
     /// The interview stands, or goes on: what its plan wanted said before a pause is not said into it.
     Paused(bool),
+    /// Whether questions are left that everybody is asked: a farewell does not end the interview then.
+    QuestionsLeft(bool),
     /// The interview is at its end; the interviewer says goodbye first if a reason to tell is given.
     End {
         goodbye: Option<&'static str>,
@@ -164,7 +172,7 @@ pub struct Replies {
     jitter: Jitter,
     now: Moment,
     commands: Vec<Command>,
-    line: Line,
+    sideband: Sideband,
     floor: Floor,
     /// The reply that is being generated: a second one would be refused.
     active: Option<Active>,
@@ -183,15 +191,20 @@ pub struct Replies {
     answered: Recent<ToolCallId>,
     /// Turns whose beginning or end was heard, and turns that are answered: their words alone are no news.
     known_turns: Recent<ItemId>,
-    /// Our line was away during this call: a turn may have been committed meanwhile.
+    /// Our sideband was away during this call: a turn may have been committed meanwhile.
     gap: bool,
     closing_turn: Option<Request>,
     pending_end: Option<PendingEnd>,
     farewell: Option<Farewell>,
+    questions_left: bool,
+    /// It has parted before its time, and was told so.
+    parted_early: bool,
     ending: Ending,
     /// The interviewer ended the interview and said nothing.
     goodbye_due: bool,
     repetition: Repetition,
+    /// A tool was answered with words that are to be said, whether they were before or not.
+    word_for_word: bool,
     /// What the candidate said last, once it is known.
     last_turn: Option<String>,
     /// Times in a row that nothing came where something was owed.
@@ -200,7 +213,7 @@ pub struct Replies {
     failures: u32,
     /// Calls in a row that were given up.
     renewals: u32,
-    /// Calls in a row that our line never was in.
+    /// Calls in a row that our sideband never was in.
     unjoined: u32,
     late: bool,
     over: bool,
@@ -235,7 +248,7 @@ impl Replies {
             jitter: Jitter::new(seed),
             now: Moment::ZERO,
             commands: Vec::new(),
-            line: Line::None,
+            sideband: Sideband::None,
             floor: Floor::default(),
             active: None,
             asked: None,
@@ -251,9 +264,12 @@ impl Replies {
             closing_turn: None,
             pending_end: None,
             farewell: None,
+            questions_left: false,
+            parted_early: false,
             ending: Ending::No,
             goodbye_due: false,
             repetition: Repetition::default(),
+            word_for_word: false,
             last_turn: None,
             silences: 0,
             failures: 0,
@@ -288,10 +304,10 @@ impl Replies {
             Input::CallOpened => {
                 self.begun.get_or_insert(self.now);
                 self.forget_call();
-                self.line = Line::Joining { by: Some(self.now + JOINED_WITHIN) };
+                self.sideband = Sideband::Joining { by: Some(self.now + JOINED_WITHIN) };
             }
             Input::Attached { owed, answered_turns } => {
-                self.line = Line::Joining { by: None };
+                self.sideband = Sideband::Joining { by: None };
                 // Whoever heard the call before is gone: a turn may have been committed since.
                 self.gap = true;
                 for turn in answered_turns {
@@ -302,40 +318,44 @@ impl Replies {
                 }
             }
             Input::CallGone => {
-                let unheard = matches!(self.line, Line::Joining { by: Some(_) });
+                let unheard = matches!(self.sideband, Sideband::Joining { by: Some(_) });
                 self.forget_call();
-                self.line = Line::None;
+                self.sideband = Sideband::None;
                 self.unjoined = if unheard { self.unjoined + 1 } else { 0 };
                 if self.unjoined >= trouble::MOST_RENEWALS {
-                    self.give_up(Trouble::LineNotJoined);
+                    self.give_up(Trouble::SidebandNotJoined);
                 }
             }
             Input::CallOver => {
                 self.forget_call();
                 // Whoever replaces it by our own order is still waited for.
-                if !matches!(self.line, Line::Renewing { .. }) {
-                    self.line = Line::None;
+                if !matches!(self.sideband, Sideband::Renewing { .. }) {
+                    self.sideband = Sideband::None;
                 }
             }
             // The call that is given up came back: its successor is waited for all the same.
-            Input::Ready if matches!(self.line, Line::Renewing { .. }) => {}
+            Input::Ready if matches!(self.sideband, Sideband::Renewing { .. }) => {}
             Input::Ready => self.ready(),
             Input::TurnInGap(turn) if self.gap => self.turn_fell_into_gap(turn),
-            Input::LineDown => self.line_down(),
-            Input::LineGivenUp if matches!(self.line, Line::Joining { by: Some(_) }) => self.renew(Trouble::LineNotJoined),
+            Input::SidebandDown => self.sideband_down(),
+            Input::SidebandGivenUp if matches!(self.sideband, Sideband::Joining { by: Some(_) }) => {
+                self.renew(Trouble::SidebandNotJoined)
+            }
             Input::Want(purpose) if self.ending.is_no() => self.wish(Wish::new(purpose, self.now)),
+            Input::Typed { item } => self.typed(item),
             Input::Paused(paused) => {
                 self.paused = paused;
                 self.drop_wish(|wish| !paused || wish.purpose != Purpose::Conduct);
             }
+            Input::QuestionsLeft(left) => self.questions_left = left,
             Input::End { goodbye } => self.end(goodbye),
             Input::Heard(event) => self.heard(event),
             Input::ToolAnswered { reply, call, output, then } => self.tool_answered(reply, call, output.clone(), then),
             Input::Dismissed(reply) => self.aside.remember(reply.clone()),
             Input::Troubled(Trouble::Account) => self.give_up(Trouble::Account),
             Input::Troubled(trouble) => self.renew(trouble),
-            // A call that was heard before goes on without our line; at the end nothing new is begun.
-            Input::LineGivenUp | Input::TurnInGap(_) | Input::Want(_) | Input::Tick => {}
+            // A call that was heard before goes on without our sideband; at the end nothing new is begun.
+            Input::SidebandGivenUp | Input::TurnInGap(_) | Input::Want(_) | Input::Tick => {}
         }
     }
 
@@ -376,10 +396,10 @@ impl Replies {
         if self.over {
             return None;
         }
-        let ready = matches!(self.line, Line::Ready);
+        let ready = matches!(self.sideband, Sideband::Ready);
         let quiet = ready && self.active.is_none() && self.asked.is_none();
         let taken = self.floor.is_taken();
-        let send = self.wish.as_ref().filter(|_| quiet).and_then(|wish| wish.sent_at(taken));
+        let send = self.wish.as_ref().filter(|_| quiet).and_then(|wish| wish.sent_at(taken, self.playing.is_some()));
         let not_begun = self.asked.as_ref().filter(|_| ready && self.active.is_none()).map(|asked| asked.at + ANSWER_WITHIN);
         // At the end of the interview no turn is answered any more.
         let open = quiet && !taken && self.wish.is_none() && self.ending.is_no();
@@ -387,10 +407,10 @@ impl Replies {
         let stuck = self.active.as_ref().filter(|_| ready).map(|active| active.progress + PROGRESS_WITHIN);
         let not_closed = self.floor.closes_by().filter(|_| ready && self.ending.is_no());
         let tool = self.active.as_ref().and_then(|active| active.end_call.as_ref()?.answered_by);
-        let (joined, renewed) = match self.line {
-            Line::Joining { by } => (by, None),
-            Line::Renewing { by } => (None, Some(by)),
-            Line::None | Line::Ready => (None, None),
+        let (joined, renewed) = match self.sideband {
+            Sideband::Joining { by } => (by, None),
+            Sideband::Renewing { by } => (None, Some(by)),
+            Sideband::None | Sideband::Ready => (None, None),
         };
         [
             (send, Due::Send),
@@ -435,7 +455,7 @@ impl Replies {
             Due::EndCounts => self.end_counts(),
             Due::Farewell => self.farewell_stands(),
             Due::Ending => self.ending_is_due(),
-            Due::NotJoined => self.renew(Trouble::LineNotJoined),
+            Due::NotJoined => self.renew(Trouble::SidebandNotJoined),
             Due::NotRenewed => self.give_up(Trouble::CallNotRenewed),
         }
     }
@@ -455,10 +475,10 @@ impl Replies {
         self.requests
     }
 
-    // ---- the line and the call ----
+    // ---- the sideband and the call ----
 
     fn ready(&mut self) {
-        self.line = Line::Ready;
+        self.sideband = Sideband::Ready;
         self.unjoined = 0;
         self.owed = self.owed.map(|_| self.now);
         if let Some(wish) = self.wish.as_mut().filter(|wish| wish.in_doubt) {
@@ -469,9 +489,9 @@ impl Replies {
     }
 
     /// What is under way goes on without us. What we had asked for may have been heard or not: that shows when we are back.
-    fn line_down(&mut self) {
-        if matches!(self.line, Line::Ready) {
-            self.line = Line::Joining { by: None };
+    fn sideband_down(&mut self) {
+        if matches!(self.sideband, Sideband::Ready) {
+            self.sideband = Sideband::Joining { by: None };
             self.gap = true;
         }
         let unheard = self.active.take().filter(|active| !active.spoke).map(|active| active.purpose.unwrap_or(Purpose::Answer));
@@ -482,7 +502,7 @@ impl Replies {
             self.wish(Wish { in_doubt: true, ..Wish::new(purpose, self.now) });
         }
         self.closing_turn = None;
-        self.ending.line_down(self.now);
+        self.ending.sideband_down(self.now);
     }
 
     fn forget_call(&mut self) {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub use check::{Checked, SummaryError, check};
 
 /// Raised with each change of the prompt or the schema; stored beside each summary.
-pub const PROMPT_VERSION: &str = "2026-11-28";
+pub const PROMPT_VERSION: &str = "2026-11-29";
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
@@ -85,6 +85,7 @@ Quote the candidate, not the interviewer, for judgements about the candidate. \
 A competency that was not talked about is not_assessed, with no evidence. \
 Assess each competency once. \
 An entry with \"source\": \"browser\" was told by the candidate's browser, not heard by us. \
+With \"source\": \"typed\" the candidate wrote it instead of speaking: it counts as if it was said. \
 With \"doubt\": \"unclosed_gap\" nothing that we heard stands behind it: no judgement rests on such entries alone. \
 With \"doubt\": \"deaf_line\" we could not hear the candidate at all in that call. \
 With \"doubt\": \"hallucination\", \"echo\" or \"written\" most likely nobody said it: no judgement rests on it. \

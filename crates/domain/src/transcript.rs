@@ -5,24 +5,25 @@
 //! final. A settled slot yields an [`Entry`]. If it changes later (interrupted, moved), it yields the same entry again with a
 //! higher revision. Storing an older revision changes nothing.
 
+mod client_report;
 mod entry;
 mod hearing;
 mod plausible;
 mod slot;
-mod witness;
+mod typed;
 
-pub use entry::{Doubt, Entry, Source, Status, Weight, Witness, can_be_judged};
+pub use entry::{ClientReport, Doubt, Entry, Source, Status, Weight, can_be_judged};
 pub use hearing::Cause;
 pub use plausible::{Logprob, Recognition};
 
 use super::edge::{EntryKey, Millis, Text, Timestamp};
 use super::voice::{Delivery, ItemContent, Speaker, VoiceEvent};
 use crate::ids::{ItemId, ReplyId};
+use client_report::Copy as BrowsersCopy;
 use hearing::Hearing;
 use plausible::Turn;
-use slot::Slot;
+use slot::{Slot, Typed};
 use time::Duration;
-use witness::Copy as BrowsersCopy;
 
 /// Room between neighbours, so that a late item fits in without renumbering.
 const STRIDE: i64 = 1 << 20;
@@ -46,17 +47,17 @@ pub struct Transcript {
     /// Replies that are not part of the conversation; their items say nothing.
     out_of_band: Vec<ReplyId>,
     hearing: Hearing,
-    /// Our line has carried speech of the candidate in the call that is open.
+    /// Our sideband has carried speech of the candidate in the call that is open.
     carries_speech: bool,
     /// Gaps before the call that is open was opened.
     gaps_before_call: usize,
-    /// Who made the gap that our line has just come back from; the next item that is placed stands behind it.
+    /// Who made the gap that our sideband has just come back from; the next item that is placed stands behind it.
     hole: Option<Cause>,
-    /// When our line last brought anything.
+    /// When our sideband last brought anything.
     last_heard: Timestamp,
     /// Time that nobody can set, since some moment before the first event: what is late is measured in it.
     steady: Duration,
-    /// When our line last brought anything, and the line into the call before the one that is open.
+    /// When our sideband last brought anything, and the sideband into the call before the one that is open.
     heard_at: Duration,
     heard_at_earlier: Duration,
     /// Items that began in the call before when it was replaced already.
@@ -68,7 +69,7 @@ pub struct Transcript {
     late: Vec<Entry>,
     /// An earlier process held the interview.
     taken_over: bool,
-    /// Whether words of a line that carries no speech are in the record, with the doubt.
+    /// Whether words of a sideband that carries no speech are in the record, with the doubt.
     judge_deaf_line: bool,
 }
 
@@ -83,11 +84,12 @@ impl Transcript {
             transcript.slots.push(Slot::restore(entry));
         }
         transcript.slots.sort_by_key(|slot| slot.position);
+        transcript.restore_typed();
         transcript.restore_told();
         transcript
     }
 
-    /// The tenant allows that words of a line that carries no speech are judged.
+    /// The tenant allows that words of a sideband that carries no speech are judged.
     pub fn judging_a_deaf_line(mut self, allowed: bool) -> Self {
         self.judge_deaf_line = allowed;
         self
@@ -98,10 +100,10 @@ impl Transcript {
         self.taken_over = true;
         self.opened_at = opened_at;
         // What stands last, not what has the highest time or number: the clock may have been set, words may have come late.
-        let by_our_line = |slot: &&mut Slot| slot.source == Source::Sideband;
-        let latest = self.slots.iter_mut().rfind(by_our_line).map_or(self.last_heard, |slot| slot.at);
-        let is_recent = |slot: &Slot| (latest - slot.at).abs() <= witness::LATEST_WORDS;
-        for (back, slot) in self.slots.iter_mut().rev().filter(by_our_line).enumerate() {
+        let by_our_sideband = |slot: &&mut Slot| slot.source == Source::Sideband;
+        let latest = self.slots.iter_mut().rfind(by_our_sideband).map_or(self.last_heard, |slot| slot.at);
+        let is_recent = |slot: &Slot| (latest - slot.at).abs() <= client_report::LATEST_WORDS;
+        for (back, slot) in self.slots.iter_mut().rev().filter(by_our_sideband).enumerate() {
             // The last turn and its answer may have been under way, whatever the clock says.
             if back >= 2 && !is_recent(slot) {
                 break;
@@ -118,7 +120,7 @@ impl Transcript {
             self.hearing.call_over();
         }
         let beside = 0..self.slots.len();
-        believed.extend(beside.filter_map(|index| self.believe_witness(index)).collect::<Vec<_>>());
+        believed.extend(beside.filter_map(|index| self.believe_client_report(index)).collect::<Vec<_>>());
         self.late.extend(believed);
         self
     }
@@ -128,7 +130,7 @@ impl Transcript {
         std::mem::take(&mut self.late)
     }
 
-    /// A call was opened, a new chapter: items that arrive from now on belong to it. Our line is not in it yet.
+    /// A call was opened, a new chapter: items that arrive from now on belong to it. Our sideband is not in it yet.
     pub fn call_opened(&mut self, segment: i32, cause: Cause, now: Timestamp) {
         self.segment = self.segment.max(segment);
         self.heard_at_earlier = self.heard_at;
@@ -155,17 +157,17 @@ impl Transcript {
         entries
     }
 
-    /// Our line into the call broke: the words of what is unfinished may never come.
-    pub fn line_lost(&mut self) -> Vec<Entry> {
-        self.line_broke(Cause::Ours)
+    /// Our sideband into the call broke: the words of what is unfinished may never come.
+    pub fn sideband_lost(&mut self) -> Vec<Entry> {
+        self.sideband_broke(Cause::Ours)
     }
 
     /// The same by something that the browser can bring about at will: the gap is not the browser's to fill.
-    pub fn line_broken_by_client(&mut self) -> Vec<Entry> {
-        self.line_broke(Cause::Client)
+    pub fn sideband_broken_by_client(&mut self) -> Vec<Entry> {
+        self.sideband_broke(Cause::Client)
     }
 
-    fn line_broke(&mut self, cause: Cause) -> Vec<Entry> {
+    fn sideband_broke(&mut self, cause: Cause) -> Vec<Entry> {
         if !self.hearing.lost(cause, self.steady) {
             return vec![];
         }
@@ -174,23 +176,23 @@ impl Transcript {
         entries
     }
 
-    /// Our line brings something, or answers: what was told before was said while it was up.
-    pub fn line_is_alive(&mut self, now: Timestamp) {
+    /// Our sideband brings something, or answers: what was told before was said while it was up.
+    pub fn sideband_is_alive(&mut self, now: Timestamp) {
         if self.hearing.is_up() {
-            self.copy.line_is_alive(self.segment);
+            self.copy.sideband_is_alive(self.segment);
             (self.last_heard, self.heard_at) = (now, self.steady);
         }
     }
 
-    pub fn line_back(&mut self, now: Timestamp) -> Vec<Entry> {
+    pub fn sideband_back(&mut self, now: Timestamp) -> Vec<Entry> {
         self.hearing.back(self.steady);
         self.hole = self.hearing.cause(self.hearing.gaps());
         (self.last_heard, self.heard_at) = (now, self.steady);
         self.take_late()
     }
 
-    /// Our line is up and carries no speech of the candidate: what only the browser tells is doubtful.
-    pub fn line_is_deaf(&mut self) -> Vec<Entry> {
+    /// Our sideband is up and carries no speech of the candidate: what only the browser tells is doubtful.
+    pub fn sideband_is_deaf(&mut self) -> Vec<Entry> {
         self.hearing.deaf = true;
         self.doubt_told()
     }
@@ -202,9 +204,14 @@ impl Transcript {
         }
     }
 
-    /// Whether our own line hears the call now.
+    /// Whether our own sideband hears the call now.
     pub fn is_heard(&self) -> bool {
         self.hearing.is_up() && !self.hearing.deaf
+    }
+
+    /// The call that was opened last.
+    pub fn segment(&self) -> i32 {
+        self.segment
     }
 
     /// When the first call of the interview was opened.
@@ -225,7 +232,8 @@ impl Transcript {
     /// What a new call is told of the chapters before it: also what was heard of a turn that is not finished. A greeting that the
     /// new call cuts off was heard all the same.
     pub fn history(&self) -> Vec<Entry> {
-        let was_heard = |slot: &&Slot| slot.authoritative && slot.doubt != Some(Doubt::Written);
+        let was_heard =
+            |slot: &&Slot| slot.authoritative && slot.doubt != Some(Doubt::Written) && slot.typed != Some(Typed::Kept);
         let before = self.slots.iter().filter(|slot| slot.segment < self.segment).filter(was_heard);
         before.filter_map(|slot| slot.entry().or_else(|| slot.so_far())).collect()
     }
@@ -244,6 +252,12 @@ impl Transcript {
         let was_said = |slot: &Slot| slot.authoritative && !slot.doubt.is_some_and(Doubt::was_never_said);
         let counts = |slot: &&Slot| was_said(slot) && slot.speaker == Some(Speaker::Candidate) && slot.entry().is_some();
         self.slots.iter().filter(counts).count()
+    }
+
+    /// Whether the words of this turn were most likely said by nobody.
+    pub fn was_never_said(&self, item: &ItemId) -> bool {
+        let of_item = |slot: &&Slot| slot.item.as_ref() == Some(item);
+        self.slots.iter().rev().find(of_item).is_some_and(|slot| slot.doubt.is_some_and(Doubt::was_never_said))
     }
 
     /// Turns of the candidate that something of the interviewer stands behind.
@@ -272,17 +286,17 @@ impl Transcript {
         can_be_judged(self.slots.iter().filter_map(Slot::entry))
     }
 
-    /// Whether someone spoke and the words are still awaited, or the browser told of an item that our line did not
+    /// Whether someone spoke and the words are still awaited, or the browser told of an item that our sideband did not
     /// bring: it may be dead.
     pub fn awaits_words(&self) -> bool {
-        self.slots.iter().any(|slot| slot.is_open() && !self.was_no_turn(slot)) || self.line_is_in_doubt()
+        self.slots.iter().any(|slot| slot.is_open() && !self.was_no_turn(slot)) || self.sideband_is_in_doubt()
     }
 
     fn was_no_turn(&self, slot: &Slot) -> bool {
         self.hearing.is_up() && slot.was_no_turn(self.hearing.gaps(), self.steady)
     }
 
-    /// Speech that was no turn leaves no line. Decided while our line still hears the call.
+    /// Speech that was no turn leaves no line. Decided while our sideband still hears the call.
     fn release_what_was_no_turn(&mut self) {
         for index in 0..self.slots.len() {
             self.slots[index].silent |= self.was_no_turn(&self.slots[index]);
@@ -291,7 +305,7 @@ impl Transcript {
 
     /// The same of the chapters before the one that is open.
     pub fn awaits_words_of_earlier_calls(&self) -> bool {
-        self.slots.iter().any(|slot| slot.is_open() && slot.segment < self.segment) || self.earlier_line_is_in_doubt()
+        self.slots.iter().any(|slot| slot.is_open() && slot.segment < self.segment) || self.earlier_sideband_is_in_doubt()
     }
 
     fn knows_item(&self, item: &ItemId) -> bool {
@@ -309,12 +323,12 @@ impl Transcript {
 
     /// Take in what happened. Returns the entries that are new or changed.
     pub fn apply(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
-        self.line_is_alive(now);
+        self.sideband_is_alive(now);
         self.carries_speech |= event.is_candidate_speech();
         self.take_in(event, now)
     }
 
-    /// The same of the line into a call that was replaced: only the words count that were on their way.
+    /// The same of the sideband into a call that was replaced: only the words count that were on their way.
     pub fn apply_late(&mut self, event: &VoiceEvent, now: Timestamp) -> Vec<Entry> {
         match event {
             VoiceEvent::SpeechStarted { item, .. }
@@ -460,7 +474,7 @@ impl Transcript {
             if copies_stay && self.slots[index].may_stay_beside() {
                 continue;
             }
-            if let Some(entry) = self.believe_witness(index) {
+            if let Some(entry) = self.believe_client_report(index) {
                 entries.push(entry);
                 continue;
             }
@@ -473,6 +487,9 @@ impl Transcript {
     }
 
     fn place(&mut self, item: &ItemId, previous: Option<&ItemId>, content: ItemContent, now: Timestamp) -> Vec<ItemId> {
+        if self.typed_is_placed(item) {
+            return vec![];
+        }
         let (just_come, steady, gaps) = (self.hearing.has_just_come(self.steady), self.steady, self.hearing.gaps());
         let carries_speech = self.carries_speech;
         let is_message = matches!(content, ItemContent::Message { .. });
@@ -492,9 +509,9 @@ impl Transcript {
                 (slot.spoken, slot.unproven) = (true, false);
                 slot.committed_at.get_or_insert(steady);
             }
-            // Whether its audio was committed our line may not have been there to hear.
+            // Whether its audio was committed our sideband may not have been there to hear.
             ItemContent::Message { speaker, commentary } if slot.spoken || just_come => {
-                // It may as well have been put there by hand: only what our line hears of it counts.
+                // It may as well have been put there by hand: only what our sideband hears of it counts.
                 slot.unproven |= !slot.spoken;
                 slot.speaker.get_or_insert(speaker);
                 slot.spoken = true;
@@ -615,6 +632,9 @@ impl Transcript {
 
     fn settle(&mut self, item: &ItemId, speaker: Speaker, text: Option<&str>, status: Status, now: Timestamp) -> Vec<ItemId> {
         let slot = self.begun(item, now);
+        if slot.typed.is_some() {
+            return vec![];
+        }
         slot.speaker.get_or_insert(speaker);
         slot.spoken = true;
         let text = Text::new(text.unwrap_or_default()).trimmed();
@@ -753,7 +773,7 @@ impl Transcript {
         }
         if late && let Some(index) = self.index_of(item) {
             // What the browser told of it before is all there may ever be.
-            let believed = self.believe_witness(index);
+            let believed = self.believe_client_report(index);
             self.late.extend(believed);
         }
         self.slot_since(item, now, false)
@@ -772,7 +792,7 @@ impl Transcript {
         index
     }
 
-    /// It began in a call that was replaced, when our line did not hear it: it stands at the end of that call.
+    /// It began in a call that was replaced, when our sideband did not hear it: it stands at the end of that call.
     fn insert_earlier(&mut self, item: &ItemId, now: Timestamp) {
         let index = self.slots.iter().position(|slot| slot.segment >= self.segment).unwrap_or(self.slots.len());
         let position = self.position_at(index);
@@ -824,3 +844,5 @@ mod forgery_tests;
 mod gap_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod typed_tests;

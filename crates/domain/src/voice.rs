@@ -140,7 +140,7 @@ impl VoiceEvent {
         }
     }
 
-    /// Only a line that carries the candidate's speech brings this.
+    /// Only a sideband that carries the candidate's speech brings this.
     pub fn is_candidate_speech(&self) -> bool {
         matches!(
             self,

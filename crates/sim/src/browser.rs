@@ -3,10 +3,10 @@
 //! Updates are numbered and kept until they are acknowledged, also over a reload. A lost connection is opened again with a new
 //! ticket. Close codes are obeyed. For a lost call a new offer is sent.
 
-use crate::book::{Acked, Book};
 use crate::conduct;
 use crate::database::{Database, POISON, POLICY, Ticket};
 use crate::faults::Fault;
+use crate::ground_truth::{Acked, GroundTruth, Written};
 use crate::machine::{Address, Fleet};
 use crate::plan::{Liar, Lie, Oddity};
 use crate::vendors::Videos;
@@ -41,11 +41,12 @@ const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 
 
 /// What the person, or the world, does to the page.
 #[derive(Debug)]
-pub enum Deed {
+pub enum UserAction {
     Note { poison: bool },
     DropLink,
     GoSilent(Duration),
     RenewToken,
+    Type,
     Think,
     GoOn,
     Odd(Oddity),
@@ -80,11 +81,13 @@ struct Outbox {
     pending: Vec<Update>,
     next_seq: u64,
     acked: u64,
+    /// Answers in writing that are not acknowledged: name and words.
+    typed: Vec<(String, String)>,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { pending: Vec::new(), next_seq: 1, acked: 0 }
+        Self { pending: Vec::new(), next_seq: 1, acked: 0, typed: Vec::new() }
     }
 }
 
@@ -105,7 +108,7 @@ enum Dialled {
 #[derive(Clone)]
 pub struct Surroundings {
     pub world: World,
-    pub book: Book,
+    pub truth: GroundTruth,
     pub database: Database,
     pub voice: Voice,
     pub videos: Videos,
@@ -146,7 +149,7 @@ pub struct Page {
     name: u32,
     kept: Kept,
     rng: Rng,
-    deeds: mpsc::UnboundedReceiver<Deed>,
+    actions: mpsc::UnboundedReceiver<UserAction>,
     link: Option<WebSocketStream<DuplexStream>>,
     dead: watch::Receiver<bool>,
     /// None: no attempt is due.
@@ -175,6 +178,9 @@ pub struct Page {
     /// Times in a row that updates had to be sent again on this link.
     resent: u32,
     stats_at: Instant,
+    /// When answers in writing are sent again.
+    typed_at: Instant,
+    typed_tries: u32,
     relayed: HashSet<String>,
     captions: HashSet<i64>,
     notes: u32,
@@ -187,7 +193,7 @@ pub struct Page {
 }
 
 impl Page {
-    pub fn new(around: Surroundings, name: u32, kept: Kept, seed: u64, deeds: mpsc::UnboundedReceiver<Deed>) -> Self {
+    pub fn new(around: Surroundings, name: u32, kept: Kept, seed: u64, actions: mpsc::UnboundedReceiver<UserAction>) -> Self {
         let now = Instant::now();
         // As the SDK does on load: numbers go on after what was kept.
         let (_, dead) = watch::channel(false);
@@ -196,7 +202,7 @@ impl Page {
             name,
             kept,
             rng: Rng::with_seed(seed ^ u64::from(name) << 32),
-            deeds,
+            actions,
             link: None,
             dead,
             dial_at: Some(now),
@@ -220,6 +226,8 @@ impl Page {
             allowed: false,
             resent: 0,
             stats_at: now + FAR,
+            typed_at: now + FAR,
+            typed_tries: 0,
             relayed: HashSet::new(),
             captions: HashSet::new(),
             notes: 0,
@@ -233,7 +241,7 @@ impl Page {
 
     pub async fn run(mut self) -> Left {
         // It shows nothing yet.
-        conduct::page_ends(&self.around.book);
+        conduct::page_ends(&self.around.truth);
         let left = loop {
             if let Some(left) = self.left {
                 break left;
@@ -242,8 +250,8 @@ impl Page {
             let (wake, linked) = (self.wake(), self.link.is_some());
             tokio::select! {
                 biased;
-                deed = self.deeds.recv() => match deed {
-                    Some(deed) => self.does(deed).await,
+                action = self.actions.recv() => match action {
+                    Some(action) => self.does(action).await,
                     // The page is closed.
                     None => break Left::Failed,
                 },
@@ -258,7 +266,7 @@ impl Page {
         };
         self.around.world.note(format_args!("page {}: {left:?}", self.name));
         if self.around.world.page_is_newest(self.name) {
-            conduct::page_ends(&self.around.book);
+            conduct::page_ends(&self.around.truth);
         }
         if !(self.around.rude && left == Left::Ended) {
             self.hang_up();
@@ -290,7 +298,7 @@ impl Page {
         [self.dial_at, self.redial_at, self.end_by, media]
             .into_iter()
             .flatten()
-            .chain([self.ready_by, self.beat_at, self.resend_at, self.stats_at])
+            .chain([self.ready_by, self.beat_at, self.resend_at, self.stats_at, self.typed_at])
             .min()
             .unwrap_or(self.beat_at)
     }
@@ -337,6 +345,10 @@ impl Page {
         if self.redial_at.is_some_and(|at| now >= at) {
             self.redial_at = None;
             self.ensure_call().await;
+        }
+        if now >= self.typed_at {
+            self.check_writing();
+            self.send_typed().await;
         }
         if now >= self.stats_at {
             self.stats_at = now + STATS;
@@ -397,12 +409,12 @@ impl Page {
     }
 
     fn forget_link(&mut self) {
-        conduct::page_ends(&self.around.book);
+        conduct::page_ends(&self.around.truth);
         let far = Instant::now() + FAR;
         self.link = None;
         self.ready = false;
-        (self.ready_by, self.beat_at, self.resend_at) = (far, far, far);
-        (self.unanswered, self.resent) = (0, 0);
+        (self.ready_by, self.beat_at, self.resend_at, self.typed_at) = (far, far, far, far);
+        (self.unanswered, self.resent, self.typed_tries) = (0, 0, 0);
         // The answer to an offer comes on the link it was made on, or never.
         self.asked_at = None;
         if matches!(self.media, Media::Offered(_)) {
@@ -446,6 +458,8 @@ impl Page {
         }
         match kind.as_str() {
             "transcript_ack" => self.acknowledge(event["seq"].as_u64().unwrap_or(0)),
+            "typed_answer_ack" => self.typed_is_stored(event["id"].as_str().unwrap_or_default()),
+            "error" if event["request_type"] == "typed_answer" => self.typed_is_refused(&event),
             "consent_recorded" => self.on_consented().await,
             "sdp_answer" => self.on_answer(event["sdp"].as_str().unwrap_or_default()),
             "error" if event["request_type"] == "transcript_update" => self.update_refused(&event),
@@ -456,7 +470,7 @@ impl Page {
                 self.offer_failed(event["retryable"] == true);
             }
             "media_renegotiate" => {
-                self.around.book.lock().asked.push(Instant::now());
+                self.around.truth.lock().asked.push(Instant::now());
                 let met = event["n"].as_u64().is_some_and(|n| n <= self.call_since);
                 if !met && !self.ending {
                     self.hang_up();
@@ -464,8 +478,8 @@ impl Page {
                 }
             }
             "phase_changed" if matches!(event["phase"].as_str(), Some("ending" | "summarizing")) => self.on_ending().await,
-            "degraded" | "restored" => conduct::page_tells(&self.around.book, &event),
-            "waiting" => conduct::page_shows(&self.around.book, event["state"].as_str().unwrap_or_default()),
+            "degraded" | "restored" => conduct::page_tells(&self.around.truth, &event),
+            "waiting" => conduct::page_shows(&self.around.truth, event["state"].as_str().unwrap_or_default()),
             "transcript_entry" => drop(self.captions.insert(event["entry"]["seq"].as_i64().unwrap_or(0))),
             "session_ended" => {
                 self.check_captions();
@@ -475,13 +489,13 @@ impl Page {
         }
     }
 
-    /// Whoever was there before the end has seen every word that our own line heard.
+    /// Whoever was there before the end has seen every word that our own sideband heard.
     fn check_captions(&self) {
         if self.ready_at.elapsed() < Duration::from_secs(1) {
             return;
         }
         let unseen = self.around.database.look(|tables| {
-            let heard = tables.transcript().into_iter().filter(|entry| entry.source == Source::Sideband);
+            let heard = tables.transcript().into_iter().filter(|entry| entry.source != Source::Browser);
             heard.filter(|entry| !self.captions.contains(&i64::from(entry.seq))).map(|entry| entry.key).collect::<Vec<_>>()
         });
         if !unseen.is_empty() {
@@ -549,7 +563,7 @@ impl Page {
         self.ready_by = Instant::now() + FAR;
         self.ready = true;
         self.ready_at = Instant::now();
-        conduct::page_begins(&self.around.book, self.last_event == 0);
+        conduct::page_begins(&self.around.truth, self.last_event == 0);
         self.attempt = 0;
         self.heartbeat = Duration::from_millis(ready["heartbeat_interval_ms"].as_u64().unwrap_or(10_000));
         self.beat_at = Instant::now() + self.heartbeat;
@@ -569,6 +583,7 @@ impl Page {
             self.tell_late();
         }
         self.resend_pending().await;
+        self.send_typed().await;
         match ready["phase"].as_str() {
             Some("completed" | "failed") => return self.left = Some(Left::Ended),
             Some("ending" | "summarizing") => self.on_ending().await,
@@ -632,7 +647,7 @@ impl Page {
 
     fn tell_late(&self) {
         let late = self.kept.lock().pending.iter().flat_map(|update| &update.entries).filter_map(note_key).collect::<Vec<_>>();
-        self.around.book.lock().late_notes.extend(late);
+        self.around.truth.lock().late_notes.extend(late);
     }
 
     async fn resend_pending(&mut self) {
@@ -640,7 +655,7 @@ impl Page {
         // One that was lost comes behind those that were sent after it, and may be there already.
         let last_sent = pending.iter().rposition(|update| update.sent).unwrap_or(0);
         let late = pending[..last_sent].iter().flat_map(|update| &update.entries).filter_map(note_key);
-        self.around.book.lock().late_notes.extend(late);
+        self.around.truth.lock().late_notes.extend(late);
         self.kept.lock().pending.iter_mut().for_each(|update| update.sent = true);
         for update in pending {
             if !self.tell_update(&update).await {
@@ -652,9 +667,9 @@ impl Page {
 
     async fn tell_update(&mut self, update: &Update) -> bool {
         if !update.unusable {
-            let mut book = self.around.book.lock();
+            let mut truth = self.around.truth.lock();
             for entry in &update.entries {
-                book.is_told(&key_of(entry), entry["timestamp"].as_str().unwrap_or_default());
+                truth.is_told(&key_of(entry), entry["timestamp"].as_str().unwrap_or_default());
             }
         }
         self.send(json!({"type": "transcript_update", "seq": update.seq, "entries": update.entries})).await
@@ -701,11 +716,11 @@ impl Page {
         if !poison && !self.around.database.has_entry(&key) {
             self.around.world.violate("acknowledged_means_stored", format!("page {} was told that {key} is stored", self.name));
         }
-        let mut book = self.around.book.lock();
-        if let Some(told) = book.told.get_mut(&key) {
+        let mut truth = self.around.truth.lock();
+        if let Some(told) = truth.told.get_mut(&key) {
             told.acked.get_or_insert_with(Instant::now);
         }
-        book.acked.push(Acked { key, text, poison });
+        truth.acked.push(Acked { key, text, poison });
     }
 
     /// The server's mark at a new link: what is pending counts on from it. It vouches for no
@@ -830,6 +845,61 @@ impl Page {
         matches!(self.media, Media::Offered(_))
     }
 
+    // ---- what is written ----
+
+    async fn send_typed(&mut self) {
+        let typed = self.kept.lock().typed.clone();
+        self.typed_at = Instant::now() + if typed.is_empty() { FAR } else { ACK_TIMEOUT };
+        for (id, text) in typed {
+            if !self.send(json!({"type": "typed_answer", "id": id, "text": text})).await {
+                return;
+            }
+        }
+    }
+
+    /// Sent twice on a good link, with nothing in the way, and neither taken nor refused.
+    fn check_writing(&mut self) {
+        let (world, good) = (&self.around.world, 3 * ACK_TIMEOUT);
+        world.count(Fault::TypedAgain);
+        self.typed_tries += 1;
+        if self.typed_tries >= 3 && !self.ending && self.around.database.healthy_for(good) && world.calm_for(good) {
+            let first = self.kept.lock().typed.first().map(|(id, _)| id.clone());
+            world.violate("what_is_told_is_acknowledged", format!("page {} waits for {first:?}", self.name));
+        }
+    }
+
+    /// The moment of truth, as for what is told.
+    fn typed_is_stored(&mut self, id: &str) {
+        self.typed_tries = 0;
+        let key = format!("t:{id}");
+        if !self.around.database.has_entry(&key) {
+            let what = format!("page {} was told that {key} is stored", self.name);
+            self.around.world.violate("acknowledged_means_stored", what);
+        }
+        if let Some(written) = self.around.truth.lock().typed.get_mut(id) {
+            written.acked.get_or_insert_with(Instant::now);
+        }
+        let mut kept = self.kept.lock();
+        kept.typed.retain(|(known, _)| known != id);
+        if kept.typed.is_empty() {
+            self.typed_at = Instant::now() + FAR;
+        }
+    }
+
+    fn typed_is_refused(&mut self, error: &Value) {
+        self.typed_tries = 0;
+        if error["retryable"] == true {
+            self.typed_at = self.typed_at.min(Instant::now() + Duration::from_secs(2));
+            return;
+        }
+        let open = self.around.database.look(|tables| tables.phase.is_open());
+        if error["code"] != "session_over" || open {
+            self.around.world.violate("an_honest_page_is_understood", format!("page {} was refused: {error}", self.name));
+        }
+        let id = error["id"].as_str().unwrap_or_default();
+        self.kept.lock().typed.retain(|(known, _)| known != id);
+    }
+
     // ---- what no page should do ----
 
     async fn odd(&mut self, oddity: Oddity) {
@@ -878,7 +948,7 @@ impl Page {
         };
         self.around.world.count(fault);
         if !unusable {
-            self.around.book.lock().notes.push(format!("c:{id}"));
+            self.around.truth.lock().notes.push(format!("c:{id}"));
         }
         self.relay_all(entries, unusable).await;
     }
@@ -959,18 +1029,18 @@ impl Page {
         self.around.world.true_time().format(&Rfc3339).unwrap_or_default()
     }
 
-    // ---- deeds ----
+    // ---- actions ----
 
-    async fn does(&mut self, deed: Deed) {
-        match deed {
-            Deed::Note { poison } => {
+    async fn does(&mut self, action: UserAction) {
+        match action {
+            UserAction::Note { poison } => {
                 self.notes += 1;
                 let id = format!("note-{}-{}", self.name, self.notes);
                 let text = if poison { format!("{id} {POISON}") } else { format!("{id} typed") };
                 if poison {
                     self.around.world.count(Fault::PoisonRecord);
                 } else {
-                    self.around.book.lock().notes.push(format!("c:{id}"));
+                    self.around.truth.lock().notes.push(format!("c:{id}"));
                 }
                 let entry = json!({"text": text, "speaker": "candidate", "timestamp": self.now(), "id": id});
                 if self.ready && self.around.world.pass(Point::Note) {
@@ -979,38 +1049,49 @@ impl Page {
                 }
                 self.relay(entry).await;
             }
-            Deed::DropLink => {
+            UserAction::DropLink => {
                 self.around.world.count(Fault::LinkDropped);
                 self.link_lost();
             }
-            Deed::GoSilent(lasts) => {
+            UserAction::GoSilent(lasts) => {
                 self.around.world.count(match lasts.as_secs() {
                     0..=60 => Fault::Away30s,
                     61..=600 => Fault::Away2min,
                     _ => Fault::Away24h,
                 });
                 self.hang_up();
-                conduct::page_ends(&self.around.book);
+                conduct::page_ends(&self.around.truth);
                 tokio::time::sleep(lasts).await;
                 self.media_lost();
                 self.link_lost();
                 self.attempt = 0;
                 self.dial_at = Some(Instant::now());
             }
-            Deed::RenewToken => {
+            UserAction::RenewToken => {
                 if self.send(json!({"type": "refresh_auth", "token": "renewed"})).await {
                     self.around.world.count(Fault::TokenRenewed);
                 }
             }
-            Deed::Think => {
+            UserAction::Type => {
+                self.around.world.count(Fault::TypedAnswer);
+                self.notes += 1;
+                let id = format!("typed-{}-{}", self.name, self.notes);
+                let text = format!("{id} is what I write");
+                self.around.truth.lock().typed.insert(id.clone(), Written { text: text.clone(), acked: None });
+                self.kept.lock().typed.push((id, text));
+                if self.ready {
+                    self.send_typed().await;
+                }
+            }
+            UserAction::Think => {
                 if self.send(json!({"type": "think"})).await {
                     self.around.world.count(Fault::ThinkAsked);
                 }
             }
-            Deed::GoOn => drop(self.send(json!({"type": "go_on"})).await),
-            Deed::Odd(oddity) => self.odd(oddity).await,
-            Deed::Lie(lie) => self.lie(lie).await,
-            Deed::End { twice, forged } => self.end(twice, forged).await,
+            UserAction::GoOn => drop(self.send(json!({"type": "go_on"})).await),
+            UserAction::Odd(oddity) => self.odd(oddity).await,
+            UserAction::Lie(lie) => self.lie(lie).await,
+            UserAction::End { twice, forged } => self.end(twice, forged).await,
         }
     }
 

@@ -1,7 +1,8 @@
 //! Runs many seeds on several threads and adds up their counters.
 
 use crate::faults::{Counters, Fault};
-use crate::run::{Outcome, simulate};
+use crate::plan::Plan;
+use crate::run::{Outcome, simulate, simulate_plan};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,34 @@ impl Campaign {
     pub fn missing_faults(&self) -> Vec<Fault> {
         Fault::ALL.iter().copied().filter(|fault| self.counters.of(*fault) == 0).collect()
     }
+}
+
+/// The longest silence of each interview with a provider that fails, the longest last, with its seed; and what went wrong otherwise.
+pub fn silences(interviews: u64, jobs: usize) -> (Vec<(Duration, u64)>, Vec<Outcome>, Counters) {
+    let next = AtomicU64::new(0);
+    let total = Mutex::new((Vec::new(), Vec::new(), Counters::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= interviews {
+                        return;
+                    }
+                    let outcome = simulate_plan(seed, Plan::with_a_failing_provider(seed), false);
+                    let Ok(mut total) = total.lock() else { return };
+                    total.0.push((outcome.longest_silence, seed));
+                    total.2.add(&outcome.counters);
+                    if !outcome.violations.is_empty() {
+                        total.1.push(outcome);
+                    }
+                }
+            });
+        }
+    });
+    let mut total = total.into_inner().unwrap_or_default();
+    total.0.sort_unstable();
+    total
 }
 
 /// Run the seeds over `jobs` threads; each seed has a runtime of its own. Stops early after

@@ -1,6 +1,6 @@
 //! An interview that is led through a plan: the plan, and what must hold of how it was led.
 
-use crate::book::{Book, Said};
+use crate::ground_truth::{Facts, GroundTruth, Said};
 use crate::invariants::{Check, Evidence, verdict};
 use interview_runtime::domain::conduct::{Because, Conduct, Event, Place, Recorded, Script, Spot, is_said};
 use interview_runtime::domain::phase::EndReason;
@@ -91,7 +91,7 @@ fn a_question_counts_when_it_was_heard(evidence: &Evidence) -> Result<(), String
     let mut wrong = Vec::new();
     for recorded in events(evidence) {
         let Event::Asked { question, item, verbatim } = &recorded.event else { continue };
-        let Some(said) = evidence.book.said.get(item.as_str()) else {
+        let Some(said) = evidence.truth.said.get(item.as_str()) else {
             wrong.push(format!("{} by {item}, which nobody said", question.as_str()));
             continue;
         };
@@ -106,9 +106,9 @@ fn a_question_counts_when_it_was_heard(evidence: &Evidence) -> Result<(), String
     verdict(&wrong)
 }
 
-/// A line that came while it was said, or later, knows its words and not that they were cut.
+/// A sideband that came while it was said, or later, knows its words and not that they were cut.
 fn was_cut_before_it_was_heard(evidence: &Evidence, said: &Said) -> bool {
-    let Some(call) = evidence.book.calls.get(&said.call) else { return false };
+    let Some(call) = evidence.truth.calls.get(&said.call) else { return false };
     let another_line = call.heard.iter().any(|line| line.from > said.spoken_at && Some(line.line) != said.placed_on);
     said.heard_out.is_none() && !said.cut_by.is_empty() && !said.cut_forgiven && !another_line
 }
@@ -139,77 +139,102 @@ fn no_question_is_left_out_without_a_reason(evidence: &Evidence) -> Result<(), S
 
 /// What is asked of the interviewer while the page shows that a pause was granted; a request may have been on its way.
 fn nobody_talks_into_a_pause(evidence: &Evidence) -> Result<(), String> {
-    verdict(&evidence.book.talked_into_pauses)
+    verdict(&evidence.truth.talked_into_pauses)
 }
 
 /// While nobody speaks, somebody does something about it, or the page says why.
 fn nobody_waits_in_silence(evidence: &Evidence) -> Result<(), String> {
-    verdict(&evidence.book.silences)
+    verdict(&evidence.truth.silences)
 }
 
-/// The page says "take your time" after twelve seconds.
-pub const SILENT_AT_MOST: Duration = Duration::from_secs(14);
+/// The page says "take your time" after ten seconds; what was noticed late has two.
+pub const SILENT_AT_MOST: Duration = Duration::from_secs(12);
 /// A request that was on its way when the pause began.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
 /// A reply begins that the runtime has asked for.
-pub fn speaks_when_asked(book: &Book, call: &str, purpose: &str) {
-    let mut book = book.lock();
-    if let Some(since) = book.pause_shown
+pub fn speaks_when_asked(truth: &GroundTruth, call: &str, purpose: &str) {
+    let mut truth = truth.lock();
+    if let Some(since) = truth.pause_shown
         && purpose == "conduct"
         && since.elapsed() > ON_ITS_WAY
     {
         let what = format!("{call}: {purpose} after {:?} of a pause", since.elapsed());
-        book.talked_into_pauses.push(what);
+        truth.talked_into_pauses.push(what);
+    }
+}
+
+/// Whether somebody speaks in the call. None: no page is in it, or its goodbye is said.
+pub fn call_is_quiet(truth: &GroundTruth, call: &str, quiet: Option<Option<Instant>>) {
+    let mut truth = truth.lock();
+    measure(&mut truth);
+    match quiet {
+        Some(since) => drop(truth.quiet.insert(call.to_owned(), since)),
+        None => drop(truth.quiet.remove(call)),
+    }
+}
+
+/// The silence until now. Before anything changes.
+fn measure(truth: &mut Facts) {
+    let since: Option<Vec<Instant>> = truth.quiet.values().copied().collect();
+    let quiet = since.and_then(|since| since.into_iter().max());
+    let shows_nothing = !truth.shows_why && truth.shows_trouble.is_empty();
+    if let (true, Some(quiet), Some(connected), Some(shown)) = (shows_nothing, quiet, truth.page_since, truth.shows_nothing_since)
+    {
+        truth.longest_silence = truth.longest_silence.max(quiet.max(connected).max(shown).elapsed());
     }
 }
 
 /// A page has a new link, on which it is told what it has missed.
-pub fn page_begins(book: &Book, is_new: bool) {
-    let mut book = book.lock();
-    (book.page_since, book.shows_nothing_since) = (Some(Instant::now()), Some(Instant::now()));
+pub fn page_begins(truth: &GroundTruth, is_new: bool) {
+    let mut truth = truth.lock();
+    measure(&mut truth);
+    (truth.page_since, truth.shows_nothing_since) = (Some(Instant::now()), Some(Instant::now()));
     if is_new {
-        (book.pause_shown, book.shows_why) = (None, false);
-        book.shows_trouble.clear();
+        (truth.pause_shown, truth.shows_why) = (None, false);
+        truth.shows_trouble.clear();
     }
 }
 
 /// What it would be told reaches nobody.
-pub fn page_ends(book: &Book) {
-    let mut book = book.lock();
-    (book.pause_shown, book.page_since) = (None, None);
+pub fn page_ends(truth: &GroundTruth) {
+    let mut truth = truth.lock();
+    measure(&mut truth);
+    (truth.pause_shown, truth.page_since) = (None, None);
 }
 
 /// It is told what does not work, or works again.
-pub fn page_tells(book: &Book, event: &Value) {
+pub fn page_tells(truth: &GroundTruth, event: &Value) {
     let what = event["what"].as_str().unwrap_or_default().to_owned();
-    let mut book = book.lock();
+    let mut truth = truth.lock();
+    measure(&mut truth);
     if event["type"] == "degraded" {
-        book.shows_trouble.insert(what);
+        truth.shows_trouble.insert(what);
     } else {
-        book.shows_trouble.remove(&what);
-        book.shows_nothing_since = Some(Instant::now());
+        truth.shows_trouble.remove(&what);
+        truth.shows_nothing_since = Some(Instant::now());
     }
 }
 
 /// Nobody has spoken in the call since then, and the page says nothing either: until when that may be.
-pub fn silent_until(book: &Book, since: Instant) -> Option<Instant> {
-    let book = book.lock();
-    let shows_nothing = !book.shows_why && book.shows_trouble.is_empty();
-    let (connected, shown) = (book.page_since?, book.shows_nothing_since?);
+pub fn silent_until(truth: &GroundTruth, since: Instant) -> Option<Instant> {
+    let truth = truth.lock();
+    let shows_nothing = !truth.shows_why && truth.shows_trouble.is_empty();
+    let (connected, shown) = (truth.page_since?, truth.shows_nothing_since?);
     shows_nothing.then(|| since.max(connected).max(shown) + SILENT_AT_MOST)
 }
 
 /// The newest page is told why nobody speaks.
-pub fn page_shows(book: &Book, state: &str) {
-    let mut book = book.lock();
+pub fn page_shows(truth: &GroundTruth, state: &str) {
+    let mut truth = truth.lock();
+    measure(&mut truth);
     let pause = matches!(state, "thinking" | "paused");
-    if book.pause_shown.is_some() {
-        book.paused_until = Some(Instant::now());
+    if truth.pause_shown.is_some() {
+        truth.paused_until = Some(Instant::now());
     }
-    book.pause_shown = pause.then(|| book.pause_shown.unwrap_or_else(Instant::now));
-    if book.shows_why != (state != "nothing") {
-        book.shows_why = state != "nothing";
-        book.shows_nothing_since = Some(Instant::now());
+    truth.pause_shown = pause.then(|| truth.pause_shown.unwrap_or_else(Instant::now));
+    if truth.shows_why != (state != "nothing") {
+        truth.shows_why = state != "nothing";
+        truth.shows_nothing_since = Some(Instant::now());
     }
 }

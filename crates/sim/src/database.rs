@@ -2,30 +2,29 @@
 //! fence, keys that are unique, and all the ways to be unavailable. It does what `integrations/store/session.rs` requires of
 //! the real one.
 
-use crate::book::Book;
 use crate::conduct;
 use crate::faults::Fault;
+use crate::ground_truth::GroundTruth;
 use crate::plan::Plan;
 use crate::vendors::INJECTED;
-use crate::world::{Cut, Point, World};
+use crate::world::{KillSwitch, Point, World};
 use async_trait::async_trait;
 use fastrand::Rng;
+use interview_runtime::domain::claimed::{Claimed, Pulse, Recording, Settings, TicketRefusal};
 use interview_runtime::domain::conduct::Recorded;
+use interview_runtime::domain::outbox_record::{Record, RecordingState, SummaryRecord};
 use interview_runtime::domain::phase::{EndReason, Phase};
 use interview_runtime::domain::protocol::ConsentKind;
-use interview_runtime::domain::record::{Record, RecordingState, SummaryRecord};
 use interview_runtime::domain::recording::KnownTake;
 use interview_runtime::domain::seat::Seat;
+use interview_runtime::domain::store_error::{Refusal, StoreError};
 use interview_runtime::domain::summary::Competency;
 use interview_runtime::domain::transcript::{Entry, Transcript};
 use interview_runtime::ids::{
     CallId, CandidateId, CompetencyId, Epoch, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId,
 };
-use interview_runtime::integrations::outside::{DeadLetter, Rows, SessionRows, Sessions};
-use interview_runtime::integrations::store::StoreError;
-use interview_runtime::integrations::store::session::{Claimed, Pulse, Recording, Settings, TicketRefusal};
+use interview_runtime::ports::{DeadLetter, Rows, SessionRows, Sessions};
 use secrecy::SecretString;
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -106,7 +105,7 @@ pub enum Ticket {
 pub struct Database {
     inner: Arc<Mutex<Inner>>,
     pub world: World,
-    book: Book,
+    truth: GroundTruth,
 }
 
 #[derive(Debug)]
@@ -138,7 +137,7 @@ fn until(at: Option<Instant>) -> bool {
 }
 
 impl Database {
-    pub fn new(world: World, book: Book, plan: &Plan, seed: u64) -> Self {
+    pub fn new(world: World, truth: GroundTruth, plan: &Plan, seed: u64) -> Self {
         let tables = Tables {
             epoch: 0,
             holder: 0,
@@ -204,7 +203,7 @@ impl Database {
         let poison = (code(), Some(code()).filter(|_| seed.is_multiple_of(3)));
         let (health, writer_panics) = (Health::default(), plan.writer_panics.clone());
         let inner = Inner { tables, health, rng, context, poison, broke_at: None, writer_panics, batches: 0 };
-        Self { inner: Arc::new(Mutex::new(inner)), world, book }
+        Self { inner: Arc::new(Mutex::new(inner)), world, truth }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -212,7 +211,7 @@ impl Database {
     }
 
     /// The database as one process reaches it.
-    pub fn door(&self, process: u32, cut: Cut) -> Door {
+    pub fn door(&self, process: u32, cut: KillSwitch) -> Door {
         Door { database: self.clone(), process, cut }
     }
 
@@ -280,47 +279,17 @@ impl Database {
     }
 }
 
-/// An error as PostgreSQL reports it.
-#[derive(Debug)]
-struct Refused(&'static str);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "refused with {}", self.0)
-    }
-}
-impl std::error::Error for Refused {}
-impl sqlx::error::DatabaseError for Refused {
-    fn message(&self) -> &'static str {
-        "refused"
-    }
-    fn code(&self) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(self.0))
-    }
-    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
-        self
-    }
-    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
-        self
-    }
-    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
-        self
-    }
-    fn kind(&self) -> sqlx::error::ErrorKind {
-        sqlx::error::ErrorKind::Other
-    }
-}
-
 fn is_poison(record: &Record) -> bool {
     matches!(record, Record::Entry(entry) if entry.text.contains(POISON))
 }
 
-fn failed(action: &'static str, source: sqlx::Error) -> StoreError {
-    StoreError::Query { action, source }
+/// An error as PostgreSQL reports it.
+fn refused(action: &'static str, sql_state: &str) -> StoreError {
+    StoreError::Query { action, source: Refusal::of_state(sql_state, format!("refused with {sql_state}")) }
 }
 
 fn broken(action: &'static str) -> StoreError {
-    failed(action, sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()))
+    StoreError::Query { action, source: Refusal::unreachable("the connection broke") }
 }
 
 /// As one process reaches the database.
@@ -328,7 +297,7 @@ fn broken(action: &'static str) -> StoreError {
 pub struct Door {
     database: Database,
     process: u32,
-    cut: Cut,
+    cut: KillSwitch,
 }
 
 impl Door {
@@ -352,7 +321,7 @@ impl Door {
             Some(true) => return Err(broken(action)),
             Some(false) => {
                 sleep(Duration::from_secs(5)).await;
-                return Err(failed(action, sqlx::Error::PoolTimedOut));
+                return Err(broken(action));
             }
             None => {}
         }
@@ -362,7 +331,7 @@ impl Door {
         let (result, lost) = {
             let mut inner = self.database.lock();
             if writes && until(inner.health.read_only_until) {
-                return Err(failed(action, sqlx::Error::Database(Box::new(Refused("25006")))));
+                return Err(refused(action, "25006"));
             }
             let result = work(&mut inner);
             let lost = writes && result.is_ok() && inner.health.lose_replies > 0;
@@ -393,7 +362,7 @@ impl Sessions for Door {
                 let before = std::mem::replace(&mut inner.tables.holder, self.process);
                 // Who held it before can store nothing more of what it has heard.
                 let stored = stored_keys(&inner.tables);
-                database.book.lock().forgive(before, |item| stored.contains_key(item));
+                database.truth.lock().forgive(before, |item| stored.contains_key(item));
                 Ok((inner.tables.epoch, inner.claimed()))
             })
             .await?;
@@ -487,7 +456,7 @@ impl SessionRows for ModelRows {
                 self.fence(inner)?;
                 if let Some(what) = records.iter().find_map(unstorable) {
                     self.door.database.world.violate("every_row_can_be_stored", what);
-                    return Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused("22021")))));
+                    return Err(refused("store transcript entries", "22021"));
                 }
                 inner.refuse(records)?;
                 for record in records {
@@ -535,7 +504,7 @@ impl SessionRows for ModelRows {
             .transact("set a record aside", true, |inner| {
                 self.fence(inner)?;
                 if let (Some(code), true) = (inner.poison.1, is_poison(letter.record)) {
-                    return Err(failed("set a record aside", sqlx::Error::Database(Box::new(Refused(code)))));
+                    return Err(refused("set a record aside", code));
                 }
                 inner.tables.dead_letters.insert((self.epoch, letter.ordinal));
                 Ok(())
@@ -590,7 +559,7 @@ impl SessionRows for ModelRows {
 impl Inner {
     /// What the database refuses of these, if anything.
     fn refuse(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let refused = |code| Err(failed("store transcript entries", sqlx::Error::Database(Box::new(Refused(code)))));
+        let refused = |code| Err(refused("store transcript entries", code));
         if records.iter().any(is_poison) {
             // Where that may be anyone's fault, it takes its time until it is held for the record's.
             self.health.be_ill_for(Duration::ZERO);

@@ -96,6 +96,8 @@ faults! {
     ReplyEmpty = 50 "a reply says nothing",
     ReplyNeverBegins = 50 "a turn is not answered, or a request for a reply is not followed",
     ReplyRefused = 50 "a request for a reply is refused, with a code or without",
+    TypedAnswer = 52 "the candidate types an answer",
+    TypedAgain = 52 "a typed answer is sent again",
     ThinkAsked = 51 "the candidate asks for a moment to think",
     SilentCandidate = 51 "the candidate says nothing for long",
     WaywardInterviewer = 51 "the interviewer says other words than the plan's, or calls a tool at the wrong moment",

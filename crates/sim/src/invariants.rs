@@ -1,8 +1,8 @@
 //! What must hold at the end of every run, whatever happened in it. What must hold at every moment is checked in `browser` and
 //! `database`.
 
-use crate::book::{CallBook, Foreign, Heard, Pages, Said};
 use crate::database::Tables;
+use crate::ground_truth::{CallFacts, Facts, Foreign, Heard, Said};
 use crate::plan::{Conducted, Liar};
 use crate::vendors::lines;
 use crate::world::Walls;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// What is left when the run is over.
 pub struct Evidence<'a> {
     pub tables: &'a Tables,
-    pub book: &'a Pages,
+    pub truth: &'a Facts,
     pub orphans: &'a [String],
     /// What each summary was made of; a summary's `overall` is its index here.
     pub summary_inputs: &'a [String],
@@ -43,6 +43,9 @@ pub const ALL: &[(&str, Check)] = &[
     ("what_is_said_to_be_heard_was_said", what_is_said_to_be_heard_was_said),
     ("final_words_that_are_empty_take_nothing", final_words_that_are_empty_take_nothing),
     ("a_replaced_call_is_heard_out", a_replaced_call_is_heard_out),
+    ("what_is_typed_is_in_the_transcript_once", what_is_typed_is_in_the_transcript_once),
+    ("what_is_typed_is_told_to_a_call_once", what_is_typed_is_told_to_a_call_once),
+    ("what_is_typed_reaches_the_interviewer", what_is_typed_reaches_the_interviewer),
     ("notes_are_no_words_of_the_record", notes_are_no_words_of_the_record),
     ("a_browser_is_believed_only_of_our_gaps", a_browser_is_believed_only_of_our_gaps),
     ("what_was_not_written_down_on_purpose_is_not_told_instead", what_was_not_written_down_on_purpose_is_not_told_instead),
@@ -74,7 +77,7 @@ fn rows<'a>(evidence: &'a Evidence, key: &str) -> Vec<&'a Entry> {
 
 fn acknowledged_entries_are_stored_exactly_once(evidence: &Evidence) -> Result<(), String> {
     let wrong: Vec<String> = evidence
-        .book
+        .truth
         .acked
         .iter()
         .filter(|acked| !acked.poison)
@@ -88,7 +91,7 @@ fn acknowledged_entries_are_stored_exactly_once(evidence: &Evidence) -> Result<(
 
 fn what_the_sideband_settled_is_stored_exactly_once(evidence: &Evidence) -> Result<(), String> {
     let wrong: Vec<String> = evidence
-        .book
+        .truth
         .said
         .values()
         .filter(|said| !said.settled_by.is_empty() && !is_of_a_replaced_call(evidence, said))
@@ -102,7 +105,7 @@ fn what_the_sideband_settled_is_stored_exactly_once(evidence: &Evidence) -> Resu
 
 /// Whether a call after this one had been opened by then.
 fn is_replaced_at(evidence: &Evidence, call: &str, at: Instant) -> bool {
-    let calls = &evidence.book.calls;
+    let calls = &evidence.truth.calls;
     let opened = calls.get(call).map(|call| call.opened);
     let later = calls.values().filter(|later| Some(later.opened) > opened);
     later.filter_map(|later| later.answered).any(|answered| answered <= at)
@@ -116,63 +119,63 @@ fn is_of_a_replaced_call(evidence: &Evidence, said: &Said) -> bool {
 /// Told by a page that was away while another, or the machine, had the call replaced: of which call it tells nobody
 /// can know.
 fn was_told_after_its_call(evidence: &Evidence, said: &Said) -> bool {
-    evidence.book.told.get(&said.item).is_some_and(|told| is_replaced_at(evidence, &said.call, told.last))
+    evidence.truth.told.get(&said.item).is_some_and(|told| is_replaced_at(evidence, &said.call, told.last))
 }
 
 /// It fell into the gap between two processes, or lost its words in it, and was told to a third: where that gap was went with the second.
 fn was_told_two_processes_later(evidence: &Evidence, said: &Said) -> bool {
-    let (Some(call), Some(told)) = (evidence.book.calls.get(&said.call), evidence.book.told.get(&said.item)) else {
+    let (Some(call), Some(told)) = (evidence.truth.calls.get(&said.call), evidence.truth.told.get(&said.item)) else {
         return false;
     };
     let heard = call.heard.iter().map(|heard| (heard.process, heard.from));
-    let since = heard.chain(evidence.book.started.iter().copied()).filter(|(_, at)| *at > said.spoken_at && *at <= told.last);
+    let since = heard.chain(evidence.truth.started.iter().copied()).filter(|(_, at)| *at > said.spoken_at && *at <= told.last);
     since.map(|(process, _)| process).collect::<BTreeSet<_>>().len() > 1
 }
 
-/// The process that heard the call ended before it could store anything of it. To its successor that line carried no
-/// speech, and a browser is not believed of such a line.
+/// The process that heard the call ended before it could store anything of it. To its successor that sideband carried no
+/// speech, and a browser is not believed of such a sideband.
 fn left_no_trace_of_its_call(evidence: &Evidence, said: &Said) -> bool {
-    let Some(heard) = evidence.book.calls.get(&said.call).and_then(|call| call.heard.last()) else { return false };
-    let of_the_call = |entry: &&Entry| evidence.book.said.get(entry.key.as_str()).is_some_and(|other| other.call == said.call);
+    let Some(heard) = evidence.truth.calls.get(&said.call).and_then(|call| call.heard.last()) else { return false };
+    let of_the_call = |entry: &&Entry| evidence.truth.said.get(entry.key.as_str()).is_some_and(|other| other.call == said.call);
     let mut entries = evidence.tables.entries.iter().map(|row| &row.entry).filter(of_the_call);
     evidence.processes > heard.process
-        && entries.all(|entry| entry.source == Source::Browser && entry.doubt == Some(Doubt::DeafLine))
+        && entries.all(|entry| entry.source == Source::Browser && entry.doubt == Some(Doubt::DeafSideband))
 }
 
 /// As long as a hang-up takes to reach the provider. What is said, or cut, in that moment only the page hears.
 const HANGING_UP: Duration = Duration::from_millis(100);
 
 fn was_told_as_the_call_ended(evidence: &Evidence, said: &Said) -> bool {
-    let ended = evidence.book.calls.get(&said.call).and_then(|call| call.hung_up.or(call.ended));
-    let told = evidence.book.told.get(&said.item);
+    let ended = evidence.truth.calls.get(&said.call).and_then(|call| call.hung_up.or(call.ended));
+    let told = evidence.truth.told.get(&said.item);
     ended.zip(told).is_some_and(|(ended, told)| {
         told.first + HANGING_UP >= ended && said.settled_by.iter().all(|(_, at)| *at + HANGING_UP >= ended)
     })
 }
 
-/// Our line has heard more of it than a page tells: then it cannot be held against that.
+/// Our sideband has heard more of it than a page tells: then it cannot be held against that.
 const MOST_TOLD: usize = 12_000;
 
-/// From a page's word of an item that no line brought, until the line is held for lost.
+/// From a page's word of an item that no line brought, until the sideband is held for lost.
 const FOUND_DEAD: Duration = Duration::from_millis(3_500);
 
-/// The last line into the call was dead when it was said, or its words came, and the page told of it so late that nobody could notice while
-/// the runtime held that line: there is nothing to tell it from a call in which nothing was said.
+/// The last sideband into the call was dead when it was said, or its words came, and the page told of it so late that nobody could notice while
+/// the runtime held that sideband: there is nothing to tell it from a call in which nothing was said.
 fn fell_unnoticed(evidence: &Evidence, said: &Said) -> bool {
-    let Some(call) = evidence.book.calls.get(&said.call) else { return false };
+    let Some(call) = evidence.truth.calls.get(&said.call) else { return false };
     let missed = |until: Instant| said.spoken_at >= until || said.settled_by.is_empty();
     // Whoever hangs up listens no more, however long the hang-up takes; nor does a process that dies while it waits for the answer.
-    let died = call.heard.last().and_then(|last| evidence.book.gone.get(&last.process).copied());
+    let died = call.heard.last().and_then(|last| evidence.truth.gone.get(&last.process).copied());
     let let_go = call.hung_up.into_iter().chain(call.ended).chain(died).min();
-    let told = evidence.book.told.get(&said.item).map(|told| told.first);
+    let told = evidence.truth.told.get(&said.item).map(|told| told.first);
     let too_late = told.zip(let_go).is_none_or(|(told, let_go)| {
         told + FOUND_DEAD > let_go && !is_heard_until_it_answers(evidence, call, &said.call, told, let_go)
     });
     call.heard.last().is_some_and(|last| last.silent && last.until.is_some_and(missed)) && too_late
 }
 
-/// The line into a call that is replaced is asked whether it lives before it is given up, if nothing else happens meanwhile.
-fn is_heard_until_it_answers(evidence: &Evidence, call: &CallBook, name: &str, told: Instant, let_go: Instant) -> bool {
+/// The sideband into a call that is replaced is asked whether it lives before it is given up, if nothing else happens meanwhile.
+fn is_heard_until_it_answers(evidence: &Evidence, call: &CallFacts, name: &str, told: Instant, let_go: Instant) -> bool {
     let Some(line) = call.heard.last() else { return false };
     let window = told..told + FOUND_DEAD;
     is_replaced_at(evidence, name, let_go)
@@ -180,10 +183,10 @@ fn is_heard_until_it_answers(evidence: &Evidence, call: &CallBook, name: &str, t
         && !is_disturbed(evidence, call, line, &window)
 }
 
-/// A crash, the end of its process, or two new calls: a line that was to be heard on for a while may not have been.
-fn is_disturbed(evidence: &Evidence, call: &CallBook, line: &Heard, window: &Range<Instant>) -> bool {
-    let calls = &evidence.book.calls;
-    evidence.book.crashes.iter().any(|at| window.contains(at))
+/// A crash, the end of its process, or two new calls: a sideband that was to be heard on for a while may not have been.
+fn is_disturbed(evidence: &Evidence, call: &CallFacts, line: &Heard, window: &Range<Instant>) -> bool {
+    let calls = &evidence.truth.calls;
+    evidence.truth.crashes.iter().any(|at| window.contains(at))
         || evidence.processes > line.process
         || calls.values().any(|other| other.opened > call.opened && other.hung_up.is_some_and(|at| window.contains(&at)))
         || calls.values().filter(|other| other.answered.is_some_and(|at| window.contains(&at))).count() > 1
@@ -196,10 +199,10 @@ fn what_was_acknowledged_is_in_the_transcript(evidence: &Evidence) -> Result<(),
     }
     let is_stored = |said: &Said| evidence.tables.calls.iter().any(|call| call.as_str() == said.call);
     let wrong: Vec<String> = evidence
-        .book
+        .truth
         .acked
         .iter()
-        .filter_map(|acked| evidence.book.said.get(&acked.key))
+        .filter_map(|acked| evidence.truth.said.get(&acked.key))
         .filter(|said| is_stored(said) && !fell_unnoticed(evidence, said) && !was_told_after_its_call(evidence, said))
         .filter(|said| !was_told_two_processes_later(evidence, said) && !left_no_trace_of_its_call(evidence, said))
         .filter(|said| !was_told_as_the_call_ended(evidence, said) && said.full.len() <= MOST_TOLD)
@@ -220,7 +223,7 @@ struct Gap {
     from: Instant,
     /// Something took its place in it, or may have been lost with the process that ended in it.
     fell: bool,
-    /// When a line heard the first that came after it.
+    /// When a sideband heard the first that came after it.
     closed: Option<Instant>,
     /// When somebody last began to speak after it, whatever became of that.
     followed: Option<Instant>,
@@ -228,12 +231,12 @@ struct Gap {
     clients: bool,
 }
 
-/// As long as a gap of a browser may be, with what a line needs to be heard on.
+/// As long as a gap of a browser may be, with what a sideband needs to be heard on.
 const OF_A_CLIENT: Duration = Duration::from_millis(3_100);
 
 fn gaps(evidence: &Evidence) -> Vec<Gap> {
     let mut gaps = lost_with_processes(evidence);
-    for call in evidence.book.calls.values() {
+    for call in evidence.truth.calls.values() {
         let mut heard: Vec<Heard> = call.heard.clone();
         heard.sort_by_key(|heard| heard.from);
         let first = heard.first().map(|heard| heard.from);
@@ -264,10 +267,10 @@ fn gaps(evidence: &Evidence) -> Vec<Gap> {
 
 /// A process died: what it knew and had not stored is lost, of each call.
 fn lost_with_processes(evidence: &Evidence) -> Vec<Gap> {
-    let heard = || evidence.book.calls.values().flat_map(|call| call.heard.iter().map(move |heard| (call, heard)));
+    let heard = || evidence.truth.calls.values().flat_map(|call| call.heard.iter().map(move |heard| (call, heard)));
     let last = heard().map(|(_, heard)| heard.process).max();
     let ends: Vec<_> = heard().filter(|(_, heard)| Some(heard.process) < last || evidence.processes > heard.process).collect();
-    let lost = |(call, heard): (&CallBook, &Heard)| {
+    let lost = |(call, heard): (&CallFacts, &Heard)| {
         let from = last_stored(evidence, call, heard, heard.until.unwrap_or(heard.last));
         Gap { from, fell: true, closed: Some(from), followed: None, clients: false }
     };
@@ -275,10 +278,10 @@ fn lost_with_processes(evidence: &Evidence) -> Vec<Gap> {
 }
 
 /// When the last that a dead process had stored was said: what it heard after that nobody knows.
-fn last_stored(evidence: &Evidence, call: &CallBook, heard: &Heard, taken_over: Instant) -> Instant {
+fn last_stored(evidence: &Evidence, call: &CallFacts, heard: &Heard, taken_over: Instant) -> Instant {
     let stored = |said: &&Said| rows(evidence, &said.item).iter().any(|row| row.source == Source::Sideband);
     let by_it = evidence
-        .book
+        .truth
         .said
         .values()
         .filter(|said| said.settled_by.iter().any(|(by, at)| *by == heard.process && *at < taken_over));
@@ -287,28 +290,28 @@ fn last_stored(evidence: &Evidence, call: &CallBook, heard: &Heard, taken_over: 
 }
 
 /// It was offered while a call before it was heard, and nobody had asked for that.
-fn is_unasked(evidence: &Evidence, call: &CallBook) -> bool {
+fn is_unasked(evidence: &Evidence, call: &CallFacts) -> bool {
     let at = call.opened;
     let is_heard = |heard: &Heard| heard.from < at && heard.until.is_none_or(|until| until >= at);
-    let earlier = evidence.book.calls.values().filter(|earlier| earlier.opened < at && earlier.ended.is_none_or(|end| end > at));
+    let earlier = evidence.truth.calls.values().filter(|earlier| earlier.opened < at && earlier.ended.is_none_or(|end| end > at));
     let mut heard = earlier.flat_map(|earlier| &earlier.heard);
-    let asked = evidence.book.asked.iter().any(|asked| *asked < at && at - *asked < Duration::from_secs(20));
+    let asked = evidence.truth.asked.iter().any(|asked| *asked < at && at - *asked < Duration::from_secs(20));
     heard.any(is_heard) && !asked
 }
 
 /// Items that exist, or that may have fallen into a gap of ours. Of one that never closed: marked.
 fn a_browser_is_believed_only_of_our_gaps(evidence: &Evidence) -> Result<(), String> {
-    let book = evidence.book;
+    let truth = evidence.truth;
     let gaps = gaps(evidence);
     let told = evidence.tables.entries.iter().map(|row| &row.entry);
     let told = told.filter(|entry| entry.source == Source::Browser && entry.authoritative);
     let wrong: Vec<String> = told
         .filter_map(|entry| {
             let key = entry.key.as_str();
-            if book.said.contains_key(key) || book.put.contains(key) {
+            if truth.said.contains_key(key) || truth.put.contains(key) {
                 return None;
             }
-            let Some(told) = book.told.get(key) else { return Some(format!("{key}, which nobody told")) };
+            let Some(told) = truth.told.get(key) else { return Some(format!("{key}, which nobody told")) };
             let may_hold = |gap: &&Gap| {
                 !gap.clients
                     && gap.from <= told.acked.max(Some(told.last)).unwrap_or(told.last)
@@ -325,12 +328,12 @@ fn a_browser_is_believed_only_of_our_gaps(evidence: &Evidence) -> Result<(), Str
     verdict(&wrong)
 }
 
-/// What our line is said to have heard was said, in these words.
+/// What our sideband is said to have heard was said, in these words.
 fn what_is_said_to_be_heard_was_said(evidence: &Evidence) -> Result<(), String> {
     let heard = evidence.tables.entries.iter().map(|row| &row.entry).filter(|entry| entry.source == Source::Sideband);
     let wrong: Vec<String> = heard
         .filter(|entry| {
-            let Some(said) = evidence.book.said.get(entry.key.as_str()) else { return !is_empty_hand(evidence, entry) };
+            let Some(said) = evidence.truth.said.get(entry.key.as_str()) else { return !is_empty_hand(evidence, entry) };
             entry.text.split(" … ").any(|piece| !said.full.contains(piece.trim_end_matches("[…]").trim()))
         })
         .map(|entry| format!("{} {:.60}", entry.key, entry.text.as_str()))
@@ -342,12 +345,12 @@ fn what_is_said_to_be_heard_was_said(evidence: &Evidence) -> Result<(), String> 
 /// words into the call.
 fn is_empty_hand(evidence: &Evidence, entry: &Entry) -> bool {
     let key = entry.key.as_str();
-    entry.text.is_empty() && (key.starts_with("me_") || key.starts_with("derived:") || evidence.book.put.contains(key))
+    entry.text.is_empty() && (key.starts_with("me_") || key.starts_with("derived:") || evidence.truth.put.contains(key))
 }
 
 fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), String> {
     let wrong: Vec<String> = evidence
-        .book
+        .truth
         .said
         .values()
         .filter(|said| !said.forgiven)
@@ -365,14 +368,14 @@ fn final_words_that_are_empty_take_nothing(evidence: &Evidence) -> Result<(), St
 /// What waited for the actor that panicked was lost with it.
 fn has_crashed_over(evidence: &Evidence, said: &Said) -> bool {
     let (first, last) = (said.begun_by.iter().map(|(_, at)| *at).min(), said.settled_by.iter().map(|(_, at)| *at).max());
-    evidence.book.crashes.iter().any(|at| Some(*at) >= first && Some(*at) <= last)
+    evidence.truth.crashes.iter().any(|at| Some(*at) >= first && Some(*at) <= last)
 }
 
-/// The line into a call that is replaced is heard on for words that are on their way.
+/// The sideband into a call that is replaced is heard on for words that are on their way.
 const HEARD_ON: Duration = Duration::from_millis(4_900);
 
 fn a_replaced_call_is_heard_out(evidence: &Evidence) -> Result<(), String> {
-    let calls = &evidence.book.calls;
+    let calls = &evidence.truth.calls;
     let mut wrong = Vec::new();
     for (name, call) in calls {
         let Some(answered) = calls
@@ -398,7 +401,76 @@ fn a_replaced_call_is_heard_out(evidence: &Evidence) -> Result<(), String> {
                 && said.settled_by.is_empty()
                 && !said.unwritten
         };
-        wrong.extend(evidence.book.said.values().find(open).map(|said| format!("{name} with {} open", said.item)));
+        wrong.extend(evidence.truth.said.values().find(open).map(|said| format!("{name} with {} open", said.item)));
+    }
+    verdict(&wrong)
+}
+
+/// Each that was acknowledged, and none that nobody typed.
+fn what_is_typed_is_in_the_transcript_once(evidence: &Evidence) -> Result<(), String> {
+    let is_whole = |entry: &Entry, text: &str| {
+        entry.text == *text && entry.source == Source::Typed && entry.authoritative && entry.status == Status::Final
+    };
+    let mut wrong = Vec::new();
+    for (id, written) in evidence.truth.typed.iter().filter(|(_, written)| written.acked.is_some()) {
+        let rows = rows(evidence, &format!("t:{id}"));
+        if rows.len() != 1 || !is_whole(rows[0], &written.text) {
+            wrong.push(format!("{id} {} times: {rows:?}", rows.len()));
+        }
+    }
+    let typed = evidence.tables.entries.iter().map(|row| &row.entry).filter(|entry| entry.source == Source::Typed);
+    for entry in typed {
+        let written = entry.key.as_str().strip_prefix("t:").and_then(|id| evidence.truth.typed.get(id));
+        if !written.is_some_and(|written| is_whole(entry, &written.text)) {
+            wrong.push(format!("nobody typed {}", entry.key));
+        }
+    }
+    verdict(&wrong)
+}
+
+/// With the conversation before it, or by itself.
+fn what_is_typed_is_told_to_a_call_once(evidence: &Evidence) -> Result<(), String> {
+    // Whoever takes it out of the call on the browser's channel may hear it put in again.
+    if evidence.liar.is_some() {
+        return Ok(());
+    }
+    let mut wrong = Vec::new();
+    for written in evidence.truth.typed.values() {
+        let mut calls: Vec<&str> =
+            evidence.truth.typed_in.iter().filter(|(_, text)| *text == written.text).map(|(call, _)| call.as_str()).collect();
+        calls.sort_unstable();
+        wrong.extend(calls.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("{:?} in {}", written.text, pair[0])));
+    }
+    verdict(&wrong)
+}
+
+/// A sideband of ours that was there for so long, with nothing in its way, has put it in.
+const PUT_IN: Duration = Duration::from_secs(5);
+
+fn what_is_typed_reaches_the_interviewer(evidence: &Evidence) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for written in evidence.truth.typed.values() {
+        let Some(acked) = written.acked else { continue };
+        for (name, call) in &evidence.truth.calls {
+            // A process that takes up a call which another opened does not know that it was told nothing.
+            if acked < call.opened && call.heard.first().is_some_and(|line| line.process != call.process) {
+                continue;
+            }
+            let newest = evidence.truth.started.iter().filter(|(_, at)| *at <= acked).map(|(process, _)| *process).max();
+            let there = |line: &&Heard| {
+                let (from, until) = (line.from.max(acked), line.until.or(call.ended));
+                // A process that another has replaced does not know of it.
+                let knows = Some(line.process) >= newest && !two_processes_act_in_one_call(evidence);
+                let window = from..from + PUT_IN;
+                let crashed = evidence.truth.crashes.iter().any(|at| window.contains(at));
+                let left = call.hung_up.into_iter().chain(until).min();
+                knows && !line.silent && !crashed && left.is_none_or(|left| left > window.end)
+            };
+            let told = evidence.truth.typed_in.iter().any(|(call, text)| call == name && *text == written.text);
+            if !told && call.heard.iter().any(|line| there(&line)) && !is_replaced_at(evidence, name, acked + PUT_IN) {
+                wrong.push(format!("{:?} not in {name}", written.text));
+            }
+        }
     }
     verdict(&wrong)
 }
@@ -409,22 +481,22 @@ fn notes_are_no_words_of_the_record(evidence: &Evidence) -> Result<(), String> {
     verdict(&wrong)
 }
 
-/// In a calm call our line was there all the time: nothing but somebody's hand kept the words away.
+/// In a calm call our sideband was there all the time: nothing but somebody's hand kept the words away.
 fn what_was_not_written_down_on_purpose_is_not_told_instead(evidence: &Evidence) -> Result<(), String> {
     if !evidence.liar.is_some_and(|liar| liar.calm) {
         return Ok(());
     }
-    let unwritten = evidence.book.said.values().filter(|said| said.unwritten && said.placed_on.is_some());
+    let unwritten = evidence.truth.said.values().filter(|said| said.unwritten && said.placed_on.is_some());
     let told = |said: &&Said| rows(evidence, &said.item).iter().any(|row| row.source == Source::Browser && row.authoritative);
     verdict(&unwritten.filter(told).map(|said| said.item.clone()).collect::<Vec<_>>())
 }
 
-/// What our line showed, in a process that could store it.
+/// What our sideband showed, in a process that could store it.
 fn what_somebody_else_did_is_noted(evidence: &Evidence) -> Result<(), String> {
     let noted: BTreeSet<&str> = evidence.tables.integrity.iter().map(|(kind, ..)| kind.as_str()).collect();
     // In a call that was replaced nobody listens for that: only words that were on their way are taken from it.
     let replaced = |foreign: &Foreign| is_replaced_at(evidence, &foreign.call, foreign.at);
-    let shown = evidence.book.foreign.iter().filter(|foreign| !foreign.forgiven && !replaced(foreign));
+    let shown = evidence.truth.foreign.iter().filter(|foreign| !foreign.forgiven && !replaced(foreign));
     let wrong: Vec<String> = shown
         .filter(|foreign| !noted.contains(foreign.kind))
         .map(|foreign| format!("{} in {}", foreign.kind, foreign.call))
@@ -442,12 +514,12 @@ fn a_call_that_somebody_else_acts_in_is_replaced(evidence: &Evidence) -> Result<
         return Ok(());
     }
     let mut wrong = Vec::new();
-    for (name, call) in &evidence.book.calls {
+    for (name, call) in &evidence.truth.calls {
         for line in &call.heard {
             let doings: Vec<_> =
-                evidence.book.foreign.iter().filter(|foreign| foreign.line == line.line && !foreign.forgiven).collect();
+                evidence.truth.foreign.iter().filter(|foreign| foreign.line == line.line && !foreign.forgiven).collect();
             let [first, second, ..] = doings[..] else { continue };
-            let crashed = evidence.book.crashes.iter().any(|at| *at >= first.at && *at <= second.at + REPLACED_WITHIN);
+            let crashed = evidence.truth.crashes.iter().any(|at| *at >= first.at && *at <= second.at + REPLACED_WITHIN);
             if !crashed && call.ended.is_none_or(|ended| ended > second.at + REPLACED_WITHIN) {
                 wrong.push(format!("{name} after {} and {}", first.kind, second.kind));
             }
@@ -462,7 +534,7 @@ fn two_processes_act_in_one_call(evidence: &Evidence) -> bool {
     let overlap = |a: &Heard, b: &Heard| {
         a.process != b.process && a.until.is_none_or(|until| b.from <= until) && b.until.is_none_or(|until| a.from <= until)
     };
-    let mut calls = evidence.book.calls.values().map(|call| &call.heard);
+    let mut calls = evidence.truth.calls.values().map(|call| &call.heard);
     calls.any(|heard| heard.iter().enumerate().any(|(index, a)| heard[index + 1..].iter().any(|b| overlap(a, b))))
 }
 
@@ -487,7 +559,7 @@ fn times_are_those_of_the_interview(evidence: &Evidence) -> Result<(), String> {
         if *entry.at < least - slack || *entry.at > most {
             wrong.push(format!("{} at {}", entry.key, *entry.at));
         }
-        let claimed = evidence.book.told.get(entry.key.as_str()).filter(|_| entry.item_id.is_none());
+        let claimed = evidence.truth.told.get(entry.key.as_str()).filter(|_| entry.item_id.is_none());
         if let Some(told) = claimed
             && Timestamp::parse(&told.claimed) != Some(entry.at)
             && entry.claimed_at.as_deref() != Some(told.claimed.replace('\0', "\u{fffd}").as_str())
@@ -518,7 +590,7 @@ fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
         .filter(|entry| entry.source == Source::Sideband && entry.status == Status::Final)
         .filter(|entry| {
             evidence
-                .book
+                .truth
                 .said
                 .get(entry.key.as_str())
                 .and_then(|said| said.text.as_ref())
@@ -532,7 +604,7 @@ fn words_are_as_they_were_said(evidence: &Evidence) -> Result<(), String> {
 /// The next chapter, and whoever judges, must know what was not heard to its end.
 fn who_was_interrupted_is_told(evidence: &Evidence) -> Result<(), String> {
     let replaced = |said: &Said| said.cut_by.iter().all(|(_, at)| is_replaced_at(evidence, &said.call, *at));
-    let cut = evidence.book.said.values().filter(|said| !said.cut_by.is_empty() && !said.cut_forgiven && !replaced(said));
+    let cut = evidence.truth.said.values().filter(|said| !said.cut_by.is_empty() && !said.cut_forgiven && !replaced(said));
     let wrong: Vec<String> = cut
         .filter(|said| rows(evidence, &said.item).iter().any(|entry| !entry.interrupted))
         .map(|said| said.item.clone())
@@ -545,12 +617,12 @@ fn was_heard_by_two(said: &Said) -> bool {
     said.settled_by.iter().any(|(by, _)| *by > said.placed_by)
 }
 
-/// Of those whose place the same line told us.
+/// Of those whose place the same sideband told us.
 fn the_transcript_follows_the_conversation(evidence: &Evidence) -> Result<(), String> {
     let mut last: BTreeMap<u64, &Said> = BTreeMap::new();
     let mut wrong = Vec::new();
     for entry in evidence.tables.in_order() {
-        let Some(said) = evidence.book.said.get(entry.key.as_str()) else { continue };
+        let Some(said) = evidence.truth.said.get(entry.key.as_str()) else { continue };
         let Some(line) = said.placed_on.filter(|_| !is_of_a_replaced_call(evidence, said) && !was_heard_by_two(said)) else {
             continue;
         };
@@ -568,9 +640,9 @@ fn notes_of_a_client_keep_their_order(evidence: &Evidence) -> Result<(), String>
         .tables
         .in_order()
         .into_iter()
-        .filter(|entry| !evidence.book.late_notes.iter().any(|note| entry.key == note.as_str()))
+        .filter(|entry| !evidence.truth.late_notes.iter().any(|note| entry.key == note.as_str()))
         .filter_map(|entry| {
-            Some((evidence.book.notes.iter().position(|note| entry.key == note.as_str())?, entry.key.to_string()))
+            Some((evidence.truth.notes.iter().position(|note| entry.key == note.as_str())?, entry.key.to_string()))
         })
         .collect();
     let page = |key: &str| key.split('-').nth(1).map(str::to_owned);
@@ -645,19 +717,19 @@ fn no_call_is_left_alive(evidence: &Evidence) -> Result<(), String> {
 }
 
 fn greeted_at_most_once(evidence: &Evidence) -> Result<(), String> {
-    let book = evidence.book;
-    if book.greetings > 1 && !book.greeting_forgiven {
-        return Err(format!("{} times", book.greetings));
+    let truth = evidence.truth;
+    if truth.greetings > 1 && !truth.greeting_forgiven {
+        return Err(format!("{} times", truth.greetings));
     }
     Ok(())
 }
 
-/// A reply that fails is asked for again within 8 s, one that does not come within 5 s; and a line that has just come
+/// A reply that fails is asked for again within 8 s, one that does not come within 5 s; and a sideband that has just come
 /// waits for what may be on its way.
 const OWED_AT_MOST: Duration = Duration::from_secs(12);
 
 fn what_the_interviewer_owes_is_asked_for(evidence: &Evidence) -> Result<(), String> {
-    let late = evidence.book.owed.iter().filter(|(_, owed)| *owed > OWED_AT_MOST);
+    let late = evidence.truth.owed.iter().filter(|(_, owed)| *owed > OWED_AT_MOST);
     verdict(&late.map(|(call, owed)| format!("{call} for {owed:?}")).collect::<Vec<_>>())
 }
 

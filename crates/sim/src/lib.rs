@@ -5,12 +5,12 @@
 //!
 //! Read [`plan`] (what will happen), [`run`] (how it happens), [`invariants`] (what must hold).
 
-pub mod book;
 pub mod browser;
 pub mod campaign;
 pub mod conduct;
 pub mod database;
 pub mod faults;
+pub mod ground_truth;
 pub mod interviewer;
 pub mod invariants;
 pub mod machine;

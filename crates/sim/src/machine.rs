@@ -3,7 +3,7 @@
 use crate::database::Database;
 use crate::vendors::{Videos, Writer};
 use crate::voice::Voice;
-use crate::world::{Cut, World};
+use crate::world::{KillSwitch, World};
 use axum::serve::Listener;
 use interview_runtime::config::Config;
 use interview_runtime::ids::SessionId;
@@ -50,7 +50,7 @@ pub struct Address {
 
 #[derive(Debug)]
 struct Process {
-    cut: Cut,
+    cut: KillSwitch,
     connect: mpsc::UnboundedSender<DuplexStream>,
     dead: watch::Sender<bool>,
     stop: Option<oneshot::Sender<()>>,
@@ -95,7 +95,7 @@ impl Fleet {
     pub fn start(&self) -> u32 {
         let mut inner = self.lock();
         inner.started += 1;
-        let (number, cut) = (inner.started, Cut::default());
+        let (number, cut) = (inner.started, KillSwitch::default());
         let (connect, door) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let (dead, _) = watch::channel(false);

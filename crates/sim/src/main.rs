@@ -1,10 +1,11 @@
 //! The command line of the simulation.
 
 use clap::{Parser, Subcommand};
-use interview_sim::campaign::{Campaign, campaign};
+use interview_sim::campaign::{Campaign, campaign, silences};
+use interview_sim::conduct::SILENT_AT_MOST;
 use interview_sim::faults::Fault;
 use interview_sim::plan::Plan;
-use interview_sim::run::{simulate, watch_panics};
+use interview_sim::run::{simulate, simulate_plan, watch_panics};
 use std::ops::Range;
 use std::process::{Command, ExitCode};
 
@@ -30,6 +31,16 @@ enum Task {
         #[arg(long, default_value_t = 20)]
         failures: usize,
     },
+    /// Interviews with a provider that fails in every way: for how long does nobody speak, and the page says nothing?
+    Silence {
+        #[arg(long, default_value_t = 1_000)]
+        interviews: u64,
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Print the trace of this one instead.
+        #[arg(long)]
+        replay: Option<u64>,
+    },
     /// Run one seed and print its trace.
     Replay {
         #[arg(long)]
@@ -53,6 +64,15 @@ fn main() -> ExitCode {
     watch_panics();
     match Arguments::parse().command {
         Task::Run { seeds, jobs, replay_every, failures } => run(seeds, jobs, replay_every, failures),
+        Task::Silence { interviews, jobs, replay: None } => silence(interviews, jobs),
+        Task::Silence { replay: Some(seed), .. } => {
+            let outcome = simulate_plan(seed, Plan::with_a_failing_provider(seed), true);
+            for line in &outcome.lines {
+                println!("{line}");
+            }
+            println!("silent for {:?} at most, {:?}", outcome.longest_silence, outcome.violations);
+            ExitCode::SUCCESS
+        }
         Task::Replay { seed, hash, log } => replay(seed, hash, log),
     }
 }
@@ -82,6 +102,23 @@ fn run(seeds: Range<u64>, jobs: usize, replay_every: u64, failures: usize) -> Ex
             good = false;
         }
     }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn silence(interviews: u64, jobs: usize) -> ExitCode {
+    let (silences, failed, counters) = silences(interviews, jobs);
+    for fault in Fault::ALL.iter().filter(|fault| counters.of(**fault) > 0) {
+        println!("{:>9}  {:>2}  {}", counters.of(*fault), fault.row(), fault.name());
+    }
+    for (what, share) in [("half", 50), ("90 %", 90), ("99 %", 99), ("all", 100)] {
+        let at = (silences.len() * share).div_ceil(100).saturating_sub(1);
+        let (silence, seed) = silences.get(at).copied().unwrap_or_default();
+        println!("{what} of {interviews} interviews: at most {:.3} s of silence (seed {seed})", silence.as_secs_f64());
+    }
+    for outcome in &failed {
+        println!("FAILED seed {}: {:?}", outcome.seed, outcome.violations);
+    }
+    let good = silences.last().is_none_or(|(longest, _)| *longest <= SILENT_AT_MOST) && failed.is_empty();
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

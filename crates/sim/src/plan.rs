@@ -45,6 +45,8 @@ pub enum Action {
         poison: bool,
     },
     RenewToken,
+    /// The person answers in writing.
+    Type,
     /// A button of the page: a moment to think, or on.
     Think,
     GoOn,
@@ -228,6 +230,7 @@ impl Plan {
         // Of an honest page only: a request that was never followed excuses one reply that somebody else made.
         plan.reply_faults = plan.liar.is_none() && !seed.is_multiple_of(10) && Rng::with_seed(seed ^ 0x4e91_1e5f).u8(0..3) == 0;
         plan.lead(&mut Rng::with_seed(seed ^ 0xc0d0_c7ed), talk);
+        plan.write(&mut Rng::with_seed(seed ^ 0x7e97_1e77), talk);
         if plan.limit > Duration::from_hours(1) {
             // A day of calls of half a minute each would be thousands of chapters, and a day of talk
             // with another page as many entries.
@@ -235,6 +238,35 @@ impl Plan {
             let another_page = |action: &Action| matches!(action, Action::Reload | Action::SecondTab);
             plan.at.retain(|(_, action)| !another_page(action));
             plan.on.retain(|(_, _, action)| !another_page(action));
+        }
+        plan.at.sort_by_key(|(at, _)| *at);
+        plan
+    }
+
+    /// An interview that is led through a plan to its end, with a provider that fails in every way that it can: replies that come to
+    /// nothing, calls that do not open or end, lines that are refused or break. Nothing else goes wrong.
+    pub fn with_a_failing_provider(seed: u64) -> Self {
+        // Each tenth is drawn without faults.
+        let mut plan = Self::draw(10 * seed);
+        let rng = &mut Rng::with_seed(seed ^ 0xfa11_1279_0f1d);
+        let ending = Ending::Candidate { twice: false, forged: false };
+        (plan.ending, plan.max_duration_s) = (ending, 600);
+        let talk = Duration::from_mins(6);
+        plan.at = vec![(talk, Action::End(ending))];
+        plan.on.clear();
+        plan.conducted = Some(Conducted { wayward: rng.bool() });
+        plan.reply_faults = true;
+        plan.odd_voice = rng.u8(0..4) == 0;
+        let opening = [CallFault::RateLimited, CallFault::Fails, CallFault::Hangs, CallFault::Orphaned];
+        plan.call_faults = (0..rng.u8(0..3)).filter_map(|_| rng.choice(opening)).collect();
+        plan.sideband_refusals = u32::from(rng.u8(0..4));
+        for _ in 0..rng.u8(0..4) {
+            let action = if rng.u8(0..3) == 0 { Action::EndCall } else { Action::DropSideband };
+            plan.at.push((seconds(rng, 2.0, talk.as_secs_f64()), action));
+        }
+        if rng.bool() {
+            let at = seconds(rng, 5.0, talk.as_secs_f64());
+            plan.at.push((at, Action::Think));
         }
         plan.at.sort_by_key(|(at, _)| *at);
         plan
@@ -334,7 +366,7 @@ impl Plan {
             9 => (Point::Dialing, rng.u64(1..4), ControlChannel),
             10 | 11 => {
                 self.at.push((seconds(rng, 2.0, talk.as_secs_f64()), Action::DropSideband));
-                (Point::LineLost, 1, ControlChannel)
+                (Point::SidebandLost, 1, ControlChannel)
             }
             12 => (Point::Replying, rng.u64(1..12), ControlChannel),
             13 | 14 => (Point::Heard, rng.u64(8..60), ControlChannel),
@@ -365,7 +397,7 @@ impl Plan {
             }
         }
         if rng.u8(0..16) == 0 {
-            // A process stops while its line may be dead and a page knows more.
+            // A process stops while its sideband may be dead and a page knows more.
             let at = seconds(rng, 3.0, talk.as_secs_f64().max(6.0));
             self.at.push((at, Action::DropSideband));
             self.at.push((at + seconds(rng, 1.0, 15.0), Action::Sigterm));
@@ -421,6 +453,21 @@ impl Plan {
             if rng.bool() {
                 self.at.push((at + seconds(rng, 0.5, 20.0), Action::GoOn));
             }
+        }
+    }
+
+    /// Now and then somebody types, and what goes wrong goes wrong around that.
+    fn write(&mut self, rng: &mut Rng, talk: Duration) {
+        if rng.u8(0..3) != 0 {
+            return;
+        }
+        for _ in 0..rng.u8(1..6) {
+            self.at.push((seconds(rng, 0.5, talk.as_secs_f64() + 2.0), Action::Type));
+        }
+        let faults: Vec<Duration> = self.at.iter().filter(|(_, action)| *action != Action::Type).map(|(at, _)| *at).collect();
+        let near = rng.bool();
+        if let Some(at) = rng.choice(&faults).filter(|_| near) {
+            self.at.push((at.saturating_sub(Duration::from_millis(rng.u64(0..80))), Action::Type));
         }
     }
 

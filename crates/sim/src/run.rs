@@ -1,10 +1,10 @@
 //! One seed, one interview: builds the world, runs it, and checks the result.
 
-use crate::book::Book;
-use crate::browser::{Deed, Kept, Left, Page, Surroundings};
+use crate::browser::{Kept, Left, Page, Surroundings, UserAction};
 use crate::conduct;
 use crate::database::Database;
 use crate::faults::{Counters, Fault};
+use crate::ground_truth::GroundTruth;
 use crate::invariants::{self, Evidence};
 use crate::machine::Fleet;
 use crate::plan::{Action, Ending, Plan};
@@ -33,6 +33,8 @@ pub struct Outcome {
     pub events: u64,
     pub lines: Vec<String>,
     pub simulated: Duration,
+    /// Of an interview with a plan: the longest time in which nobody spoke, no pause was granted and the page said nothing.
+    pub longest_silence: Duration,
 }
 
 thread_local! {
@@ -59,9 +61,9 @@ pub fn watch_panics() {
 fn struck(around: &Surroundings, child: &str) {
     let world = &around.world;
     if matches!(child, "session" | "control_channel") {
-        let mut book = around.book.lock();
-        book.forgive_mailbox(Instant::now());
-        book.crashes.push(Instant::now());
+        let mut truth = around.truth.lock();
+        truth.forgive_mailbox(Instant::now());
+        truth.crashes.push(Instant::now());
     }
     world.struck(match child {
         "signaling_socket" => match world.stage() {
@@ -104,6 +106,7 @@ pub fn simulate_plan(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
             events: 0,
             lines: vec![],
             simulated: Duration::ZERO,
+            longest_silence: Duration::ZERO,
         },
     }
 }
@@ -154,9 +157,9 @@ struct Director {
     pages: u32,
     open_pages: usize,
     /// The page that the candidate looks at.
-    page: Option<(Kept, mpsc::UnboundedSender<Deed>)>,
-    /// Pages that someone left open.
-    others: Vec<mpsc::UnboundedSender<Deed>>,
+    page: Option<(Kept, mpsc::UnboundedSender<UserAction>)>,
+    /// Facts that someone left open.
+    others: Vec<mpsc::UnboundedSender<UserAction>>,
     left: mpsc::UnboundedSender<(u32, Left)>,
     reopened: u32,
     person_gone: bool,
@@ -173,15 +176,15 @@ async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
     let world = World::new(keep_lines, plan.on.clone(), strike);
     world.note(format_args!("seed {seed}: {:?} {:?}", plan.at, plan.on));
     world.mark_wall(false);
-    let book = Book::default();
-    let database = Database::new(world.clone(), book.clone(), &plan, seed);
-    let voice = Voice::new(world.clone(), book.clone(), &plan, seed);
+    let truth = GroundTruth::default();
+    let database = Database::new(world.clone(), truth.clone(), &plan, seed);
+    let voice = Voice::new(world.clone(), truth.clone(), &plan, seed);
     let (writer, videos) = (Writer::new(world.clone(), &plan), Videos::new(world.clone(), &plan));
     let config = Arc::new(config(&plan));
     let fleet = Fleet::new(world.clone(), database.clone(), voice.clone(), writer.clone(), videos.clone(), config, exit);
     let (quiet, rude, liar, conducted) = (plan.quiet_client, plan.rude_client, plan.liar, plan.conducted);
     let limit = born + plan.limit;
-    let around = Surroundings { world, book, database, voice, videos, fleet, quiet, rude, liar };
+    let around = Surroundings { world, truth, database, voice, videos, fleet, quiet, rude, liar };
     SCENE.set(Some(around.clone()));
     let mut director = Director {
         seed,
@@ -238,14 +241,14 @@ async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
     let summary_inputs = writer.inputs();
     let world = around.world.clone();
     around.database.look(|tables| {
-        let book = around.book.lock();
+        let truth = around.truth.lock();
         let evidence = Evidence {
             liar,
             conducted,
             walls: world.walls(),
             processes: around.fleet.started(),
             tables,
-            book: &book,
+            truth: &truth,
             orphans: &orphans,
             summary_inputs: &summary_inputs,
             tasks_left,
@@ -273,7 +276,8 @@ async fn direct(seed: u64, plan: Plan, keep_lines: bool) -> Outcome {
         world.note(format_args!("end: {} entries, {:?}, {:?}", tables.transcript().len(), tables.phase, tables.end));
     });
     let (hash, events, lines) = world.trace();
-    Outcome { seed, violations: world.violations(), counters: world.counters(), hash, events, lines, simulated }
+    let longest_silence = around.truth.lock().longest_silence;
+    Outcome { seed, violations: world.violations(), counters: world.counters(), hash, events, lines, simulated, longest_silence }
 }
 
 impl Director {
@@ -316,14 +320,14 @@ impl Director {
         self.pages += 1;
         self.open_pages += 1;
         let name = self.pages;
-        let (deeds, receiver) = mpsc::unbounded_channel();
+        let (actions, receiver) = mpsc::unbounded_channel();
         let page = Page::new(self.around.clone(), name, kept.clone(), self.seed, receiver);
         let left = self.left.clone();
         tokio::spawn(async move {
             let how = page.run().await;
             let _ = left.send((name, how));
         });
-        self.page = Some((kept, deeds));
+        self.page = Some((kept, actions));
     }
 
     fn page_left(&mut self, page: u32, how: Left) {
@@ -344,9 +348,9 @@ impl Director {
         }
     }
 
-    fn tell_page(&mut self, deed: Deed) {
-        if let Some((_, deeds)) = &self.page {
-            let _ = deeds.send(deed);
+    fn tell_page(&mut self, action: UserAction) {
+        if let Some((_, actions)) = &self.page {
+            let _ = actions.send(action);
         }
     }
 
@@ -368,10 +372,10 @@ impl Director {
             let keys: Vec<String> = tables.entries.iter().map(|row| row.entry.key.to_string()).collect();
             (keys, tables.calls.clone(), tables.greeted)
         });
-        let mut book = around.book.lock();
-        book.process_gone(process);
-        book.forgive(process, |item| stored.iter().any(|key| key == item));
-        book.greeting_forgiven |= !greeted && book.greetings > 0;
+        let mut truth = around.truth.lock();
+        truth.process_gone(process);
+        truth.forgive(process, |item| stored.iter().any(|key| key == item));
+        truth.greeting_forgiven |= !greeted && truth.greetings > 0;
         around.voice.excuse(process, &calls);
     }
 
@@ -386,7 +390,7 @@ impl Director {
         } else if exit == Exit::Interrupted
             && let Some(told) = self.told.get(&number)
         {
-            around.book.lock().orderly.insert(number, *told);
+            around.truth.lock().orderly.insert(number, *told);
         }
         if !newest {
             return;
@@ -440,9 +444,9 @@ impl Director {
                 if self.around.fleet.newest().is_some() && !self.around.database.look(|tables| tables.phase.is_terminal()) {
                     self.around.world.count(Fault::TwoProcesses);
                     let greeted = self.around.database.look(|tables| tables.greeted);
-                    let mut book = self.around.book.lock();
-                    book.greeting_forgiven |= !greeted && book.greetings > 0;
-                    drop(book);
+                    let mut truth = self.around.truth.lock();
+                    truth.greeting_forgiven |= !greeted && truth.greetings > 0;
+                    drop(truth);
                     self.around.fleet.start();
                 }
             }
@@ -471,22 +475,23 @@ impl Director {
                 self.around.world.jump(time::Duration::hours(hours));
             }
             Action::Reload => self.reload(),
-            Action::DropLink => self.tell_page(Deed::DropLink),
+            Action::DropLink => self.tell_page(UserAction::DropLink),
             Action::LastWord => {
-                self.tell_page(Deed::DropLink);
-                self.tell_page(Deed::Note { poison: false });
+                self.tell_page(UserAction::DropLink);
+                self.tell_page(UserAction::Note { poison: false });
             }
-            Action::GoSilent(lasts) => self.tell_page(Deed::GoSilent(lasts)),
+            Action::GoSilent(lasts) => self.tell_page(UserAction::GoSilent(lasts)),
             Action::SecondTab => {
-                self.others.extend(self.page.take().map(|(_, deeds)| deeds));
+                self.others.extend(self.page.take().map(|(_, actions)| actions));
                 self.open_page(Kept::default());
             }
-            Action::Note { poison } => self.tell_page(Deed::Note { poison }),
-            Action::RenewToken => self.tell_page(Deed::RenewToken),
-            Action::Think => self.tell_page(Deed::Think),
-            Action::GoOn => self.tell_page(Deed::GoOn),
-            Action::Odd(oddity) => self.tell_page(Deed::Odd(oddity)),
-            Action::Lie(lie) => self.tell_page(Deed::Lie(lie)),
+            Action::Note { poison } => self.tell_page(UserAction::Note { poison }),
+            Action::RenewToken => self.tell_page(UserAction::RenewToken),
+            Action::Type => self.tell_page(UserAction::Type),
+            Action::Think => self.tell_page(UserAction::Think),
+            Action::GoOn => self.tell_page(UserAction::GoOn),
+            Action::Odd(oddity) => self.tell_page(UserAction::Odd(oddity)),
+            Action::Lie(lie) => self.tell_page(UserAction::Lie(lie)),
             Action::End(ending) => self.end(ending),
             Action::Probe => self.probe().await,
         }
@@ -501,7 +506,7 @@ impl Director {
 
     fn end(&mut self, ending: Ending) {
         match ending {
-            Ending::Candidate { twice, forged } => self.tell_page(Deed::End { twice, forged }),
+            Ending::Candidate { twice, forged } => self.tell_page(UserAction::End { twice, forged }),
             Ending::Recruiter => self.around.database.request_end(),
             Ending::Interviewer => self.around.voice.conclude(),
             Ending::TimeLimit => {}

@@ -3,7 +3,7 @@
 use crate::database::COMPETENCY;
 use crate::faults::Fault;
 use crate::plan::{Plan, SummaryFault};
-use crate::world::{Cut, World};
+use crate::world::{KillSwitch, World};
 use async_trait::async_trait;
 use interview_runtime::domain::usage::Tokens;
 use interview_runtime::ids::VideoId;
@@ -11,7 +11,7 @@ use interview_runtime::integrations::api_video::{Ingest, VideoStatus};
 use interview_runtime::integrations::call_error::{CallError, CallErrorKind};
 use interview_runtime::integrations::http_client::{CallLimits, Vendor};
 use interview_runtime::integrations::openai::responses::{ResponseError, ResponseOutcome, ResponseRequest};
-use interview_runtime::integrations::outside::{SummaryModel, VideoProvider};
+use interview_runtime::ports::{SummaryModel, VideoProvider};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -33,15 +33,20 @@ pub struct Writer {
     faults: Arc<Mutex<VecDeque<SummaryFault>>>,
     /// What each summary was made of.
     inputs: Arc<Mutex<Vec<String>>>,
-    cut: Cut,
+    cut: KillSwitch,
 }
 
 impl Writer {
     pub fn new(world: World, plan: &Plan) -> Self {
-        Self { world, faults: Arc::new(Mutex::new(plan.summary_faults.clone())), inputs: Arc::default(), cut: Cut::default() }
+        Self {
+            world,
+            faults: Arc::new(Mutex::new(plan.summary_faults.clone())),
+            inputs: Arc::default(),
+            cut: KillSwitch::default(),
+        }
     }
 
-    pub fn door(&self, cut: Cut) -> Arc<Self> {
+    pub fn door(&self, cut: KillSwitch) -> Arc<Self> {
         Arc::new(Self { cut, ..self.clone() })
     }
 
@@ -113,15 +118,15 @@ pub struct Videos {
     world: World,
     settles: bool,
     finished: Arc<AtomicBool>,
-    cut: Cut,
+    cut: KillSwitch,
 }
 
 impl Videos {
     pub fn new(world: World, plan: &Plan) -> Self {
-        Self { world, settles: plan.recording_settles, finished: Arc::default(), cut: Cut::default() }
+        Self { world, settles: plan.recording_settles, finished: Arc::default(), cut: KillSwitch::default() }
     }
 
-    pub fn door(&self, cut: Cut) -> Arc<Self> {
+    pub fn door(&self, cut: KillSwitch) -> Arc<Self> {
         Arc::new(Self { cut, ..self.clone() })
     }
 

@@ -4,12 +4,12 @@
 //! are heard, replies are interrupted, there is one reply at a time, only `previous_item_id` tells the order, and nothing is
 //! repeated for a connection that joins late.
 
-use crate::book::{Book, Foreign, Heard, Pages};
 use crate::conduct;
 use crate::faults::Fault;
+use crate::ground_truth::{Facts, Foreign, GroundTruth, Heard};
 use crate::interviewer::{Interviewer, Told, Turn};
 use crate::plan::{CallFault, Conducted, Plan};
-use crate::world::{Cut, Point, World};
+use crate::world::{KillSwitch, Point, World};
 use async_trait::async_trait;
 use fastrand::Rng;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -21,7 +21,7 @@ use interview_runtime::integrations::openai::calls::{CallCreated, CreateCallErro
 use interview_runtime::integrations::openai::events::{ClientEvent, ServerEvent};
 use interview_runtime::integrations::openai::session_config::SessionConfig;
 use interview_runtime::integrations::openai::sideband::{Closed, ConnectSidebandError, Inbound, SidebandError};
-use interview_runtime::integrations::outside::{Line, LineReader, LineWriter, VoiceProvider};
+use interview_runtime::ports::{Sideband, SidebandRead, SidebandWrite, VoiceProvider};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,7 +39,7 @@ const MOST_AT_ONCE: u32 = 5_000;
 /// An offer with this in it is refused.
 pub const JUNK: &str = "junk";
 
-/// A line on which nothing comes, not even the answer to a ping, is held for lost after this.
+/// A sideband on which nothing comes, not even the answer to a ping, is held for lost after this.
 const SILENCE: Duration = Duration::from_secs(50);
 
 fn limits(action: &'static str) -> CallLimits {
@@ -54,7 +54,7 @@ fn status(action: &'static str, status: u16, retry_after: Option<&'static str>) 
     CallError::new(limits(action), kind).with_head(Head { status, headers })
 }
 
-/// What goes over a line: the event, and what it tells of which item.
+/// What goes over a sideband: the event, and what it tells of which item.
 #[derive(Clone, Debug, Default)]
 struct Wire {
     text: String,
@@ -63,7 +63,7 @@ struct Wire {
     cuts: Option<String>,
     /// Words that are not final.
     begins: Option<String>,
-    /// The call's configuration: the line is heard from here on.
+    /// The call's configuration: the sideband is heard from here on.
     configures: bool,
     /// What somebody else than the runtime did, as it has to be noted.
     foreign: Option<&'static str>,
@@ -78,7 +78,7 @@ impl Wire {
 }
 
 #[derive(Debug)]
-enum ToLine {
+enum ToSideband {
     Wire(Wire),
     /// Closed, or half-open.
     Lost {
@@ -95,7 +95,7 @@ enum Input {
     MediaGone,
     Joined {
         line: u64,
-        to: mpsc::UnboundedSender<ToLine>,
+        to: mpsc::UnboundedSender<ToSideband>,
     },
     Said {
         line: u64,
@@ -125,7 +125,7 @@ struct Call {
     replying: bool,
 }
 
-/// What one process is about to do with its line into the call, as the provider sees it.
+/// What one process is about to do with its sideband into the call, as the provider sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
     Idle,
@@ -135,7 +135,7 @@ pub enum Control {
         line: u64,
         call: String,
     },
-    /// Its line was lost, or it was not let in: it waits for its next try.
+    /// Its sideband was lost, or it was not let in: it waits for its next try.
     Backoff,
 }
 
@@ -143,7 +143,7 @@ pub enum Control {
 pub struct Voice {
     inner: Arc<Mutex<Inner>>,
     world: World,
-    book: Book,
+    truth: GroundTruth,
 }
 
 #[derive(Debug)]
@@ -169,7 +169,7 @@ fn key(item: &str) -> String {
 }
 
 impl Voice {
-    pub fn new(world: World, book: Book, plan: &Plan, seed: u64) -> Self {
+    pub fn new(world: World, truth: GroundTruth, plan: &Plan, seed: u64) -> Self {
         let inner = Inner {
             calls: BTreeMap::new(),
             controls: BTreeMap::new(),
@@ -185,7 +185,7 @@ impl Voice {
             conducted: plan.conducted,
             rng: Rng::with_seed(seed ^ 0x0a1),
         };
-        Self { inner: Arc::new(Mutex::new(inner)), world, book }
+        Self { inner: Arc::new(Mutex::new(inner)), world, truth }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -193,10 +193,10 @@ impl Voice {
     }
 
     pub fn process_begins(&self, process: u32) {
-        self.book.lock().started.push((process, Instant::now()));
+        self.truth.lock().started.push((process, Instant::now()));
     }
 
-    pub fn door(&self, process: u32, cut: Cut) -> Arc<VoiceDoor> {
+    pub fn door(&self, process: u32, cut: KillSwitch) -> Arc<VoiceDoor> {
         Arc::new(VoiceDoor { voice: self.clone(), process, cut })
     }
 
@@ -209,7 +209,7 @@ impl Voice {
     fn control_is(&self, process: u32, control: Control) {
         let point = match control {
             Control::Dialing => Some(Point::Dialing),
-            Control::Backoff => Some(Point::LineLost),
+            Control::Backoff => Some(Point::SidebandLost),
             Control::Idle | Control::Open { .. } => None,
         };
         self.lock().controls.insert(process, control);
@@ -326,7 +326,7 @@ impl Voice {
             (id, inner.lifetime, inner.expires, rng, inner.concluding, odd, faulty, led)
         };
         self.world.note(format_args!("voice: {id} opened by process {process}"));
-        self.book.lock().call_opened(&id, process);
+        self.truth.lock().call_opened(&id, process);
         self.world.mark_wall(true);
         let conversation = Conversation {
             voice: self.clone(),
@@ -343,8 +343,10 @@ impl Voice {
             odd,
             faulty,
             led,
+            is_typed: false,
             calling: None,
             quiet: Quiet::default(),
+            silent_since: None,
             taken: (Instant::now(), 0),
             owed_since: None,
             parting: false,
@@ -369,7 +371,7 @@ impl Voice {
 pub struct VoiceDoor {
     voice: Voice,
     process: u32,
-    cut: Cut,
+    cut: KillSwitch,
 }
 
 #[async_trait]
@@ -419,7 +421,7 @@ impl VoiceProvider for VoiceDoor {
                 if self.cut.is_cut() {
                     return Err(CreateCallError::Open(CallError::new(limits("create_call"), CallErrorKind::TimedOut)));
                 }
-                if let Some(call) = self.voice.book.lock().calls.get_mut(&id) {
+                if let Some(call) = self.voice.truth.lock().calls.get_mut(&id) {
                     call.answered = Some(Instant::now());
                 }
                 Ok(CallCreated { call_id, answer_sdp: format!("v=0\r\ns={id}\r\n"), request_id: None })
@@ -429,7 +431,7 @@ impl VoiceProvider for VoiceDoor {
 
     async fn hang_up(&self, call: &CallId) -> Result<HungUp, CallError> {
         if !self.cut.is_cut()
-            && let Some(call) = self.voice.book.lock().calls.get_mut(call.as_str())
+            && let Some(call) = self.voice.truth.lock().calls.get_mut(call.as_str())
         {
             call.hung_up.get_or_insert_with(Instant::now);
         }
@@ -452,7 +454,7 @@ impl VoiceProvider for VoiceDoor {
         Ok(if alive { HungUp::Ending } else { HungUp::AlreadyEnded })
     }
 
-    async fn join(&self, call: &CallId) -> Result<Line, ConnectSidebandError> {
+    async fn join(&self, call: &CallId) -> Result<Sideband, ConnectSidebandError> {
         let (delay, fresh, refused, anothers) = {
             let mut inner = self.voice.lock();
             let known = inner.calls.get(call.as_str());
@@ -538,10 +540,10 @@ impl Drop for Dialing<'_> {
 struct Reader {
     voice: Voice,
     process: u32,
-    cut: Cut,
+    cut: KillSwitch,
     call: String,
     line: u64,
-    from: mpsc::UnboundedReceiver<ToLine>,
+    from: mpsc::UnboundedReceiver<ToSideband>,
     /// It is half-open: nothing comes any more, and at this time that is noticed.
     noticed_at: Option<Instant>,
     /// Since when it is heard on.
@@ -553,7 +555,7 @@ struct Reader {
     cut_expected: bool,
 }
 
-/// What a line shows sooner than this may belong to something that it was not there to hear.
+/// What a sideband shows sooner than this may belong to something that it was not there to hear.
 const JOINING: Duration = Duration::from_secs(2);
 
 impl Reader {
@@ -562,7 +564,7 @@ impl Reader {
     }
 
     /// What is heard from when to when, and what of it somebody else did.
-    fn note_hearing(&mut self, book: &mut Pages, wire: &Wire) {
+    fn note_hearing(&mut self, truth: &mut Facts, wire: &Wire) {
         let now = Instant::now();
         if wire.configures && self.ready_at.is_none() {
             self.ready_at = Some(now);
@@ -575,13 +577,13 @@ impl Reader {
                 silent: false,
                 given_up: false,
             };
-            book.calls.entry(self.call.clone()).and_modify(|call| call.heard.push(heard));
+            truth.calls.entry(self.call.clone()).and_modify(|call| call.heard.push(heard));
         }
-        book.heard_on(&self.call, self.line, |heard| heard.last = now);
+        truth.heard_on(&self.call, self.line, |heard| heard.last = now);
         // The configuration names such events too.
         let speech = ["\"type\":\"input_audio_buffer.", "\"type\":\"conversation.item.input_audio_transcription."];
         self.carries_speech |= speech.iter().any(|kind| wire.text.contains(kind));
-        // A line that has carried no speech yet accuses nobody of what follows from speech.
+        // A sideband that has carried no speech yet accuses nobody of what follows from speech.
         let joined = !self.carries_speech || self.ready_at.is_none_or(|at| at.elapsed() < JOINING);
         let expected = match wire.foreign {
             None => true,
@@ -596,7 +598,7 @@ impl Reader {
         }
         if let Some(kind) = wire.foreign.filter(|_| !expected) {
             let (call, line, process) = (self.call.clone(), self.line, self.process);
-            book.foreign.push(Foreign { kind, call, line, process, at: now, forgiven: false });
+            truth.foreign.push(Foreign { kind, call, line, process, at: now, forgiven: false });
         }
     }
 
@@ -607,13 +609,13 @@ impl Reader {
     }
 }
 
-/// The line is given up, by whoever held it.
+/// The sideband is given up, by whoever held it.
 impl Drop for Reader {
     fn drop(&mut self) {
         self.ends(Control::Idle);
-        let mut book = self.voice.book.lock();
-        book.forgive_cuts(Instant::now());
-        book.heard_on(&self.call, self.line, |heard| {
+        let mut truth = self.voice.truth.lock();
+        truth.forgive_cuts(Instant::now());
+        truth.heard_on(&self.call, self.line, |heard| {
             heard.given_up = heard.until.is_none();
             heard.until.get_or_insert_with(Instant::now);
         });
@@ -621,27 +623,27 @@ impl Drop for Reader {
 }
 
 #[async_trait]
-impl LineReader for Reader {
+impl SidebandRead for Reader {
     async fn next(&mut self) -> Result<Inbound, SidebandError> {
         let next = match self.noticed_at {
             None => self.from.recv().await,
             Some(at) => {
                 sleep_until(at).await;
-                Some(ToLine::Silent)
+                Some(ToSideband::Silent)
             }
         };
-        if !matches!(next, Some(ToLine::Wire(_) | ToLine::Pong)) {
-            let silent = matches!(next, Some(ToLine::Lost { close: None }));
-            let mut book = self.voice.book.lock();
-            let over = book.calls.get(&self.call).is_some_and(|call| call.ended.is_some());
-            book.heard_on(&self.call, self.line, |heard| {
+        if !matches!(next, Some(ToSideband::Wire(_) | ToSideband::Pong)) {
+            let silent = matches!(next, Some(ToSideband::Lost { close: None }));
+            let mut truth = self.voice.truth.lock();
+            let over = truth.calls.get(&self.call).is_some_and(|call| call.ended.is_some());
+            truth.heard_on(&self.call, self.line, |heard| {
                 heard.until.get_or_insert_with(Instant::now);
                 // Noticed when the call is over, it is noticed too late.
                 heard.silent = silent || heard.silent && over;
             });
-            drop(book);
+            drop(truth);
         }
-        if let Some(ToLine::Lost { close: None }) = next {
+        if let Some(ToSideband::Lost { close: None }) = next {
             self.noticed_at = Some(Instant::now() + SILENCE);
             return self.next().await;
         }
@@ -650,32 +652,32 @@ impl LineReader for Reader {
         }
         let closed = |code, reason: &str| Ok(Inbound::Closed(Closed { code, reason: reason.to_owned() }));
         match &next {
-            Some(ToLine::Wire(_) | ToLine::Pong) => {}
-            Some(ToLine::Expired) => self.ends(Control::Idle),
-            Some(ToLine::Lost { .. } | ToLine::Silent) | None => self.ends(Control::Backoff),
+            Some(ToSideband::Wire(_) | ToSideband::Pong) => {}
+            Some(ToSideband::Expired) => self.ends(Control::Idle),
+            Some(ToSideband::Lost { .. } | ToSideband::Silent) | None => self.ends(Control::Backoff),
         }
         match next {
-            Some(ToLine::Wire(wire)) => {
+            Some(ToSideband::Wire(wire)) => {
                 let voice = self.voice.clone();
-                let mut book = voice.book.lock();
-                if let Some(said) = wire.places.as_ref().and_then(|item| book.said.get_mut(item)) {
+                let mut truth = voice.truth.lock();
+                if let Some(said) = wire.places.as_ref().and_then(|item| truth.said.get_mut(item)) {
                     (said.placed_on, said.placed_by, said.placed_at) = (Some(self.line), self.process, Some(Instant::now()));
                 }
-                if let Some(said) = wire.settles.as_ref().and_then(|item| book.said.get_mut(item)) {
+                if let Some(said) = wire.settles.as_ref().and_then(|item| truth.said.get_mut(item)) {
                     said.settled_by.push((self.process, Instant::now()));
                     if said.placed_on.is_none() {
-                        book.calls.entry(self.call.clone()).and_modify(|call| call.goes_on.push(Instant::now()));
+                        truth.calls.entry(self.call.clone()).and_modify(|call| call.goes_on.push(Instant::now()));
                     }
                 }
-                if let Some(said) = wire.cuts.as_ref().and_then(|item| book.said.get_mut(item)) {
+                if let Some(said) = wire.cuts.as_ref().and_then(|item| truth.said.get_mut(item)) {
                     said.cut_by.push((self.process, Instant::now()));
                     voice.world.note(format_args!("line {}: {} is cut", self.line, said.item));
                 }
-                if let Some(said) = wire.begins.as_ref().and_then(|item| book.said.get_mut(item)) {
+                if let Some(said) = wire.begins.as_ref().and_then(|item| truth.said.get_mut(item)) {
                     said.begun_by.push((self.process, Instant::now()));
                 }
-                self.note_hearing(&mut book, &wire);
-                drop(book);
+                self.note_hearing(&mut truth, &wire);
+                drop(truth);
                 voice.world.pass(Point::Heard);
                 if let Some(item) = wire.places.as_ref().or(wire.settles.as_ref()) {
                     let what = if wire.places.is_some() { "takes its place" } else { "has its words" };
@@ -683,10 +685,10 @@ impl LineReader for Reader {
                 }
                 Ok(Inbound::Event(ServerEvent::parse(&wire.text)))
             }
-            Some(ToLine::Pong) => Ok(Inbound::Pong),
-            Some(ToLine::Lost { close: Some(code) }) => closed(code, ""),
-            Some(ToLine::Lost { close: None } | ToLine::Silent) => Err(SidebandError::Silent),
-            Some(ToLine::Expired) => closed(1001, "Your session hit the maximum duration of 60 minutes."),
+            Some(ToSideband::Pong) => Ok(Inbound::Pong),
+            Some(ToSideband::Lost { close: Some(code) }) => closed(code, ""),
+            Some(ToSideband::Lost { close: None } | ToSideband::Silent) => Err(SidebandError::Silent),
+            Some(ToSideband::Expired) => closed(1001, "Your session hit the maximum duration of 60 minutes."),
             None => closed(1005, ""),
         }
     }
@@ -694,13 +696,13 @@ impl LineReader for Reader {
 
 struct Writer {
     voice: Voice,
-    cut: Cut,
+    cut: KillSwitch,
     call: String,
     line: u64,
 }
 
 #[async_trait]
-impl LineWriter for Writer {
+impl SidebandWrite for Writer {
     async fn send(&mut self, event: &ClientEvent) -> Result<(), SidebandError> {
         let sent = !self.cut.is_cut() && self.voice.tell(&self.call, Input::Said { line: self.line, event: event.clone() });
         if sent { Ok(()) } else { Err(SidebandError::WriteTimedOut) }
@@ -750,7 +752,7 @@ enum Due {
     Conclude,
 }
 
-/// How long nobody has spoken, on a line that is heard.
+/// How long nobody has spoken, on a sideband that is heard.
 #[derive(Debug, Default)]
 struct Quiet {
     since: Option<Instant>,
@@ -777,7 +779,7 @@ struct Conversation {
     config: Value,
     asked: Value,
     items: Vec<String>,
-    lines: Vec<(u64, mpsc::UnboundedSender<ToLine>)>,
+    lines: Vec<(u64, mpsc::UnboundedSender<ToSideband>)>,
     /// A turn was committed that no reply has followed yet.
     owed: bool,
     /// The candidate spoke since the last reply began.
@@ -788,12 +790,16 @@ struct Conversation {
     faulty: Option<Rng>,
     /// It is led through a plan.
     led: Option<Interviewer>,
+    /// The candidate typed since the last reply began.
+    is_typed: bool,
     /// A reply in which only a tool is called.
     calling: Option<String>,
     quiet: Quiet,
+    /// The same, also while no line hears it.
+    silent_since: Option<Instant>,
     /// How much it was sent at this instant.
     taken: (Instant, u32),
-    /// Since when a reply is owed that will not come by itself, on a line that is heard.
+    /// Since when a reply is owed that will not come by itself, on a sideband that is heard.
     owed_since: Option<Instant>,
     /// The goodbye was asked for: no turn is answered any more, and the end has a limit of its own.
     parting: bool,
@@ -812,7 +818,7 @@ struct Conversation {
     concluded: bool,
 }
 
-async fn all_closed(lines: &[(u64, mpsc::UnboundedSender<ToLine>)]) {
+async fn all_closed(lines: &[(u64, mpsc::UnboundedSender<ToSideband>)]) {
     for (_, to) in lines {
         to.closed().await;
     }
@@ -853,8 +859,9 @@ impl Conversation {
             }
         }
         self.voice.world.note(format_args!("voice: {} is over", self.id));
+        conduct::call_is_quiet(&self.voice.truth, &self.id, None);
         self.cared_for();
-        if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
+        if let Some(call) = self.voice.truth.lock().calls.get_mut(&self.id) {
             call.ended = Some(Instant::now());
         }
         self.voice.end(&self.id);
@@ -882,13 +889,20 @@ impl Conversation {
         let speaks = self.is_replying() || self.playing.is_some() || self.due.values().any(expected);
         let heard = self.led.is_some() && self.browser.is_some() && !self.lines.is_empty() && !self.parting;
         let since = *self.quiet.since.get_or_insert_with(Instant::now);
-        let until = conduct::silent_until(&self.voice.book, since).filter(|_| heard);
+        let until = conduct::silent_until(&self.voice.truth, since).filter(|_| heard);
         if until.is_some_and(|until| Instant::now() > until) && !self.quiet.found {
             self.quiet.found = true;
             if self.voice.world.calm_for(conduct::SILENT_AT_MOST) {
-                self.voice.book.lock().silences.push(format!("{} for {:?}", self.id, since.elapsed()));
+                self.voice.truth.lock().silences.push(format!("{} for {:?}", self.id, since.elapsed()));
             }
         }
+        // Measured also while our sideband is away: the candidate does not know of it.
+        let is_there = self.led.is_some() && self.browser.is_some() && !self.parting;
+        if speaks || !is_there {
+            self.silent_since = None;
+        }
+        let silent = (!speaks).then(|| *self.silent_since.get_or_insert_with(Instant::now));
+        conduct::call_is_quiet(&self.voice.truth, &self.id, is_there.then_some(silent));
         if speaks || !heard {
             self.quiet = Quiet::default();
         }
@@ -900,7 +914,7 @@ impl Conversation {
             self.voice.world.count(Fault::CallExpires);
         }
         for (_, to) in self.lines.drain(..) {
-            let _ = to.send(ToLine::Expired);
+            let _ = to.send(ToSideband::Expired);
         }
     }
 
@@ -919,17 +933,17 @@ impl Conversation {
                 self.owed_since = None;
                 for (_, to) in self.lines.drain(..) {
                     self.voice.world.count(Fault::SidebandDropped);
-                    let _ = to.send(ToLine::Lost { close });
+                    let _ = to.send(ToSideband::Lost { close });
                 }
             }
             Input::Conclude => self.concluding = true,
-            // What is sent on a line that is lost arrives nowhere.
+            // What is sent on a sideband that is lost arrives nowhere.
             Input::Said { line, event } if self.lines.iter().any(|(number, _)| *number == line) && self.takes_more() => {
                 self.told(line, &event);
             }
             Input::Ping { line } => {
                 if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
-                    let _ = to.send(ToLine::Pong);
+                    let _ = to.send(ToSideband::Pong);
                 }
             }
             Input::Done(event) => self.done_by_browser(&event),
@@ -985,9 +999,25 @@ impl Conversation {
                     self.refuse(line, "response_cancel_not_active", event_id);
                 }
             }
-            ClientEvent::ItemCreate { item, .. } => {
-                let id = self.name("seed");
+            ClientEvent::ItemCreate { event_id, item, .. } => {
                 let mut item = serde_json::to_value(item).unwrap_or_default();
+                let named = item["id"].as_str().map(str::to_owned);
+                if named.as_ref().is_some_and(|id| self.items.contains(id)) {
+                    return self.refuse(line, "item_create_duplicate_item_id", event_id);
+                }
+                self.is_typed |= named.is_some();
+                if named.is_some() && !self.is_replying() && self.playing.is_none() && !self.concluded {
+                    // Unless a turn is under way, which is answered by itself.
+                    let turn = |due: &Due| matches!(due, Due::CandidateStops { .. } | Due::Reply);
+                    if !self.due.values().any(turn) {
+                        self.owes();
+                    }
+                }
+                if item["role"] == "user" {
+                    let text = item["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+                    self.voice.truth.lock().typed_in.push((self.id.clone(), text));
+                }
+                let id = named.unwrap_or_else(|| self.name("seed"));
                 item["id"] = json!(id);
                 let refused = ["not_yet", "not finished"];
                 if item["output"].as_str().is_some_and(|output| refused.iter().any(|words| output.contains(words))) {
@@ -1029,7 +1059,7 @@ impl Conversation {
     fn refuse(&self, line: u64, code: &str, event_id: &str) {
         let error = json!({"type": "error", "error": {"code": code, "event_id": event_id}});
         if let Some((_, to)) = self.lines.iter().find(|(number, _)| *number == line) {
-            let _ = to.send(ToLine::Wire(Wire::of(&error)));
+            let _ = to.send(ToSideband::Wire(Wire::of(&error)));
         }
     }
 
@@ -1066,7 +1096,7 @@ impl Conversation {
     fn cut_off(&self, active: &Reply) -> String {
         let said_so_far = if active.settled || active.begun { active.text.len() } else { active.text.len() / 2 };
         let half: String = active.text.chars().take(said_so_far).collect::<String>().trim().to_owned();
-        if let Some(said) = self.voice.book.lock().said.get_mut(&key(&active.item)) {
+        if let Some(said) = self.voice.truth.lock().said.get_mut(&key(&active.item)) {
             (said.text, said.only_begun) = (Some(half.clone()), None);
         }
         half
@@ -1124,10 +1154,10 @@ impl Conversation {
             return;
         }
         item["id"] = json!(id);
-        let mut book = self.voice.book.lock();
-        book.put.insert(key(&id));
-        book.calls.entry(self.id.clone()).and_modify(|call| call.placed.push(Instant::now()));
-        drop(book);
+        let mut truth = self.voice.truth.lock();
+        truth.put.insert(key(&id));
+        truth.calls.entry(self.id.clone()).and_modify(|call| call.placed.push(Instant::now()));
+        drop(truth);
         let previous = match event["previous_item_id"].as_str() {
             Some("root") => None,
             Some(previous) if self.items.iter().any(|item| item == previous) => Some(previous.to_owned()),
@@ -1206,7 +1236,7 @@ impl Conversation {
         if wire.text.contains(HALF) {
             wire.text = wire.text.replace(HALF, "\\ud83d");
         }
-        self.lines.retain(|(_, to)| to.send(ToLine::Wire(wire.clone())).is_ok());
+        self.lines.retain(|(_, to)| to.send(ToSideband::Wire(wire.clone())).is_ok());
     }
 
     fn tell_now(&mut self, event: &Value) {
@@ -1227,9 +1257,9 @@ impl Conversation {
     fn place(&mut self, item: Value, said: Option<Speaker>) {
         let id = item["id"].as_str().unwrap_or_default().to_owned();
         if let Some(speaker) = said {
-            self.voice.book.lock().speak(&key(&id), &self.id, speaker);
+            self.voice.truth.lock().speak(&key(&id), &self.id, speaker);
         }
-        if let Some(call) = self.voice.book.lock().calls.get_mut(&self.id) {
+        if let Some(call) = self.voice.truth.lock().calls.get_mut(&self.id) {
             call.placed.push(Instant::now());
             call.goes_on.push(Instant::now());
         }
@@ -1244,10 +1274,10 @@ impl Conversation {
     /// The runtime has done something about what is owed, or it is given.
     fn cared_for(&mut self) {
         if let Some(since) = self.owed_since.take() {
-            let mut book = self.voice.book.lock();
+            let mut truth = self.voice.truth.lock();
             // In a pause nothing is owed.
-            if book.pause_shown.is_none() && book.paused_until < Some(since) {
-                book.owed.push((self.id.clone(), since.elapsed()));
+            if truth.pause_shown.is_none() && truth.paused_until < Some(since) {
+                truth.owed.push((self.id.clone(), since.elapsed()));
             }
         }
     }
@@ -1293,10 +1323,10 @@ impl Conversation {
             return self.call_tool(purpose, tool, arguments);
         }
         if let Some(purpose) = purpose {
-            conduct::speaks_when_asked(&self.voice.book, &self.id, purpose);
+            conduct::speaks_when_asked(&self.voice.truth, &self.id, purpose);
         }
         if purpose == Some("opening") {
-            self.voice.book.lock().greetings += 1;
+            self.voice.truth.lock().greetings += 1;
             self.voice.world.note(format_args!("voice: {} greets", self.id));
         }
         if let Some((before, item)) = self.playing.take() {
@@ -1323,7 +1353,7 @@ impl Conversation {
         self.tell_now(&json!({"type": "response.output_item.added", "response_id": id, "item": {"id": item, "type": "message", "role": "assistant"}}));
         self.place(json!({"id": item, "type": "message", "role": "assistant", "content": []}), Some(Speaker::Ai));
         self.tell_now(&json!({"type": "output_audio_buffer.started", "response_id": id}));
-        if let Some(said) = self.voice.book.lock().said.get_mut(&key(&item)) {
+        if let Some(said) = self.voice.truth.lock().said.get_mut(&key(&item)) {
             said.full.clone_from(&text);
         }
         let half: String = if begun { text.clone() } else { text.chars().take(text.len() / 2).collect() };
@@ -1359,18 +1389,19 @@ impl Conversation {
     }
 
     fn is_heard_out(&self, item: &str) {
-        if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+        if let Some(said) = self.voice.truth.lock().said.get_mut(&key(item)) {
             said.heard_out = Some(Instant::now());
         }
     }
 
     /// What a model does that is led through a plan.
     fn turn(&mut self, purpose: Option<&str>) -> Option<Turn> {
+        let to_turn = purpose.is_none() || std::mem::take(&mut self.is_typed);
         let led = self.led.as_mut()?;
         if purpose == Some("goodbye") {
             return Some(Turn::Says("Thank you, goodbye.".to_owned()));
         }
-        let (turn, erred) = led.replies(self.config["instructions"].as_str().unwrap_or_default(), purpose.is_none());
+        let (turn, erred) = led.replies(self.config["instructions"].as_str().unwrap_or_default(), to_turn);
         if erred {
             self.voice.world.count(Fault::WaywardInterviewer);
         }
@@ -1456,7 +1487,7 @@ impl Conversation {
     fn settle(&mut self, item: &str, wire: &Wire) {
         let event: Value = serde_json::from_str(&wire.text).unwrap_or_default();
         let text = event["transcript"].as_str().filter(|text| !text.is_empty());
-        if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+        if let Some(said) = self.voice.truth.lock().said.get_mut(&key(item)) {
             said.text = text.map(|text| text.replace(['\0', HALF], "\u{fffd}"));
             said.only_begun = (text.is_none() && !said.full.is_empty()).then(|| said.full.clone());
         }
@@ -1476,7 +1507,7 @@ impl Conversation {
         // Whoever speaks waits for nothing.
         self.owed_since = None;
         let start = self.odd_ms(1);
-        self.voice.book.lock().calls.entry(self.id.clone()).and_modify(|call| call.begun.push(Instant::now()));
+        self.voice.truth.lock().calls.entry(self.id.clone()).and_modify(|call| call.begun.push(Instant::now()));
         self.tell_now(&json!({"type": "input_audio_buffer.speech_started", "item_id": item, "audio_start_ms": start}));
         if let Some(reply) = self.calling.take() {
             let response = json!({"id": reply, "status": "cancelled", "conversation_id": "conv", "status_details": {"type": "cancelled", "reason": "turn_detected"}, "output": []});
@@ -1514,7 +1545,7 @@ impl Conversation {
         } else {
             let answers = format!("{} answers {}", key(item), self.rng.u32(..));
             let (told, text) = self.words(answers);
-            if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+            if let Some(said) = self.voice.truth.lock().said.get_mut(&key(item)) {
                 said.full = text;
             }
             if let Words::Begun(words, _) = &told {
@@ -1528,7 +1559,7 @@ impl Conversation {
         // Often in the middle of the answer, sometimes after it.
         let latest = if self.rng.u8(0..5) == 0 { 5_000 } else { 1_500 };
         if self.config["audio"]["input"]["transcription"].is_null() {
-            if let Some(said) = self.voice.book.lock().said.get_mut(&key(item)) {
+            if let Some(said) = self.voice.truth.lock().said.get_mut(&key(item)) {
                 said.unwritten = true;
             }
         } else {

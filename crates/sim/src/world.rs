@@ -25,12 +25,12 @@ pub enum Point {
     Note,
     /// The provider opened a call; its answer is still on the way.
     CallOpened,
-    /// The process asks for a call, or for its line into one.
+    /// The process asks for a call, or for its sideband into one.
     Dialing,
     /// The model begins a reply.
     Replying,
-    /// The process lost its line, or was not let in.
-    LineLost,
+    /// The process lost its sideband, or was not let in.
+    SidebandLost,
     /// It is stored that the end has begun.
     Ending,
     /// A page begins to be at this stage.
@@ -240,9 +240,9 @@ impl World {
 
 /// Set when a process is killed: whatever it still does reaches nobody.
 #[derive(Clone, Debug, Default)]
-pub struct Cut(Arc<AtomicBool>, Arc<OnceLock<tokio::task::Id>>);
+pub struct KillSwitch(Arc<AtomicBool>, Arc<OnceLock<tokio::task::Id>>);
 
-impl Cut {
+impl KillSwitch {
     pub fn cut(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

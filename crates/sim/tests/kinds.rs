@@ -237,3 +237,15 @@ fn a_control_channel_that_was_given_up_is_started_again() {
         assert_eq!(outcome.violations, NOTHING, "seed {seed}");
     }
 }
+
+#[test]
+fn nobody_waits_in_silence_for_more_than_twelve_seconds_whatever_the_provider_does() {
+    let mut longest = Duration::ZERO;
+    for seed in 0..40 {
+        let outcome = simulate(seed, Plan::with_a_failing_provider(seed));
+        assert_eq!(outcome.violations, NOTHING, "seed {seed}");
+        assert!(outcome.longest_silence <= Duration::from_secs(12), "seed {seed}: {:?}", outcome.longest_silence);
+        longest = longest.max(outcome.longest_silence);
+    }
+    assert!(longest > Duration::from_secs(5), "somebody was silent: {longest:?}");
+}

@@ -7,7 +7,7 @@ pub(super) async fn open_call(
     sdp: &str,
     setup: &SessionConfig,
     trace: &Trace,
-) -> Result<(CallId, String), Refused> {
+) -> Result<(CallId, String), CallRefused> {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
     let mut tries = 0;
     loop {
@@ -34,7 +34,7 @@ pub(super) async fn open_call(
             tracing::error!(error_code = error.code().as_str(), error = %chain(&error), tries, "the call could not be opened");
             // An offer that is refused is the browser's; a key that is refused is ours for good.
             let fatal = matches!(error.code(), ErrorCode::OpenAiUnauthorized | ErrorCode::OpenAiQuotaExhausted);
-            return Err(Refused { code: error.code(), fatal });
+            return Err(CallRefused { code: error.code(), fatal });
         }
         tokio::time::sleep(after).await;
     }

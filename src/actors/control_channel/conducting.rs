@@ -1,5 +1,6 @@
 //! What the conduct of a structured interview decides (`domain::conduct`) is done here. An interview without a plan has none.
 
+use super::instructions::prefix_digest;
 use super::*;
 use crate::domain::conduct::{Command, Conduct, Input as Conducted, Moment, Shown, Tool};
 use crate::domain::protocol::{ServerEvent as ToBrowser, WaitingState};
@@ -9,7 +10,7 @@ use crate::integrations::openai::events::NewItem;
 
 /// The interview's plan in its language, as far as it is conducted already.
 pub(super) fn conduct(args: &ControlChannelArgs) -> Option<Conduct> {
-    let script = args.claimed.script(&args.config)?;
+    let script = args.claimed.script(args.config.interview.default_duration())?;
     Some(Conduct::replay(Arc::new(script), &args.journal.conducted()))
 }
 
@@ -25,7 +26,23 @@ impl ControlChannelState {
             tracing::debug!(?command, "the conduct decided");
             self.perform_conduct(command, reply.as_ref());
         }
+        self.tell_questions_left();
         self.set_conduct_alarm();
+    }
+
+    /// A call was opened with our instructions.
+    pub(super) fn record_prompt(&mut self) {
+        if let Some(conduct) = &self.conduct {
+            let digest = prefix_digest(&self.args.claimed, conduct);
+            self.conduct(Conducted::Instructed(&digest));
+        }
+    }
+
+    fn tell_questions_left(&mut self) {
+        let left = self.conduct.as_ref().map(|conduct| conduct.questions_left() > 0);
+        if let Some(left) = left.filter(|left| self.questions_left.replace(*left) != Some(*left)) {
+            self.decide(Input::QuestionsLeft(left));
+        }
     }
 
     fn interview_time(&self) -> Moment {
@@ -33,14 +50,14 @@ impl ControlChannelState {
         self.args.journal.interview_time(self.args.integrations.clock.now(), least)
     }
 
-    /// The line hears; what the interviewer said last is known from the transcript, whoever heard it.
-    pub(super) fn conduct_line_up(&mut self) {
+    /// The sideband hears; what the interviewer said last is known from the transcript, whoever heard it.
+    pub(super) fn conduct_sideband_up(&mut self) {
         if self.conduct.is_none() {
             return;
         }
         let last = self.args.journal.entries().pop().filter(|last| last.speaker == Speaker::Ai && !last.interrupted);
         let said = last.as_ref().and_then(|last| Some((last.item_id.as_ref()?, last.text.as_str())));
-        self.conduct(Conducted::LineUp { said });
+        self.conduct(Conducted::SidebandUp { said });
     }
 
     fn set_conduct_alarm(&mut self) {
@@ -72,7 +89,7 @@ impl ControlChannelState {
                 self.args.journal.tell(waiting(shown));
                 self.decide(Input::Paused(matches!(shown, Shown::Thinking { .. } | Shown::Paused)));
             }
-            Command::End => self.tell(SessionMsg::InterviewerEnded),
+            Command::End => self.tell(SessionMsg::Phase(Event::EndRequested(EndReason::InterviewerEnded))),
         }
     }
 

@@ -23,6 +23,7 @@ impl ControlChannelState {
             },
             instructions: instructions(claimed, self.conduct.as_ref()),
             plan: self.conduct.as_ref().map(|conduct| conduct.script().turn_taking),
+            microphone: self.args.microphone,
         };
         match self.setup.level {
             Level::Full => configured.session(),
@@ -70,7 +71,7 @@ impl ControlChannelState {
         }
     }
 
-    /// The instructions have changed: the call is told, if it is not already.
+    /// The instructions, or the microphone, have changed: the call is told, if it is not already.
     pub(super) fn instruct(&mut self) {
         let update = as_update(&self.asked_configuration());
         if self.configurations.last().is_some_and(|(_, sent)| *sent == update) {
@@ -81,12 +82,12 @@ impl ControlChannelState {
         } else {
             // The next line begins with it.
             self.update.send_replace(update.clone());
-            self.remember_configuration(self.first_of_line(), update);
+            self.remember_configuration(self.first_of_sideband(), update);
         }
     }
 
-    /// As each line names the configuration that it begins with.
-    fn first_of_line(&self) -> String {
+    /// As each sideband names the configuration that it begins with.
+    fn first_of_sideband(&self) -> String {
         format!("rt-{}-0", self.generation)
     }
 
@@ -97,10 +98,10 @@ impl ControlChannelState {
         self.configurations.push((event_id, update));
     }
 
-    /// Of the configuration that each line begins with, and of each that follows it.
+    /// Of the configuration that each sideband begins with, and of each that follows it.
     pub(super) fn is_configuration(&self, command: Option<&str>) -> bool {
         command.is_some_and(|command| {
-            command == self.first_of_line() || self.configurations.iter().any(|(known, _)| known == command)
+            command == self.first_of_sideband() || self.configurations.iter().any(|(known, _)| known == command)
         })
     }
 
@@ -124,7 +125,7 @@ impl ControlChannelState {
         }
     }
 
-    /// Ask for it, now and on each line that follows this one.
+    /// Ask for it, now and on each sideband that follows this one.
     fn configure(&mut self) {
         let update = as_update(&self.asked_configuration());
         self.update.send_replace(update.clone());
@@ -155,7 +156,7 @@ impl ControlChannelState {
                     error_code = ErrorCode::TranscriptionFailed.as_str(),
                     "no model transcribes the candidate; the interview ends"
                 );
-                self.tell(SessionMsg::EndRequested(EndReason::NotTranscribed));
+                self.tell(SessionMsg::Phase(Event::EndRequested(EndReason::NotTranscribed)));
             }
         }
     }

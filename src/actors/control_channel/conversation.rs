@@ -27,8 +27,9 @@ impl ControlChannelState {
                     self.guard.refused(command);
                 }
                 match error.error.meaning() {
-                    ErrorMeaning::CallExpired => return self.line_changed(Line::Gone),
+                    ErrorMeaning::CallExpired => return self.sideband_changed(SidebandState::Gone),
                     ErrorMeaning::ResponseAlreadyActive | ErrorMeaning::NoActiveResponse => {}
+                    ErrorMeaning::ItemExists => self.typed_is_there(command),
                     _ if self.is_configuration(command) => self.configuration_refused(),
                     ErrorMeaning::AccountBlocked | ErrorMeaning::Other => tracing::warn!(
                         error_code = ErrorCode::OpenAiEventRefused.as_str(),
@@ -42,12 +43,16 @@ impl ControlChannelState {
         }
         for event in translate(event) {
             self.count_usage(&event);
-            if self.guard(&event) {
-                if let Some(change) = self.deaf_line.hear(&event) {
+            let typed = self.typed_comes(&event);
+            if typed.is_some() || self.guard(&event) {
+                if let Some(change) = self.deaf_sideband.hear(&event) {
                     self.deafness_changed(change);
                 }
                 self.args.journal.hear(&event, self.args.integrations.clock.now());
-                self.follow(&event);
+                match typed {
+                    Some(item) => self.typed_is_in(&item),
+                    None => self.follow(&event),
+                }
             }
         }
         self.check_words();
@@ -84,8 +89,12 @@ impl ControlChannelState {
             return self.conduct(Conducted::Heard(event));
         }
         self.decide(Input::Heard(event));
-        if !aside {
-            self.conduct(Conducted::Heard(event));
+        match event {
+            _ if aside => {}
+            VoiceEvent::CandidateSettled { item, .. } if self.args.journal.was_never_said(item) => {
+                self.conduct(Conducted::NeverSaid(item));
+            }
+            _ => self.conduct(Conducted::Heard(event)),
         }
     }
 
@@ -96,6 +105,7 @@ impl ControlChannelState {
             return;
         }
         let history = std::mem::take(&mut joined.history);
+        joined.typed.clear();
         self.guard.joined(self.begun.elapsed());
         for entry in &history {
             let (text, item): (_, fn(&str) -> NewItem) = match entry.speaker {
@@ -106,19 +116,21 @@ impl ControlChannelState {
                 self.create_item(item(text));
             }
         }
-        self.args.journal.line_back(self.args.integrations.clock.now());
+        self.args.journal.history_is_told();
+        self.args.journal.sideband_back(self.args.integrations.clock.now());
         self.args.journal.restored(Subsystem::Control);
-        self.deaf_line.line_back();
+        self.deaf_sideband.sideband_back();
         let left = expires_at.and_then(|at| Duration::try_from(at - self.args.integrations.clock.now().into()).ok());
         self.tell(SessionMsg::ControlReady { expires_in: left.filter(|left| !left.is_zero()) });
         self.decide(Input::Ready);
+        self.put_typed_in();
         self.notice_unanswered_turn();
-        self.conduct_line_up();
-        // Decided while the line was on its way.
+        self.conduct_sideband_up();
+        // Decided while the sideband was on its way.
         self.instruct();
     }
 
-    /// The browser may tell, before our line is back or later, of a turn of which our line heard nothing.
+    /// The browser may tell, before our sideband is back or later, of a turn of which our sideband heard nothing.
     pub(super) fn notice_unanswered_turn(&mut self) {
         if let Some(turn) = self.args.journal.unanswered_turn() {
             self.decide(Input::TurnInGap(&turn));
@@ -126,7 +138,7 @@ impl ControlChannelState {
         }
     }
 
-    /// While our line carries no speech of the candidate the browser is believed, and everyone can see it.
+    /// While our sideband carries no speech of the candidate the browser is believed, and everyone can see it.
     fn deafness_changed(&mut self, change: Change) {
         match change {
             Change::Deaf => {
@@ -134,13 +146,13 @@ impl ControlChannelState {
                     error_code = ErrorCode::SidebandDeaf.as_str(),
                     "the sideband carries no speech of the candidate, falling back to the browser's word"
                 );
-                self.args.journal.line_is_deaf();
+                self.args.journal.sideband_is_deaf();
                 self.conduct(Conducted::Deaf(true));
                 self.args.journal.degraded(Subsystem::Control);
             }
             Change::Hears => {
                 self.conduct(Conducted::Deaf(false));
-                self.args.journal.line_back(self.args.integrations.clock.now());
+                self.args.journal.sideband_back(self.args.integrations.clock.now());
                 self.args.journal.restored(Subsystem::Control);
             }
         }
@@ -149,8 +161,8 @@ impl ControlChannelState {
     // ---- deciding and performing ----
 
     pub(super) fn decide(&mut self, input: Input<'_>) {
-        if matches!(input, Input::Heard(VoiceEvent::ToolCalled { .. }) | Input::Tick) {
-            // What only the browser told counts as well.
+        if matches!(input, Input::Heard(VoiceEvent::ToolCalled { .. }) | Input::Typed { .. } | Input::Tick) {
+            // What only the browser told counts as well, and what was typed.
             self.conversation.know_turns(self.args.journal.turns());
         }
         let commands = self.conversation.step(input, self.begun.elapsed());
@@ -190,15 +202,17 @@ impl ControlChannelState {
             Command::Cancel { reply } => {
                 self.send(|event_id| ClientEvent::ResponseCancel { event_id, response_id: Some(reply) });
             }
-            Command::CloseTurn { request } => self.send_event(ClientEvent::InputCommit { event_id: request.to_string() }),
+            Command::CloseTurn { request } => {
+                self.send_event(ClientEvent::InputCommit { event_id: request.to_string() });
+            }
             Command::AnswerTool { call, output } => self.create_item(NewItem::function_output(call, &output)),
-            Command::EndInterview => self.tell(SessionMsg::InterviewerEnded),
-            Command::LastWordsOver => self.tell(SessionMsg::LastWordsOver),
+            Command::EndInterview => self.tell(SessionMsg::Phase(Event::EndRequested(EndReason::InterviewerEnded))),
+            Command::LastWordsOver => self.tell(SessionMsg::Phase(Event::LastWordsOver)),
             Command::Late { trouble, news } => {
                 tracing::warn!(error_code = code(trouble).as_str(), trouble = trouble.as_str(), "the interviewer is late");
                 self.args.journal.count_trouble(trouble);
                 if trouble.is_silence() {
-                    self.args.journal.doubt_line();
+                    self.args.journal.doubt_sideband();
                 }
                 if news {
                     self.args.journal.degraded(Subsystem::Interviewer);
@@ -237,17 +251,19 @@ impl ControlChannelState {
         self.send_event(event);
     }
 
-    pub(super) fn send_event(&mut self, event: ClientEvent) {
+    /// False: there is no line to send it on.
+    pub(super) fn send_event(&mut self, event: ClientEvent) -> bool {
         let sent = self.joined.as_ref().is_some_and(|joined| joined.commands.try_send(event).is_ok());
         if !sent {
             tracing::warn!(error_code = ErrorCode::ControlCommandDropped.as_str(), "no line to send a command on");
         }
+        sent
     }
 
     pub(super) fn check_words(&mut self) {
         if self.awaiting_words && !self.args.journal.awaits_words() {
             self.awaiting_words = false;
-            self.tell(SessionMsg::WordsSettled);
+            self.tell(SessionMsg::Phase(Event::WordsSettled));
         }
     }
 }
@@ -263,7 +279,7 @@ fn code(trouble: Trouble) -> ErrorCode {
         Trouble::ReplyNotBegun | Trouble::ReplyStuck | Trouble::TurnNotAnswered | Trouble::TurnNotClosed => {
             ErrorCode::InterviewerSilent
         }
-        Trouble::LineNotJoined | Trouble::CallNotRenewed => ErrorCode::ControlChannelGivenUp,
+        Trouble::SidebandNotJoined | Trouble::CallNotRenewed => ErrorCode::ControlChannelGivenUp,
         Trouble::Configuration => ErrorCode::CallConfigurationRefused,
         Trouble::Transcription => ErrorCode::TranscriptionFailed,
         Trouble::Account => ErrorCode::OpenAiQuotaExhausted,

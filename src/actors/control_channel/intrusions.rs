@@ -13,7 +13,8 @@ const MOST_REPLACED: u32 = 3;
 /// What the call shows of a command of ours, to us as to everybody in it.
 pub(super) fn effect(command: &ClientEvent) -> Option<Ours> {
     match command {
-        ClientEvent::ItemCreate { item: NewItem::Message { .. }, .. } => Some(Ours::Message),
+        // What has a name of ours is known by it.
+        ClientEvent::ItemCreate { item: NewItem::Message { id: None, .. }, .. } => Some(Ours::Message),
         ClientEvent::ItemDelete { item_id, .. } => Some(Ours::Deletion(item_id.clone())),
         ClientEvent::ResponseCreate { .. } => Some(Ours::Reply),
         ClientEvent::ResponseCancel { response_id, .. } => response_id.clone().map(Ours::Cancel),

@@ -51,8 +51,15 @@ impl SessionState {
             given_consents: self.consents.clone(),
             time_left_s: self.time_left_s(),
             greeted: self.interview.greeted(),
-            plan: self.claimed.script(&self.config).is_some(),
-            limits: FrameLimits { max_frame_bytes: MAX_FRAME_BYTES, max_entries: MAX_ENTRIES },
+            plan: self.claimed.script(self.config.interview.default_duration()).is_some(),
+            limits: FrameLimits { max_frame_bytes: MAX_FRAME_BYTES, max_entries: MAX_ENTRIES, max_typed_chars: typed::MAX_CHARS },
+        }
+    }
+
+    /// How its noise is taken out depends on it.
+    pub(super) fn microphone_reported(&mut self, microphone: Microphone) {
+        if std::mem::replace(&mut self.microphone, microphone) != microphone {
+            self.to_control(ControlChannelMsg::Microphone(microphone));
         }
     }
 
@@ -64,6 +71,7 @@ impl SessionState {
                 retryable: true,
                 request_type: Some("recording_state"),
                 seq: None,
+                id: None,
             });
             return;
         }
@@ -86,6 +94,7 @@ impl SessionState {
                 retryable: false,
                 request_type: Some("end_session"),
                 seq: None,
+                id: None,
             });
         }
     }

@@ -11,6 +11,7 @@ impl SessionState {
                 retryable: true,
                 request_type: Some("sdp_offer"),
                 seq: None,
+                id: None,
             });
             return;
         }
@@ -21,6 +22,7 @@ impl SessionState {
                 retryable: false,
                 request_type: Some("sdp_offer"),
                 seq: None,
+                id: None,
             });
             return;
         }
@@ -31,6 +33,7 @@ impl SessionState {
                 retryable: true,
                 request_type: Some("sdp_offer"),
                 seq: None,
+                id: None,
             });
             return;
         }
@@ -54,6 +57,7 @@ impl SessionState {
             retryable: open,
             request_type: Some("sdp_offer"),
             seq: None,
+            id: None,
         });
     }
 
@@ -87,6 +91,7 @@ impl SessionState {
             retryable: !fatal,
             request_type: Some("sdp_offer"),
             seq: None,
+            id: None,
         });
         self.decide(Event::CallFailed { fatal }, myself).await;
     }
@@ -99,6 +104,7 @@ impl SessionState {
             retryable: false,
             request_type: None,
             seq: None,
+            id: None,
         });
         self.decide(Event::EndRequested(EndReason::InterviewerFailed), myself).await;
     }

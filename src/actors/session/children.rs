@@ -53,6 +53,7 @@ impl SessionState {
                     claimed: self.claimed.clone(),
                     config: self.config.clone(),
                     attach: self.call.clone(),
+                    microphone: self.microphone,
                 };
                 let (control, _) = Actor::spawn_linked(None, ControlChannel, args, myself.get_cell()).await?;
                 // Those that the one before us let fade, or was about to end: nobody else ends them.
@@ -120,7 +121,7 @@ impl SessionState {
         );
         match exhausted {
             Exhausted::FailTree => self.end_tree(TreeEnd::Exhausted(child.name()), myself).await,
-            Exhausted::CloseSocket => self.journal.hang_line_up(close::TRY_LATER, "try again later"),
+            Exhausted::CloseSocket => self.journal.close_connection(close::TRY_LATER, "try again later"),
             Exhausted::Degrade => match child {
                 Child::Summarizer => {
                     let outcome = Err(ErrorCode::SummaryFailed.as_str());
@@ -133,7 +134,7 @@ impl SessionState {
                 }
                 _ => {
                     self.control = None;
-                    self.journal.line_lost();
+                    self.journal.sideband_lost();
                     self.journal.degraded(Subsystem::Control);
                     self.decide(Event::ControlLost, myself).await;
                     // Without it nobody notices what the interviewer owes.
@@ -159,7 +160,7 @@ impl SessionState {
         // A stop by the machine is in a hurry; an interview that is over is not.
         let hurry = (end == TreeEnd::Interrupted).then(|| self.config.session.shutdown_timeout().mul_f64(TREE_SHARE));
         self.supervision.stop_all(hurry).await;
-        self.journal.hang_line_up(code, reason);
+        self.journal.close_connection(code, reason);
         let _ = ended.send(end);
         myself.stop(None);
     }

@@ -13,7 +13,7 @@ pub(super) fn roll_over_in(expires_in: Duration, before: Duration) -> Duration {
 
 impl SessionState {
     pub(super) fn duration(&self) -> Duration {
-        self.claimed.time_limit(&self.config)
+        self.claimed.time_limit(self.config.interview.default_duration())
     }
 
     pub(super) fn length_of(&self, timer: Timer) -> Duration {

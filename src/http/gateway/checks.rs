@@ -1,5 +1,5 @@
-//! Work that keeps a processor busy: the linter reads a plan, a file of candidates is taken apart. It is done on threads of its own, a
-//! few at once, so that the event loop answers everybody else meanwhile.
+//! Work that keeps a processor busy: the linter reads a plan, a plan is rehearsed, a file of candidates is taken apart. It is done on
+//! threads of its own, a few at once, so that the event loop answers everybody else meanwhile.
 
 use crate::http::limits::{Bound, Refused};
 use crate::http::problem::ApiError;
@@ -39,6 +39,11 @@ impl Checks {
             Ok(Ok(running)) => Ok(Turn(Arc::new([place, running]))),
             Ok(Err(_)) | Err(_) => Err(full()),
         }
+    }
+
+    /// Work that was begun and given up: it may go sooner when less is done beside it.
+    pub(super) fn took_too_long(&self) -> ApiError {
+        self.refused.count(Bound::Checks, LATER)
     }
 
     /// A turn for one piece of work.

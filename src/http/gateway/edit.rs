@@ -1,7 +1,6 @@
 //! What requests that change something have in common: who asks, the Idempotency-Key, the version it was read at, the answer.
 
 use super::AppState;
-use super::sessions::idempotency_key;
 use crate::domain::edge::FieldError;
 use crate::error::ErrorCode;
 use crate::http::auth::Person;
@@ -18,6 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use time::OffsetDateTime;
+
+const MAX_KEY_BYTES: usize = 200;
 
 /// A recruiter's request that changes something.
 pub(super) struct Asked {
@@ -40,6 +41,14 @@ impl FromRequest<AppState> for Asked {
         let body = Bytes::from_request(Request::from_parts(parts, body), state).await?;
         let once = key.map(|key| once(key, &head, &body));
         Ok(Self { person, body, headers: head.headers, once })
+    }
+}
+
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str().map(str::trim) {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
+        _ => Err(ApiError::invalid(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} visible ASCII characters"))),
     }
 }
 
@@ -219,5 +228,19 @@ mod tests {
         assert_eq!(json_or_default::<Option<u8>>(b" \n").ok(), Some(None));
         assert_eq!(json_or_default::<Option<u8>>(b"7").ok(), Some(Some(7)));
         assert!(json_or_default::<Option<u8>>(b"{").is_err());
+    }
+
+    #[test]
+    fn an_idempotency_key_is_short_and_visible() {
+        let with = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("idempotency-key", HeaderValue::from_bytes(value).expect("a header"));
+            idempotency_key(&headers)
+        };
+        assert_eq!(with(b"k-1").expect("a key").as_deref(), Some("k-1"));
+        assert!(with(b" ").is_err());
+        assert!(with(&[b'x'; 201]).is_err());
+        assert!(with("ü".as_bytes()).is_err());
+        assert_eq!(idempotency_key(&HeaderMap::new()).expect("none is fine"), None);
     }
 }

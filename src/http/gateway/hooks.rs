@@ -1,4 +1,4 @@
-//! Webhooks of the vendors. Their content is not trusted: a webhook only makes the keepers check now, and only once for each
+//! Webhooks of the vendors. Their content is not trusted: a webhook only makes the reconcilers check now, and only once for each
 //! event.
 
 use super::AppState;
@@ -26,7 +26,7 @@ struct VideoEvent {
 }
 
 /// `POST /hooks/api-video`. The vendor repeats three times within seconds what it gets no 2xx for,
-/// then never again; the keepers' own looks make up for that.
+/// then never again; the reconcilers' own looks make up for that.
 pub(super) async fn api_video(
     State(state): State<AppState>,
     headers: HeaderMap,

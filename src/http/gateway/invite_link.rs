@@ -3,8 +3,7 @@
 //! The secret comes in the body, never in an address: it stands behind the `#` of the link, which browsers do not send.
 
 use super::AppState;
-use super::sessions::{DEADLINE_SLACK, QUOTA_PAUSE, TENANT_PAUSE, nearest_region, prepare, quota};
-use super::setup::Setup;
+use super::setup::{DEADLINE_SLACK, QUOTA_PAUSE, Setup, TENANT_PAUSE, nearest_region, quota};
 use crate::clock;
 use crate::domain::invite::{Refusal, State as InviteState};
 use crate::domain::placement::Importance;
@@ -142,8 +141,8 @@ pub(super) async fn start(
             with_recording: true,
             fresh: true,
         };
-        // Who asks at the same time is answered before this; a keeper would make the machine if we died here.
-        prepare(&state, setup).await?;
+        // Who asks at the same time is answered before this; a reconciler would make the machine if we died here.
+        setup.run_detached(&state).await?;
     }
     Ok(Json(StartedPage { session_id: started.session, token: token.text, expires_at }))
 }

@@ -1,9 +1,8 @@
 //! Invites, as recruiters make and change them.
 
 use super::AppState;
-use super::edit::json_or_default;
+use super::edit::{idempotency_key, json_or_default};
 use super::invite_link::new_secret;
-use super::sessions::idempotency_key;
 use super::settings::Wishes;
 use super::view::{Page, limit};
 use crate::clock;

@@ -3,7 +3,6 @@
 mod audit;
 mod candidate_import;
 mod candidates;
-pub mod carry;
 mod checks;
 mod competencies;
 mod conduct;
@@ -26,11 +25,10 @@ mod takes;
 mod tickets;
 mod transcript_text;
 mod view;
+pub mod websocket_proxy;
 
-use self::carry::Carrier;
 use self::checks::Checks;
-use crate::actors::gateway::machines::Machines;
-use crate::actors::gateway::standby::Standby;
+use self::websocket_proxy::WebSocketProxy;
 use crate::config::Config;
 use crate::domain::plan::Plan;
 use crate::error::ErrorCode;
@@ -42,6 +40,8 @@ use crate::http::problem::{ApiError, RequestId, with_request_id};
 use crate::ids::{SessionId, TenantId};
 use crate::integrations::api_video::ApiVideoClient;
 use crate::integrations::store::gateway::{GatewayStore, SessionRow};
+use crate::reconcilers::machines::Machines;
+use crate::reconcilers::standby::Standby;
 use crate::signature::SigningKeys;
 use crate::telemetry::request_span;
 use axum::Router;
@@ -65,12 +65,12 @@ pub struct AppState {
     pub standby: Standby,
     pub api_video: ApiVideoClient,
     pub authority: Authority,
-    pub carrier: Carrier,
+    pub websocket_proxy: WebSocketProxy,
     /// A session's machine believes what these signed.
     pub signing: SigningKeys,
-    /// Told to the keeper of the recordings.
+    /// Told to the reconciler of the recordings.
     recording_news: Arc<Notify>,
-    /// Told to the keeper of the mails.
+    /// Told to the reconciler of the mails.
     mail_queued: Arc<Notify>,
     pub limits: GatewayLimits,
     /// What keeps a processor busy is done here.
@@ -88,7 +88,7 @@ impl AppState {
         standby: Standby,
         api_video: ApiVideoClient,
         authority: Authority,
-        carrier: Carrier,
+        websocket_proxy: WebSocketProxy,
         signing: SigningKeys,
         recording_news: Arc<Notify>,
         mail_queued: Arc<Notify>,
@@ -96,7 +96,7 @@ impl AppState {
         let limits = GatewayLimits::new(&config.limits);
         let checks = Checks::new(limits.refused().clone());
         // Streams of events and carried WebSockets end at the same word.
-        let stopping = carrier.stopping();
+        let stopping = websocket_proxy.stopping();
         Self {
             config,
             store,
@@ -104,7 +104,7 @@ impl AppState {
             standby,
             api_video,
             authority,
-            carrier,
+            websocket_proxy,
             signing,
             recording_news,
             mail_queued,
@@ -191,6 +191,7 @@ fn plan_routes(tenant: TenantId) -> Router<AppState> {
         .route("/plans/{id}", traced("http.read_plan", get(plans::read)))
         .route("/plans/{id}/draft", traced("http.change_plan", put(plans::replace_draft)))
         .route("/plans/{id}/lint", traced("http.lint_plan", post(plans::lint_draft)))
+        .route("/plans/{id}/rehearse", traced("http.rehearse_plan", post(plans::rehearse_draft)))
         .route("/plans/{id}/publish", traced("http.publish_plan", post(plans::publish)))
         .route("/plans/{id}/archive", traced("http.archive_plan", post(plans::archive)))
         .route("/plans/{id}/restore", traced("http.restore_plan", post(plans::restore)))

@@ -16,12 +16,14 @@ use crate::http::problem::ApiError;
 use crate::ids::{PlanId, PositionId, UserId};
 use crate::integrations::store::gateway::Change;
 use crate::integrations::store::gateway::plans::{PlanRow, Unchanged, VersionRow};
+use crate::rehearsal::{Asked as ToRehearse, NotRehearsed, Rehearsal, rehearse};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -170,6 +172,43 @@ pub(super) async fn lint_draft(
     person.require_recruiter()?;
     let (_, draft) = stored(&state, &person, plan_id(&id)?).await?;
     Ok(Json(state.checks.run(move || Verdict::of(&draft)).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RehearseQuery {
+    /// The plan's own, when it is not given.
+    language: Option<String>,
+}
+
+/// No plan that anybody can speak takes longer.
+const REHEARSED_WITHIN: Duration = Duration::from_secs(5);
+
+/// `POST /api/plans/{id}/rehearse?language=de`: of the draft, with all simulated candidates. It stores nothing.
+pub(super) async fn rehearse_draft(
+    State(state): State<AppState>,
+    person: Person,
+    Path(id): Path<String>,
+    query: Result<Query<RehearseQuery>, QueryRejection>,
+) -> Result<Json<Rehearsal>, ApiError> {
+    person.require_recruiter()?;
+    let (id, Query(RehearseQuery { language })) = (plan_id(&id)?, query?);
+    let (_, draft) = stored(&state, &person, id).await?;
+    let offered = draft.languages.clone();
+    let work = move || {
+        let until = Instant::now() + REHEARSED_WITHIN;
+        let asked = ToRehearse { plan: &draft, language: language.as_deref(), seed: 0 };
+        rehearse(&asked, &|| Instant::now() < until, &mut |_| {})
+    };
+    match state.checks.run(work).await? {
+        Ok(rehearsal) => Ok(Json(rehearsal)),
+        Err(NotRehearsed::Stopped) => Err(state.checks.took_too_long()),
+        Err(NotRehearsed::Language) => {
+            let detail = "the plan does not have this language";
+            let refused = ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::PlanLanguageMissing, detail);
+            Err(refused.with("languages", json!(offered)))
+        }
+    }
 }
 
 /// `POST /api/plans/{id}/publish`: 201 with the new version; 200 when the draft is the newest one already.

@@ -5,7 +5,7 @@ use super::transcript_text::{plain_text, web_vtt};
 use super::view::summary_status;
 use super::{AppState, session_id};
 use crate::clock;
-use crate::domain::record::RecordingState;
+use crate::domain::outbox_record::RecordingState;
 use crate::domain::transcript::Entry;
 use crate::error::chain;
 use crate::error::{ErrorCode, Fault};
@@ -36,7 +36,9 @@ enum Format {
 #[serde(rename_all = "snake_case")]
 enum Include {
     /// Also what only the browser said.
-    Witness,
+    /// `witness` on the wire: what is kept beside the record.
+    #[serde(rename = "witness")]
+    ClientReport,
 }
 
 #[derive(Deserialize)]
@@ -60,8 +62,8 @@ pub(super) async fn transcript(
 ) -> Result<Response, ApiError> {
     let id = session_id(&id)?;
     let Query(query) = query?;
-    let witnesses = query.include == Some(Include::Witness);
-    let entries = state.store.transcript(&person.scope(), id, witnesses).await?.ok_or_else(ApiError::session_not_found)?;
+    let client_reports = query.include == Some(Include::ClientReport);
+    let entries = state.store.transcript(&person.scope(), id, client_reports).await?.ok_or_else(ApiError::session_not_found)?;
     person.require_recruiter()?;
     state.store.audit(person.user, "transcript_viewed", id).await?;
     let typed = |kind: &'static str, text: String| ([(header::CONTENT_TYPE, kind)], text).into_response();

@@ -4,11 +4,10 @@
 //! With `fly_replay` the session's machine must accept the upgrade. If the gateway accepted it, the proxy would not replay the
 //! request.
 
-use super::carry::{asks_for_websocket, no_websocket};
+use super::websocket_proxy::{asks_for_websocket, no_websocket};
 use super::{AppState, session_id};
 use crate::clock;
 use crate::config::RoutingMode;
-use crate::error::ErrorCode;
 use crate::http::limits::Address;
 use crate::http::problem::ApiError;
 use crate::http::replay_state;
@@ -16,7 +15,6 @@ use crate::ids::{MachineId, SessionId};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use std::time::Duration;
 
 const FLY_REPLAY: HeaderName = HeaderName::from_static("fly-replay");
 const FLY_REPLAY_FAILED: &str = "fly-replay-failed";
@@ -61,11 +59,11 @@ async fn route(state: &AppState, id: SessionId, request: Request) -> Result<Resp
             // The proxy tried and gave the request back; it cannot be replayed a second time.
             Some(failure) => {
                 let failure = failure.to_str().unwrap_or("?");
-                Err(not_ready("the session is starting").because(format!("fly-replay-failed: {failure}")))
+                Err(ApiError::session_not_ready("the session is starting").because(format!("fly-replay-failed: {failure}")))
             }
             None => replay(state, &machine, &proof),
         },
-        RoutingMode::Proxy6pn => match state.carrier.carry(request, id, client, &machine, &proof).await {
+        RoutingMode::Proxy6pn => match state.websocket_proxy.carry(request, id, client, &machine, &proof).await {
             Ok(response) => Ok(response),
             Err(error) => {
                 // It may have ended while we knocked.
@@ -84,7 +82,7 @@ async fn machine_of(state: &AppState, id: SessionId) -> Result<MachineId, ApiErr
     if row.phase.is_terminal() {
         return Err(ApiError::session_over());
     }
-    row.machine.ok_or_else(|| not_ready("the session's machine is being made"))
+    row.machine.ok_or_else(|| ApiError::session_not_ready("the session's machine is being made"))
 }
 
 fn replay(state: &AppState, machine: &MachineId, proof: &str) -> Result<Response, ApiError> {
@@ -93,10 +91,6 @@ fn replay(state: &AppState, machine: &MachineId, proof: &str) -> Result<Response
     let value = format!("app={app};instance={machine};state={proof};timeout={timeout}s;fallback=force_self");
     let value = HeaderValue::from_str(&value).map_err(|error| ApiError::internal(error.to_string()))?;
     Ok((StatusCode::TEMPORARY_REDIRECT, [(FLY_REPLAY, value)]).into_response())
-}
-
-pub(super) fn not_ready(detail: &'static str) -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::SessionNotReady, detail).retry_after(Duration::from_secs(2))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Creates, reads and ends interviews.
 
+use super::edit::idempotency_key;
 use super::invite_link::refused;
 use super::settings::Wishes;
-use super::setup::Setup;
+use super::setup::{DEADLINE_SLACK, QUOTA_PAUSE, Setup, TENANT_PAUSE, nearest_region, quota};
 use super::takes::RecordingWish;
 use super::tickets::{JoinInfo, join_info};
 use super::view::{Page, SessionView, limit, read_cursor, write_cursor};
@@ -12,30 +13,23 @@ use crate::domain::edge::Timestamp;
 use crate::domain::invitation::Refusal;
 use crate::domain::invite;
 use crate::domain::phase::Phase;
-use crate::domain::placement::{Importance, Region};
+use crate::domain::placement::Importance;
 use crate::error::ErrorCode;
 use crate::http::auth::{Participant, Person};
 use crate::http::limits::Bound;
 use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, InviteId, PositionId, SessionId};
-use crate::integrations::store::gateway::{Inserted, KnownSession, NewSession, PageKey, SessionQuota, SessionRow};
+use crate::integrations::store::gateway::{Inserted, KnownSession, NewSession, PageKey, SessionRow};
 use crate::telemetry::current_traceparent;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use std::time::Duration as StdDuration;
 use time::Duration;
-use tracing::{Instrument, Span};
+use tracing::Span;
 use uuid::Uuid;
 
-/// Between the time limit and the moment a session is held for lost.
-pub(super) const DEADLINE_SLACK: Duration = Duration::minutes(10);
-/// A quota of a day does not come back soon; an interview of the tenant ends every now and then.
-pub(super) const QUOTA_PAUSE: StdDuration = StdDuration::from_hours(1);
-pub(super) const TENANT_PAUSE: StdDuration = StdDuration::from_mins(1);
-const MAX_KEY_BYTES: usize = 200;
 const DEFAULT_LIMIT: i64 = 20;
 const MAX_LIMIT: i64 = 100;
 
@@ -114,7 +108,7 @@ pub(super) async fn create(
     };
     Span::current().record("session.id", tracing::field::display(setup.session));
     if needs_setup {
-        prepare(&state, setup).await?;
+        setup.run_detached(&state).await?;
     }
     let joined = async {
         let join = state.store.join(setup.session).await?.ok_or_else(ApiError::session_not_found)?;
@@ -130,23 +124,6 @@ pub(super) async fn create(
             Err(error)
         }
     }
-}
-
-pub(super) fn quota(state: &AppState, by_candidate: bool) -> SessionQuota {
-    let limits = &state.config.limits;
-    let (open, per_day) = if by_candidate {
-        (Some(limits.candidate_open_sessions), limits.candidate_sessions_per_day)
-    } else {
-        (None, limits.recruiter_sessions_per_day)
-    };
-    SessionQuota { open, per_day, tenant_open: limits.tenant_open_sessions }
-}
-
-/// In a task of its own: a browser that goes away must not leave half a session behind.
-pub(super) async fn prepare(state: &AppState, setup: Setup) -> Result<(), ApiError> {
-    let state = state.clone();
-    let task = tokio::spawn(async move { setup.run(&state).await }.instrument(Span::current()));
-    task.await.map_err(|error| ApiError::internal(error.to_string()))?
 }
 
 /// Recruiters ask for anyone; candidates for themselves, by an invite of theirs.
@@ -180,20 +157,6 @@ fn repeated(new: &NewSession, known: &KnownSession) -> Result<bool, ApiError> {
         return Err(ApiError::session_over());
     }
     Ok(known.phase == Phase::Created && known.machine.is_none())
-}
-
-/// Where the request came in: Fly's edge is the one nearest to who asks. Any other word in the
-/// header says nothing, and the tenant's policy stands either way.
-pub(super) fn nearest_region(headers: &HeaderMap) -> Option<Region> {
-    Region::named(headers.get("fly-region")?.to_str().ok()?.trim())
-}
-
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    match value.to_str().map(str::trim) {
-        Ok(key) if !key.is_empty() && key.len() <= MAX_KEY_BYTES => Ok(Some(key.to_owned())),
-        _ => Err(ApiError::invalid(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} visible ASCII characters"))),
-    }
 }
 
 #[derive(Deserialize)]
@@ -259,12 +222,12 @@ pub(super) async fn extend(
     person.require_recruiter()?;
     let asked = Timestamp::parse(&request.join_by);
     let asked = asked.ok_or_else(|| ApiError::invalid("join_by: a time as RFC 3339 has it"))?;
-    let longest = StdDuration::from_secs(state.config.interview.longest_invitation_s);
+    let longest = std::time::Duration::from_secs(state.config.interview.longest_invitation_s);
     state.store.extend_invitation(id, person.user, asked, longest).await?.map_err(|refusal| not_extended(refusal, longest))?;
     Ok(Json(state.visible(&person, id).await?.into()))
 }
 
-fn not_extended(refusal: Refusal, longest: StdDuration) -> ApiError {
+fn not_extended(refusal: Refusal, longest: std::time::Duration) -> ApiError {
     let refused = |status, code, detail: String| ApiError::new(status, code, detail);
     match refusal {
         Refusal::Over => ApiError::session_over(),
@@ -280,34 +243,5 @@ fn not_extended(refusal: Refusal, longest: StdDuration) -> ApiError {
             let detail = format!("an invitation ends at most {} hours after it was made", longest.as_secs() / 3_600);
             refused(StatusCode::BAD_REQUEST, ErrorCode::InvitationEndRefused, detail)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::HeaderValue;
-
-    #[test]
-    fn the_nearest_region_is_the_edges_or_unknown() {
-        let near = |value: &'static str| {
-            nearest_region(&HeaderMap::from_iter([("fly-region".parse().expect("a name"), HeaderValue::from_static(value))]))
-        };
-        assert_eq!(near("nrt").map(Region::as_str), Some("nrt"));
-        assert_eq!((near("mars"), near("any"), near("iad,fra"), nearest_region(&HeaderMap::new())), (None, None, None, None));
-    }
-
-    #[test]
-    fn an_idempotency_key_is_short_and_visible() {
-        let with = |value: &[u8]| {
-            let mut headers = HeaderMap::new();
-            headers.insert("idempotency-key", HeaderValue::from_bytes(value).expect("a header"));
-            idempotency_key(&headers)
-        };
-        assert_eq!(with(b"k-1").expect("a key").as_deref(), Some("k-1"));
-        assert!(with(b" ").is_err());
-        assert!(with(&[b'x'; 201]).is_err());
-        assert!(with("ü".as_bytes()).is_err());
-        assert_eq!(idempotency_key(&HeaderMap::new()).expect("none is fine"), None);
     }
 }

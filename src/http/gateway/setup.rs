@@ -3,7 +3,6 @@
 
 use super::AppState;
 use super::takes::{UPLOAD_SLACK, discard, prepare};
-use crate::actors::gateway::machines::{MachineError, MachineOrder};
 use crate::backoff::Backoff;
 use crate::domain::placement::{Importance, Region};
 use crate::error::ErrorCode;
@@ -12,16 +11,39 @@ use crate::http::problem::ApiError;
 use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
 use crate::integrations::fly::Machine;
 use crate::integrations::store::StoreError;
-use crate::integrations::store::gateway::FailedSetup;
-use axum::http::StatusCode;
+use crate::integrations::store::gateway::{FailedSetup, SessionQuota};
+use crate::reconcilers::machines::{MachineError, MachineOrder};
+use axum::http::{HeaderMap, StatusCode};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{Instrument, Span};
 
 /// For so long it is tried to take a failed set-up back.
 const UNDO_WITHIN: Duration = Duration::from_mins(1);
-/// The keepers make the later ones.
+/// The reconcilers make the later ones.
 const FIRST_ATTEMPT: u32 = 1;
+
+/// Between the time limit and the moment a session is held for lost.
+pub(super) const DEADLINE_SLACK: time::Duration = time::Duration::minutes(10);
+/// A quota of a day does not come back soon; an interview of the tenant ends every now and then.
+pub(super) const QUOTA_PAUSE: Duration = Duration::from_hours(1);
+pub(super) const TENANT_PAUSE: Duration = Duration::from_mins(1);
+
+pub(super) fn quota(state: &AppState, by_candidate: bool) -> SessionQuota {
+    let limits = &state.config.limits;
+    let (open, per_day) = if by_candidate {
+        (Some(limits.candidate_open_sessions), limits.candidate_sessions_per_day)
+    } else {
+        (None, limits.recruiter_sessions_per_day)
+    };
+    SessionQuota { open, per_day, tenant_open: limits.tenant_open_sessions }
+}
+
+/// Where the request came in: Fly's edge is the one nearest to who asks. Any other word in the
+/// header says nothing, and the tenant's policy stands either way.
+pub(super) fn nearest_region(headers: &HeaderMap) -> Option<Region> {
+    Region::named(headers.get("fly-region")?.to_str().ok()?.trim())
+}
 
 /// A session whose surroundings are to be made.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +61,13 @@ pub(super) struct Setup {
 }
 
 impl Setup {
+    /// In a task of its own: a browser that goes away must not leave half a session behind.
+    pub(super) async fn run_detached(self, state: &AppState) -> Result<(), ApiError> {
+        let state = state.clone();
+        let task = tokio::spawn(async move { self.run(&state).await }.instrument(Span::current()));
+        task.await.map_err(|error| ApiError::internal(error.to_string()))?
+    }
+
     /// Make machine and video. Only the machine is needed; safe to run again. What answers an error leaves neither.
     pub(super) async fn run(self, state: &AppState) -> Result<(), ApiError> {
         let (machine, recording) = tokio::join!(self.machine(state), self.recording(state));
@@ -75,7 +104,7 @@ impl Setup {
                 match state.store.fail_setup(self.session, self.by, code, with_machine).await {
                     Ok(failed) => break failed,
                     Err(error) if Instant::now() >= end => {
-                        // A keeper finds it then, and gives it a machine that ends by itself when nobody comes.
+                        // A reconciler finds it then, and gives it a machine that ends by itself when nobody comes.
                         tracing::error!(error_code = error.code().as_str(), error = %chain(&error), "a set-up is left half undone");
                         return;
                     }
@@ -134,4 +163,19 @@ fn unavailable(error: &MachineError) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::MachineUnavailable, detail)
         .retry_after(Duration::from_secs(5))
         .because(format!("{}: {}", error.code().as_str(), chain(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn the_nearest_region_is_the_edges_or_unknown() {
+        let near = |value: &'static str| {
+            nearest_region(&HeaderMap::from_iter([("fly-region".parse().expect("a name"), HeaderValue::from_static(value))]))
+        };
+        assert_eq!(near("nrt").map(Region::as_str), Some("nrt"));
+        assert_eq!((near("mars"), near("any"), near("iad,fra"), nearest_region(&HeaderMap::new())), (None, None, None, None));
+    }
 }

@@ -6,7 +6,7 @@
 
 use super::AppState;
 use crate::clock;
-use crate::domain::record::RecordingState;
+use crate::domain::outbox_record::RecordingState;
 use crate::error::ErrorCode;
 use crate::error::{Fault, chain};
 use crate::ids::{SessionId, VideoId};

@@ -1,6 +1,6 @@
 //! A transcript as text to read, and as captions under a video.
 
-use crate::domain::transcript::Entry;
+use crate::domain::transcript::{Entry, Source};
 use crate::domain::voice::Speaker;
 use std::fmt::Write as _;
 use time::Duration;
@@ -24,6 +24,7 @@ fn words(entry: &Entry) -> String {
     match (text.is_empty(), entry.interrupted) {
         (true, _) => "[not transcribed]".to_owned(),
         (false, true) => format!("{text} [interrupted]"),
+        (false, false) if entry.source == Source::Typed => format!("{text} [typed]"),
         (false, false) => text,
     }
 }
@@ -127,7 +128,12 @@ mod tests {
     fn text_is_one_line_for_each_entry() {
         let mut cut = entry(1, Speaker::Ai, "Tell me about", 0);
         cut.interrupted = true;
-        let text = plain_text(&[cut, entry(2, Speaker::Candidate, "Sure.", 65_000)]);
-        assert_eq!(text, "[00:00:00] Interviewer: Tell me about [interrupted]\n[00:01:05] Candidate: Sure.\n");
+        let mut typed = entry(3, Speaker::Candidate, "I led it.\nAlone.", 70_000);
+        typed.source = Source::Typed;
+        let text = plain_text(&[cut, entry(2, Speaker::Candidate, "Sure.", 65_000), typed]);
+        assert_eq!(
+            text,
+            "[00:00:00] Interviewer: Tell me about [interrupted]\n[00:01:05] Candidate: Sure.\n[00:01:10] Candidate: I led it. Alone. [typed]\n"
+        );
     }
 }

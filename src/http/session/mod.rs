@@ -5,14 +5,14 @@ pub mod socket;
 
 use crate::actors::Injected;
 use crate::actors::journal::Journal;
-use crate::actors::session::{SessionMsg, Snapshot};
+use crate::actors::messages::{SessionMsg, Snapshot};
 use crate::actors::tree::Child;
 use crate::config::Config;
 use crate::http::headers::{NO_PAGE, with_security_headers};
 use crate::http::health;
 use crate::http::limits::SessionLimits;
 use crate::ids::SessionId;
-use crate::integrations::outside::Rows;
+use crate::ports::Rows;
 use crate::telemetry::Trace;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

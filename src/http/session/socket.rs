@@ -6,8 +6,8 @@
 use super::SessionHttp;
 use super::frames::{Farewell, Sink, Stream, hear, limited, part, say};
 use crate::actors::journal::Outgoing;
-use crate::actors::session::{Attached, SessionMsg, SocketRef};
-use crate::actors::signaling_socket::SignalingSocketMsg;
+use crate::actors::messages::{Attached, SessionMsg, SignalingSocketMsg, SocketRef};
+use crate::domain::claimed::TicketRefusal;
 use crate::domain::protocol::{ClientMessage, MAX_FRAME_BYTES, SUBPROTOCOL, ServerEvent, close};
 use crate::domain::seat::Seat;
 use crate::error::{ErrorCode, Fault, chain};
@@ -15,7 +15,6 @@ use crate::http::limits::{Address, Held};
 use crate::http::replay_state;
 use crate::ids::{ConnectionId, SessionId};
 use crate::integrations::store::StoreError;
-use crate::integrations::store::session::TicketRefusal;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;

@@ -73,8 +73,17 @@ pub struct ResponseParams {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NewItem {
-    Message { role: &'static str, content: [NewContent; 1] },
-    FunctionCallOutput { call_id: ToolCallId, output: String },
+    Message {
+        /// None: the provider names it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<ItemId>,
+        role: &'static str,
+        content: [NewContent; 1],
+    },
+    FunctionCallOutput {
+        call_id: ToolCallId,
+        output: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -87,17 +96,22 @@ pub enum NewContent {
 impl NewItem {
     /// A note to the model.
     pub fn system(text: impl Into<Redacted>) -> Self {
-        Self::Message { role: "system", content: [NewContent::InputText { text: text.into() }] }
+        Self::Message { id: None, role: "system", content: [NewContent::InputText { text: text.into() }] }
     }
 
     /// Earlier words of the candidate, to continue a conversation in a new call.
     pub fn user(text: impl Into<Redacted>) -> Self {
-        Self::Message { role: "user", content: [NewContent::InputText { text: text.into() }] }
+        Self::Message { id: None, role: "user", content: [NewContent::InputText { text: text.into() }] }
+    }
+
+    /// What the candidate typed.
+    pub fn typed(id: ItemId, text: impl Into<Redacted>) -> Self {
+        Self::Message { id: Some(id), role: "user", content: [NewContent::InputText { text: text.into() }] }
     }
 
     /// Earlier words of the AI.
     pub fn assistant(text: impl Into<Redacted>) -> Self {
-        Self::Message { role: "assistant", content: [NewContent::OutputText { text: text.into() }] }
+        Self::Message { id: None, role: "assistant", content: [NewContent::OutputText { text: text.into() }] }
     }
 
     pub fn function_output(call_id: ToolCallId, output: &Value) -> Self {

@@ -484,6 +484,8 @@ pub enum ErrorMeaning {
     ResponseAlreadyActive,
     /// Our `response.cancel` came too late: nothing to do.
     NoActiveResponse,
+    /// There is an item of the name that we gave to one.
+    ItemExists,
     /// The account cannot go on: do not dial again.
     AccountBlocked,
     /// One of our events was refused; the call goes on.
@@ -496,6 +498,7 @@ impl ErrorDetail {
             "session_expired" => Some(ErrorMeaning::CallExpired),
             "conversation_already_has_active_response" => Some(ErrorMeaning::ResponseAlreadyActive),
             "response_cancel_not_active" => Some(ErrorMeaning::NoActiveResponse),
+            "item_create_duplicate_item_id" => Some(ErrorMeaning::ItemExists),
             "invalid_api_key" => Some(ErrorMeaning::AccountBlocked),
             code if is_account_code(code) => Some(ErrorMeaning::AccountBlocked),
             _ => None,
@@ -504,7 +507,11 @@ impl ErrorDetail {
         // The code was seen to be null; then only the text tells.
         let by_text = || {
             let text = self.message.as_str().to_ascii_lowercase();
-            text.contains("already has an active response").then_some(ErrorMeaning::ResponseAlreadyActive)
+            let by_part = [
+                ("already has an active response", ErrorMeaning::ResponseAlreadyActive),
+                ("already exists", ErrorMeaning::ItemExists),
+            ];
+            by_part.into_iter().find(|(part, _)| text.contains(part)).map(|(_, meaning)| meaning)
         };
         told.or_else(by_text).unwrap_or(ErrorMeaning::Other)
     }

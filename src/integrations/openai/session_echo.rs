@@ -51,6 +51,7 @@ pub fn as_update(config: &SessionConfig) -> SessionConfig {
 mod tests {
     use super::super::voice::CallSetup;
     use super::*;
+    use crate::domain::protocol::Microphone;
     use serde_json::json;
 
     fn asked() -> SessionConfig {
@@ -61,6 +62,7 @@ mod tests {
             language: "de-DE",
             instructions: "Interview.".to_owned(),
             plan: None,
+            microphone: Microphone::Near,
         };
         setup.session()
     }

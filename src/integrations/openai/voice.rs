@@ -5,13 +5,12 @@ use super::session_config::{
     AudioConfig, AudioInput, AudioOutput, Eagerness, Field, FunctionTool, Modality, NoiseReduction, SessionConfig, ToolChoice,
     Transcription, Truncation, TurnDetection,
 };
-use crate::domain::conduct::TOOLS;
 use crate::domain::edge::Timestamp;
+use crate::domain::instructions::{self, ToolText};
 use crate::domain::language::Language;
 use crate::domain::plan::TurnTaking;
-use crate::domain::replies::END_INTERVIEW;
+use crate::domain::protocol::Microphone;
 use crate::domain::voice::{ItemContent, Refusal, ReplyOutcome, Speaker, VoiceEvent};
-use serde_json::json;
 
 /// Metadata of a reply that we ask for: why.
 pub const PURPOSE: &str = "purpose";
@@ -29,6 +28,7 @@ pub struct CallSetup<'a> {
     pub instructions: String,
     /// Of an interview with a plan: how long a pause ends a turn. Its tools are declared.
     pub plan: Option<TurnTaking>,
+    pub microphone: Microphone,
 }
 
 impl CallSetup<'_> {
@@ -44,7 +44,10 @@ impl CallSetup<'_> {
                         language: Language::parse(self.language).and_then(|language| language.hint()).map(str::to_owned),
                         prompt: None,
                     }),
-                    noise_reduction: Field::Set(NoiseReduction::NearField),
+                    noise_reduction: Field::Set(match self.microphone {
+                        Microphone::Near => NoiseReduction::NearField,
+                        Microphone::Far => NoiseReduction::FarField,
+                    }),
                     // Low eagerness does not cut a candidate who thinks.
                     turn_detection: Field::Set(TurnDetection::SemanticVad {
                         eagerness: match self.plan.unwrap_or_default() {
@@ -68,21 +71,12 @@ impl CallSetup<'_> {
     }
 
     fn tools(&self) -> Vec<FunctionTool> {
-        let end = "Call this once, when the interview is over, without a word before. You will be asked to say goodbye then.";
-        let end_early = "The candidate wants to stop, or the interview is at its end. Call it without a word before. Then you are told what to say.";
-        let mut tools = vec![FunctionTool {
-            name: END_INTERVIEW.to_owned(),
-            description: if self.plan.is_some() { end_early } else { end }.to_owned(),
-            parameters: json!({"type": "object", "properties": {"reason": {"type": "string"}}, "required": []}),
-        }];
-        if self.plan.is_some() {
-            tools.extend(TOOLS.map(|tool| FunctionTool {
-                name: tool.name().to_owned(),
-                description: tool.description().to_owned(),
-                parameters: tool.parameters(),
-            }));
-        }
-        tools
+        let declared = |tool: ToolText| FunctionTool {
+            name: tool.name.to_owned(),
+            description: tool.description.to_owned(),
+            parameters: tool.parameters,
+        };
+        instructions::tools(self.plan.is_some()).into_iter().map(declared).collect()
     }
 
     /// What an interview cannot do without, in words that each model knows: for a provider that refuses the whole.
@@ -196,7 +190,7 @@ pub fn translate(event: &ServerEvent) -> Vec<VoiceEvent> {
                 ErrorMeaning::NoActiveResponse => Refusal::NothingToCancel,
                 ErrorMeaning::CallExpired => Refusal::Expired,
                 ErrorMeaning::AccountBlocked => Refusal::Account,
-                ErrorMeaning::Other => Refusal::Other,
+                ErrorMeaning::ItemExists | ErrorMeaning::Other => Refusal::Other,
             },
             command: error.error.event_id.clone(),
         }),

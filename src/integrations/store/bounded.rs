@@ -4,12 +4,12 @@
 //! can give up. Work that it gave up was rolled back or committed; writing it again changes nothing.
 
 use super::StoreError;
-use super::session::{Claimed, Pulse, Recording, TicketRefusal};
-use crate::domain::record::Record;
+use crate::domain::claimed::{Claimed, Pulse, Recording, TicketRefusal};
+use crate::domain::outbox_record::Record;
 use crate::domain::seat::Seat;
 use crate::domain::transcript::Entry;
 use crate::ids::Epoch;
-use crate::integrations::outside::{DeadLetter, SessionRows};
+use crate::ports::{DeadLetter, SessionRows};
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::time::timeout;

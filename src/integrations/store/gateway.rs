@@ -9,7 +9,6 @@ mod candidates;
 mod change;
 mod conduct;
 pub mod invites;
-pub mod keeper;
 mod library;
 mod listing;
 pub mod mail;
@@ -17,13 +16,14 @@ mod parties;
 pub mod plans;
 mod positions;
 mod reads;
+pub mod reconcile;
 pub mod standby;
 mod writes;
 
 use super::{Scope, Store, StoreError};
 use crate::domain::invite::Refusal;
+use crate::domain::outbox_record::RecordingState;
 use crate::domain::phase::{EndReason, Phase};
-use crate::domain::record::RecordingState;
 use crate::ids::{
     CandidateId, CompetencyId, InviteId, MachineId, PlanId, PositionId, SessionId, TenantId, TicketHash, UserId, VideoId,
 };

@@ -16,18 +16,16 @@ mod transaction;
 
 use crate::backoff::Backoff;
 use crate::config::Pooler;
-use crate::domain::refusals::Failure;
-use crate::error::{ErrorCode, Fault, FaultClass};
 use crate::ids::{MachineId, SessionId, TenantId};
-use classes::{Stale, meaning_of};
+use classes::Stale;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use std::borrow::Cow;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use crate::domain::store_error::StoreError;
 pub use transaction::Transaction;
 
 /// A pool of connections, opened when first needed.
@@ -93,42 +91,6 @@ impl Scope {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("cannot {action}")]
-    Query { action: &'static str, source: sqlx::Error },
-    #[error("another process has taken this session: our epoch {epoch} is over")]
-    Fenced { epoch: i32 },
-    #[error("a newer machine than that of attempt {attempt} has this session")]
-    Superseded { attempt: i32 },
-    #[error("no answer in time: cannot {action}")]
-    TimedOut { action: &'static str },
-    #[error("the database takes no writes: this connection leads to a standby")]
-    ReadOnly,
-    #[error("no such session")]
-    NotFound,
-    #[error("a stored value is not understood: {0}")]
-    Corrupt(String),
-}
-
-impl StoreError {
-    /// What it says about what was to be stored.
-    pub fn failure(&self) -> Failure {
-        match self {
-            Self::Query { source, .. } => meaning_of(source).1,
-            Self::Corrupt(_) => Failure::Refused,
-            Self::Fenced { .. } | Self::Superseded { .. } | Self::TimedOut { .. } | Self::ReadOnly | Self::NotFound => {
-                Failure::Unclear
-            }
-        }
-    }
-
-    /// PostgreSQL's code for it.
-    pub fn sql_state(&self) -> Option<Cow<'_, str>> {
-        if let Self::Query { source: sqlx::Error::Database(error), .. } = self { error.code() } else { None }
-    }
-}
-
 /// An error that may say: the database has ended this one of two that waited for each other.
 pub trait Deadlocked {
     fn is_deadlock(&self) -> bool;
@@ -136,7 +98,7 @@ pub trait Deadlocked {
 
 impl Deadlocked for StoreError {
     fn is_deadlock(&self) -> bool {
-        self.sql_state().as_deref() == Some("40P01")
+        self.sql_state() == Some("40P01")
     }
 }
 
@@ -157,27 +119,6 @@ pub async fn past_deadlocks<T, E: Deadlocked, W: Future<Output = Result<T, E>>>(
     work().await
 }
 
-impl Fault for StoreError {
-    fn class(&self) -> FaultClass {
-        match self {
-            Self::Query { source, .. } => meaning_of(source).0,
-            Self::TimedOut { .. } | Self::ReadOnly => FaultClass::Transient,
-            Self::Fenced { .. } | Self::Superseded { .. } | Self::NotFound => FaultClass::Rejected,
-            Self::Corrupt(_) => FaultClass::Bug,
-        }
-    }
-
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::Query { source, .. } if meaning_of(source).0 == FaultClass::Transient => ErrorCode::TranscriptStoreUnavailable,
-            Self::TimedOut { .. } | Self::ReadOnly => ErrorCode::TranscriptStoreUnavailable,
-            Self::Fenced { .. } | Self::Superseded { .. } => ErrorCode::SessionSuperseded,
-            Self::NotFound => ErrorCode::SessionNotFound,
-            Self::Query { .. } | Self::Corrupt(_) => ErrorCode::TranscriptStoreRefused,
-        }
-    }
-}
-
 /// Names what failed, for the error's text.
 pub(crate) trait During<T> {
     fn during(self, action: &'static str) -> Result<T, StoreError>;
@@ -185,7 +126,7 @@ pub(crate) trait During<T> {
 
 impl<T> During<T> for Result<T, sqlx::Error> {
     fn during(self, action: &'static str) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError::Query { action, source })
+        self.map_err(|error| StoreError::Query { action, source: classes::refusal(&error) })
     }
 }
 

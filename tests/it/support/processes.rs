@@ -3,11 +3,11 @@
 // As in storm.rs.
 #![allow(dead_code)]
 
+use interview_runtime::domain::outbox_record::Record;
 use interview_runtime::domain::phase::{EndReason, Phase};
-use interview_runtime::domain::record::Record;
 use interview_runtime::ids::{SessionId, TenantId};
-use interview_runtime::integrations::outside::Sessions;
 use interview_runtime::integrations::store::{Store, StoreError};
+use interview_runtime::ports::Sessions;
 use interview_sandbox::SESSION_APP;
 use interview_sandbox::fly::model::MachineState;
 use interview_sandbox::fly::{Fly, Machine};

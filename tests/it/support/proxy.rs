@@ -67,7 +67,7 @@ impl Proxy {
         let (orders, _) = watch::channel(Orders::default());
         let (sprung, _) = watch::channel(0);
         let traps = Arc::new(Mutex::new(Vec::new()));
-        let gate = Gate { server, orders: orders.clone(), traps: traps.clone(), sprung: sprung.clone() };
+        let gate = MailboxLimit { server, orders: orders.clone(), traps: traps.clone(), sprung: sprung.clone() };
         let task = tokio::spawn(async move {
             let _placeholder = placeholder;
             gate.run(address, listener).await;
@@ -140,14 +140,14 @@ fn listen(address: SocketAddr, also_hold: bool) -> (Option<TcpSocket>, TcpListen
     (hold, socket(address).listen(1024).expect("listens"))
 }
 
-struct Gate {
+struct MailboxLimit {
     server: SocketAddr,
     orders: watch::Sender<Orders>,
     traps: Arc<Mutex<Vec<Trap>>>,
     sprung: watch::Sender<u64>,
 }
 
-impl Gate {
+impl MailboxLimit {
     async fn run(self, address: SocketAddr, first: TcpListener) {
         let mut listener = Some(first);
         let mut orders = self.orders.subscribe();

@@ -9,9 +9,9 @@
 use super::processes::Processes;
 use super::system::{System, second_gateway};
 use super::wait_for;
-use interview_runtime::actors::gateway::Keepers;
 use interview_runtime::config::{Config, Role};
 use interview_runtime::integrations::clients;
+use interview_runtime::reconcilers::Reconcilers;
 use interview_sandbox::faults::{Action, Fault};
 use interview_sandbox::fly::model::MachineState;
 use interview_sandbox::{GATEWAY_APP, SESSION_APP};
@@ -138,7 +138,7 @@ struct Storm {
     system: System,
     admin: PgPool,
     processes: Arc<Processes>,
-    keepers: Keepers,
+    reconcilers: Reconcilers,
     recruiter: String,
 }
 
@@ -162,9 +162,9 @@ impl Storm {
         keys.insert("INTERVIEW__FLY__API_TOKEN".into(), system.sandbox.fly().deploy_token(SESSION_APP));
         keys.insert("INTERVIEW__HTTP__BIND".into(), "127.0.0.1:0".into());
         let config = Arc::new(Config::load(None, Role::Gateway, Some(keys)).expect("a valid configuration"));
-        let keepers = interview_runtime::roles::gateway::keepers(&config).expect("keepers");
+        let reconcilers = interview_runtime::roles::gateway::reconcilers(&config).expect("reconcilers");
         // From here on they have seen the database: silence is silence.
-        keepers.pass().await.expect("a first look");
+        reconcilers.pass().await.expect("a first look");
         let processes = Arc::new(Processes {
             store: clients::store(&config).expect("a valid address"),
             fly: system.sandbox.fly().clone(),
@@ -174,7 +174,7 @@ impl Storm {
         });
         let recruiter = system.sign_in("recruiter@demo.test").await;
         system.sandbox.faults().seed(seed);
-        Self { system, admin, processes, keepers, recruiter }
+        Self { system, admin, processes, reconcilers, recruiter }
     }
 
     fn break_loose(&self) {
@@ -337,7 +337,7 @@ pub async fn storm(times: usize, seed: u64, told: &str) -> Outcome {
 
     let mut outcome = Outcome { before_pass: (storm.open().await, storm.alive()), ..Outcome::default() };
     let began = Instant::now();
-    storm.keepers.pass().await.expect("the last pass");
+    storm.reconcilers.pass().await.expect("the last pass");
     outcome.pass = began.elapsed();
     let open = storm.described("phase not in ('completed', 'failed')").await;
     assert!(open.is_empty(), "not over after one pass: {open:#?}");

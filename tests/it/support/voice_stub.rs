@@ -77,6 +77,8 @@ struct CallState {
     joins: usize,
     sent: Vec<Value>,
     previous: Value,
+    /// Names that are taken.
+    items: Vec<Value>,
     names: usize,
 }
 
@@ -178,7 +180,7 @@ impl Call {
     }
 
     /// The line breaks without a word; we dial again.
-    pub async fn break_line(&self) {
+    pub async fn break_sideband(&self) {
         let before = self.lines();
         self.with(|call| call.order(Order::Drop));
         wait_for("our line is back", || async { self.lines() > before }).await;
@@ -300,6 +302,14 @@ impl Call {
         self.with(|call| call.by_hand = by_hand);
     }
 
+    /// What the candidate typed and we put into the call, in order: item and words.
+    pub fn typed(&self) -> Vec<(String, String)> {
+        let items = self.sent("conversation.item.create");
+        let typed = items.iter().filter(|sent| sent["item"]["id"].as_str().is_some_and(|id| id.starts_with("typed_")));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        typed.map(|sent| (text(&sent["item"]["id"]), text(&sent["item"]["content"][0]["text"]))).collect()
+    }
+
     /// Why replies were asked for, in order.
     pub fn asked(&self) -> Vec<String> {
         let purpose = |sent: &Value| sent["response"]["metadata"]["purpose"].as_str().unwrap_or("-").to_owned();
@@ -393,6 +403,7 @@ impl CallState {
     }
 
     fn place(&mut self, item: Value) {
+        self.items.push(item["id"].clone());
         let previous = std::mem::replace(&mut self.previous, item["id"].clone());
         self.send(json!({"type": "conversation.item.added", "previous_item_id": previous, "item": item}));
     }
@@ -475,9 +486,16 @@ impl CallState {
                 if item["id"].is_null() {
                     item["id"] = json!(self.name("item_c"));
                 }
-                self.place(item);
+                if self.items.contains(&item["id"]) {
+                    let error = json!({"type": "invalid_request_error", "code": "item_create_duplicate_item_id",
+                        "message": "Error creating item: the item already exists.", "param": "item.id", "event_id": command["event_id"]});
+                    self.send(json!({"type": "error", "error": error}));
+                } else {
+                    self.place(item);
+                }
             }
             "conversation.item.delete" => {
+                self.items.retain(|item| *item != command["item_id"]);
                 self.send(json!({"type": "conversation.item.deleted", "item_id": command["item_id"]}));
             }
             "response.cancel" => {
@@ -532,6 +550,7 @@ async fn create(State(stub): State<VoiceStub>, mut form: Multipart) -> Response 
         joins: 0,
         sent: vec![],
         previous: Value::Null,
+        items: vec![],
         names: 0,
     });
     let headers = [("location", location), ("content-type", "application/sdp".to_owned())];

@@ -12,6 +12,7 @@ import {
   type Levels,
   type RecordingStatus,
   type RecordingWish,
+  type TypedStatus,
   type Waiting,
 } from '../../sdk';
 import { account } from './account.svelte';
@@ -41,6 +42,10 @@ export class Room {
   degraded = $state.raw<ReadonlySet<string>>(new Set());
   /** The interview is led through a plan. */
   plan = $state(false);
+  /** How many characters an answer in writing may have; `null`: none is taken. */
+  mostTyped = $state<number | null>(null);
+  /** What becomes of the latest answer in writing. */
+  typed = $state.raw<TypedStatus>({ kind: 'idle' });
   /** Why nobody speaks. */
   waiting = $state.raw<Waiting>({ state: 'nothing', at_most_s: null });
   /** Why the runtime has refused words of this page for good, the first time it did. */
@@ -118,6 +123,8 @@ export class Room {
     sdk.on('interviewer_recorded', (recorded) => (this.interviewerRecorded = recorded));
     sdk.on('degraded', (degraded) => (this.degraded = degraded));
     sdk.on('plan', (plan) => (this.plan = plan));
+    sdk.on('typing', (most) => (this.mostTyped = most));
+    sdk.on('typed', (status) => (this.typed = status));
     sdk.on('waiting', (waiting) => (this.waiting = waiting));
     sdk.on('refused', ({ code }) => (this.refused ??= code));
     sdk.on('remote_stream', (stream) => (this.remoteStream = stream));
@@ -163,6 +170,11 @@ export class Room {
   /** Sets the recording's sound going again. `true` when it runs. */
   resumeMix(): Promise<boolean> {
     return this.#sdk?.resumeMix() ?? Promise.resolve(false);
+  }
+
+  /** `false` while another one is on its way. */
+  typeAnswer(id: string, text: string): boolean {
+    return this.#sdk?.typeAnswer({ id, text }) ?? false;
   }
 
   think(): void {

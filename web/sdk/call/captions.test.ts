@@ -158,6 +158,25 @@ describe('Captions', () => {
     expect(texts()).toEqual(['line 1', 'line 2', 'line 3', 'And then?']);
   });
 
+  it('shows an answer in writing when the runtime tells of it, whichever comes first', () => {
+    const item: VoiceEvent = {
+      type: 'conversation.item.added',
+      previous_item_id: null,
+      item: { id: 't1', type: 'message', role: 'user', content: [{ type: 'input_text' }] },
+    } as VoiceEvent;
+    const told = entry({ seq: 1, item_id: 't1', speaker: 'candidate', text: 'I led it.', source: 'typed' });
+    for (const tellsFirst of [true, false]) {
+      captions = new Captions();
+      if (tellsFirst) captions.applyEntry(told);
+      apply(item);
+      if (!tellsFirst) {
+        expect(texts()).toEqual([]);
+        captions.applyEntry(told);
+      }
+      expect(captions.state.lines).toMatchObject([{ text: 'I led it.', typed: true, settled: true }]);
+    }
+  });
+
   it('closes what the last call left unfinished', () => {
     apply({ type: 'input_audio_buffer.speech_started', item_id: 'u1' }, aiDelta('a1', 'Half a'));
     captions.startCall();

@@ -13,6 +13,8 @@ export interface Caption {
   interrupted: boolean;
   /** The words could not be recognised. */
   failed: boolean;
+  /** An answer in writing. */
+  typed: boolean;
   /** Position in the stored transcript, once the runtime has settled it. */
   seq: number | null;
   /** When the line was first heard of, in ms since the epoch. */
@@ -120,6 +122,7 @@ export class Captions {
     slot.settled = entry.status !== 'partial';
     slot.failed = entry.status === 'failed' || entry.status === 'missing';
     slot.interrupted = entry.interrupted;
+    slot.typed = entry.source === 'typed';
     slot.text = entry.text?.trim() ?? '';
     const at = Date.parse(entry.at);
     if (!Number.isNaN(at)) slot.at = at;
@@ -163,9 +166,10 @@ export class Captions {
     const { item } = event;
     const spoken = item.type === 'message' && (item.role === 'user' || item.role === 'assistant');
     const slot = this.#slot(item.id, item.role === 'user' ? 'candidate' : 'ai');
-    // Items the runtime itself writes into the conversation (typed text) are instructions, not speech.
+    // Items the runtime itself writes into the conversation (typed text) are instructions, not speech. An answer in writing is one as
+    // well: it is shown when the runtime tells of it.
     const typed = item.content?.some((part) => part.type === 'input_text') ?? false;
-    slot.hidden = !spoken || typed;
+    if (slot.seq === null) slot.hidden = !spoken || typed;
     this.#place(item.id, event.previous_item_id);
     return [];
   }
@@ -226,6 +230,7 @@ export class Captions {
       settled: false,
       interrupted: false,
       failed: false,
+      typed: false,
       seq: null,
       at: Date.now(),
       hidden: false,

@@ -13,7 +13,7 @@ import type {
 } from '../types';
 import { closeAction, stopReason, type StopReason } from './close_codes';
 import type { EntryStore } from './entry_store';
-import { LinkWatch } from './link_watch';
+import { Heartbeat } from './heartbeat';
 import { Outbox } from './outbox';
 import { Relay, isAboutUpdates, type Refused } from './relay';
 
@@ -74,7 +74,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
   readonly #outbox: Outbox;
   readonly #relay: Relay;
   readonly #backoff: Backoff;
-  readonly #link: LinkWatch;
+  readonly #link: Heartbeat;
   #state: ConnectionState = { kind: 'idle' };
   #socket: WebSocket | null = null;
   #joinInfo: JoinInfo | null = null;
@@ -119,7 +119,7 @@ export class InterviewConnection extends Emitter<ConnectionEvents> {
       ...this.#options.backoff,
       random: this.#options.random,
     });
-    this.#link = new LinkWatch({
+    this.#link = new Heartbeat({
       sendHeartbeat: () => this.send({ type: 'heartbeat' }),
       // A dead link gives no close event for minutes, so the socket is given up without waiting for one.
       onDead: () => this.#dropSocket(1006),

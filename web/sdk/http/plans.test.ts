@@ -47,6 +47,16 @@ describe('PlansApi', () => {
     expect(asked.map(({ path }) => path)).toEqual(['/api/plans', '/api/plans?cursor=a%20b']);
   });
 
+  it('rehearses the draft, in a language when one is given', async () => {
+    const { api, asked } = plans({ passed: true });
+    await api.rehearse('p');
+    await api.rehearse('p', 'pt-BR');
+    expect(asked.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      'POST /api/plans/p/rehearse',
+      'POST /api/plans/p/rehearse?language=pt-BR',
+    ]);
+  });
+
   it('gives a position a plan, or takes it', async () => {
     const { api, asked } = plans({ plan: null });
     await api.useFor('p', 'x');

@@ -106,6 +106,50 @@ export interface PlanVerdict {
   may_publish: boolean;
 }
 
+/** What a rehearsal says is wrong; places are ids of the plan. */
+export interface RehearsalFinding {
+  code: string;
+  severity: 'error' | 'warning';
+  section: string | null;
+  question: string | null;
+  probe: string | null;
+  message: string;
+}
+
+/** How an interview with one simulated candidate went. */
+export interface PersonaReport {
+  persona: string;
+  described: string;
+  outcome: 'completed' | 'stopped' | 'time_limit' | 'failed' | 'broken';
+  /** Without pauses. */
+  minutes: number;
+  questions_asked: number;
+  probes_fired: number;
+  longest_silence_s: number;
+  findings: RehearsalFinding[];
+}
+
+/** How it went with an interviewer's model that does not do as it is told. */
+export interface MisbehaviourReport {
+  behaviour: string;
+  outcome: PersonaReport['outcome'];
+  minutes: number;
+  findings: RehearsalFinding[];
+}
+
+export interface Rehearsal {
+  /** The digest of the draft that was rehearsed. */
+  plan: string;
+  language: string;
+  minutes: number;
+  limit_minutes: number;
+  /** Whether there are no errors. */
+  passed: boolean;
+  personas: PersonaReport[];
+  misbehaving: MisbehaviourReport[];
+  findings: RehearsalFinding[];
+}
+
 export interface PlanVersion {
   plan_id: Uuid;
   number: number;
@@ -152,6 +196,12 @@ export class PlansApi {
   /** Of the draft. It takes the server a while. */
   lint(id: Uuid): Promise<PlanVerdict> {
     return this.http.request(path(id, 'lint'), { method: 'POST' });
+  }
+
+  /** Simulated candidates go through the draft, in one of its languages. It takes the server some seconds, and stores nothing. */
+  rehearse(id: Uuid, language?: string): Promise<Rehearsal> {
+    const query = language === undefined ? '' : `?language=${encodeURIComponent(language)}`;
+    return this.http.request(`${path(id, 'rehearse')}${query}`, { method: 'POST' });
   }
 
   /** Of a document that is stored nowhere, while it is written. */

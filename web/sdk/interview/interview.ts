@@ -4,16 +4,18 @@ import type { VoiceEvent } from '../call/voice_events';
 import { InterviewConnection, type ConnectionOptions, type ConnectionState } from '../connection/connection';
 import type { EntryStore } from '../connection/entry_store';
 import type { Refused } from '../connection/relay';
+import { microphoneKind } from '../devices/kind';
 import { Emitter } from '../emitter';
 import type { Levels, Mixer } from '../recorder/mixer';
 import type { Recorder, RecorderOptions } from '../recorder/recorder';
 import { withDeadline } from '../time';
 import type { RecordingVault } from '../recorder/recording_vault';
-import type { ConsentKind, JoinInfo, RecordingWish, RelayedEntry, ServerEvents, Uuid, Waiting } from '../types';
-import { CallLine, LinkLost, OfferRefused } from './call_line';
-import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './machine';
+import type { ConsentKind, JoinInfo, MicrophoneKind, RecordingWish, RelayedEntry, ServerEvents, Uuid, Waiting } from '../types';
+import { CallSupervisor, LinkLost, OfferRefused } from './call_supervisor';
+import { isFinal, missingConsents, transition, type InterviewInput, type InterviewState } from './state';
 import { Recording, type RecordingStatus } from './recording';
 import { Sound } from './sound';
+import { TypedAnswers, type TypedAnswer, type TypedStatus } from './typed';
 
 export type InterviewEvents = {
   state: InterviewState;
@@ -29,6 +31,10 @@ export type InterviewEvents = {
   degraded: ReadonlySet<string>;
   /** Whether the interview is led through a plan: the candidate may ask for a moment to think. */
   plan: boolean;
+  /** How many characters an answer in writing may have; `null`: the runtime takes none. */
+  typing: number | null;
+  /** What becomes of the latest answer in writing. */
+  typed: TypedStatus;
   /** Why nobody speaks. */
   waiting: Waiting;
   /** The runtime will never take these words from this page. What it heard itself is not concerned. */
@@ -76,10 +82,12 @@ const ROLLOVER_TIMEOUT_MS = 20_000;
 export class Interview extends Emitter<InterviewEvents> {
   readonly #options: InterviewOptions;
   readonly #connection: InterviewConnection;
-  readonly #line: CallLine;
+  readonly #line: CallSupervisor;
   readonly #captions = new Captions();
   readonly #recording: Recording;
   readonly #sound: Sound;
+  readonly #typed: TypedAnswers;
+  #microphone: MediaStreamTrack;
   readonly #relayed = new Set<string>();
   readonly #degraded = new Set<string>();
   #state: InterviewState = { kind: 'idle' };
@@ -97,13 +105,14 @@ export class Interview extends Emitter<InterviewEvents> {
     super();
     this.#options = options;
     this.#camera = options.camera ?? null;
+    this.#microphone = options.microphone;
     this.#connection = new InterviewConnection({
       sessionId: options.sessionId,
       join: async (signal) => options.join(signal, await this.#recording.wish()),
       ...(options.store ? { store: options.store } : {}),
       ...(options.openSocket ? { openSocket: options.openSocket } : {}),
     });
-    this.#line = new CallLine({
+    this.#line = new CallSupervisor({
       microphone: options.microphone,
       exchange: (sdp) => this.#exchange(sdp),
       ...(options.createCall ? { createCall: options.createCall } : {}),
@@ -116,6 +125,10 @@ export class Interview extends Emitter<InterviewEvents> {
       ...(options.createRecorder ? { createRecorder: options.createRecorder } : {}),
     });
     this.#sound = new Sound(options.microphone, options.createMixer);
+    this.#typed = new TypedAnswers({
+      send: (message) => this.#connection.send(message),
+      onStatus: (status) => this.emit('typed', status),
+    });
     this.#wireConnection();
     this.#wireLine();
     this.#recording.on('status', (status) => {
@@ -185,6 +198,7 @@ export class Interview extends Emitter<InterviewEvents> {
   /** Uses another microphone from now on. */
   async useMicrophone(track: MediaStreamTrack): Promise<void> {
     this.#sound.useMicrophone(track);
+    this.#microphone = track;
     await this.#line.replaceMicrophone(track);
     this.#onSoundChanged();
   }
@@ -216,6 +230,11 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#interviewerRecorded = recorded;
     if (!recorded) this.integrityEvent('recording_without_interviewer');
     this.emit('interviewer_recorded', recorded);
+  }
+
+  /** Answers in writing; `typed` tells what becomes of it. `false` while the one before is on its way. */
+  typeAnswer(answer: TypedAnswer): boolean {
+    return this.#typed.submit(answer);
   }
 
   /** The candidate wants a moment to think; `waiting` tells when it is granted. */
@@ -259,6 +278,7 @@ export class Interview extends Emitter<InterviewEvents> {
   async #shutDown(): Promise<void> {
     clearTimeout(this.#endTimer);
     this.#line.close();
+    this.#typed.close();
     this.#rejectAnswer(new LinkLost('the interview is over'));
     // The socket stays until the recording is reported, as long as the runtime keeps it open.
     await this.#recording.finish(UPLOAD_TIMEOUT_MS);
@@ -277,7 +297,9 @@ export class Interview extends Emitter<InterviewEvents> {
       this.#answer?.resolve(sdp);
       this.#answer = null;
     });
+    connection.on('typed_answer_ack', ({ id }) => this.#typed.acknowledge(id));
     connection.on('error', (error) => {
+      this.#typed.refuse(error);
       if (error.request_type !== 'sdp_offer') return;
       this.#rejectAnswer(new OfferRefused(error.code, error.message, error.retryable));
     });
@@ -319,7 +341,7 @@ export class Interview extends Emitter<InterviewEvents> {
       if (this.#state.kind !== 'ending') this.#dispatch({ type: 'failed', code, message });
     });
     line.on('media', ({ state, stats }) => {
-      this.#connection.send({ type: 'media_state', state, ...(stats ? { stats } : {}) });
+      this.#connection.send({ type: 'media_state', state, ...(stats ? { stats } : {}), ...this.#heardBy() });
     });
     line.on('voice', (event) => this.#onVoice(event));
     line.on('remote_stream', (stream) => {
@@ -360,6 +382,8 @@ export class Interview extends Emitter<InterviewEvents> {
     this.#degraded.clear();
     this.emit('degraded', new Set());
     this.emit('plan', ready.plan ?? false);
+    this.emit('typing', ready.limits.max_typed_chars ?? null);
+    this.#typed.onReady();
     this.#recording.onLinkReady();
     if (ready.phase === 'completed' || ready.phase === 'failed') {
       this.#dispatch({ type: 'ended', reason: null, summary: null });
@@ -463,13 +487,19 @@ export class Interview extends Emitter<InterviewEvents> {
 
   #exchange(sdp: string): Promise<string> {
     this.#rejectAnswer(new LinkLost('a newer offer was made'));
-    if (!this.#connection.send({ type: 'sdp_offer', sdp })) {
+    if (!this.#connection.send({ type: 'sdp_offer', sdp, ...this.#heardBy() })) {
       return Promise.reject(new LinkLost('the link to the runtime is down'));
     }
     const answer = new Promise<string>((resolve, reject) => {
       this.#answer = { resolve, reject };
     });
     return withDeadline(answer, OFFER_TIMEOUT_MS, 'the answer to the offer');
+  }
+
+  /** The provider takes other noise out of a microphone across the room than out of one at the mouth. */
+  #heardBy(): { microphone?: MicrophoneKind } {
+    const microphone = microphoneKind(this.#microphone.label ?? '');
+    return microphone ? { microphone } : {};
   }
 
   #rejectAnswer(error: Error): void {

@@ -15,7 +15,7 @@ export function sessionReady(overrides: object = {}): { type: string; n: number 
     given_consents: [],
     time_left_s: 60,
     greeted: false,
-    limits: { max_frame_bytes: 65_536, max_entries: 100 },
+    limits: { max_frame_bytes: 65_536, max_entries: 100, max_typed_chars: 4_000 },
     ...overrides,
   };
 }

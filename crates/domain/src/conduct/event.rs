@@ -28,6 +28,11 @@ impl Recorded {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
+    /// A call was opened, and its model told this.
+    Instructed {
+        /// Of the part that does not change: SHA-256 in hexadecimal letters.
+        sha256: Text,
+    },
     /// The opening was heard.
     Opened {
         item: ItemId,

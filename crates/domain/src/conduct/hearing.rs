@@ -26,7 +26,7 @@ const SPOKEN_LETTER: Duration = Duration::from_millis(150);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Floor {
-    /// Our line does not hear.
+    /// Our sideband does not hear.
     #[default]
     Unknown,
     Interviewer,
@@ -40,7 +40,7 @@ pub(super) enum Floor {
 pub(super) struct Hearing {
     floor: Floor,
     generated: VecDeque<Generated>,
-    /// The reply that began last on this line.
+    /// The reply that began last on this sideband.
     begun: Option<ReplyId>,
     /// The reply whose playback ended last, and whether it was cut: its words may be told after that.
     played: Option<(ReplyId, bool)>,
@@ -50,6 +50,8 @@ pub(super) struct Hearing {
     speech: Option<(ItemId, Moment)>,
     /// Turns that are over and whose words are still to come.
     turns: VecDeque<Turn>,
+    /// Of them, those that were typed while the interviewer was heard: what it said last was not heard to its end yet.
+    typed: VecDeque<ItemId>,
     /// Turns that asked for something: no answers.
     requests: Recent<ItemId>,
     /// The candidate's last turn, while the interviewer has said nothing after it.
@@ -64,7 +66,7 @@ pub(super) struct Hearing {
     replies_without_words: u32,
     pub(super) prompts: u32,
     pub(super) prompted_at: Moment,
-    /// Our line missed some of what was said at this place.
+    /// Our sideband missed some of what was said at this place.
     missed_some: bool,
     pub(super) deaf: bool,
     pub(super) answered_tools: Recent<ToolCallId>,
@@ -85,7 +87,7 @@ struct Turn {
 }
 
 impl Hearing {
-    pub(super) fn line_down(&mut self) {
+    pub(super) fn sideband_down(&mut self) {
         (self.floor, self.missed_some) = (Floor::Unknown, true);
     }
 
@@ -117,6 +119,26 @@ impl Hearing {
     pub(super) fn place_is_new(&mut self) {
         (self.replies_without_words, self.prompts) = (0, 0);
         self.missed_some = self.floor == Floor::Unknown;
+    }
+
+    /// As far as is known, the interviewer is not heard to the end yet of what it says.
+    fn may_be_saying_something(&self, now: Moment) -> bool {
+        match self.floor {
+            Floor::Unknown | Floor::Interviewer => true,
+            Floor::Nobody { since } => since > now,
+            Floor::Candidate => false,
+        }
+    }
+
+    /// The words are generated, and not heard to their end yet.
+    pub(super) fn is_saying(&self, words: &str) -> bool {
+        self.generated.iter().any(|generated| is_said(words, &generated.text))
+    }
+
+    /// It answers nothing, and ends no pause.
+    pub(super) fn never_said(&mut self, item: &ItemId) {
+        self.take_turn(item);
+        self.latest_turn.take_if(|latest| latest == item);
     }
 
     fn take(&mut self, reply: &ReplyId) -> Option<Generated> {
@@ -190,12 +212,12 @@ impl Conduct {
         }
     }
 
-    // ---- the line ----
+    // ---- the sideband ----
 
     /// Whoever was asked something may be silent since before: their time begins anew.
-    pub(super) fn line_up(&mut self, said: Option<(&ItemId, &str)>) {
-        self.hearing.has_spoken |= self.state.recorded > 0;
-        self.hearing.missed_some |= self.state.recorded > 0;
+    pub(super) fn sideband_up(&mut self, said: Option<(&ItemId, &str)>) {
+        self.hearing.has_spoken |= self.state.begun;
+        self.hearing.missed_some |= self.state.begun;
         if self.hearing.floor == Floor::Unknown {
             self.hearing.floor = Floor::Nobody { since: self.now };
         }
@@ -210,15 +232,42 @@ impl Conduct {
 
     fn turn_is_over(&mut self, item: &ItemId) {
         self.said_before();
+        let begun = self.hearing.speech.as_ref().filter(|(speech, _)| speech == item).map_or(self.now, |(_, at)| *at);
+        self.remember_turn(item, begun);
+    }
+
+    fn remember_turn(&mut self, item: &ItemId, begun: Moment) {
         if self.hearing.turns.iter().any(|turn| turn.item == *item) {
             return;
         }
-        let begun = self.hearing.speech.as_ref().filter(|(speech, _)| speech == item).map_or(self.now, |(_, at)| *at);
         self.hearing.turns.push_back(Turn { item: item.clone(), place: self.state.place, begun });
         if self.hearing.turns.len() > MOST_TURNS {
             self.hearing.turns.pop_front();
         }
         self.hearing.latest_turn = Some(item.clone());
+    }
+
+    /// A turn with its words. Unlike a voice it cuts nobody: what is being said is heard to its end all the same, and counts then.
+    pub(super) fn typed(&mut self, item: &ItemId) {
+        self.remember_turn(item, self.now);
+        self.hearing.typed.push_back(item.clone());
+        if self.hearing.typed.len() > MOST_TURNS {
+            self.hearing.typed.pop_front();
+        }
+        if self.shown == Some(Shown::TakeYourTime) {
+            self.show(Shown::Nothing);
+        }
+    }
+
+    pub(super) fn settle_typed(&mut self) {
+        if self.hearing.typed.is_empty() || self.hearing.may_be_saying_something(self.now) {
+            return;
+        }
+        // Whoever has written was not silent.
+        self.hearing.begin_silence_anew(self.now);
+        for item in std::mem::take(&mut self.hearing.typed) {
+            self.settled(&item, true);
+        }
     }
 
     /// The words of a turn are known, or will never be.
@@ -282,7 +331,7 @@ impl Conduct {
             Some((_, false)) => return self.said(&generated),
             None => {}
         }
-        // Of one that began before our line was there, the end of its playback may have been told before as well.
+        // Of one that began before our sideband was there, the end of its playback may have been told before as well.
         let letters = u32::try_from(generated.text.chars().count()).unwrap_or(u32::MAX);
         let is_whole = self.hearing.begun.as_ref() == Some(reply);
         let lasts = if is_whole { LONGEST_PLAYBACK } else { LONGEST_PLAYBACK.min(SPOKEN_LETTER.saturating_mul(letters)) };

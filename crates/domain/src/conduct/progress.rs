@@ -7,7 +7,7 @@ use crate::ids::ItemId;
 use std::time::Duration;
 
 /// Where the interview is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
     /// The index of the question in its script.
     Question(usize),
@@ -63,6 +63,8 @@ pub(super) struct State {
     pub(super) pauses: u32,
     pub(super) flags: u32,
     pub(super) recorded: u32,
+    /// Something was heard or decided: events beyond what the model was told.
+    pub(super) begun: bool,
 }
 
 impl State {
@@ -79,6 +81,7 @@ impl State {
             pauses: 0,
             flags: 0,
             recorded: 0,
+            begun: false,
         }
     }
 
@@ -96,8 +99,10 @@ impl State {
     pub(super) fn apply(&mut self, script: &Script, recorded: &Recorded) {
         let at = recorded.at();
         self.recorded = recorded.number.saturating_add(1);
+        self.begun |= !matches!(recorded.event, Event::Instructed { .. });
         let clock = self.clock(at);
         match &recorded.event {
+            Event::Instructed { .. } => {}
             Event::Opened { .. } => self.opened = true,
             Event::Asked { question, item, verbatim } => {
                 // Whoever asks has opened, in whatever words.

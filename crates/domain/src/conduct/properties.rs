@@ -21,6 +21,10 @@ enum Happening {
         late: bool,
     },
     LateWords,
+    Types,
+    NewCall,
+    /// The words that come late are doubted.
+    Echoes,
     Coughs,
     Calls {
         tool: usize,
@@ -28,8 +32,8 @@ enum Happening {
         again: bool,
     },
     Button(bool),
-    LineDown,
-    LineUp,
+    SidebandDown,
+    SidebandUp,
     Deaf(bool),
     Waits(u64),
     Crash,
@@ -41,11 +45,14 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (any::<bool>(), 0..3_u8).prop_map(|(right, heard)| Happening::Says { right, heard }),
         6 => (any::<bool>(), any::<bool>()).prop_map(|(empty, late)| Happening::Answers { empty, late }),
         3 => Just(Happening::LateWords),
+        2 => Just(Happening::Types),
+        1 => Just(Happening::NewCall),
+        1 => Just(Happening::Echoes),
         1 => Just(Happening::Coughs),
         6 => (0..TOOLS.len() + 1, 0..5_usize, any::<bool>()).prop_map(|(tool, arguments, again)| Happening::Calls { tool, arguments, again }),
         1 => any::<bool>().prop_map(Happening::Button),
-        1 => Just(Happening::LineDown),
-        1 => Just(Happening::LineUp),
+        1 => Just(Happening::SidebandDown),
+        1 => Just(Happening::SidebandUp),
         1 => any::<bool>().prop_map(Happening::Deaf),
         4 => (1..200_u64).prop_map(Happening::Waits),
         1 => Just(Happening::Crash),
@@ -134,6 +141,13 @@ impl Room {
                     self.hear(&VoiceEvent::CandidateSettled { item, text, recognition: Recognition::default() });
                 }
             }
+            Happening::Echoes => {
+                if let Some((item, _)) = self.late.pop_front() {
+                    let before = self.log.len();
+                    self.step(Input::NeverSaid(&item));
+                    assert!(!self.log[before..].iter().any(|recorded| matches!(recorded.event, Event::Answered { .. })));
+                }
+            }
             Happening::Answers { empty, late } => {
                 self.hear(&VoiceEvent::SpeechStarted { item: item.clone(), start_ms: None });
                 self.hear(&VoiceEvent::ItemPlaced { item: item.clone(), previous: None, content: ItemContent::Committed });
@@ -144,6 +158,8 @@ impl Room {
                     self.hear(&VoiceEvent::CandidateSettled { item, text, recognition: Recognition::default() });
                 }
             }
+            Happening::Types => self.step(Input::Typed(&item)),
+            Happening::NewCall => self.step(Input::Instructed(&"a digest".into())),
             Happening::Coughs => self.hear(&VoiceEvent::SpeechStarted { item, start_ms: None }),
             Happening::Calls { tool, arguments, again } => {
                 let name = TOOLS.get(*tool).map_or("no_such_tool", |tool| tool.name()).to_owned();
@@ -158,9 +174,9 @@ impl Room {
                 assert_eq!(self.answered.contains_key(&call), ours, "ours are answered, and no other's");
             }
             Happening::Button(think) => self.step(if *think { Input::ThinkAsked } else { Input::Resumed }),
-            Happening::LineDown => self.step(Input::LineDown),
+            Happening::SidebandDown => self.step(Input::SidebandDown),
             Happening::Deaf(deaf) => self.step(Input::Deaf(*deaf)),
-            Happening::LineUp => self.step(Input::LineUp { said: None }),
+            Happening::SidebandUp => self.step(Input::SidebandUp { said: None }),
             Happening::Waits(seconds) => {
                 self.now += Duration::from_secs(*seconds);
                 self.step(Input::Tick);

@@ -5,8 +5,8 @@ use super::instructions::Prompt;
 use super::{Conduct, Due, Moment, Shown};
 use std::time::Duration;
 
-/// The page says that there is time.
-const TAKE_YOUR_TIME_AFTER: Duration = Duration::from_secs(12);
+/// The page says that there is time. Nobody waits for longer than twelve seconds without a word: two are for what is noticed late.
+const TAKE_YOUR_TIME_AFTER: Duration = Duration::from_secs(10);
 
 /// The words that are due are asked for when nobody has spoken for so long: longer than a reply takes that is on its way.
 const SAY_AFTER: Duration = Duration::from_secs(4);

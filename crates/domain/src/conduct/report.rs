@@ -29,6 +29,8 @@ pub struct ConductRecord {
     pub flags: Vec<FlagRecord>,
     /// Where the interview was not what the plan says, most important first.
     pub deviations: Vec<Deviation>,
+    /// What the model of each call was told, by its digest.
+    pub prompts: Vec<PromptRecord>,
     pub faults: Faults,
 }
 
@@ -84,6 +86,12 @@ pub struct FlagRecord {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PromptRecord {
+    pub at_ms: u64,
+    pub sha256: Text,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Deviation {
     pub kind: DeviationKind,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +136,10 @@ impl ConductRecord {
             }),
             _ => None,
         });
+        let prompts = events.iter().filter_map(|recorded| match &recorded.event {
+            Event::Instructed { sha256 } => Some(PromptRecord { at_ms: recorded.at_ms, sha256: sha256.clone() }),
+            _ => None,
+        });
         let (opened, invited, closed) = (course.state.opened, course.state.invited, course.state.closed);
         Self {
             language: script.language.clone(),
@@ -138,6 +150,7 @@ impl ConductRecord {
             questions,
             pauses: course.pauses,
             flags: flags.collect(),
+            prompts: prompts.collect(),
             faults: Faults::of(entries),
         }
     }

@@ -22,6 +22,7 @@ fn entries(call: &Call) -> Vec<Entry> {
 #[test]
 fn a_record_tells_what_was_asked_when_and_how_long() {
     let mut call = Call::new();
+    call.step(Input::Instructed(&"abc".into()));
     call.first_question();
     call.answers_for(30, "A baker who wanted something for his oven.");
     call.step(Input::ThinkAsked);
@@ -49,6 +50,8 @@ fn a_record_tells_what_was_asked_when_and_how_long() {
     );
     assert_eq!(told.deviations.last().map(|deviation| deviation.kind), Some(DeviationKind::NotClosed));
     assert_eq!(told.questions[2].text, TEAM);
+    let [prompt] = &told.prompts[..] else { panic!("{:?}", told.prompts) };
+    assert_eq!(prompt.sha256, "abc");
 }
 
 #[test]

@@ -227,14 +227,14 @@ fn a_question_that_was_cut_is_not_asked_and_what_was_heard_counts_not_what_a_too
     assert_eq!(then, Then::Quiet, "the candidate is to answer");
 }
 
-/// A line that comes in the middle of a reply may have missed the end of its playback.
+/// A sideband that comes in the middle of a reply may have missed the end of its playback.
 #[test]
 fn the_silence_after_a_reply_that_began_before_our_line_came_is_counted_when_it_must_be_over() {
     let mut call = Call::new();
     call.first_question();
     call.answers("A baker.");
-    call.step(Input::LineDown);
-    call.step(Input::LineUp { said: None });
+    call.step(Input::SidebandDown);
+    call.step(Input::SidebandUp { said: None });
     let (item, reply) = call.item();
     call.hear(&VoiceEvent::ReplyDone {
         reply,
@@ -255,12 +255,13 @@ fn the_page_says_that_there_is_time_although_the_words_that_are_due_are_asked_fo
     call.answers("A baker.");
     call.calls("next_question", "{}");
     call.says("I see.");
-    let mut prompts = 0;
-    for _ in 0..12 {
+    let (mut prompts, mut shown) = (0, None);
+    for second in 1..=12 {
         call.waits(1);
         prompts += usize::from(call.told(&Command::Prompt));
+        shown = shown.or(call.told(&Command::Show(Shown::TakeYourTime)).then_some(second));
     }
-    assert!(prompts > 1 && call.told(&Command::Show(Shown::TakeYourTime)), "{prompts}, {:?}", call.commands);
+    assert!(prompts > 1 && shown == Some(10), "{prompts}, {shown:?}");
 }
 
 /// A short reply may be played before it is told to be done.
@@ -302,6 +303,40 @@ fn late_words_of_the_turn_before_do_not_make_a_question_asked_that_is_then_cut()
     assert_eq!(call.conduct.progress()[0].asked, None);
     call.says(NEEDS);
     assert!(call.conduct.progress()[0].asked.as_ref().is_some_and(|asked| asked.verbatim));
+}
+
+/// It would be told the same words, say them, and call again, without end.
+#[test]
+fn an_interviewer_that_asks_and_calls_in_one_breath_is_not_told_to_ask_again() {
+    let mut call = Call::new();
+    let (output, then) = call.calls("next_question", "{}");
+    assert_eq!((&output["say"], then), (&json!(NEEDS), Then::SpeakUnlessSpoken), "nothing was said yet");
+    let reply = call.generated(&format!("{OPENING} {NEEDS}"));
+    let (output, then) = call.calls("next_question", "{}");
+    assert_eq!((output["say"].as_str(), then), (None, Then::Quiet), "it is being said");
+    call.hear(&VoiceEvent::PlaybackEnded { reply });
+    call.answers("A baker.");
+    assert_eq!(call.calls("next_question", "{}").1, Then::Speak);
+}
+
+/// The loudspeaker comes back through the microphone, or a radio is taken for a word (ADR 0021).
+#[test]
+fn words_that_nobody_said_answer_no_question_and_end_no_pause() {
+    let mut call = Call::new();
+    let mut script = script();
+    script.questions[0].max_turns = 1;
+    call.conduct = Conduct::new(Arc::new(script));
+    call.first_question();
+    let echo = call.turn(4);
+    call.step(Input::NeverSaid(&echo));
+    assert_eq!((call.conduct.place(), call.conduct.progress()[0].answers.len()), (Place::Question(0), 0));
+    assert!(call.calls("next_question", "{}").0["not_yet"].is_string(), "nobody has answered");
+    call.calls("give_time", "{}");
+    let radio = call.turn(1);
+    call.step(Input::NeverSaid(&radio));
+    assert!(!call.told(&Command::Show(Shown::Nothing)), "the moment to think goes on");
+    call.answers("A baker.");
+    assert_eq!(call.conduct.place(), Place::Question(1));
 }
 
 #[test]
@@ -545,11 +580,11 @@ fn the_time_limit_of_the_session_counts_also_while_the_interview_stands_still() 
 fn who_is_silent_while_our_line_comes_back_or_a_process_takes_over_is_helped_too() {
     let mut call = Call::new();
     call.first_question();
-    call.step(Input::LineDown);
+    call.step(Input::SidebandDown);
     call.waits(30);
     assert_eq!(call.conduct.prompt, None, "nobody knows what is heard meanwhile");
     call.conduct = Conduct::replay(call.conduct.script.clone(), &call.log);
-    call.step(Input::LineUp { said: None });
+    call.step(Input::SidebandUp { said: None });
     call.waits(12);
     assert!(call.told(&Command::Show(Shown::TakeYourTime)));
     call.waits(8);
@@ -562,7 +597,7 @@ fn a_page_learns_of_a_pause_from_the_process_that_takes_over() {
     call.first_question();
     call.calls("pause", "{}");
     call.conduct = Conduct::replay(call.conduct.script.clone(), &call.log);
-    call.step(Input::LineUp { said: None });
+    call.step(Input::SidebandUp { said: None });
     assert!(call.told(&Command::Show(Shown::Paused)));
 }
 
@@ -651,9 +686,9 @@ fn a_question_that_was_heard_before_a_crash_is_known_from_the_transcript() {
     call.generated(&format!("{OPENING} {NEEDS}"));
     call.conduct = Conduct::replay(call.conduct.script.clone(), &call.log);
     let item = ItemId::new("a1");
-    call.step(Input::LineUp { said: Some((&item, NEEDS)) });
+    call.step(Input::SidebandUp { said: Some((&item, NEEDS)) });
     assert!(call.conduct.progress()[0].asked.is_some());
-    call.step(Input::LineUp { said: Some((&item, "Something else.")) });
+    call.step(Input::SidebandUp { said: Some((&item, "Something else.")) });
     assert_eq!(call.conduct.recorded(), 1);
 }
 
@@ -670,4 +705,72 @@ fn a_closing_that_is_not_said_is_asked_for_again() {
     call.waits(20);
     assert!(call.told(&Command::Prompt), "nobody answers that: the closing is due");
     assert!(call.conduct.prompt_note().is_some_and(|note| note.contains(CLOSING)));
+}
+
+#[test]
+fn a_typed_answer_is_an_answer_at_once_and_ends_a_silence_and_a_pause() {
+    let mut call = Call::new();
+    call.first_question();
+    call.waits(13);
+    assert!(call.told(&Command::Show(Shown::TakeYourTime)));
+    let (item, _) = call.item();
+    call.step(Input::Typed(&item));
+    assert!(call.told(&Command::Show(Shown::Nothing)), "{:?}", call.commands);
+    assert_eq!(call.conduct.progress()[0].answers, std::slice::from_ref(&item));
+    assert_eq!(call.calls("next_question", "{}").0["say"], json!("Which tools do you like to work with, and why?"));
+    call.step(Input::Typed(&item));
+    assert_eq!(call.conduct.progress()[1].answers, [], "once, at its own question");
+    // A break ends when the candidate answers, in writing as well.
+    call.says("Which tools do you like to work with, and why?");
+    call.calls("pause", "{}");
+    let (item, _) = call.item();
+    call.now += Duration::from_mins(4);
+    call.step(Input::Typed(&item));
+    assert!(call.told(&Command::Show(Shown::Nothing)));
+    assert_eq!(call.conduct.progress()[1].answers, [item]);
+}
+
+/// Captions are read faster than they are said.
+#[test]
+fn a_typed_answer_to_a_question_that_is_still_heard_counts_when_that_was_heard_and_not_when_it_was_cut() {
+    for cut in [false, true] {
+        let mut call = Call::new();
+        let reply = call.generated(&format!("{OPENING} {NEEDS}"));
+        let (item, _) = call.item();
+        call.step(Input::Typed(&item));
+        assert_eq!(call.conduct.progress()[0].asked, None, "it is being said");
+        // The model hears of it, and asks what comes next: not before this was heard.
+        assert_eq!(call.calls("next_question", "{}").0, json!({"ok": true, "because": "it is being said; wait"}));
+        call.now += Duration::from_secs(4);
+        call.hear(&if cut { VoiceEvent::PlaybackCut { reply } } else { VoiceEvent::PlaybackEnded { reply } });
+        let progress = &call.conduct.progress()[0];
+        assert_eq!((progress.asked.is_some(), progress.answers.len()), (!cut, usize::from(!cut)));
+    }
+}
+
+#[test]
+fn a_typed_turn_that_asked_for_a_moment_is_no_answer_and_as_many_answers_as_the_plan_allows_end_the_question() {
+    let mut call = Call::new();
+    call.first_question();
+    let (item, _) = call.item();
+    call.step(Input::Typed(&item));
+    call.calls("give_time", "{}");
+    assert!(call.conduct.progress()[0].answers.is_empty());
+    for _ in 0..3 {
+        let (item, _) = call.item();
+        call.now += Duration::from_secs(20);
+        call.step(Input::Typed(&item));
+    }
+    assert_eq!(call.conduct.place(), Place::Question(1));
+    assert!(call.told(&Command::Instruct), "the reply to it knows the next question");
+}
+
+/// What the model was told is no part of the course: nothing is asked for that a first reply is to say.
+#[test]
+fn a_call_that_was_told_something_has_not_begun_by_that() {
+    let mut call = Call::new();
+    call.step(Input::Instructed(&"a digest".into()));
+    call.step(Input::SidebandUp { said: None });
+    call.waits(10);
+    assert!(!call.told(&Command::Prompt), "{:?}", call.commands);
 }

@@ -122,6 +122,7 @@ impl Conduct {
 
     /// What is to be said now: at the same place as long as the question was not heard, or not answered.
     fn next_question(&mut self) -> (Value, Then) {
+        let before = self.state.place;
         if let Some((at, progress)) = self.current() {
             let question = &self.script.questions[at];
             // Words may come long after their turn; and what we cannot hear, the model can.
@@ -142,7 +143,12 @@ impl Conduct {
         } else if self.state.place == Place::CandidateQuestions && self.state.invited {
             self.advance(Because::Interviewer);
         }
-        (json!({"say": self.text_here(), "require_repeat_verbatim": true}), Then::Speak)
+        if self.hearing.is_saying(self.text_here()) {
+            return (json!({"ok": true, "because": "it is being said; wait"}), Then::Quiet);
+        }
+        // A model that asks and calls in one breath would ask without end.
+        let then = if self.state.place == before { Then::SpeakUnlessSpoken } else { Then::Speak };
+        (json!({"say": self.text_here(), "require_repeat_verbatim": true}), then)
     }
 
     /// The words of this place.
@@ -219,14 +225,19 @@ impl Conduct {
         if self.over || self.state.place == Place::Closing || reason.is_some_and(|reason| reason != "all_covered") {
             return None;
         }
-        let left = self.state.questions.iter().zip(&self.script.questions);
-        let left = left.filter(|(progress, question)| {
-            question.kind == crate::plan::QuestionKind::Core && progress.asked.is_none() && !progress.dropped
-        });
-        match left.count() {
+        match self.questions_left() {
             0 => None,
             1 => Some("one question is left; call next_question".to_owned()),
             left => Some(format!("{left} questions are left; call next_question")),
         }
+    }
+
+    /// Questions that everybody is asked and that were not put yet.
+    pub fn questions_left(&self) -> usize {
+        let left = self.state.questions.iter().zip(&self.script.questions);
+        let left = left.filter(|(progress, question)| {
+            question.kind == crate::plan::QuestionKind::Core && progress.asked.is_none() && !progress.dropped
+        });
+        if self.over || self.state.place == Place::Closing { 0 } else { left.count() }
     }
 }

@@ -27,6 +27,10 @@ impl ClientId {
         Ok(Self(raw.to_owned()))
     }
 
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The item of the provider that a client names.
     pub fn item(raw: &str) -> Result<ItemId, ClientIdError> {
         Self::new(raw).map(|id| ItemId::new(id.0))
@@ -45,6 +49,11 @@ impl EntryKey {
 
     pub fn of_client(id: &ClientId) -> Self {
         Self(format!("c:{}", id.0))
+    }
+
+    /// What the candidate typed under this name.
+    pub fn of_typed(id: &ClientId) -> Self {
+        Self(format!("t:{}", id.0))
     }
 
     pub fn of_content(content: &str) -> Self {

@@ -11,13 +11,13 @@ mod japanese;
 mod structure;
 mod wording;
 
-use super::{Accepted, Plan, Spoken};
+use super::{Accepted, Pace, Plan, Spoken};
 use crate::language::LanguageTag;
 use std::collections::BTreeSet;
 
 pub use finding::{Finding, FindingCode, Severity};
 pub use wording::Topic;
-use wording::{Length, Remark, Rules};
+use wording::{Remark, Rules};
 
 /// Where a plan comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +69,15 @@ struct Text<'a> {
     accepted: &'a [Accepted],
 }
 
+/// Forbidden topics that somebody brings up who says this, with the words. None where the language is not read.
+pub fn topics_in(language: &LanguageTag, said: &str) -> Vec<(Topic, String)> {
+    let said = wording::plain(said);
+    Rules::of(language).map(|rules| rules.topics(&said).collect()).unwrap_or_default()
+}
+
+/// What kind of text the interviewer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TextKind {
+pub enum TextKind {
     Passage,
     Question,
     /// For those who did not understand the question: may be left out.
@@ -84,11 +91,20 @@ impl TextKind {
     }
 
     /// Seconds of speech: more than the first is a warning, more than the second an error.
-    const fn limits(self) -> (u32, u32) {
+    pub const fn limits(self) -> (u32, u32) {
         match self {
             Self::Passage => (45, 90),
             Self::Question | Self::Simpler => (15, 25),
             Self::Probe => (8, 15),
+        }
+    }
+
+    /// Whether so many seconds are too many to listen to.
+    pub const fn too_long(self, seconds: u32) -> Option<Severity> {
+        match self.limits() {
+            (_, too_long) if seconds > too_long => Some(Severity::Error),
+            (long, _) if seconds > long => Some(Severity::Warning),
+            _ => None,
         }
     }
 }
@@ -130,21 +146,20 @@ fn check_text(plan: &Plan, text: &Text<'_>, findings: &mut Vec<Finding>) {
             let message = format!("“{found}” would be spoken as it stands: write the words instead.");
             findings.push(Finding::error(FindingCode::Placeholder, &text.path, message).in_language(language));
         }
+        findings.extend(check_length(text, language, words));
         if let Some(rules) = Rules::of(language) {
-            findings.extend(check_length(rules, text, language, words));
             findings.extend(rules.read(words, text.kind.asks()).iter().map(|remark| judge(remark, text, language)));
         }
     }
 }
 
-fn check_length(rules: &Rules, text: &Text<'_>, language: &LanguageTag, words: &str) -> Option<Finding> {
-    let Length { seconds } = rules.length(words);
-    let (long, too_long) = text.kind.limits();
+fn check_length(text: &Text<'_>, language: &LanguageTag, words: &str) -> Option<Finding> {
+    let seconds = Pace::of(language)?.seconds(words);
+    let (long, _) = text.kind.limits();
     let message = format!("It takes about {seconds} seconds to say; {long} are easy to follow. Say less.");
-    let finding = match seconds {
-        _ if seconds > too_long => Finding::error(FindingCode::TooLong, &text.path, message),
-        _ if seconds > long => Finding::warning(FindingCode::TooLong, &text.path, message),
-        _ => return None,
+    let finding = match text.kind.too_long(seconds)? {
+        Severity::Error => Finding::error(FindingCode::TooLong, &text.path, message),
+        Severity::Warning => Finding::warning(FindingCode::TooLong, &text.path, message),
     };
     Some(finding.in_language(language))
 }

@@ -1,7 +1,7 @@
 //! Reads a frame of a browser: the whole message, or at least which one it was meant to be.
 
-use super::{ClientMessage, MAX_SEQ, Refusal, UPDATE};
-use crate::edge::{Place, mend_surrogates};
+use super::{ClientMessage, MAX_SEQ, Refusal, TYPED, UPDATE};
+use crate::edge::{ClientId, Place, mend_surrogates};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
@@ -16,6 +16,8 @@ pub struct Unreadable {
     pub request_type: Option<&'static str>,
     /// Of an update this closes the order over the number; in any other frame it only tells which was refused.
     pub seq: Option<u64>,
+    /// Of a `typed_answer`.
+    pub id: Option<String>,
 }
 
 impl Unreadable {
@@ -36,17 +38,18 @@ impl ClientMessage {
                 _ => "the frame is no JSON",
             };
             let refusal = Refusal::invalid(format!("{kind}{}", Place::of(&error)));
-            let Numbered { request_type, seq } = Numbered::of(&frame);
-            Unreadable { refusal, request_type, seq }
+            let Numbered { request_type, seq, id } = Numbered::of(&frame);
+            Unreadable { refusal, request_type, seq, id: id.filter(|_| request_type == Some(TYPED)) }
         })
     }
 }
 
-/// The outermost `type` and `seq`, whatever the rest of the frame is.
+/// The outermost `type`, `seq` and `id`, whatever the rest of the frame is.
 #[derive(Default)]
 struct Numbered {
     request_type: Option<&'static str>,
     seq: Option<u64>,
+    id: Option<String>,
 }
 
 impl Numbered {
@@ -78,6 +81,7 @@ impl<'de> Visitor<'de> for &mut Numbered {
             match &*field {
                 "type" => self.request_type = known_type(fields.next_value::<&RawValue>()?),
                 "seq" => self.seq = number(fields.next_value::<&RawValue>()?),
+                "id" => self.id = name(fields.next_value::<&RawValue>()?),
                 _ => drop(fields.next_value::<IgnoredAny>()?),
             }
         }
@@ -88,6 +92,12 @@ impl<'de> Visitor<'de> for &mut Numbered {
 fn known_type(raw: &RawValue) -> Option<&'static str> {
     let name: String = serde_json::from_str(raw.get()).ok()?;
     ClientMessage::TYPES.into_iter().find(|known| *known == name)
+}
+
+/// One that a client may give.
+fn name(raw: &RawValue) -> Option<String> {
+    let id: String = serde_json::from_str(raw.get()).ok()?;
+    ClientId::new(&id).is_ok().then_some(id)
 }
 
 /// Also as `7.0`, which some languages write.
@@ -158,6 +168,10 @@ mod tests {
         ] {
             assert_eq!(refused(frame), Some(told), "{frame:.120}");
         }
+        let id = |frame: &str| ClientMessage::read(frame).expect_err("no message").id;
+        assert_eq!(id(r#"{"type":"typed_answer","id":"a-1","text":7}"#).as_deref(), Some("a-1"));
+        assert_eq!(id(r#"{"type":"typed_answer","id":"a\u0000","text":7}"#), None);
+        assert_eq!(id(r#"{"type":"consent","id":"a-1"}"#), None);
         let half = r#"{"type":"transcript_update","seq":1,"entries":[{"text":"Great \ud83d","speaker":"ai","timestamp":""}]}"#;
         assert_eq!(refused(half), None);
     }

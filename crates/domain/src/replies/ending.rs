@@ -1,11 +1,11 @@
 //! The end: the goodbye, heard to its end, and a short quiet after it.
 
 use super::state::Wish;
-use super::{Command, Moment, PLAYED_WITHIN, Purpose, Replies};
+use super::{Command, Moment, PLAYED_WITHIN, PROGRESS_WITHIN, Purpose, Replies};
 use crate::ids::ReplyId;
 use std::time::Duration;
 
-/// The whole of it, should the line or the model do nothing that we wait for.
+/// The whole of it, should the sideband or the model do nothing that we wait for.
 const GOODBYE_BEGINS_WITHIN: Duration = Duration::from_secs(40);
 /// A goodbye lasts so long at most, from its start.
 const LONGEST_GOODBYE: Duration = Duration::from_secs(20);
@@ -15,7 +15,7 @@ const LONGEST_SENTENCE: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_millis(1_500);
 /// Who speaks into the quiet is heard out.
 const LONGEST_LAST_ANSWER: Duration = Duration::from_secs(15);
-/// A line that breaks meanwhile is waited for.
+/// A sideband that breaks meanwhile is waited for.
 const LINE_BACK_WITHIN: Duration = Duration::from_secs(8);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Ending {
         }
     }
 
-    pub(super) fn line_down(&mut self, now: Moment) {
+    pub(super) fn sideband_down(&mut self, now: Moment) {
         match self {
             Self::No | Self::Over => {}
             Self::Finishing { until } | Self::Quiet { until } | Self::HearingOut { until } => {
@@ -82,7 +82,9 @@ impl Replies {
         match goodbye.or(due.then_some("interviewer_ended")) {
             Some(because) => self.say_goodbye(because, false),
             None if self.active.is_some() || self.playing.is_some() => {
-                self.ending = Ending::Finishing { until: self.now + LONGEST_SENTENCE };
+                // Its end may have fallen into a gap.
+                let longest = if self.gap { PROGRESS_WITHIN } else { LONGEST_SENTENCE };
+                self.ending = Ending::Finishing { until: self.now + longest };
             }
             None => self.quiet(),
         }

@@ -1,7 +1,7 @@
 //! What the call brings.
 
 use super::state::{Active, Farewell, Finished, Wish};
-use super::{ANSWER_WITHIN, PLAYED_WITHIN, Purpose, Replies, Trouble, is_farewell};
+use super::{ANSWER_WITHIN, BREATH, LONGEST_PLAYBACK, PLAYED_WITHIN, PROGRESS_WITHIN, Purpose, Replies, Trouble, is_farewell};
 use crate::ids::{ItemId, ReplyId};
 use crate::voice::{Delivery, ItemContent, ReplyOutcome, VoiceEvent};
 
@@ -94,6 +94,24 @@ impl Replies {
         }
     }
 
+    /// The provider does not answer what nobody spoke. What is being said is heard to its end first.
+    pub(super) fn typed(&mut self, item: &ItemId) {
+        self.known_turns.remember(item.clone());
+        self.last_turn = None;
+        (self.farewell, self.pending_end) = (None, None);
+        if !self.ending.is_no() {
+            return;
+        }
+        self.owe();
+        // What is still to be said for a reason of its own is said with it in view.
+        if self.wish.as_ref().is_none_or(|wish| !wish.purpose.has_content()) {
+            let unheard_by = self.active.as_ref().map(|active| active.id.clone());
+            // Its end may have fallen into a gap.
+            let waits_until = Some(self.now + if self.gap { PROGRESS_WITHIN } else { LONGEST_PLAYBACK });
+            self.wish(Wish { unheard_by, waits_until, ..Wish::new(Purpose::Answer, self.now) });
+        }
+    }
+
     // ---- the interviewer ----
 
     fn reply_started(&mut self, reply: &ReplyId, in_conversation: bool, purpose: Option<&str>) {
@@ -174,7 +192,7 @@ impl Replies {
         let completed = outcome == ReplyOutcome::Completed;
         self.finished = Some(Finished { reply: reply.clone(), completed, spoke: active.spoke });
         if active.spoke && completed {
-            self.fulfilled();
+            self.fulfilled(reply);
         }
         self.after_tools(&active, completed);
         let goodbye = active.purpose.is_some_and(Purpose::is_goodbye);
@@ -209,10 +227,10 @@ impl Replies {
 
     /// The interviewer has spoken by itself: what had no content of its own, and an opening that was not asked for yet,
     /// is said.
-    fn fulfilled(&mut self) {
+    fn fulfilled(&mut self, by: &ReplyId) {
         self.drop_wish(|wish| {
             let sent = wish.refusals > 0;
-            wish.purpose.is_goodbye() || wish.purpose.has_content() && sent
+            wish.purpose.is_goodbye() || wish.purpose.has_content() && sent || wish.unheard_by.as_ref() == Some(by)
         });
     }
 
@@ -248,6 +266,9 @@ impl Replies {
         self.playing.take_if(|playing| playing == reply);
         // Heard to its end: nobody waits for it.
         self.drop_wish(|wish| !wish.in_doubt || wish.purpose.is_goodbye());
+        if let Some(wish) = self.wish.as_mut().filter(|wish| wish.waits_until.is_some()) {
+            wish.not_before = wish.not_before.max(self.now + BREATH);
+        }
         if let Some(farewell) = self.farewell.as_mut().filter(|farewell| farewell.reply == *reply) {
             farewell.ends_at = Some(self.now + super::FAREWELL_QUIET);
         }

@@ -11,6 +11,7 @@ enum Step {
     Speech,
     Stop,
     Commit,
+    Typed,
     Created { reply: u8, purpose: Option<u8>, inside: bool },
     Item(u8),
     Words,
@@ -28,6 +29,7 @@ enum Step {
     Want(u8),
     End(bool),
     Dismissed(u8),
+    QuestionsLeft(bool),
 }
 
 const PURPOSES: [&str; 5] = ["opening", "thread", "answer", "continue", "goodbye"];
@@ -39,6 +41,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Speech),
         1 => Just(Step::Stop),
         3 => Just(Step::Commit),
+        2 => Just(Step::Typed),
         4 => (reply.clone(), proptest::option::of(0..5u8), proptest::bool::weighted(0.9))
             .prop_map(|(reply, purpose, inside)| Step::Created { reply, purpose, inside }),
         1 => reply.clone().prop_map(Step::Item),
@@ -58,6 +61,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..2u8).prop_map(Step::Want),
         1 => proptest::bool::weighted(0.3).prop_map(Step::End),
         1 => reply.prop_map(Step::Dismissed),
+        1 => any::<bool>().prop_map(Step::QuestionsLeft),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -117,6 +121,10 @@ impl Watch {
                 self.owes = !self.over;
                 self.hear(VoiceEvent::ItemPlaced { item: "i".into(), previous: None, content: ItemContent::Committed });
             }
+            Step::Typed => {
+                self.owes = !self.over;
+                self.input(Input::Typed { item: &"t".into() });
+            }
             Step::Created { reply, purpose, inside } => {
                 self.owes &= !inside;
                 let purpose = purpose.map(|purpose| PURPOSES[usize::from(purpose)].to_owned());
@@ -175,7 +183,7 @@ impl Watch {
                 let command = request.map(|request| format!("ask-{request}"));
                 self.hear(VoiceEvent::Refused { refusal, command });
             }
-            Step::Down => self.input(Input::LineDown),
+            Step::Down => self.input(Input::SidebandDown),
             Step::Ready => self.input(Input::Ready),
             Step::Gone => {
                 self.owes = false;
@@ -188,6 +196,7 @@ impl Watch {
             Step::Want(purpose) => self.input(Input::Want([Purpose::Opening, Purpose::Thread][usize::from(purpose)])),
             Step::End(goodbye) => self.input(Input::End { goodbye: goodbye.then_some("time_limit") }),
             Step::Dismissed(reply) => self.input(Input::Dismissed(&name(reply))),
+            Step::QuestionsLeft(left) => self.input(Input::QuestionsLeft(left)),
         }
     }
 }
@@ -207,7 +216,7 @@ fn watch() -> Watch {
     watch
 }
 
-/// Whatever came before: here is a call that our line hears, and then the provider falls silent with something owed.
+/// Whatever came before: here is a call that our sideband hears, and then the provider falls silent with something owed.
 fn then_silence(watch: &mut Watch, how: u8) {
     watch.input(Input::Ready);
     // Whatever was open is over.
@@ -330,9 +339,9 @@ proptest! {
             Command::AnswerTool { call, .. } => Some(call),
             _ => None,
         }).collect();
-        // On a line that is gone there is nothing to answer on.
-        let line_held = !steps.iter().any(|step| matches!(step, Step::Down | Step::Gone | Step::Opened));
-        if line_held && !watch.over {
+        // On a sideband that is gone there is nothing to answer on.
+        let sideband_held = !steps.iter().any(|step| matches!(step, Step::Down | Step::Gone | Step::Opened));
+        if sideband_held && !watch.over {
             for step in &steps {
                 let Step::Tool { call, .. } = step else { continue };
                 let call = ToolCallId::from(format!("c{call}").as_str());
@@ -346,7 +355,7 @@ proptest! {
 }
 
 fn waits_for_a_new_call(watch: &Watch) -> bool {
-    !matches!(watch.replies.line, Line::Ready | Line::Joining { .. })
+    !matches!(watch.replies.sideband, Sideband::Ready | Sideband::Joining { .. })
 }
 
 /// A few thousand in each run; `PROPTEST_CASES=100000` in a campaign.

@@ -98,8 +98,8 @@ pub enum Trouble {
     ReplyStuck,
     TurnNotAnswered,
     TurnNotClosed,
-    /// Our line is not let into the call.
-    LineNotJoined,
+    /// Our sideband is not let into the call.
+    SidebandNotJoined,
     /// A new call was asked for, and none came.
     CallNotRenewed,
     /// The provider does not configure the call as asked.
@@ -121,14 +121,14 @@ impl Trouble {
         Self::ReplyStuck,
         Self::TurnNotAnswered,
         Self::TurnNotClosed,
-        Self::LineNotJoined,
+        Self::SidebandNotJoined,
         Self::CallNotRenewed,
         Self::Configuration,
         Self::Transcription,
         Self::Account,
     ];
 
-    /// Nothing came. Perhaps it did, and our line into the call is dead.
+    /// Nothing came. Perhaps it did, and our sideband into the call is dead.
     pub fn is_silence(self) -> bool {
         matches!(self, Self::ReplyNotBegun | Self::ReplyStuck | Self::TurnNotAnswered | Self::TurnNotClosed)
     }
@@ -145,7 +145,7 @@ impl Trouble {
             Self::ReplyStuck => "reply_stuck",
             Self::TurnNotAnswered => "turn_not_answered",
             Self::TurnNotClosed => "turn_not_closed",
-            Self::LineNotJoined => "line_not_joined",
+            Self::SidebandNotJoined => "line_not_joined",
             Self::CallNotRenewed => "call_not_renewed",
             Self::Configuration => "configuration_refused",
             Self::Transcription => "transcription_failed",

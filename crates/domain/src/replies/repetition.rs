@@ -48,6 +48,10 @@ impl Replies {
         if active.purpose == Some(Purpose::Conduct) || !self.ending.is_no() {
             return;
         }
+        // So is what a tool's answer wants, unless it is said twice in one breath.
+        if std::mem::take(&mut self.word_for_word) {
+            self.repetition = Repetition::default();
+        }
         let times = self.repetition.hear(&active.text);
         // Whoever asks for it hears it again.
         let asked_for = self.last_turn.as_deref().is_some_and(is_question);

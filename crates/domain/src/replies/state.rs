@@ -17,7 +17,7 @@ pub struct Rules {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum Sideband {
     /// There is no call.
     None,
     /// On its way into the call; into a fresh one it has to come by then.
@@ -42,7 +42,7 @@ pub(super) struct Floor {
     pub(super) stopped: Option<Moment>,
     /// By when the turn is to be closed.
     by: Moment,
-    /// All that is known of it was heard before our line was away.
+    /// All that is known of it was heard before our sideband was away.
     since_before_gap: bool,
 }
 
@@ -158,11 +158,24 @@ pub(super) struct Wish {
     pub(super) refusals: u32,
     /// What it asks for may be under way: any sign of that fulfils it.
     pub(super) in_doubt: bool,
+    /// The reply that was under way when its reason came: that one cannot fulfil it.
+    pub(super) unheard_by: Option<ReplyId>,
+    /// It does not begin while something is heard, until then.
+    pub(super) waits_until: Option<Moment>,
 }
 
 impl Wish {
     pub(super) fn new(purpose: Purpose, now: Moment) -> Self {
-        Self { purpose, since: now, not_before: now, noted: false, refusals: 0, in_doubt: false }
+        Self {
+            purpose,
+            since: now,
+            not_before: now,
+            noted: false,
+            refusals: 0,
+            in_doubt: false,
+            unheard_by: None,
+            waits_until: None,
+        }
     }
 
     pub(super) fn after(purpose: Purpose, now: Moment, pause: Duration) -> Self {
@@ -175,9 +188,9 @@ impl Wish {
     }
 
     /// Only a goodbye is ever said into speech, and only after it has waited.
-    pub(super) fn sent_at(&self, floor_taken: bool) -> Option<Moment> {
+    pub(super) fn sent_at(&self, floor_taken: bool, playing: bool) -> Option<Moment> {
         match (floor_taken, self.purpose.is_goodbye()) {
-            (false, _) => Some(self.not_before),
+            (false, _) => Some(self.not_before.max(self.waits_until.filter(|_| playing).unwrap_or_default())),
             (true, true) => Some(self.not_before.max(self.since + PAUSE_WITHIN)),
             (true, false) => None,
         }

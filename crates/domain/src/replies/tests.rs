@@ -524,7 +524,7 @@ fn a_goodbye_that_cannot_be_said_ends_the_call_all_the_same() {
         play.input(Input::End { goodbye: Some("time_limit") });
         match failing {
             0 => {}
-            1 => play.input(Input::LineDown),
+            1 => play.input(Input::SidebandDown),
             _ => {
                 for n in 0..5 {
                     let reply = format!("g{n}");
@@ -639,19 +639,41 @@ fn a_farewell_without_the_tool_ends_the_interview_after_a_while() {
 }
 
 #[test]
+fn a_farewell_with_questions_left_is_taken_up_once_and_ends_no_interview() {
+    let mut play = Play::opened();
+    play.input(Input::QuestionsLeft(true));
+    play.turn();
+    play.reply("r1", None, "Thank you for your time. Goodbye!");
+    play.wait(21.0);
+    assert_eq!((play.did(&Command::EndInterview), play.purposes()), (0, vec!["nudge"]));
+    // It insists: perhaps the candidate wants to stop.
+    play.reply("r2", Some("nudge"), "You wanted to stop. Goodbye!");
+    play.wait(21.0);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+    // All is asked.
+    let mut play = Play::opened();
+    play.input(Input::QuestionsLeft(true));
+    play.input(Input::QuestionsLeft(false));
+    play.turn();
+    play.reply("r1", None, "Thank you for your time. Goodbye!");
+    play.wait(21.0);
+    assert_eq!(play.did(&Command::EndInterview), 1);
+}
+
+#[test]
 fn a_line_that_breaks_leaves_nothing_owed_and_greets_no_second_time() {
     let mut play = Play::with(Rules::default());
     play.input(Input::Want(Purpose::Opening));
-    play.input(Input::LineDown);
+    play.input(Input::SidebandDown);
     play.input(Input::Ready);
     play.wait(2.0);
     assert_eq!(play.purposes(), ["opening"], "it may be under way");
     play.wait(4.0);
     assert_eq!(play.purposes(), ["opening", "answer"]);
-    // It was: the line brings the rest of it.
+    // It was: the sideband brings the rest of it.
     let mut play = Play::with(Rules::default());
     play.input(Input::Want(Purpose::Opening));
-    play.input(Input::LineDown);
+    play.input(Input::SidebandDown);
     play.input(Input::Ready);
     play.hear(VoiceEvent::ReplyItem { reply: "r1".into(), item: "a".into(), commentary: false });
     play.words("r1", "Welcome");
@@ -667,7 +689,7 @@ fn a_turn_whose_end_fell_into_a_gap_is_over_when_its_words_come() {
     play.hear(VoiceEvent::ItemPlaced { item: "u0".into(), previous: None, content: ItemContent::Committed });
     play.reply("r1", None, "And then?");
     play.hear(VoiceEvent::SpeechStarted { item: "u1".into(), start_ms: None });
-    play.input(Input::LineDown);
+    play.input(Input::SidebandDown);
     play.input(Input::Ready);
     play.hear(VoiceEvent::CandidateSettled {
         item: "u0".into(),
@@ -692,7 +714,7 @@ fn a_turn_that_fell_into_a_gap_is_answered() {
         let mut play = Play::opened();
         play.turn();
         play.reply("r1", None, "And then?");
-        play.input(Input::LineDown);
+        play.input(Input::SidebandDown);
         play.wait(4.0);
         play.input(Input::Ready);
         play.hear(VoiceEvent::CandidateSettled {
@@ -713,12 +735,12 @@ fn a_turn_that_fell_into_a_gap_is_answered() {
     play.hear(VoiceEvent::PlaybackEnded { reply: "r2".into() });
     play.wait(60.0);
     assert!(play.purposes().is_empty());
-    // Words of a turn that our line did bring are no second turn.
+    // Words of a turn that our sideband did bring are no second turn.
     let mut play = Play::opened();
     play.hear(VoiceEvent::SpeechStarted { item: "u1".into(), start_ms: None });
     play.hear(VoiceEvent::ItemPlaced { item: "u1".into(), previous: None, content: ItemContent::Committed });
     play.reply("r1", None, "And then?");
-    play.input(Input::LineDown);
+    play.input(Input::SidebandDown);
     play.input(Input::Ready);
     play.hear(VoiceEvent::CandidateSettled {
         item: "u1".into(),
@@ -729,14 +751,14 @@ fn a_turn_that_fell_into_a_gap_is_answered() {
     assert!(play.purposes().is_empty());
 }
 
-/// Nothing at all of it came on our line; the browser tells of it.
+/// Nothing at all of it came on our sideband; the browser tells of it.
 #[test]
 fn a_turn_that_fell_into_a_gap_with_its_words_is_answered() {
     let after_the_gap = || {
         let mut play = Play::opened();
         play.turn();
         play.reply("r1", None, "And then?");
-        play.input(Input::LineDown);
+        play.input(Input::SidebandDown);
         play.wait(4.0);
         play.input(Input::Ready);
         play.input(Input::TurnInGap(&"unheard".into()));
@@ -753,12 +775,12 @@ fn a_turn_that_fell_into_a_gap_with_its_words_is_answered() {
     play.hear(VoiceEvent::PlaybackStarted { reply: "r2".into() });
     play.wait(60.0);
     assert!(play.purposes().is_empty());
-    // Our line heard the turn, or was there all the time.
+    // Our sideband heard the turn, or was there all the time.
     let mut play = Play::opened();
     play.turn();
     play.reply("r1", None, "And then?");
     play.input(Input::TurnInGap(&"invented".into()));
-    play.input(Input::LineDown);
+    play.input(Input::SidebandDown);
     play.input(Input::Ready);
     play.input(Input::TurnInGap(&"i".into()));
     play.wait(60.0);
@@ -770,7 +792,7 @@ fn a_turn_that_fell_into_a_gap_with_its_words_is_answered() {
 fn a_turn_that_fell_into_a_gap_shows_that_the_one_before_it_is_over() {
     let mut play = Play::opened();
     play.hear(VoiceEvent::SpeechStarted { item: "u1".into(), start_ms: None });
-    play.input(Input::LineDown);
+    play.input(Input::SidebandDown);
     play.wait(4.0);
     play.input(Input::Ready);
     play.hear(VoiceEvent::CandidateSettled {
@@ -782,7 +804,7 @@ fn a_turn_that_fell_into_a_gap_shows_that_the_one_before_it_is_over() {
     assert_eq!(play.purposes(), ["answer"]);
     // Whoever is heard to speak since has the floor.
     let mut play = Play::opened();
-    play.input(Input::LineDown);
+    play.input(Input::SidebandDown);
     play.input(Input::Ready);
     play.hear(VoiceEvent::SpeechStarted { item: "u3".into(), start_ms: None });
     play.hear(VoiceEvent::CandidateSettled {
@@ -813,7 +835,7 @@ fn a_turn_that_fell_between_two_processes_is_answered() {
     assert!(attached(&["u1".into()]).purposes().is_empty(), "its words are late, its answer was given");
 }
 
-/// The line into a call that was given up may come back before its successor stands.
+/// The sideband into a call that was given up may come back before its successor stands.
 #[test]
 fn nothing_is_asked_for_in_a_call_that_is_given_up() {
     let mut play = Play::with(Rules::default());
@@ -838,12 +860,12 @@ fn c13_calls_that_let_no_line_of_ours_in_end_the_interview() {
         play.input(Input::CallOpened);
         play.input(Input::CallGone);
     }
-    assert_eq!(play.did(&Command::GiveUp(Trouble::LineNotJoined)), 1);
+    assert_eq!(play.did(&Command::GiveUp(Trouble::SidebandNotJoined)), 1);
     // C-10: not let in, and not tried any more.
     let mut play = Play::with(Rules::default());
     play.input(Input::CallOpened);
-    play.input(Input::LineGivenUp);
-    assert_eq!(play.did(&Command::RenewCall(Trouble::LineNotJoined)), 1);
+    play.input(Input::SidebandGivenUp);
+    assert_eq!(play.did(&Command::RenewCall(Trouble::SidebandNotJoined)), 1);
 }
 
 #[test]
@@ -893,4 +915,155 @@ fn what_the_candidate_asks_to_hear_again_is_no_repetition() {
         play.reply(&format!("s{n}"), None, "I see. Go on.");
     }
     assert_eq!(play.purposes(), [""; 0]);
+}
+
+fn typed(play: &mut Play, item: &str) {
+    play.input(Input::Typed { item: &item.into() });
+}
+
+#[test]
+fn typed_words_are_answered_at_once_and_once() {
+    let mut play = Play::opened();
+    typed(&mut play, "t1");
+    assert_eq!(play.purposes(), ["answer"]);
+    play.reply("r1", Some("answer"), "And then?");
+    play.wait(60.0);
+    assert_eq!(play.purposes(), ["answer"]);
+    assert!(!play.late());
+    // Two in a row may have one answer: it sees both.
+    typed(&mut play, "t2");
+    typed(&mut play, "t3");
+    assert_eq!(play.purposes(), ["answer", "answer"]);
+    play.reply("r2", Some("answer"), "I see.");
+    play.wait(60.0);
+    assert_eq!(play.purposes().len(), 2, "{:?}", play.purposes());
+}
+
+#[test]
+fn typed_words_wait_for_whoever_speaks() {
+    // For the candidate: the provider answers the turn, and with it what was typed before.
+    let mut play = Play::opened();
+    play.speech();
+    typed(&mut play, "t1");
+    play.wait(20.0);
+    assert_eq!(play.purposes(), [""; 0]);
+    play.hear(VoiceEvent::ItemPlaced { item: "i".into(), previous: None, content: ItemContent::Committed });
+    play.reply("r1", None, "I see.");
+    play.wait(30.0);
+    assert_eq!(play.purposes(), [""; 0]);
+    // Somebody coughed: nothing else answers what was typed.
+    play.speech();
+    typed(&mut play, "t2");
+    play.hear(VoiceEvent::SpeechStopped { item: "i".into(), end_ms: None });
+    play.wait(4.0);
+    assert_eq!(play.purposes(), ["answer"]);
+}
+
+/// The reply that is under way does not know of it.
+#[test]
+fn typed_words_are_answered_when_what_is_being_said_was_heard() {
+    let mut play = Play::opened();
+    play.turn();
+    play.created("r1", None);
+    play.words("r1", "A long explanation");
+    typed(&mut play, "t1");
+    play.wait(3.0);
+    play.done("r1", ReplyOutcome::Completed);
+    play.wait(9.0);
+    assert_eq!(play.purposes(), [""; 0], "it is heard");
+    play.played("r1");
+    assert_eq!(play.purposes(), [""; 0], "whoever leads the interview hears it first");
+    play.wait(0.4);
+    assert_eq!(play.purposes(), ["answer"]);
+    // Its end is never told.
+    let mut play = Play::opened();
+    play.created("r1", None);
+    play.words("r1", "A long explanation");
+    typed(&mut play, "t1");
+    play.done("r1", ReplyOutcome::Completed);
+    play.wait(61.0);
+    assert_eq!(play.purposes(), ["answer"]);
+    // It fails: what is asked for instead sees both.
+    let mut play = Play::opened();
+    play.created("r1", None);
+    typed(&mut play, "t1");
+    play.done("r1", ReplyOutcome::Failed);
+    play.wait(2.0);
+    assert_eq!(play.purposes(), ["answer"]);
+}
+
+#[test]
+fn who_types_while_the_interviewer_ends_the_interview_is_answered() {
+    let mut play = Play::opened();
+    play.created("r1", None);
+    play.words("r1", "Thank you, goodbye.");
+    play.tool("r1");
+    typed(&mut play, "t1");
+    play.done("r1", ReplyOutcome::Completed);
+    play.played("r1");
+    play.wait(2.0);
+    assert_eq!(play.did(&Command::EndInterview), 0);
+    assert_eq!(play.purposes(), ["answer"]);
+    // Nor does a farewell stand that is answered in writing.
+    play.reply("r2", Some("answer"), "Goodbye.");
+    play.wait(5.0);
+    typed(&mut play, "t2");
+    play.reply("r3", Some("answer"), "One more question: why?");
+    play.wait(60.0);
+    assert_eq!(play.did(&Command::EndInterview), 0);
+}
+
+#[test]
+fn nothing_typed_is_answered_into_a_goodbye() {
+    let mut play = Play::opened();
+    play.input(Input::End { goodbye: Some("time_limit") });
+    typed(&mut play, "t1");
+    assert_eq!(play.purposes(), ["goodbye"]);
+    play.reply("r1", Some("goodbye"), "Goodbye.");
+    typed(&mut play, "t2");
+    play.wait(30.0);
+    assert_eq!(play.purposes(), ["goodbye"]);
+    assert_eq!(play.did(&Command::LastWordsOver), 1);
+}
+
+/// Whether it had its answer before the sideband broke nobody knows.
+#[test]
+fn typed_words_in_a_gap_are_answered_unless_a_sign_of_an_answer_comes() {
+    for sign in [false, true] {
+        let mut play = Play::opened();
+        play.input(Input::SidebandDown);
+        play.input(Input::Ready);
+        play.input(Input::TurnInGap(&"t1".into()));
+        play.wait(1.0);
+        if sign {
+            play.reply("r1", Some("answer"), "I see.");
+        }
+        play.wait(8.0);
+        assert_eq!(play.purposes().len(), usize::from(!sign), "{:?}", play.purposes());
+    }
+    // It is put in anew, so nobody can have answered.
+    let mut play = Play::opened();
+    play.input(Input::SidebandDown);
+    play.input(Input::Ready);
+    play.input(Input::TurnInGap(&"t1".into()));
+    typed(&mut play, "t1");
+    assert_eq!(play.purposes(), ["answer"]);
+}
+#[test]
+fn what_a_tools_answer_wants_said_again_is_no_repetition() {
+    let mut play = Play::opened();
+    play.turn();
+    play.reply("r1", None, "Which database did you choose?");
+    // The candidate asks to hear it again, in words without a question mark.
+    play.turn();
+    let again = json!({"say": "Which database did you choose?", "require_repeat_verbatim": true});
+    play.created("r2", None);
+    play.input(Input::ToolAnswered { reply: Some(&"r2".into()), call: &"c1".into(), output: &again, then: Then::Speak });
+    play.done("r2", ReplyOutcome::Completed);
+    play.reply("r3", Some("tool"), "Which database did you choose?");
+    assert_eq!(play.purposes(), ["tool"]);
+    // Once more by itself, and in one breath, is one.
+    play.turn();
+    play.reply("r4", None, "Which database did you choose?");
+    assert_eq!(play.purposes(), ["tool", "repeated"]);
 }

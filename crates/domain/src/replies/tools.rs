@@ -73,6 +73,7 @@ impl Replies {
         if !self.answered.insert(call.clone()) {
             return;
         }
+        self.word_for_word |= output["require_repeat_verbatim"] == true;
         self.answer_tool(call, output);
         let now = self.now;
         if let Some(active) = self.active.as_mut().filter(|active| reply.is_none_or(|reply| active.id == *reply)) {
@@ -144,7 +145,8 @@ impl Replies {
 
     /// The interview ends when this has been heard: whoever speaks before has not been heard out.
     fn end_after(&mut self, reply: &ReplyId, spoke: bool) {
-        if !self.ending.is_no() || self.floor.is_taken() {
+        let typed_over = self.wish.as_ref().is_some_and(|wish| wish.unheard_by.as_ref() == Some(reply));
+        if !self.ending.is_no() || self.floor.is_taken() || typed_over {
             return;
         }
         if !spoke {
@@ -174,10 +176,12 @@ impl Replies {
         self.commands.push(Command::EndInterview);
     }
 
-    /// Nobody has said anything since the interviewer parted.
+    /// Nobody has said anything since the interviewer parted. While questions are left it is told so once: a candidate who wants to
+    /// stop is not kept.
     pub(super) fn farewell_stands(&mut self) {
         self.farewell = None;
-        if self.too_early().is_none() {
+        let questions_left = self.questions_left && !std::mem::replace(&mut self.parted_early, true);
+        if self.too_early().is_none() && !questions_left {
             self.end_by_interviewer();
         } else if self.wish.is_none() {
             self.wish(Wish::new(Purpose::Nudge, self.now));

@@ -1,6 +1,6 @@
 //! What keeps the interviewer from speaking, and how far it goes: ask again, then another call, then the end.
 
-use super::state::{Active, Line, Wish};
+use super::state::{Active, Sideband, Wish};
 use super::{ANSWER_WITHIN, Command, Moment, Purpose, RENEWED_WITHIN, Replies, Request, Trouble};
 use crate::voice::Refusal;
 use std::time::Duration;
@@ -130,7 +130,7 @@ impl Replies {
         if !self.ending.is_no() {
             return self.last_words_over();
         }
-        if matches!(self.line, Line::Renewing { .. }) {
+        if matches!(self.sideband, Sideband::Renewing { .. }) {
             return;
         }
         self.renewals += 1;
@@ -142,7 +142,7 @@ impl Replies {
         if !std::mem::replace(&mut self.late, true) {
             self.commands.push(Command::Late { trouble, news: true });
         }
-        self.line = Line::Renewing { by: self.now + RENEWED_WITHIN };
+        self.sideband = Sideband::Renewing { by: self.now + RENEWED_WITHIN };
         self.commands.push(Command::RenewCall(trouble));
     }
 

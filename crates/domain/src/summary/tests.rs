@@ -85,7 +85,7 @@ fn words_that_are_not_the_records_carry_nothing_and_a_gaps_tail_nothing_alone() 
     assert_eq!(resting_on(from_ref(&there), &unclosed).summary.competencies[0].assessment, Assessment::NotAssessed);
     let beside = checked(&answer("advance", &[judged(1, "strong", &[there.clone(), here.clone()])], &[]), &unclosed);
     assert_eq!((beside.quotes_removed, beside.summary.competencies[0].evidence.len()), (0, 2));
-    let deaf = with(|entry| entry.doubt = Some(Doubt::DeafLine));
+    let deaf = with(|entry| entry.doubt = Some(Doubt::DeafSideband));
     assert_eq!(resting_on(from_ref(&there), &deaf).summary.competencies[0].assessment, Assessment::Strong);
     for change in [
         |entry: &mut Entry| entry.authoritative = false,

@@ -58,8 +58,8 @@ impl Entry {
             return None;
         }
         match self.doubt {
-            // Words of a line that carries no speech are the record's where a tenant allows it.
-            None | Some(Doubt::DeafLine) => Some(Weight::Full),
+            // Words of a sideband that carries no speech are the record's where a tenant allows it.
+            None | Some(Doubt::DeafSideband) => Some(Weight::Full),
             Some(Doubt::UnclosedGap) => Some(Weight::Supporting),
             Some(Doubt::NoItem | Doubt::NoCall | Doubt::Unconfirmed | Doubt::Hallucination | Doubt::Echo | Doubt::Written) => {
                 None
@@ -82,7 +82,7 @@ pub enum Weight {
 }
 
 impl Entry {
-    /// Final words that our own line heard, with a place and a time to be changed: what tests of both crates begin with.
+    /// Final words that our own sideband heard, with a place and a time to be changed: what tests of both crates begin with.
     pub fn heard(seq: i32, speaker: Speaker, text: &str) -> Self {
         Self {
             seq,
@@ -116,8 +116,10 @@ impl Entry {
 pub enum Source {
     /// Heard on our own control channel: the truth.
     Sideband,
-    /// Said by the browser: the second witness.
+    /// Said by the browser: the second client_report.
     Browser,
+    /// Typed by the candidate through our own socket, and put into the call by us.
+    Typed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,13 +142,14 @@ pub enum Doubt {
     /// Told of a gap of ours that never closed: nothing that we heard stands behind it. It is in the record,
     /// and no judgement rests on it alone.
     UnclosedGap,
-    /// Our line into the call carried no speech of the candidate.
-    DeafLine,
+    /// Our sideband carried no speech of the candidate.
+    #[serde(rename = "deaf_line")]
+    DeafSideband,
     /// It names no item of a call.
     NoItem,
     /// Told before there was a call.
     NoCall,
-    /// Told of an item that our line, which was there to hear, did not hear; or in a gap that the browser made.
+    /// Told of an item that our sideband, which was there to hear, did not hear; or in a gap that the browser made.
     Unconfirmed,
     /// Most likely made up by the transcription model: more words than fit into the sound, words that it is not certain of itself,
     /// or another script than the interview's.
@@ -160,7 +163,7 @@ pub enum Doubt {
 impl Doubt {
     pub const ALL: [Self; 8] = [
         Self::UnclosedGap,
-        Self::DeafLine,
+        Self::DeafSideband,
         Self::NoItem,
         Self::NoCall,
         Self::Unconfirmed,
@@ -177,7 +180,7 @@ impl Doubt {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UnclosedGap => "unclosed_gap",
-            Self::DeafLine => "deaf_line",
+            Self::DeafSideband => "deaf_line",
             Self::NoItem => "no_item",
             Self::NoCall => "no_call",
             Self::Unconfirmed => "unconfirmed",
@@ -194,7 +197,7 @@ impl Doubt {
 
 /// What the browser says was said (`transcript_update`).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Witness {
+pub struct ClientReport {
     pub key: EntryKey,
     pub item_id: Option<ItemId>,
     pub speaker: Speaker,

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// The candidate speaks and the interviewer answers; the line may break before the n-th event of it.
+    /// The candidate speaks and the interviewer answers; the sideband may break before the n-th event of it.
     Turn {
         breaks_at: Option<usize>,
     },
     /// It breaks while nothing is said.
-    LineLost,
-    LineBack,
+    SidebandLost,
+    SidebandBack,
     /// The browser replaces the call for no reason.
     Offer,
     /// It puts an item into the call.
@@ -36,8 +36,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => proptest::option::weighted(0.3, 0usize..8).prop_map(|breaks_at| Step::Turn { breaks_at }),
-        1 => Just(Step::LineLost),
-        3 => Just(Step::LineBack),
+        1 => Just(Step::SidebandLost),
+        3 => Just(Step::SidebandBack),
         1 => Just(Step::Offer),
         1 => any::<bool>().prop_map(|typed| Step::Create { typed }),
         1 => (0usize..6).prop_map(Step::Delete),
@@ -58,9 +58,9 @@ struct World {
     heard_whole: usize,
     /// Gaps of ours.
     gaps: usize,
-    /// Turns that our line did not hear to their end in the call that is open.
+    /// Turns that our sideband did not hear to their end in the call that is open.
     swallowed: usize,
-    /// A whole turn was heard since the line was back.
+    /// A whole turn was heard since the sideband was back.
     heard_since: bool,
     names: usize,
 }
@@ -69,7 +69,7 @@ impl World {
     fn new() -> Self {
         let mut transcript = Transcript::default();
         transcript.call_opened(1, Cause::Ours, Timestamp::UNIX_EPOCH);
-        transcript.line_back(Timestamp::UNIX_EPOCH);
+        transcript.sideband_back(Timestamp::UNIX_EPOCH);
         let now = Timestamp::UNIX_EPOCH;
         let mut world = Self {
             transcript,
@@ -92,8 +92,8 @@ impl World {
         self.transcript.at_steady(self.transcript.steady + time::Duration::seconds(seconds));
     }
 
-    fn lose_line(&mut self) {
-        self.transcript.line_lost();
+    fn lose_sideband(&mut self) {
+        self.transcript.sideband_lost();
         self.up = false;
         self.gaps += 1;
     }
@@ -121,7 +121,7 @@ impl World {
         self.said.extend([(user, Speaker::Candidate, answer), (ai, Speaker::Ai, question)]);
         for (index, event) in events.iter().enumerate() {
             if self.up && breaks_at == Some(index) {
-                self.lose_line();
+                self.lose_sideband();
             }
             if self.up {
                 self.transcript.apply(event, self.now);
@@ -139,7 +139,9 @@ impl World {
         self.names += 1;
         let key = EntryKey::stored(format!("c:{}", self.names));
         let (text, claimed_at) = (text.into(), Text::default());
-        let told = self.transcript.witness(Witness { key, item_id: item, speaker, text, claimed: None, claimed_at }, self.now);
+        let told = self
+            .transcript
+            .client_report(ClientReport { key, item_id: item, speaker, text, claimed: None, claimed_at }, self.now);
         assert!(told.iter().all(|entry| entry.seq > 0));
     }
 
@@ -147,10 +149,10 @@ impl World {
         self.pass(3);
         match step {
             Step::Turn { breaks_at } => self.turn(*breaks_at),
-            Step::LineLost => self.lose_line(),
-            Step::LineBack => {
+            Step::SidebandLost => self.lose_sideband(),
+            Step::SidebandBack => {
                 self.heard_since &= self.up;
-                self.transcript.line_back(self.now);
+                self.transcript.sideband_back(self.now);
                 self.up = true;
                 self.pass(3);
             }
@@ -160,7 +162,7 @@ impl World {
                 self.transcript.give_up_earlier_calls(Cause::Client);
                 self.tell(Some(ItemId::new("offer-item")), Speaker::Ai, "FORGED that was outstanding");
                 self.pass(1);
-                self.transcript.line_back(self.now);
+                self.transcript.sideband_back(self.now);
                 self.said.clear();
                 (self.swallowed, self.heard_since) = (0, false);
                 self.pass(4);

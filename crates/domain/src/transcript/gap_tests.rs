@@ -1,18 +1,18 @@
 //! What the browser tells of gaps that end with a process, with a call, or in which somebody deletes what was said.
 
-use super::tests::{at, heard, item, pass, reply, texts, turn, witness};
+use super::tests::{at, client_report, heard, item, pass, reply, texts, turn};
 use super::*;
 use crate::voice::Speaker;
 
 /// What a process leaves to the next, which finds the call alive.
 fn next(transcript: &Transcript) -> Transcript {
     let mut next = Transcript::restore(transcript.all_entries()).taken_over(Some(at()), true);
-    next.line_back(at());
+    next.sideband_back(at());
     next
 }
 
-fn of_ai(key: &str, item_id: &str, text: &str) -> Witness {
-    Witness { speaker: Speaker::Ai, ..witness(key, Some(item_id), text) }
+fn of_ai(key: &str, item_id: &str, text: &str) -> ClientReport {
+    ClientReport { speaker: Speaker::Ai, ..client_report(key, Some(item_id), text) }
 }
 
 /// Where that gap lay only the second process knows.
@@ -23,17 +23,17 @@ fn what_fell_between_two_processes_is_of_the_record_before_a_third_can_come() {
         first.apply(event, now);
     }
     let mut second = next(&first);
-    let told = second.witness(witness("c:x", Some("x"), "and so it went"), now).pop().expect("stored");
+    let told = second.client_report(client_report("c:x", Some("x"), "and so it went"), now).pop().expect("stored");
     assert_eq!((told.authoritative, told.doubt), (true, Some(Doubt::UnclosedGap)));
     for event in &turn(2, Some("x")) {
         second.apply(event, now);
     }
     assert_eq!(texts(&next(&second)), ["I said 1.", "answer 1.", "and so it went", "I said 2.", "answer 2."]);
-    // A gap of the line alone may turn out to be empty: nothing is believed of it before something stands behind it.
+    // A gap of the sideband alone may turn out to be empty: nothing is believed of it before something stands behind it.
     let (mut alone, now) = heard();
-    alone.line_lost();
-    alone.line_back(now);
-    let told = alone.witness(witness("c:x", Some("x"), "and so it went"), now).pop().expect("stored");
+    alone.sideband_lost();
+    alone.sideband_back(now);
+    let told = alone.client_report(client_report("c:x", Some("x"), "and so it went"), now).pop().expect("stored");
     assert!(!told.authoritative, "{told:?}");
 }
 
@@ -44,7 +44,7 @@ fn cut_beside(words: &str) -> (Transcript, Timestamp, Vec<Entry>) {
         transcript.apply(event, now);
     }
     transcript.apply(&VoiceEvent::ReplyWords { item: item("a1"), delta: "answer".into() }, now);
-    transcript.witness(of_ai("c:a1", "a1", words), now);
+    transcript.client_report(of_ai("c:a1", "a1", words), now);
     transcript.apply(&VoiceEvent::PlaybackCut { reply: reply("r1") }, now);
     let cut = transcript.apply(&VoiceEvent::ItemCut { item: item("a1"), heard_ms: 700 }, now);
     (transcript, now, cut)
@@ -69,7 +69,7 @@ fn a_process_that_stops_leaves_no_words_beside_that_contradict_what_it_heard() {
     assert_eq!((own.text.as_str(), own.status, own.source), ("answer", Status::Partial, Source::Sideband));
     assert!(own.authoritative && own.interrupted && own.revision > 2, "{own:?}");
     let mut taken = Transcript::restore(left).taken_over(Some(at()), true);
-    taken.witness(of_ai("c:a1", "a1", "I never said that"), at());
+    taken.client_report(of_ai("c:a1", "a1", "I never said that"), at());
     assert_eq!(texts(&taken), ["answer"]);
 }
 
@@ -81,12 +81,12 @@ fn who_deletes_in_a_gap_what_was_said_before_it_does_not_keep_it_open() {
         for event in &turn(1, None) {
             transcript.apply(event, now);
         }
-        transcript.line_lost();
-        transcript.line_back(now);
+        transcript.sideband_lost();
+        transcript.sideband_back(now);
         for event in &turn(2, previous) {
             transcript.apply(event, now);
         }
-        transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+        transcript.client_report(client_report("c:x", Some("x"), "that was outstanding"), now);
         transcript.call_over(Cause::Ours);
         assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."], "behind {previous:?}");
     }
@@ -99,16 +99,16 @@ fn a_replaced_call_is_waited_for_while_its_line_may_be_dead() {
         for event in &turn(1, None) {
             transcript.apply(event, now);
         }
-        // Nothing comes on the line from here on, and nobody knows.
-        transcript.witness(witness("c:x", Some("x"), "and so it went"), now);
+        // Nothing comes on the sideband from here on, and nobody knows.
+        transcript.client_report(client_report("c:x", Some("x"), "and so it went"), now);
         transcript.call_opened(2, Cause::Ours, now);
-        transcript.line_back(now);
+        transcript.sideband_back(now);
         pass(&mut transcript, time::Duration::seconds(1));
         assert!(transcript.awaits_words_of_earlier_calls());
         if dead {
             transcript.give_up_earlier_calls(Cause::Ours);
         } else {
-            transcript.earlier_line_is_alive();
+            transcript.earlier_sideband_is_alive();
         }
         assert!(!transcript.awaits_words_of_earlier_calls());
         transcript.give_up_earlier_calls(Cause::Client);
@@ -130,19 +130,19 @@ fn the_last_turn_is_unanswered_until_something_of_the_interviewer_stands_behind_
         transcript.apply(event, now);
     }
     assert_eq!(transcript.unanswered_turn(), None);
-    transcript.line_lost();
-    transcript.witness(witness("c:u2", Some("u2"), "Then I rewrote it."), now);
+    transcript.sideband_lost();
+    transcript.client_report(client_report("c:u2", Some("u2"), "Then I rewrote it."), now);
     assert_eq!(transcript.unanswered_turn(), Some(item("u2")), "by the browser's word, in a gap of ours");
-    transcript.witness(of_ai("c:a2", "a2", "And then?"), now);
+    transcript.client_report(of_ai("c:a2", "a2", "And then?"), now);
     assert_eq!(transcript.unanswered_turn(), None);
-    transcript.line_back(now);
-    transcript.witness(witness("c:u3", Some("u3"), "Then it was fast."), now);
+    transcript.sideband_back(now);
+    transcript.client_report(client_report("c:u3", Some("u3"), "Then it was fast."), now);
     assert_eq!(transcript.unanswered_turn(), Some(item("u3")), "told when the line is back");
-    // Our line was there to hear.
+    // Our sideband was there to hear.
     let (mut transcript, now) = heard();
     transcript.apply(&turn(1, None)[4], now);
     transcript.apply(&turn(1, None)[5], now);
-    transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+    transcript.client_report(client_report("c:x", Some("x"), "that was outstanding"), now);
     assert_eq!(transcript.unanswered_turn(), None);
 }
 
@@ -150,18 +150,18 @@ fn the_last_turn_is_unanswered_until_something_of_the_interviewer_stands_behind_
 #[test]
 fn a_gap_of_a_call_that_is_over_draws_nothing_of_the_next_into_it() {
     let (mut transcript, now) = heard();
-    transcript.line_lost();
-    transcript.line_back(now);
+    transcript.sideband_lost();
+    transcript.sideband_back(now);
     for event in &turn(1, Some("never told")) {
         transcript.apply(event, now);
     }
     transcript.call_over(Cause::Ours);
     transcript.call_opened(2, Cause::Ours, now);
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     for event in &turn(2, None) {
         transcript.apply(event, now);
     }
-    transcript.witness(witness("c:x", Some("x"), "and so it went"), now);
-    transcript.line_lost();
+    transcript.client_report(client_report("c:x", Some("x"), "and so it went"), now);
+    transcript.sideband_lost();
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2.", "and so it went"]);
 }

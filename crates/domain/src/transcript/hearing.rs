@@ -2,7 +2,7 @@
 
 use time::Duration;
 
-/// Who made a gap in what our line hears.
+/// Who made a gap in what our sideband hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// We, the provider, or the network between us.
@@ -11,13 +11,13 @@ pub enum Cause {
     Client,
 }
 
-/// A gap that the browser made is over when our line is in the new call. What it lasts longer is the provider's.
+/// A gap that the browser made is over when our sideband is in the new call. What it lasts longer is the provider's.
 const LONGEST_OF_A_CLIENT: Duration = Duration::seconds(3);
-/// Events that a line may have missed just before it came are missed for so long.
+/// Events that a sideband may have missed just before it came are missed for so long.
 const JOINING: Duration = Duration::seconds(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-enum Line {
+enum Sideband {
     /// There is no call: nothing can be said.
     #[default]
     NoCall,
@@ -31,7 +31,7 @@ enum Line {
 struct Gap {
     cause: Cause,
     since: Duration,
-    /// From the opening of a call until our line is in it. It is short, and nothing is asked of the interviewer in it.
+    /// From the opening of a call until our sideband is in it. It is short, and nothing is asked of the interviewer in it.
     opening: bool,
     /// The first item that was placed after it stands right behind one that we know: no item fell into it.
     empty: bool,
@@ -41,29 +41,29 @@ struct Gap {
 }
 
 /// Times are of the transcript's steady clock: a wall clock that is set changes nobody's gap. Gaps are numbered from 1.
-/// What our line hears first when there were `n` gaps was heard after gap `n`.
+/// What our sideband hears first when there were `n` gaps was heard after gap `n`.
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
-    line: Line,
+    sideband: Sideband,
     gaps: Vec<Gap>,
-    /// The line is up and carries no speech of the candidate.
+    /// The sideband is up and carries no speech of the candidate.
     pub(super) deaf: bool,
 }
 
 impl Hearing {
     pub(super) fn is_up(&self) -> bool {
-        matches!(self.line, Line::Up { .. })
+        matches!(self.sideband, Sideband::Up { .. })
     }
 
     pub(super) fn is_away(&self) -> bool {
-        self.line == Line::Away
+        self.sideband == Sideband::Away
     }
 
-    /// The line came so late, or so lately, that it may have missed how an item began.
+    /// The sideband came so late, or so lately, that it may have missed how an item began.
     pub(super) fn has_just_come(&self, now: Duration) -> bool {
-        match self.line {
-            Line::Up { since } => now - since < JOINING,
-            Line::NoCall | Line::Away => true,
+        match self.sideband {
+            Sideband::Up { since } => now - since < JOINING,
+            Sideband::NoCall | Sideband::Away => true,
         }
     }
 
@@ -83,7 +83,7 @@ impl Hearing {
         gaps.clone().any(|gap| gap.cause == Cause::Ours && !gap.empty)
     }
 
-    /// The same of gaps of which nothing that we heard shows that anything fell into them. One in which our line was only
+    /// The same of gaps of which nothing that we heard shows that anything fell into them. One in which our sideband was only
     /// on its way into the call is none, unless it is kept out for long.
     pub(super) fn tail_between(&self, after: usize, last: usize, now: Duration) -> bool {
         let open = self.gaps.len().checked_sub(1).filter(|_| self.is_away());
@@ -105,28 +105,28 @@ impl Hearing {
         }
     }
 
-    /// A call was opened; our line is not in it yet.
+    /// A call was opened; our sideband is not in it yet.
     pub(super) fn call_opened(&mut self, cause: Cause, now: Duration) {
         self.deaf = false;
-        self.line = Line::Away;
+        self.sideband = Sideband::Away;
         self.gaps.push(Gap { cause, since: now, opening: true, empty: false, hides: false });
     }
 
     /// A process before us was in the call.
     pub(super) fn taken_over(&mut self) {
-        self.line = Line::Away;
+        self.sideband = Sideband::Away;
         self.gaps.push(Gap { cause: Cause::Ours, since: Duration::ZERO, opening: false, empty: false, hides: true });
     }
 
     pub(super) fn call_over(&mut self) {
-        self.line = Line::NoCall;
+        self.sideband = Sideband::NoCall;
     }
 
     /// True when it was up.
     pub(super) fn lost(&mut self, cause: Cause, now: Duration) -> bool {
         let was_up = self.is_up();
         if was_up {
-            self.line = Line::Away;
+            self.sideband = Sideband::Away;
             self.gaps.push(Gap { cause, since: now, opening: false, empty: false, hides: false });
         }
         was_up
@@ -135,7 +135,7 @@ impl Hearing {
     pub(super) fn back(&mut self, now: Duration) {
         self.outlasts_client(now);
         self.deaf = false;
-        self.line = Line::Up { since: now };
+        self.sideband = Sideband::Up { since: now };
     }
 
     /// A gap that a client made by an offer, and that is open for longer than the client can answer for, is ours.

@@ -14,6 +14,16 @@ const COMMITTED_WITHIN: Duration = Duration::seconds(3);
 /// Between two pieces of which what lies between was not heard.
 const GAP_MARK: &str = " … ";
 
+/// How far the candidate's typed words have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Typed {
+    /// They are not in the database yet.
+    Kept,
+    /// They are, and the call may not have them.
+    Stored,
+    InCall,
+}
+
 #[derive(Debug)]
 pub(super) struct Slot {
     /// Set once the slot is first told to the outside; see [`Entry::seq`].
@@ -29,7 +39,7 @@ pub(super) struct Slot {
     pub(super) deleted: bool,
     /// How many gaps there were when the provider told its place; none: it has not.
     pub(super) placed: Option<usize>,
-    /// Audio of the candidate by its kind, in a call in which our line has carried no speech yet.
+    /// Audio of the candidate by its kind, in a call in which our sideband has carried no speech yet.
     pub(super) unheard: bool,
     /// Known to be spoken: audio that was committed on the call, or part of a reply.
     pub(super) spoken: bool,
@@ -39,7 +49,7 @@ pub(super) struct Slot {
     pub(super) stopped_at: Option<Duration>,
     /// Somebody switched the transcription off while it was open: no word of the browser settles it.
     pub(super) tampered: bool,
-    /// Our line had just come when it was placed, and heard nothing of how it was spoken.
+    /// Our sideband had just come when it was placed, and heard nothing of how it was spoken.
     pub(super) unproven: bool,
     /// What was heard of it, in pieces with gaps between them.
     pub(super) heard: Vec<String>,
@@ -62,12 +72,12 @@ pub(super) struct Slot {
     pub(super) started_ms: Option<Millis>,
     pub(super) ended_ms: Option<Millis>,
     /// What the browser says was said, while the words are not settled.
-    pub(super) witness: Option<Text>,
+    pub(super) client_report: Option<Text>,
     /// The gaps that it was said in, as the browser told of it: one after the first number, up to the second.
     pub(super) told_in: Option<(usize, usize)>,
     /// The browser has told of it: a repeat is no news about its neighbours.
     pub(super) told: bool,
-    /// Begun before we listened, or the line broke before it was settled: the truth may never come.
+    /// Begun before we listened, or the sideband broke before it was settled: the truth may never come.
     pub(super) orphaned: Option<Cause>,
     /// The call ended before it was settled: no gap closed behind it.
     pub(super) cut_by_end: bool,
@@ -75,13 +85,15 @@ pub(super) struct Slot {
     pub(super) awaits: Option<ItemId>,
     /// Who made the gap that swallowed the item before it.
     pub(super) hole: Option<Cause>,
-    /// How many gaps there were when our line, or the provider's chain, named it; none: only the browser did.
+    /// How many gaps there were when our sideband, or the provider's chain, named it; none: only the browser did.
     pub(super) named: Option<usize>,
     /// It began in the last of those gaps, or before: what was said behind it may have fallen into that gap as well.
     pub(super) begun_unheard: bool,
     pub(super) at: Timestamp,
     pub(super) claimed_at: Option<Text>,
     pub(super) recognition: Recognition,
+    /// None: it was not typed.
+    pub(super) typed: Option<Typed>,
 }
 
 impl Slot {
@@ -117,7 +129,7 @@ impl Slot {
             commentary: false,
             started_ms: None,
             ended_ms: None,
-            witness: None,
+            client_report: None,
             told_in: None,
             told: false,
             orphaned: None,
@@ -129,6 +141,7 @@ impl Slot {
             at,
             claimed_at: None,
             recognition: Recognition::default(),
+            typed: None,
         }
     }
 
@@ -151,7 +164,11 @@ impl Slot {
         };
         if by_browser && !entry.authoritative && entry.status == Status::Partial {
             // The browser's word, kept beside until ours came.
-            return Self { witness: Some(entry.text), named: Some(0), orphaned: Some(Cause::Ours), ..blank };
+            return Self { client_report: Some(entry.text), named: Some(0), orphaned: Some(Cause::Ours), ..blank };
+        }
+        if entry.source == Source::Typed {
+            // Whether the call has it shows when it is put in once more.
+            return Self { text: entry.text, settled: Some(entry.status), placed: None, ..blank }.typed(Typed::Stored);
         }
         let heard = if entry.status == Status::Partial { pieces(&entry.text) } else { Vec::new() };
         Self {
@@ -167,10 +184,16 @@ impl Slot {
         }
     }
 
-    /// Speech that stopped and was no turn: it is not committed, though our line hears the call. Nothing comes of it.
+    /// The candidate's own words by our own hand: nothing is to be heard of them.
+    pub(super) fn typed(self, typed: Typed) -> Self {
+        let speaker = Some(Speaker::Candidate);
+        Self { typed: Some(typed), source: Source::Typed, authoritative: true, spoken: true, speaker, ..self }
+    }
+
+    /// Speech that stopped and was no turn: it is not committed, though our sideband hears the call. Nothing comes of it.
     pub(super) fn was_no_turn(&self, gaps: usize, steady: Duration) -> bool {
         let stopped = self.stopped_at.is_some_and(|at| steady - at >= COMMITTED_WITHIN);
-        let says_nothing = self.heard.iter().all(String::is_empty) && self.witness.is_none();
+        let says_nothing = self.heard.iter().all(String::is_empty) && self.client_report.is_none();
         stopped && self.placed.is_none() && self.is_open() && self.named == Some(gaps) && self.orphaned.is_none() && says_nothing
     }
 
@@ -189,7 +212,7 @@ impl Slot {
         self.item.is_some() && self.named.is_none()
     }
 
-    /// Nothing that happened to the line explains that its words did not come.
+    /// Nothing that happened to the sideband explains that its words did not come.
     pub(super) fn may_be_filled(&self) -> bool {
         self.orphaned == Some(Cause::Ours) && !self.tampered && !self.unproven
     }
@@ -250,14 +273,14 @@ impl Slot {
 
     /// The browser's word, while ours is awaited: it stands beside, and the truth will take its place.
     pub(super) fn beside(&self) -> Option<Entry> {
-        let text = self.witness.clone().filter(|_| self.settled.is_none())?.trimmed();
+        let text = self.client_report.clone().filter(|_| self.settled.is_none())?.trimmed();
         let entry = self.as_settled(Status::Partial)?;
         Some(Entry { text, source: Source::Browser, authoritative: false, doubt: Some(Doubt::Unconfirmed), ..entry })
     }
 
     /// Whether what stands beside may still turn out to be its words.
     pub(super) fn may_stay_beside(&self) -> bool {
-        self.witness.as_deref().is_some_and(|told| !self.tampered && self.agrees_with(told))
+        self.client_report.as_deref().is_some_and(|told| !self.tampered && self.agrees_with(told))
     }
 
     /// What was heard of a turn that is not finished.

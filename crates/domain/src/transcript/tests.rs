@@ -118,9 +118,9 @@ fn a_new_chapter_goes_behind_the_old_one() {
     assert_eq!(seqs.iter().collect::<std::collections::HashSet<_>>().len(), 4, "{seqs:?}");
 }
 
-pub(super) fn witness(key: &str, item_id: Option<&str>, text: &str) -> Witness {
+pub(super) fn client_report(key: &str, item_id: Option<&str>, text: &str) -> ClientReport {
     let key = EntryKey::stored(key.to_owned());
-    Witness {
+    ClientReport {
         key,
         item_id: item_id.map(item),
         speaker: Speaker::Candidate,
@@ -130,11 +130,11 @@ pub(super) fn witness(key: &str, item_id: Option<&str>, text: &str) -> Witness {
     }
 }
 
-/// Long after our line joined the call.
+/// Long after our sideband joined the call.
 pub(super) fn heard() -> (Transcript, Timestamp) {
     let mut transcript = Transcript::default();
     transcript.call_opened(1, Cause::Ours, at());
-    transcript.line_back(at());
+    transcript.sideband_back(at());
     pass(&mut transcript, time::Duration::hours(1));
     (transcript, at() + time::Duration::hours(1))
 }
@@ -150,10 +150,12 @@ fn a_forged_word_of_the_browser_never_changes_what_was_heard() {
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    let answer = transcript.witness(witness("c:1", Some("u1"), "I lied"), now).pop().expect("answered with the truth");
+    let answer =
+        transcript.client_report(client_report("c:1", Some("u1"), "I lied"), now).pop().expect("answered with the truth");
     assert_eq!((answer.text.as_str(), answer.source), ("I said 1.", Source::Sideband));
     for (key, item) in [("c:2", None), ("c:3", Some("made-up"))] {
-        let extra = transcript.witness(witness(key, item, "I am a genius"), now).pop().expect("kept as a witness");
+        let extra =
+            transcript.client_report(client_report(key, item, "I am a genius"), now).pop().expect("kept as a client_report");
         assert!(!extra.authoritative);
     }
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1."]);
@@ -162,7 +164,7 @@ fn a_forged_word_of_the_browser_never_changes_what_was_heard() {
 #[test]
 fn a_witness_that_came_first_is_overwritten_by_the_truth() {
     let (mut transcript, now) = heard();
-    let early = transcript.witness(witness("c:1", Some("u1"), "forged"), now).pop().expect("kept");
+    let early = transcript.client_report(client_report("c:1", Some("u1"), "forged"), now).pop().expect("kept");
     assert_eq!((early.key.as_str(), early.authoritative), ("u1", false));
     let truth: Vec<Entry> =
         turn(1, None).iter().flat_map(|event| transcript.apply(event, now)).filter(|e| e.key == "u1").collect();
@@ -175,9 +177,9 @@ fn a_witness_that_came_first_is_overwritten_by_the_truth() {
 fn before_a_call_nothing_that_the_browser_tells_is_of_the_record() {
     let mut transcript = Transcript::default();
     for (key, item) in [("c:1", None), ("c:2", Some("u1"))] {
-        let entry = transcript.witness(witness(key, item, "hello"), at()).pop().expect("kept");
+        let entry = transcript.client_report(client_report(key, item, "hello"), at()).pop().expect("kept");
         assert_eq!((entry.authoritative, entry.doubt, entry.source), (false, Some(Doubt::NoCall), Source::Browser));
-        let again = transcript.witness(witness(key, item, "hello"), at()).pop().expect("told again");
+        let again = transcript.client_report(client_report(key, item, "hello"), at()).pop().expect("told again");
         assert_eq!((again.seq, transcript.len()), (entry.seq, 0));
     }
     transcript.close();
@@ -190,17 +192,20 @@ fn the_same_words_without_an_item_are_one_entry() {
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    let told = transcript.witness(witness("h:1", None, "i said 1"), now).pop().expect("merged");
+    let told = transcript.client_report(client_report("h:1", None, "i said 1"), now).pop().expect("merged");
     assert_eq!(told.key, "u1");
 }
 
-/// The line breaks before the `cut`-th event of the second turn and is back before the third.
+/// The sideband breaks before the `cut`-th event of the second turn and is back before the third.
 /// The browser relays what its own copy of the call's events settled, now or late.
 fn with_a_gap(cut: usize, late: bool) -> Vec<String> {
     let (mut transcript, now) = heard();
     let relay = |transcript: &mut Transcript, now| {
         for (id, speaker, text) in [("u2", Speaker::Candidate, "I said 2."), ("a2", Speaker::Ai, "answer 2.")] {
-            transcript.witness(Witness { speaker, claimed: Some(now), ..witness(&format!("c:{id}"), Some(id), text) }, now);
+            transcript.client_report(
+                ClientReport { speaker, claimed: Some(now), ..client_report(&format!("c:{id}"), Some(id), text) },
+                now,
+            );
         }
     };
     for event in &turn(1, None) {
@@ -209,11 +214,11 @@ fn with_a_gap(cut: usize, late: bool) -> Vec<String> {
     for event in &turn(2, Some("a1"))[..cut] {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
+    transcript.sideband_lost();
     if !late {
         relay(&mut transcript, now);
     }
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     for event in &turn(3, Some("a2")) {
         transcript.apply(event, now);
     }
@@ -241,19 +246,19 @@ fn a_browser_that_was_away_longer_than_the_line_still_fills_the_gap() {
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
-    transcript.line_back(now + time::Duration::seconds(5));
+    transcript.sideband_lost();
+    transcript.sideband_back(now + time::Duration::seconds(5));
     for event in &turn(3, Some("a2")) {
         transcript.apply(event, now + time::Duration::seconds(9));
     }
     let much_later = now + time::Duration::hours(24);
     for (id, text) in [("u2", "I said 2."), ("a2", "answer 2.")] {
-        transcript.witness(Witness { claimed: Some(now), ..witness(id, Some(id), text) }, much_later);
+        transcript.client_report(ClientReport { claimed: Some(now), ..client_report(id, Some(id), text) }, much_later);
     }
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2.", "I said 3.", "answer 3."]);
     // Said at another time, it is no part of what was missed.
-    let forged =
-        transcript.witness(Witness { claimed: Some(much_later), ..witness("x", Some("x"), "I am a genius") }, much_later);
+    let forged = transcript
+        .client_report(ClientReport { claimed: Some(much_later), ..client_report("x", Some("x"), "I am a genius") }, much_later);
     assert!(forged.iter().all(|entry| !entry.authoritative));
 }
 
@@ -261,8 +266,8 @@ fn a_browser_that_was_away_longer_than_the_line_still_fills_the_gap() {
 fn words_of_a_call_of_which_an_earlier_process_stored_nothing_are_kept_with_a_doubt() {
     let now = at() + time::Duration::hours(1);
     let told = |mut transcript: Transcript| {
-        transcript.line_back(now);
-        transcript.witness(Witness { claimed: Some(now), ..witness("u1", Some("u1"), "hello") }, now);
+        transcript.sideband_back(now);
+        transcript.client_report(ClientReport { claimed: Some(now), ..client_report("u1", Some("u1"), "hello") }, now);
         transcript.close();
         transcript.entries().pop().map(|entry| (entry.text.as_str() == "hello", entry.doubt))
     };
@@ -276,12 +281,12 @@ fn a_word_that_contradicts_what_was_heard_of_it_does_not_replace_it() {
     for event in &turn(1, None)[..2] {
         transcript.apply(event, now);
     }
-    transcript.witness(witness("c:1", Some("u1"), "We built it together"), now);
-    assert!(transcript.line_lost().is_empty());
+    transcript.client_report(client_report("c:1", Some("u1"), "We built it together"), now);
+    assert!(transcript.sideband_lost().is_empty());
     let closed = transcript.close();
     assert_eq!((closed[0].text.as_str(), closed[0].status, closed[0].source), ("I said 1", Status::Partial, Source::Sideband));
-    let told = transcript.witness(witness("c:2", Some("u1"), "I said 1 and a half."), now).pop().expect("told");
-    assert_eq!((told.text.as_str(), told.source), ("I said 1", Source::Sideband), "the first word of a witness counts");
+    let told = transcript.client_report(client_report("c:2", Some("u1"), "I said 1 and a half."), now).pop().expect("told");
+    assert_eq!((told.text.as_str(), told.source), ("I said 1", Source::Sideband), "the first word of a client_report counts");
 }
 
 #[test]
@@ -290,9 +295,9 @@ fn words_that_were_cut_by_a_gap_are_completed_by_the_browser() {
     for event in &turn(1, None)[..2] {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
+    transcript.sideband_lost();
     let cut = transcript.close();
-    let told = transcript.witness(witness("c:1", Some("u1"), "I said 1, and more."), now).pop().expect("told");
+    let told = transcript.client_report(client_report("c:1", Some("u1"), "I said 1, and more."), now).pop().expect("told");
     assert_eq!((told.text.as_str(), told.status, told.source), ("I said 1, and more.", Status::Final, Source::Browser));
     assert!(told.revision > cut[0].revision && told.seq == cut[0].seq);
 }
@@ -308,11 +313,11 @@ fn what_is_known_in_pieces_is_completed_by_the_fuller_true_version() {
         transcript.apply(&VoiceEvent::ReplyStarted { reply: reply("r2"), in_conversation: true, purpose: None }, now);
         transcript.apply(&VoiceEvent::ReplyItem { reply: reply("r2"), item: item("a2"), commentary: false }, now);
         transcript.apply(&VoiceEvent::ReplyWords { item: item("a2"), delta: "It is".into() }, now);
-        transcript.line_lost();
-        transcript.line_back(now);
+        transcript.sideband_lost();
+        transcript.sideband_back(now);
         transcript.apply(&VoiceEvent::ReplyWords { item: item("a2"), delta: "gy and 12 degrees".into() }, now);
-        transcript.line_lost();
-        transcript.witness(Witness { speaker: Speaker::Ai, ..witness("c:1", Some("a2"), words) }, now);
+        transcript.sideband_lost();
+        transcript.client_report(ClientReport { speaker: Speaker::Ai, ..client_report("c:1", Some("a2"), words) }, now);
         transcript.close();
         transcript.entries().pop().map(|entry| (entry.text.into_string(), entry.source)).expect("an entry")
     };
@@ -330,24 +335,24 @@ fn a_turn_whose_transcription_was_switched_off_is_missing() {
         let (mut transcript, now) = heard();
         transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
         transcript.apply(&VoiceEvent::ItemPlaced { item: item("u1"), previous: None, content: ItemContent::Committed }, now);
-        let told = transcript.witness(witness("c:1", Some("u1"), "PERFECT ANSWER"), now).pop().expect("kept");
+        let told = transcript.client_report(client_report("c:1", Some("u1"), "PERFECT ANSWER"), now).pop().expect("kept");
         assert!(!told.authoritative);
         if tampered {
             transcript.transcription_tampered();
         } else {
-            // Long overdue when the line breaks: not lost with it.
+            // Long overdue when the sideband breaks: not lost with it.
             pass(&mut transcript, time::Duration::minutes(1));
             transcript.apply(&turn(2, Some("u1"))[4], now);
         }
-        transcript.line_lost();
+        transcript.sideband_lost();
         transcript.close();
-        transcript.witness(witness("c:1", Some("u1"), "PERFECT ANSWER"), now);
+        transcript.client_report(client_report("c:1", Some("u1"), "PERFECT ANSWER"), now);
         let entries = transcript.entries();
         assert_eq!((entries[0].status, entries[0].text.as_str()), (Status::Missing, ""), "tampered: {tampered}");
     }
 }
 
-/// A line that is half-open brings nothing, and nobody notices: the page's words are what shows it.
+/// A sideband that is half-open brings nothing, and nobody notices: the page's words are what shows it.
 #[test]
 fn a_line_is_in_doubt_while_the_browser_tells_what_it_did_not_bring() {
     let (mut transcript, now) = heard();
@@ -355,16 +360,17 @@ fn a_line_is_in_doubt_while_the_browser_tells_what_it_did_not_bring() {
     for event in &spoken[..6] {
         transcript.apply(event, now);
     }
-    assert!(!transcript.line_is_in_doubt());
-    transcript.witness(witness("c:1", Some("u1"), "I said 1."), now);
-    assert!(transcript.line_is_in_doubt(), "its words have not come");
-    transcript.line_is_alive(now);
-    assert!(!transcript.line_is_in_doubt(), "it answered");
-    transcript.witness(witness("c:2", Some("u9"), "of an item that nobody named"), now);
-    assert!(transcript.line_is_in_doubt() && transcript.awaits_words());
-    transcript.line_lost();
-    assert!(!transcript.line_is_in_doubt());
-    let told = transcript.witness(witness("c:2", Some("u9"), "of an item that nobody named"), now).pop().expect("kept");
+    assert!(!transcript.sideband_is_in_doubt());
+    transcript.client_report(client_report("c:1", Some("u1"), "I said 1."), now);
+    assert!(transcript.sideband_is_in_doubt(), "its words have not come");
+    transcript.sideband_is_alive(now);
+    assert!(!transcript.sideband_is_in_doubt(), "it answered");
+    transcript.client_report(client_report("c:2", Some("u9"), "of an item that nobody named"), now);
+    assert!(transcript.sideband_is_in_doubt() && transcript.awaits_words());
+    transcript.sideband_lost();
+    assert!(!transcript.sideband_is_in_doubt());
+    let told =
+        transcript.client_report(client_report("c:2", Some("u9"), "of an item that nobody named"), now).pop().expect("kept");
     assert_eq!((told.authoritative, told.doubt), (true, Some(Doubt::UnclosedGap)));
 }
 
@@ -382,7 +388,7 @@ fn items_that_were_put_into_the_call_by_hand_say_nothing() {
             now,
         );
         assert!(!transcript.awaits_words());
-        transcript.witness(witness("c:1", Some("x"), "FORGED"), now);
+        transcript.client_report(client_report("c:1", Some("x"), "FORGED"), now);
         transcript.close();
         assert_eq!(texts(&transcript), ["I said 1.", "answer 1."], "{content:?}");
         assert_eq!(transcript.all_entries().len(), 2);
@@ -429,7 +435,7 @@ fn a_call_that_the_client_opened_and_that_our_line_never_gets_into_is_a_gap_of_o
         transcript.call_opened(2, Cause::Client, now);
         transcript.give_up_earlier_calls(Cause::Client);
         pass(&mut transcript, time::Duration::seconds(waited));
-        let told = transcript.witness(witness("c:1", Some("x"), "said to nobody of us"), now);
+        let told = transcript.client_report(client_report("c:1", Some("x"), "said to nobody of us"), now);
         let told = told.first().expect("kept");
         assert_eq!((told.authoritative, told.doubt == Some(Doubt::UnclosedGap)), (believed, believed), "{waited}");
     }
@@ -441,11 +447,11 @@ fn the_tail_of_a_call_that_was_replaced_is_in_the_record_before_anything_can_hap
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
-    transcript.witness(witness("c:x", Some("x"), "nobody listened"), now);
-    transcript.line_back(now);
+    transcript.sideband_lost();
+    transcript.client_report(client_report("c:x", Some("x"), "nobody listened"), now);
+    transcript.sideband_back(now);
     transcript.call_opened(2, Cause::Ours, now);
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     transcript.give_up_earlier_calls(Cause::Ours);
     let transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
     assert!(texts(&transcript).contains(&"nobody listened".to_owned()));
@@ -457,20 +463,20 @@ fn an_invented_item_does_not_use_up_the_room_between_two_others() {
     for event in turn(1, None) {
         transcript.apply(&event, now);
     }
-    transcript.witness(witness("c:1", Some("invented"), "FORGED"), now);
+    transcript.client_report(client_report("c:1", Some("invented"), "FORGED"), now);
     for n in 2..100 {
         for event in turn(n, Some(&format!("a{}", n - 1))) {
             transcript.apply(&event, now);
         }
     }
     // A gap of an hour, told late: each stands before what was heard after it.
-    transcript.line_lost();
-    transcript.line_back(now);
+    transcript.sideband_lost();
+    transcript.sideband_back(now);
     let placed = VoiceEvent::ItemPlaced { item: item("u100"), previous: Some(item("told 99")), content: ItemContent::Committed };
     transcript.apply(&placed, now);
     for n in 0..100 {
         let told = format!("told {n}");
-        transcript.witness(witness(&told, Some(&told), &told), now);
+        transcript.client_report(client_report(&told, Some(&told), &told), now);
     }
     let places: Vec<i64> = transcript.slots.iter().map(|slot| slot.position).collect();
     assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
@@ -490,17 +496,17 @@ fn an_item_that_has_its_place_does_not_draw_what_is_told_later_before_it() {
     };
     place(&mut transcript, "u1", None);
     place(&mut transcript, "u2", Some("lost"));
-    transcript.witness(witness("c:1", None, "one"), now);
+    transcript.client_report(client_report("c:1", None, "one"), now);
     place(&mut transcript, "u1", Some("nobody"));
-    transcript.witness(witness("c:2", None, "two"), now);
+    transcript.client_report(client_report("c:2", None, "two"), now);
     // Known after all, and early: what it stood behind is not missing any more.
     place(&mut transcript, "u2", Some("u1"));
-    transcript.witness(witness("c:3", None, "three"), now);
+    transcript.client_report(client_report("c:3", None, "three"), now);
     // Known long before it had a place.
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u3"), start_ms: None }, now);
-    transcript.witness(witness("c:4", None, "four"), now);
+    transcript.client_report(client_report("c:4", None, "four"), now);
     place(&mut transcript, "u3", Some("lost as well"));
-    transcript.witness(witness("c:5", None, "five"), now);
+    transcript.client_report(client_report("c:5", None, "five"), now);
     let all: Vec<String> = transcript.all_entries().iter().map(|entry| entry.text.to_string()).collect();
     assert_eq!(all, ["one", "two", "three", "four", "five"]);
 }
@@ -519,7 +525,7 @@ fn an_empty_final_takes_nothing_from_the_words_that_came() {
     assert_eq!(texts(&transcript), ["I agree with you"]);
 }
 
-/// A turn is wordless when our line heard all of it, and not when a gap of ours may have taken its words. Whether the
+/// A turn is wordless when our sideband heard all of it, and not when a gap of ours may have taken its words. Whether the
 /// browser may fill it is another question.
 #[test]
 fn an_empty_final_after_a_gap_of_ours_leaves_a_missing_turn() {
@@ -532,14 +538,14 @@ fn an_empty_final_after_a_gap_of_ours_leaves_a_missing_turn() {
             transcript.transcription_tampered();
         }
         if gap {
-            transcript.line_lost();
-            transcript.line_back(now);
+            transcript.sideband_lost();
+            transcript.sideband_back(now);
         }
         transcript.apply(
             &VoiceEvent::CandidateSettled { item: item("u1"), text: String::new(), recognition: Recognition::default() },
             now,
         );
-        transcript.witness(witness("c:1", Some("u1"), "PERFECT ANSWER"), now);
+        transcript.client_report(client_report("c:1", Some("u1"), "PERFECT ANSWER"), now);
         let words = if gap && !tampered { "PERFECT ANSWER" } else { "" };
         let entries = transcript.entries();
         let status = if words.is_empty() { left } else { Some(Status::Final) };
@@ -558,12 +564,12 @@ fn a_gap_that_the_browser_made_is_not_the_browsers_to_fill() {
         }
         transcript.call_opened(2, cause, now);
         transcript.give_up_earlier_calls(Cause::Client);
-        let forged = transcript.witness(witness("c:1", Some("x"), "that was outstanding"), now).pop().expect("kept");
+        let forged = transcript.client_report(client_report("c:1", Some("x"), "that was outstanding"), now).pop().expect("kept");
         assert!(!forged.authoritative);
         // The wall clock is set meanwhile: it says nothing about the gap.
         pass(&mut transcript, time::Duration::seconds(waited));
         let now = now + time::Duration::hours(3);
-        transcript.line_back(now);
+        transcript.sideband_back(now);
         for event in turn(3, Some("x")) {
             transcript.apply(&event, now);
         }
@@ -572,7 +578,7 @@ fn a_gap_that_the_browser_made_is_not_the_browsers_to_fill() {
     }
 }
 
-/// The browser can have the provider send more than our line takes, as often as it likes, for as long as it likes.
+/// The browser can have the provider send more than our sideband takes, as often as it likes, for as long as it likes.
 #[test]
 fn a_gap_of_a_line_that_the_browser_broke_is_not_the_browsers_to_fill() {
     for (by_client, believed) in [(true, false), (false, true)] {
@@ -582,14 +588,14 @@ fn a_gap_of_a_line_that_the_browser_broke_is_not_the_browsers_to_fill() {
         }
         transcript.apply(&VoiceEvent::SpeechStarted { item: item("u2"), start_ms: None }, now);
         if by_client {
-            transcript.line_broken_by_client()
+            transcript.sideband_broken_by_client()
         } else {
-            transcript.line_lost()
+            transcript.sideband_lost()
         };
-        transcript.witness(witness("c:2", Some("u2"), "BETTER WORDS"), now);
+        transcript.client_report(client_report("c:2", Some("u2"), "BETTER WORDS"), now);
         pass(&mut transcript, time::Duration::seconds(30));
-        transcript.witness(witness("c:x", Some("x"), "INVENTED"), now);
-        transcript.line_back(now);
+        transcript.client_report(client_report("c:x", Some("x"), "INVENTED"), now);
+        transcript.sideband_back(now);
         for event in turn(3, Some("x")) {
             transcript.apply(&event, now);
         }
@@ -601,16 +607,16 @@ fn a_gap_of_a_line_that_the_browser_broke_is_not_the_browsers_to_fill() {
     }
 }
 
-/// While our line comes, an item of the candidate may have been spoken before, or put there by hand.
+/// While our sideband comes, an item of the candidate may have been spoken before, or put there by hand.
 #[test]
 fn what_is_placed_while_our_line_comes_counts_by_the_words_of_the_line_only() {
     for heard in [false, true] {
         let mut transcript = Transcript::default();
         transcript.call_opened(1, Cause::Ours, at());
-        transcript.line_back(at());
+        transcript.sideband_back(at());
         let placed = VoiceEvent::ItemPlaced { item: item("x"), previous: None, content: said(Speaker::Candidate) };
         transcript.apply(&placed, at());
-        transcript.witness(witness("c:x", Some("x"), "as the browser says"), at());
+        transcript.client_report(client_report("c:x", Some("x"), "as the browser says"), at());
         if heard {
             transcript.apply(
                 &VoiceEvent::CandidateSettled {
@@ -622,9 +628,9 @@ fn what_is_placed_while_our_line_comes_counts_by_the_words_of_the_line_only() {
             );
         }
         pass(&mut transcript, time::Duration::minutes(1));
-        transcript.line_lost();
-        transcript.line_back(at());
-        transcript.witness(witness("c:x", Some("x"), "as the browser says"), at());
+        transcript.sideband_lost();
+        transcript.sideband_back(at());
+        transcript.client_report(client_report("c:x", Some("x"), "as the browser says"), at());
         transcript.close();
         let expected = if heard { "as it was said" } else { "" };
         assert_eq!(transcript.entries()[0].text.as_str(), expected);
@@ -635,17 +641,17 @@ fn what_is_placed_while_our_line_comes_counts_by_the_words_of_the_line_only() {
 fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_tail_is_doubtful() {
     let (mut transcript, now) = heard();
     let relay = |transcript: &mut Transcript, id: &str| {
-        transcript.witness(witness(&format!("c:{id}"), Some(id), &format!("words of {id}")), now)
+        transcript.client_report(client_report(&format!("c:{id}"), Some(id), &format!("words of {id}")), now)
     };
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
     relay(&mut transcript, "a1");
-    transcript.line_lost();
+    transcript.sideband_lost();
     let open = relay(&mut transcript, "u2").pop().expect("kept");
     assert_eq!((open.authoritative, open.doubt), (true, Some(Doubt::UnclosedGap)));
     relay(&mut transcript, "a2");
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     for event in turn(3, Some("a2")) {
         transcript.apply(&event, now);
     }
@@ -659,10 +665,10 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     };
     assert_eq!(doubts(&transcript)[2..4], [("u2".to_owned(), true, None), ("a2".to_owned(), true, None)]);
     relay(&mut transcript, "a3");
-    // Our line was there: what it did not hear was not said.
+    // Our sideband was there: what it did not hear was not said.
     relay(&mut transcript, "x");
     transcript.apply(&VoiceEvent::PlaybackStarted { reply: reply("r3") }, now);
-    transcript.line_lost();
+    transcript.sideband_lost();
     relay(&mut transcript, "u4");
     transcript.close();
     let all = doubts(&transcript);
@@ -670,17 +676,17 @@ fn what_is_told_between_two_known_items_of_a_gap_of_ours_is_of_the_record_and_a_
     assert!(all.contains(&("u4".to_owned(), true, Some(Doubt::UnclosedGap))), "{all:?}");
 }
 
-/// A lying page cuts an item of the gap, so that our line names it: what it invents after that gap has no neighbour by that.
+/// A lying page cuts an item of the gap, so that our sideband names it: what it invents after that gap has no neighbour by that.
 #[test]
 fn what_is_named_late_is_no_neighbour_of_what_was_told_after_it() {
     let (mut transcript, now) = heard();
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
-    transcript.witness(witness("c:a2", Some("a2"), "words of a2"), now);
-    transcript.line_back(now);
-    transcript.witness(witness("c:x", Some("x"), "x"), now);
+    transcript.sideband_lost();
+    transcript.client_report(client_report("c:a2", Some("a2"), "words of a2"), now);
+    transcript.sideband_back(now);
+    transcript.client_report(client_report("c:x", Some("x"), "x"), now);
     transcript.apply(&VoiceEvent::ItemCut { item: item("a2"), heard_ms: 7 }, now);
     let doubts = |transcript: &Transcript| {
         let of = |key: &str| transcript.all_entries().into_iter().find(|entry| entry.key == key).expect("it is kept");
@@ -691,7 +697,7 @@ fn what_is_named_late_is_no_neighbour_of_what_was_told_after_it() {
     assert_eq!(doubts(&transcript)[1], (true, Some(Doubt::UnclosedGap)), "it may have fallen into the gap too");
 }
 
-/// When it was told: on the line that was dead already, in the gap, after it.
+/// When it was told: on the sideband that was dead already, in the gap, after it.
 #[test]
 fn what_was_told_of_a_gap_in_which_nothing_fell_is_withdrawn() {
     for when in 0..3 {
@@ -699,16 +705,16 @@ fn what_was_told_of_a_gap_in_which_nothing_fell_is_withdrawn() {
         for event in &turn(1, None) {
             transcript.apply(event, now);
         }
-        transcript.witness(witness("c:a1", Some("a1"), "answer 1."), now);
+        transcript.client_report(client_report("c:a1", Some("a1"), "answer 1."), now);
         pass(&mut transcript, time::Duration::minutes(1));
         let mut told = Vec::new();
         let tell = |transcript: &mut Transcript, told: &mut Vec<Entry>| {
-            told.extend(transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now));
+            told.extend(transcript.client_report(client_report("c:x", Some("x"), "that was outstanding"), now));
         };
         if when == 0 {
             tell(&mut transcript, &mut told);
         }
-        told.extend(transcript.line_lost());
+        told.extend(transcript.sideband_lost());
         if when == 1 {
             tell(&mut transcript, &mut told);
         }
@@ -716,7 +722,7 @@ fn what_was_told_of_a_gap_in_which_nothing_fell_is_withdrawn() {
             let last = told.last().expect("kept");
             assert_eq!((last.authoritative, last.doubt), (true, Some(Doubt::UnclosedGap)), "{when}: it may have been said");
         }
-        transcript.line_back(now);
+        transcript.sideband_back(now);
         if when == 2 {
             tell(&mut transcript, &mut told);
         }
@@ -726,7 +732,7 @@ fn what_was_told_of_a_gap_in_which_nothing_fell_is_withdrawn() {
         let expected: &[_] = if when < 2 { &[(false, Some(Doubt::Unconfirmed))] } else { &[] };
         assert_eq!(withdrawn.collect::<Vec<_>>(), expected, "{when}: told again once, as what it is now");
         for known in ["u2", "a2"] {
-            transcript.witness(witness(&format!("c:{known}"), Some(known), "words"), now);
+            transcript.client_report(client_report(&format!("c:{known}"), Some(known), "words"), now);
         }
         transcript.close();
         assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."], "{when}");
@@ -737,26 +743,26 @@ fn what_was_told_of_a_gap_in_which_nothing_fell_is_withdrawn() {
 fn what_was_told_without_doubt_is_withdrawn_too_and_what_was_told_of_an_earlier_call_is_not() {
     let (mut transcript, now) = heard();
     let tell = |transcript: &mut Transcript, id: &str| {
-        transcript.witness(witness(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
+        transcript.client_report(client_report(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
     };
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
     tell(&mut transcript, "a1");
-    transcript.line_lost();
+    transcript.sideband_lost();
     tell(&mut transcript, "of the first call");
     transcript.call_opened(2, Cause::Ours, now);
     transcript.give_up_earlier_calls(Cause::Ours);
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     pass(&mut transcript, time::Duration::minutes(1));
     for event in &turn(2, None) {
         transcript.apply(event, now);
     }
     tell(&mut transcript, "u2");
     tell(&mut transcript, "a2");
-    transcript.line_lost();
+    transcript.sideband_lost();
     tell(&mut transcript, "x");
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     pass(&mut transcript, time::Duration::minutes(1));
     // Somebody begins to speak: known behind the gap, so that what was told before it stands between two known items.
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u3"), start_ms: None }, now);
@@ -805,7 +811,7 @@ fn items_that_say_nothing_are_not_kept_without_bound() {
 fn what_begins_before_a_gap_and_is_placed_behind_it_does_not_show_that_the_gap_is_empty() {
     let (mut transcript, now) = heard();
     let tell = |transcript: &mut Transcript, id: &str| {
-        transcript.witness(witness(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
+        transcript.client_report(client_report(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
     };
     for event in &turn(1, None) {
         transcript.apply(event, now);
@@ -817,9 +823,9 @@ fn what_begins_before_a_gap_and_is_placed_behind_it_does_not_show_that_the_gap_i
     };
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("late"), start_ms: None }, now);
     for (of, behind) in [("late", "second"), ("next", "late")] {
-        transcript.line_lost();
+        transcript.sideband_lost();
         pass(&mut transcript, time::Duration::minutes(1));
-        transcript.line_back(now);
+        transcript.sideband_back(now);
         pass(&mut transcript, time::Duration::minutes(1));
         transcript.apply(&committed(of, behind), now);
     }
@@ -833,9 +839,9 @@ fn what_begins_before_a_gap_and_is_placed_behind_it_does_not_show_that_the_gap_i
 #[test]
 fn an_item_that_is_named_by_its_end_after_a_gap_keeps_the_words_that_the_browser_told() {
     let (mut transcript, now) = heard();
-    transcript.line_lost();
-    transcript.line_back(now);
-    transcript.witness(witness("c:a2", Some("a2"), "words of a2"), now);
+    transcript.sideband_lost();
+    transcript.sideband_back(now);
+    transcript.client_report(client_report("c:a2", Some("a2"), "words of a2"), now);
     transcript.apply(&VoiceEvent::ItemCut { item: item("a2"), heard_ms: 7 }, now);
     // Final words that are empty do not make the browser's words ours.
     transcript.apply(&VoiceEvent::ReplySettled { item: item("a2"), text: String::new() }, now);
@@ -855,7 +861,7 @@ fn what_was_open_at_a_stop_is_recent_by_its_place_whatever_the_clock_and_the_num
     transcript.apply(&turn(2, Some("a1"))[0], now + time::Duration::minutes(1));
     transcript.interrupt();
     let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
-    transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
+    transcript.client_report(client_report("c:u2", Some("u2"), "I said 2."), now);
     assert!(texts(&transcript).contains(&"I said 2.".to_owned()));
 }
 
@@ -865,10 +871,10 @@ fn words_that_come_late_of_what_began_in_a_gap_of_a_replaced_call_stand_at_its_e
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
-    transcript.line_back(now);
+    transcript.sideband_lost();
+    transcript.sideband_back(now);
     transcript.call_opened(2, Cause::Ours, now);
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     for event in &turn(3, None) {
         transcript.apply(event, now);
     }
@@ -894,7 +900,7 @@ fn words_that_come_late_of_what_began_in_a_call_before_it_was_replaced_are_kept(
     transcript.apply(&turn(1, None)[0], now);
     transcript.apply(&turn(1, None)[3], now);
     transcript.call_opened(2, Cause::Ours, now);
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     transcript.apply_late(&VoiceEvent::CandidateWords { item: item("u1"), delta: "I said 1.".into() }, now);
     // Of what begins there now nothing is kept.
     transcript.apply_late(&turn(2, None)[0], now);
@@ -913,17 +919,17 @@ fn who_deletes_what_was_said_opens_no_gap_again_in_which_nothing_fell() {
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
-    transcript.line_back(now);
+    transcript.sideband_lost();
+    transcript.sideband_back(now);
     for deleted in ["u1", "a1"] {
         transcript.apply(&VoiceEvent::ItemDeleted { item: item(deleted) }, now);
     }
-    transcript.witness(witness("c:a1", Some("a1"), "question 1"), now);
+    transcript.client_report(client_report("c:a1", Some("a1"), "question 1"), now);
     for event in &turn(2, None) {
         transcript.apply(event, now);
     }
-    transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
-    transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
+    transcript.client_report(client_report("c:x", Some("x"), "that was outstanding"), now);
+    transcript.client_report(client_report("c:u2", Some("u2"), "I said 2."), now);
     transcript.close();
     assert!(!texts(&transcript).contains(&"that was outstanding".to_owned()));
 }
@@ -936,7 +942,7 @@ fn words_that_come_after_a_stop_belong_to_what_had_begun_before_it() {
     transcript.interrupt();
     for settles in [false, true] {
         let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
-        transcript.line_back(now);
+        transcript.sideband_back(now);
         transcript.apply(&VoiceEvent::CandidateWords { item: item("u1"), delta: "I said".into() }, now);
         if settles {
             transcript.apply(
@@ -960,9 +966,9 @@ fn a_dead_line_is_not_proved_alive_by_what_it_did_not_bring() {
         transcript.apply(event, now);
     }
     for (key, id) in [("c:x", "x"), ("c:u1", "u1"), ("c:u2", "u2")] {
-        transcript.witness(witness(key, Some(id), "nobody of us heard it"), now);
+        transcript.client_report(client_report(key, Some(id), "nobody of us heard it"), now);
     }
-    transcript.line_lost();
+    transcript.sideband_lost();
     let told = transcript.all_entries().into_iter().find(|entry| entry.key.as_str() == "x").expect("kept");
     assert_eq!((told.authoritative, told.doubt), (true, Some(Doubt::UnclosedGap)));
 }
@@ -970,14 +976,14 @@ fn a_dead_line_is_not_proved_alive_by_what_it_did_not_bring() {
 #[test]
 fn who_begins_to_speak_before_the_first_item_hides_no_empty_gap() {
     let (mut transcript, now) = heard();
-    transcript.line_lost();
-    transcript.line_back(now);
+    transcript.sideband_lost();
+    transcript.sideband_back(now);
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
-    transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+    transcript.client_report(client_report("c:x", Some("x"), "that was outstanding"), now);
     for event in &turn(2, None)[3..] {
         transcript.apply(event, now);
     }
-    transcript.witness(witness("c:a2", Some("a2"), "question 2"), now);
+    transcript.client_report(client_report("c:a2", Some("a2"), "question 2"), now);
     transcript.close();
     assert!(!texts(&transcript).contains(&"that was outstanding".to_owned()));
 }
@@ -986,14 +992,14 @@ fn who_begins_to_speak_before_the_first_item_hides_no_empty_gap() {
 fn what_the_next_call_brings_says_nothing_of_the_line_into_the_one_before() {
     let (mut transcript, now) = heard();
     let spoken = turn(1, None);
-    // Its words never come: that line is dead, and nobody knows.
+    // Its words never come: that sideband is dead, and nobody knows.
     for event in spoken.iter().filter(|event| !matches!(event, VoiceEvent::CandidateSettled { .. })) {
         transcript.apply(event, now);
     }
-    transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
+    transcript.client_report(client_report("c:u1", Some("u1"), "I said 1."), now);
     pass(&mut transcript, time::Duration::minutes(1));
     transcript.call_opened(2, Cause::Ours, now);
-    transcript.line_back(now);
+    transcript.sideband_back(now);
     for event in &turn(2, None) {
         transcript.apply(event, now);
     }
@@ -1005,14 +1011,14 @@ fn what_the_next_call_brings_says_nothing_of_the_line_into_the_one_before() {
 fn what_an_earlier_process_heard_later_proves_that_it_was_there() {
     for later in [false, true] {
         let (mut transcript, now) = heard();
-        transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+        transcript.client_report(client_report("c:x", Some("x"), "that was outstanding"), now);
         if later {
             for event in &turn(1, None) {
                 transcript.apply(event, now);
             }
         }
         let mut transcript = Transcript::restore(transcript.all_entries()).taken_over(Some(now), true);
-        transcript.line_back(now);
+        transcript.sideband_back(now);
         transcript.close();
         assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), !later);
     }
@@ -1022,9 +1028,9 @@ fn what_an_earlier_process_heard_later_proves_that_it_was_there() {
 fn what_is_told_before_what_was_said_before_it_may_still_have_fallen_on_a_dead_line() {
     let (mut transcript, now) = heard();
     transcript.apply(&VoiceEvent::SpeechStarted { item: item("u1"), start_ms: None }, now);
-    transcript.witness(witness("c:a1", Some("a1"), "answer 1"), now);
-    transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
-    transcript.line_lost();
+    transcript.client_report(client_report("c:a1", Some("a1"), "answer 1"), now);
+    transcript.client_report(client_report("c:u1", Some("u1"), "I said 1."), now);
+    transcript.sideband_lost();
     assert_eq!(texts(&transcript).len(), 2);
 }
 
@@ -1035,14 +1041,14 @@ fn what_was_told_in_a_call_that_is_over_is_not_believed_of_a_gap_in_the_next() {
         for event in &turn(1, None) {
             transcript.apply(event, now);
         }
-        transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
+        transcript.client_report(client_report("c:x", Some("x"), "that was outstanding"), now);
         transcript.call_opened(2, Cause::Client, now);
-        transcript.line_back(now);
+        transcript.sideband_back(now);
         transcript.give_up_earlier_calls(cause);
         for event in &turn(2, None) {
             transcript.apply(event, now);
         }
-        transcript.line_lost();
+        transcript.sideband_lost();
         transcript.close();
         assert_eq!(texts(&transcript).contains(&"that was outstanding".to_owned()), believed, "{cause:?}");
     }
@@ -1051,10 +1057,10 @@ fn what_was_told_in_a_call_that_is_over_is_not_believed_of_a_gap_in_the_next() {
 #[test]
 fn an_invented_item_does_not_use_up_the_places_of_what_is_said() {
     let (mut transcript, now) = heard();
-    transcript.witness(witness("c:x", Some("x"), "that was outstanding"), now);
-    // Nor does one of which the line has heard only the end.
-    transcript.line_lost();
-    transcript.line_back(now);
+    transcript.client_report(client_report("c:x", Some("x"), "that was outstanding"), now);
+    // Nor does one of which the sideband has heard only the end.
+    transcript.sideband_lost();
+    transcript.sideband_back(now);
     transcript.apply(
         &VoiceEvent::CandidateSettled { item: item("u0"), text: "I said 0.".into(), recognition: Recognition::default() },
         now,
@@ -1074,15 +1080,15 @@ fn an_item_that_somebody_put_first_does_not_hide_that_nothing_fell_into_a_gap() 
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
-    transcript.line_back(now);
+    transcript.sideband_lost();
+    transcript.sideband_back(now);
     let root = VoiceEvent::ItemPlaced { item: item("put"), previous: None, content: ItemContent::Typed };
     transcript.apply(&root, now);
     for event in &turn(2, Some("a1")) {
         transcript.apply(event, now);
     }
     for told in ["u1", "x", "a2"] {
-        transcript.witness(witness(&format!("c:{told}"), Some(told), "that was outstanding"), now);
+        transcript.client_report(client_report(&format!("c:{told}"), Some(told), "that was outstanding"), now);
     }
     transcript.close();
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "I said 2.", "answer 2."]);
@@ -1096,18 +1102,18 @@ fn a_repeat_of_what_is_known_says_nothing_of_what_was_told_before_it() {
         transcript.apply(event, now);
     }
     for _ in 0..3 {
-        transcript.witness(witness("c:u2", Some("u2"), "said on a dead line"), now);
-        transcript.witness(witness("c:a1", Some("a1"), "answer 1."), now);
+        transcript.client_report(client_report("c:u2", Some("u2"), "said on a dead line"), now);
+        transcript.client_report(client_report("c:a1", Some("a1"), "answer 1."), now);
     }
-    transcript.line_lost();
+    transcript.sideband_lost();
     assert!(!texts(&transcript).contains(&"said on a dead line".to_owned()), "our line heard what was told after it");
     let (mut transcript, now) = heard();
     transcript.apply(&turn(1, None)[0], now);
     for _ in 0..3 {
-        transcript.witness(witness("c:u2", Some("a1"), "said on a dead line"), now);
-        transcript.witness(witness("c:u1", Some("u1"), "I said 1."), now);
+        transcript.client_report(client_report("c:u2", Some("a1"), "said on a dead line"), now);
+        transcript.client_report(client_report("c:u1", Some("u1"), "I said 1."), now);
     }
-    transcript.line_lost();
+    transcript.sideband_lost();
     assert!(texts(&transcript).contains(&"said on a dead line".to_owned()));
 }
 
@@ -1123,8 +1129,8 @@ fn what_was_said_in_a_gap_may_be_told_behind_what_the_line_heard_the_end_of() {
         for event in &turn(1, None) {
             transcript.apply(event, now);
         }
-        transcript.line_lost();
-        transcript.line_back(now);
+        transcript.sideband_lost();
+        transcript.sideband_back(now);
         if let Some(event) = first {
             transcript.apply(&event, now);
         }
@@ -1132,12 +1138,12 @@ fn what_was_said_in_a_gap_may_be_told_behind_what_the_line_heard_the_end_of() {
             transcript.apply(event, now);
         }
         for id in told {
-            transcript.witness(witness(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
+            transcript.client_report(client_report(&format!("c:{id}"), Some(id), &format!("words of {id}")), now);
         }
         for event in &turn(3, Some("a2"))[4..] {
             transcript.apply(event, now);
         }
-        transcript.witness(witness("c:u3", Some("u3"), "I said 3."), now);
+        transcript.client_report(client_report("c:u3", Some("u3"), "I said 3."), now);
         transcript.close();
         assert!(transcript.all_entries().iter().all(|entry| entry.authoritative && entry.status == Status::Final));
         assert_eq!(transcript.len(), 6);
@@ -1149,40 +1155,40 @@ fn words_of_a_line_that_carries_no_speech_are_doubtful_and_of_the_record_only_wh
     for allowed in [false, true] {
         let mut transcript = Transcript::default().judging_a_deaf_line(allowed);
         transcript.call_opened(1, Cause::Ours, at());
-        transcript.line_back(at());
+        transcript.sideband_back(at());
         let now = at() + time::Duration::minutes(1);
         pass(&mut transcript, time::Duration::minutes(1));
         transcript.apply(&turn(1, None)[4], now);
-        transcript.witness(witness("c:1", Some("u1"), "hello"), now);
+        transcript.client_report(client_report("c:1", Some("u1"), "hello"), now);
         // Items of answers may come without their speech.
         let placed = |name: &str| VoiceEvent::ItemPlaced { item: item(name), previous: None, content: said(Speaker::Candidate) };
         for (name, deaf) in [("u2", false), ("u3", true)] {
             transcript.apply(&placed(name), now);
             if deaf {
-                transcript.line_is_deaf();
+                transcript.sideband_is_deaf();
             }
-            transcript.witness(witness(name, Some(name), "with a place"), now);
+            transcript.client_report(client_report(name, Some(name), "with a place"), now);
         }
-        transcript.witness(witness("c:4", Some("u4"), "again"), now);
+        transcript.client_report(client_report("c:4", Some("u4"), "again"), now);
         transcript.close();
         let all: Vec<_> = transcript.all_entries().into_iter().map(|entry| (entry.authoritative, entry.doubt)).collect();
-        assert_eq!(all, [(allowed, Some(Doubt::DeafLine)); 4]);
+        assert_eq!(all, [(allowed, Some(Doubt::DeafSideband)); 4]);
     }
 }
 
-/// What was told in a gap of ours stays in the record when the line into the next call carries no speech.
+/// What was told in a gap of ours stays in the record when the sideband into the next call carries no speech.
 #[test]
 fn a_deaf_line_says_nothing_of_the_call_before_it() {
     let (mut transcript, now) = heard();
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
-    transcript.witness(witness("c:u2", Some("u2"), "I said 2."), now);
+    transcript.sideband_lost();
+    transcript.client_report(client_report("c:u2", Some("u2"), "I said 2."), now);
     assert!(texts(&transcript).contains(&"I said 2.".to_owned()), "in the record, with the doubt");
     transcript.call_opened(2, Cause::Ours, now);
-    transcript.line_back(now);
-    transcript.line_is_deaf();
+    transcript.sideband_back(now);
+    transcript.sideband_is_deaf();
     transcript.give_up_earlier_calls(Cause::Ours);
     transcript.close();
     let told = transcript.all_entries().into_iter().find(|entry| entry.text == "I said 2.").expect("kept");
@@ -1232,12 +1238,12 @@ fn what_the_line_told_after_all_is_not_given_up_for_the_browsers_word_when_it_br
     for event in &events[..4] {
         transcript.apply(event, at());
     }
-    transcript.line_lost();
-    transcript.witness(witness("w1", Some("u1"), "I said 1. And I invented it."), at());
-    transcript.line_back(at());
+    transcript.sideband_lost();
+    transcript.client_report(client_report("w1", Some("u1"), "I said 1. And I invented it."), at());
+    transcript.sideband_back(at());
     let truth = transcript.apply(&events[8], at());
     assert_eq!((truth[0].text.as_str(), truth[0].source), ("I said 1.", Source::Sideband));
-    assert_eq!(transcript.line_lost(), [], "nothing is said anew");
+    assert_eq!(transcript.sideband_lost(), [], "nothing is said anew");
     assert_eq!(texts(&transcript), ["I said 1."]);
 }
 
@@ -1247,13 +1253,13 @@ fn what_was_told_while_the_line_was_dead_and_nobody_had_noticed_is_believed_when
     for event in &turn(1, None) {
         transcript.apply(event, now);
     }
-    let forged = transcript.witness(witness("w1", Some("x"), "I never said that"), now).pop().expect("stored");
+    let forged = transcript.client_report(client_report("w1", Some("x"), "I never said that"), now).pop().expect("stored");
     let mut after = turn(2, Some("a1"));
     transcript.apply(&after.remove(0), now);
     // From here on nothing comes any more.
-    let told = transcript.witness(witness("w2", Some("u3"), "and so it went"), now).pop().expect("stored");
+    let told = transcript.client_report(client_report("w2", Some("u3"), "and so it went"), now).pop().expect("stored");
     assert!(!forged.authoritative && !told.authoritative);
-    let believed = transcript.line_lost();
+    let believed = transcript.sideband_lost();
     let seen = |entries: &[Entry]| entries.iter().map(|entry| (entry.key.to_string(), entry.doubt)).collect::<Vec<_>>();
     assert_eq!(seen(&believed), [("u3".to_owned(), Some(Doubt::UnclosedGap))]);
     assert_eq!(texts(&transcript), ["I said 1.", "answer 1.", "and so it went"]);
@@ -1271,10 +1277,10 @@ fn what_was_told_while_the_line_was_dead_and_nobody_had_noticed_is_believed_when
 #[test]
 fn of_what_was_said_before_we_listened_and_is_cut_off_now_the_browser_tells_the_words() {
     let mut transcript = Transcript::restore(vec![]).taken_over(Some(at()), true);
-    transcript.line_back(at());
+    transcript.sideband_back(at());
     let cut = VoiceEvent::ItemCut { item: item("a1"), heard_ms: 700 };
     transcript.apply(&cut, at());
-    let told = transcript.witness(witness("w1", Some("a1"), "Tell me about"), at()).pop().expect("stored");
+    let told = transcript.client_report(client_report("w1", Some("a1"), "Tell me about"), at()).pop().expect("stored");
     assert!(told.authoritative && told.interrupted, "{told:?}");
 }
 
@@ -1285,8 +1291,8 @@ fn what_the_browser_told_without_a_place_stays_before_what_came_later() {
     for event in events.drain(..) {
         transcript.apply(&event, at());
     }
-    transcript.line_lost();
-    let note = transcript.witness(witness("c:1", None, "a note"), at()).pop().expect("told");
+    transcript.sideband_lost();
+    let note = transcript.client_report(client_report("c:1", None, "a note"), at()).pop().expect("told");
     // More turns than halving the room before it would ever give places for.
     for n in 2..60 {
         for event in turn(n, Some(&format!("a{}", n - 1))) {
@@ -1305,9 +1311,9 @@ fn what_was_unfinished_when_a_process_left_keeps_its_place_for_what_the_browser_
     for event in turn(1, None).iter().filter(|event| !matches!(event, VoiceEvent::CandidateSettled { .. })) {
         transcript.apply(event, now);
     }
-    transcript.line_lost();
+    transcript.sideband_lost();
     transcript.close();
     let mut next = Transcript::restore(transcript.entries()).taken_over(Some(at()), true);
-    next.witness(witness("w1", Some("u1"), "I said 1."), now);
+    next.client_report(client_report("w1", Some("u1"), "I said 1."), now);
     assert_eq!(texts(&next), ["I said 1.", "answer 1."]);
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::model::{MachineState, image_ref, timestamp};
-use super::{Fly, Machine, ORG, Token, apps, lifecycle, mishap};
+use super::{Fly, Machine, ORG, Token, apps, faults, lifecycle};
 use crate::faults::NamedFault;
 use crate::util::{lock, now};
 
@@ -121,14 +121,14 @@ async fn unknown(State(fly): State<Fly>, method: Method, uri: http::Uri) -> ApiE
 async fn guard(State(fly): State<Fly>, request: Request, next: Next) -> Response {
     let struck = request.extensions().get::<NamedFault>().map(|NamedFault(name)| name.clone()).unwrap_or_default();
     let mut response = match admit(&fly, &request) {
-        Ok(()) => match mishap::before(&fly, &struck) {
+        Ok(()) => match faults::before(&fly, &struck) {
             Some(answer) => answer,
             None => next.run(request).await,
         },
         Err(error) => error.into_response(),
     };
     if response.status().is_success()
-        && let Some(answer) = mishap::after(&fly, &struck)
+        && let Some(answer) = faults::after(&fly, &struck)
     {
         response = answer;
     }
@@ -169,7 +169,7 @@ fn admit(fly: &Fly, request: &Request) -> Result<(), ApiError> {
         _ => app.unwrap_or(ORG).to_owned(),
     };
     if fly.options().rate_limits && action.starts_with("machines.") && !fly.inner.limits.allow(&scope, action) {
-        fly.feel("rate_limit_reached");
+        fly.count("rate_limit_reached");
         return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded"));
     }
     Ok(())
@@ -253,11 +253,11 @@ async fn list(
     // Lists have been plainly wrong at Fly; a client must not believe them.
     match lie.as_str() {
         "list_empty" if !shown.is_empty() => {
-            fly.feel("list_empty");
+            fly.count("list_empty");
             shown.clear();
         }
         "list_omits" if shown.len() > 1 => {
-            fly.feel("list_omits");
+            fly.count("list_omits");
             let mut turn = false;
             shown.retain(|_| {
                 turn = !turn;
@@ -265,7 +265,7 @@ async fn list(
             });
         }
         "list_resurrects" if shown.iter().any(|machine| machine["state"] == "destroyed") => {
-            fly.feel("list_resurrects");
+            fly.count("list_resurrects");
             for machine in &mut shown {
                 machine["state"] = "started".into();
             }
@@ -298,11 +298,11 @@ async fn read(State(fly): State<Fly>, fault: Option<Extension<NamedFault>>, Path
     let mut shown = machine_json(&machine, false);
     match fault.as_ref().map(|Extension(NamedFault(name))| name.as_str()) {
         Some("not_found_yet") if now() - machine.created < YOUNG => {
-            fly.feel("not_found_yet");
+            fly.count("not_found_yet");
             return Err(ApiError::not_found(&format!("machine {id}")));
         }
         Some("host_blind") => {
-            fly.feel("host_blind");
+            fly.count("host_blind");
             shown["host_status"] = "unreachable".into();
             shown.as_object_mut().map(|shown| shown.remove("config"));
         }
@@ -342,7 +342,7 @@ async fn wait(
     }
     let elapsed = fault.is_some_and(|Extension(NamedFault(name))| name == "wait_elapsed");
     if elapsed {
-        fly.feel("wait_elapsed");
+        fly.count("wait_elapsed");
     }
     let patience = if elapsed { Duration::ZERO } else { Duration::from_secs(seconds) };
     match machine.wait_for(&states, patience).await {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::api::{Answer, ApiError, find, flag, machine_json};
 use super::model::{Config, FlyDuration, Lease, MachineState};
 use super::runner::Order;
-use super::{CreateError, Draft, Fly, Machine, checks, mishap};
+use super::{CreateError, Draft, Fly, Machine, checks, faults};
 use crate::faults::NamedFault;
 use crate::process;
 use crate::util::{now, random_hex};
@@ -65,7 +65,7 @@ pub(super) async fn create(
     let name = draft.name.clone();
     // A name that is taken is told of before there could be a question of room.
     if !fly.is_taken(&app, &name)
-        && let Some(refusal) = mishap::refusal(&fly, &fault)
+        && let Some(refusal) = faults::refusal(&fly, &fault)
     {
         return Err(refusal);
     }
@@ -83,11 +83,11 @@ pub(super) async fn create(
     match fault.as_str() {
         _ if wanted.skip_launch => {}
         // Fly has left machines in `created` for hours after a good answer.
-        "stuck_created" => fly.feel("stuck_created"),
+        "stuck_created" => fly.count("stuck_created"),
         boots => {
             let (booting, boot_time, fails) = (Arc::clone(&machine), fly.options().boot_time, boots == "launch_failed");
             if fails {
-                fly.feel("launch_failed");
+                fly.count("launch_failed");
             }
             fly.inner.tasks.spawn(async move {
                 tokio::time::sleep(boot_time).await;
@@ -214,14 +214,14 @@ pub(super) async fn destroy(
     }
     if machine.status().unreachable && !state.is_gone() {
         // Nobody can be told there: it stays so until the host is back.
-        fly.feel("destroy_queued");
+        fly.count("destroy_queued");
         machine.change(|status| {
             status.state = MachineState::Destroying;
             status.note("destroy", "destroying", "user", Value::Null);
         });
     } else if !state.is_gone() {
         if fault.is_some_and(|Extension(NamedFault(name))| name == "destroy_lingers") {
-            fly.feel("destroy_lingers");
+            fly.count("destroy_lingers");
             machine.change(|status| status.lingers = true);
         }
         send(&machine, Order::Destroy)?;

@@ -6,9 +6,9 @@
 mod api;
 mod apps;
 mod checks;
+mod faults;
 mod lifecycle;
 mod limits;
-mod mishap;
 pub mod model;
 mod original;
 mod policies;

@@ -119,8 +119,8 @@ impl Door {
         let mut asked: Option<(Arc<Machine>, Replay, Instant)> = None;
         let mut may_replay = true;
         loop {
-            let mishap = if asked.is_some() { self.mishap(original.connection.clone()).await } else { None };
-            let reached = match mishap {
+            let fault = if asked.is_some() { self.fault(original.connection.clone()).await } else { None };
+            let reached = match fault {
                 Some(Ok(response)) => return response,
                 Some(Err(missed)) => Err(missed),
                 None => target::reach(&self.fly, &target, self.tunnels.load(Ordering::Relaxed)).await,
@@ -179,7 +179,7 @@ impl Door {
 
     /// What goes wrong on order while a replay is carried out: an answer of the proxy's own, or
     /// one of its reasons for not reaching the machine.
-    async fn mishap(&self, connection: Option<Connection>) -> Option<Result<Response, Missed>> {
+    async fn fault(&self, connection: Option<Connection>) -> Option<Result<Response, Missed>> {
         match self.faults.take(VENDOR, REPLAY)? {
             Action::Named(name) => Missed::named(&name).map(Err),
             action => faults::perform(action, connection.as_ref()).await.map(Ok),

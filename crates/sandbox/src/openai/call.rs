@@ -1,4 +1,4 @@
-//! One call: its peer, its sidebands and its brain, in one task.
+//! One call: its peer, its sidebands and its interviewer, in one task.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::brain::{Brain, Output};
+use super::interviewer::{Interviewer, Output};
 use super::net::Datagram;
 use super::peer::{Peer, PeerEvent};
 use super::recording::WireLog;
@@ -111,7 +111,7 @@ impl CallHandle {
 
 pub struct CallTask {
     pub peer: Peer,
-    pub brain: Brain,
+    pub interviewer: Interviewer,
     pub datagrams: mpsc::Receiver<Datagram>,
     pub commands: mpsc::Receiver<Command>,
     pub state: Arc<Mutex<CallSnapshot>>,
@@ -226,14 +226,14 @@ impl CallTask {
         let mut gone = false;
         for event in events {
             match event {
-                PeerEvent::Connected => self.brain.media_connected(age),
-                PeerEvent::ChannelOpen => self.brain.channel_opened(age),
-                PeerEvent::Audio(level) => self.brain.hear(age, level),
+                PeerEvent::Connected => self.interviewer.media_connected(age),
+                PeerEvent::ChannelOpen => self.interviewer.channel_opened(age),
+                PeerEvent::Audio(level) => self.interviewer.hear(age, level),
                 PeerEvent::Text(text) => self.client_event("data-channel", &text, age),
                 PeerEvent::Gone => gone = true,
             }
         }
-        self.brain.advance(age);
+        self.interviewer.advance(age);
         if self.deliver() {
             // What was just said must leave in this very turn.
             wake = now;
@@ -242,7 +242,7 @@ impl CallTask {
         if gone || !self.peer.is_alive() {
             return Err(End::PeerLeft);
         }
-        if let Some(due) = self.brain.deadline() {
+        if let Some(due) = self.interviewer.deadline() {
             wake = wake.min(self.started + due);
         }
         Ok(wake.min(self.started + self.longest))
@@ -250,7 +250,7 @@ impl CallTask {
 
     fn client_event(&mut self, from: &'static str, text: &str, age: Duration) {
         lock(&self.state).client_events += 1;
-        let refusal = self.brain.client_event(age, text);
+        let refusal = self.interviewer.client_event(age, text);
         self.log.client_event(from, text, refusal.as_ref());
     }
 
@@ -279,8 +279,8 @@ impl CallTask {
             "mute_sideband_speech" => self.muted = Muted::Speech,
             "mute_sideband" => self.muted = Muted::Everything,
             "unmute_sideband" => self.muted = Muted::Nothing,
-            "fail_transcription" => self.brain.fail_next_transcription(),
-            "make_up_transcription" => self.brain.make_up_next_transcription(),
+            "fail_transcription" => self.interviewer.fail_next_transcription(),
+            "make_up_transcription" => self.interviewer.make_up_next_transcription(),
             "lose_network" => self.peer.cut_off = true,
             "hang_up_peer" => return Some(End::PeerClosed),
             "expire_call" => {
@@ -293,14 +293,14 @@ impl CallTask {
     }
 
     fn expire(&mut self, age: Duration) {
-        self.brain.advance(age);
-        self.brain.expire(EXPIRED);
+        self.interviewer.advance(age);
+        self.interviewer.expire(EXPIRED);
         self.deliver();
     }
 
-    /// Hands the brain's outputs on. `true` when the peer got something.
+    /// Hands the interviewer's outputs on. `true` when the peer got something.
     fn deliver(&mut self) -> bool {
-        let outputs = self.brain.take_outputs();
+        let outputs = self.interviewer.take_outputs();
         let any = !outputs.is_empty();
         for output in outputs {
             match output {
@@ -328,10 +328,10 @@ impl CallTask {
         }
         if any {
             let mut state = lock(&self.state);
-            state.items = self.brain.items().iter().map(|item| item.value.clone()).collect();
-            state.session = self.brain.session().value().clone();
-            state.questions_asked = self.brain.questions_asked();
-            state.interview_over = self.brain.is_over();
+            state.items = self.interviewer.items().iter().map(|item| item.value.clone()).collect();
+            state.session = self.interviewer.session().value().clone();
+            state.questions_asked = self.interviewer.questions_asked();
+            state.interview_over = self.interviewer.is_over();
         }
         any
     }
@@ -348,8 +348,8 @@ impl CallTask {
         state.packets_in = self.peer.traffic.packets_in;
         state.packets_out = self.peer.traffic.packets_out;
         state.audio_level = self.peer.traffic.level;
-        state.candidate_speaks = self.brain.hears_speech();
-        state.interviewer_speaks = self.brain.is_speaking();
+        state.candidate_speaks = self.interviewer.hears_speech();
+        state.interviewer_speaks = self.interviewer.is_speaking();
     }
 
     /// The last words leave first, then the connection is closed politely.

@@ -3,10 +3,10 @@
 //!
 //! It is as strict as the vendor. Where the vendor's documents and recordings of its traffic differ, it follows the recordings.
 
-mod brain;
 mod call;
 mod clips;
 mod http_api;
+mod interviewer;
 mod net;
 mod peer;
 mod problem;
@@ -36,8 +36,8 @@ pub use call::CallSnapshot;
 pub use clips::{Clip, ClipError};
 pub use script::{InterviewScript, Line, Question, ScriptSpeed};
 
-use brain::{Brain, Ids};
 use call::{CallHandle, CallTask, Command, Muted, Sidebands};
+use interviewer::{Ids, Interviewer};
 use net::UdpHub;
 use peer::Peer;
 use problem::Problem;
@@ -210,15 +210,15 @@ impl OpenAi {
         let session_id = call_id.replacen("rtc_", "sess_", 1);
         let created_at = now();
         let expires_at = (created_at + options.longest_call).unix_timestamp();
-        let brain = Brain::new(options.script.clone(), &session_id, session, expires_at, ids);
+        let interviewer = Interviewer::new(options.script.clone(), &session_id, session, expires_at, ids);
 
         let (datagram_sender, datagrams) = mpsc::channel(DATAGRAM_QUEUE);
         hub.register(peer.ufrag(), datagram_sender);
         let (commands, inbox) = mpsc::channel(COMMAND_QUEUE);
-        let state = Arc::new(Mutex::new(first_snapshot(&call_id, &session_id, created_at, &brain)));
+        let state = Arc::new(Mutex::new(first_snapshot(&call_id, &session_id, created_at, &interviewer)));
         let task = CallTask {
             peer,
-            brain,
+            interviewer,
             datagrams,
             commands: inbox,
             state: state.clone(),
@@ -291,7 +291,7 @@ impl OpenAi {
     }
 }
 
-fn first_snapshot(call_id: &str, session_id: &str, created_at: time::OffsetDateTime, brain: &Brain) -> CallSnapshot {
+fn first_snapshot(call_id: &str, session_id: &str, created_at: time::OffsetDateTime, interviewer: &Interviewer) -> CallSnapshot {
     CallSnapshot {
         call_id: call_id.to_owned(),
         session_id: session_id.to_owned(),
@@ -310,7 +310,7 @@ fn first_snapshot(call_id: &str, session_id: &str, created_at: time::OffsetDateT
         interview_over: false,
         events_sent: std::collections::BTreeMap::new(),
         client_events: 0,
-        session: brain.session().value().clone(),
+        session: interviewer.session().value().clone(),
         items: Vec::new(),
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// A mail that a keeper holds for a while.
+/// A mail that a reconciler holds for a while.
 #[derive(Clone, Debug)]
 pub struct TakenMail {
     pub id: MailId,

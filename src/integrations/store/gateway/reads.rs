@@ -7,7 +7,7 @@ use super::{
     CompetencyRow, GatewayStore, JoinRow, OfferedTake, PageKey, PositionRow, RecordingRow, RouteRow, SessionRow, SummaryRow,
     phase,
 };
-use crate::domain::record::RecordingState;
+use crate::domain::outbox_record::RecordingState;
 use crate::domain::transcript::Entry;
 use crate::ids::{CandidateId, CompetencyId, InviteId, MachineId, PositionId, SessionId, UserId, VideoId};
 use std::collections::HashMap;
@@ -129,12 +129,17 @@ impl GatewayStore {
     }
 
     /// The transcript in the order of the conversation; None when the session is not there for this person.
-    pub async fn transcript(&self, person: &Scope, id: SessionId, witnesses: bool) -> Result<Option<Vec<Entry>>, StoreError> {
+    pub async fn transcript(
+        &self,
+        person: &Scope,
+        id: SessionId,
+        client_reports: bool,
+    ) -> Result<Option<Vec<Entry>>, StoreError> {
         let mut tx = self.store.begin(person).await?;
         if !self.sees(&mut tx, id).await? {
             return Ok(None);
         }
-        let entries = self.select_entries(&mut tx, id, witnesses, OffsetDateTime::UNIX_EPOCH).await?;
+        let entries = self.select_entries(&mut tx, id, client_reports, OffsetDateTime::UNIX_EPOCH).await?;
         tx.commit().await.during("read the transcript")?;
         Ok(Some(entries))
     }
@@ -395,7 +400,7 @@ impl GatewayStore {
         &self,
         tx: &mut Transaction,
         id: SessionId,
-        witnesses: bool,
+        client_reports: bool,
         since: OffsetDateTime,
     ) -> Result<Vec<Entry>, StoreError> {
         sqlx::query_as!(
@@ -407,7 +412,7 @@ impl GatewayStore {
                order by position, seq"#,
             self.tenant.0,
             id.0,
-            witnesses,
+            client_reports,
             since,
         )
         .fetch_all(&mut **tx)

@@ -17,7 +17,7 @@ pub struct Made<'a> {
     pub secrets: &'a str,
 }
 
-/// A machine that a keeper holds for a while.
+/// A machine that a reconciler holds for a while.
 #[derive(Clone, Debug)]
 pub struct StandbyRow {
     pub id: StandbyId,

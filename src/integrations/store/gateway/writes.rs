@@ -8,8 +8,8 @@ use super::{
 use crate::domain::edge::Timestamp;
 use crate::domain::invitation::{Invitation, Refusal};
 use crate::domain::invite;
+use crate::domain::outbox_record::RecordingState;
 use crate::domain::phase::Phase;
-use crate::domain::record::RecordingState;
 use crate::ids::{CandidateId, MachineId, PositionId, SessionId, UserId};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -347,7 +347,7 @@ impl GatewayStore {
         tx.commit().await.during("ask an overdue session to end")
     }
 
-    /// `by` is nobody when a keeper asks. Its line of the audit is written when it is asked for the first time.
+    /// `by` is nobody when a reconciler asks. Its line of the audit is written when it is asked for the first time.
     pub(super) async fn request_end_in(
         &self,
         tx: &mut Transaction,

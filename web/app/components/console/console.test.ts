@@ -38,6 +38,13 @@ describe('the transcript', () => {
     },
   );
 
+  it('says what was typed, without any doubt of it', () => {
+    const [heard, typed] = articles(transcript([entry(1), entry(2, { source: 'typed', text: 'I led it.' })])) as [string, string];
+    expect(heard).not.toContain('data-testid="typed"');
+    expect(read(typed)).toContain('typed');
+    expect(typed).not.toContain('data-testid="doubt"');
+  });
+
   it('says which time the browser claimed', () => {
     expect(read(transcript([entry(1, { source: 'browser', claimed_at: '9999-12-31T12:00:00Z' })]))).toContain('9999');
     expect(read(transcript([entry(1, { at: 'nonsense', claimed_at: '9999-12-31T23:59:59-01:00' })]))).toContain('–');

@@ -1,9 +1,8 @@
 //! How English asks, leads, and names what must not be named.
 
-use super::wording::{Patterns, Rate, Topic};
+use super::wording::{Patterns, Topic};
 
 pub(super) const PATTERNS: Patterns = Patterns {
-    rate: Rate::WordsPerMinute(150),
     request: r"^(?:(?:and|now|then|so|next|first|also|finally|please|ok|okay)\b,? )*(?:(?:tell|walk|talk) (?:me|us)|describe|explain|share|name|list|outline|compare|summari[sz]e|give (?:me|us|an?)\b)|^(?:i|we)(?:'d| would) (?:like|love) (?:to (?:hear|know|understand)|you to)",
     joined: r"\b(?:and|or|but|as well as) (?:also )?(?:how|why|what|when|where|which|who|whom|whose)\b|\b(?:and|or) (?:did|do|does|would|could|can|will|have|has|had|are|is|was|were|should) (?:you|your|it|they|that|this|he|she|we|there|the)\b|\band (?:please |then |also )?(?:(?:tell|walk|talk|give) (?:me|us)|(?:describe|explain|share) (?:how|what|why|your|its|the result))\b|\b(?:strengths? and (?:your )?weakness\w*|weakness\w* and (?:your )?strengths?)\b|^what (?:is|are|was|were) your \w+ and (?:your )?\w+\?",
     leading: r"(?:^|[,.?!] )(?:do|would|did|are|is|was|have|could|should)n't (?:you|it|we|that|this|they)\b|, (?:right|correct|yes)\?|\bisn't it\b|\b(?:obviously|of course|surely|no doubt|undoubtedly)\b|^(?:clearly|naturally),|\b(?:i|we) (?:assume|suppose|expect) (?:that )?you\b|\b(?:i am|i'm|we are|we're) sure you\b|\b(?:do|would) you (?:not )?agree\b|\bas (?:we all|everyone|everybody) knows?\b|\b(?:everyone|everybody) knows\b|\bhow much (?:do|did|would) you (?:love|enjoy|like|hate|dislike)\b|\byou must (?:have|be|feel|find)\b|\byou (?:really )?(?:do|did) (?:like|enjoy|want|believe)\b",

@@ -1,9 +1,8 @@
 //! How German asks, leads, and names what must not be named; with Sie and with du.
 
-use super::wording::{Patterns, Rate, Topic};
+use super::wording::{Patterns, Topic};
 
 pub(super) const PATTERNS: Patterns = Patterns {
-    rate: Rate::WordsPerMinute(125),
     request: r"^(?:(?:und|nun|dann|also|zuerst|jetzt|bitte|noch)\b,? )*(?:(?:erzählen|beschreiben|erklären|nennen|schildern|berichten|erläutern|geben|führen|skizzieren|vergleichen|stellen) sie (?:mir|uns|bitte|kurz|eine?[nmrs]?|de[nrms]|die|das|von|ihre?[nmrs]?|wie|was|warum|wann|welche\w?)\b|(?:erzähle?|beschreibe?|erkläre?|nenne?|schildere?|berichte|erläutere|gib|vergleiche) (?:mir|uns|bitte|kurz|eine?[nmrs]?|de[nrms]|die|das|von|deine?[nmrs]?|wie|was)\b)|^(?:ich|wir) (?:würde|würden|möchte|möchten) (?:gerne? )?(?:hören|wissen|verstehen|erfahren)",
     joined: r"\b(?:und|oder|aber|sowie) (?:auch )?(?:wie|warum|weshalb|wieso|was|wann|wer|wem|wen|wo|wohin|woran|wodurch|womit|worauf|welche[mnrs]?)\b|\b(?:und|oder) (?:haben|hast|hat|hatten|würden|würdest|könnten|können|kannst|sind|bist|waren|werden|wollen|möchten|möchtest|gab|gibt) (?:sie|du|es|das|die|der)\b|\bund (?:bitte )?(?:erzählen|beschreiben|erklären|nennen|schildern|berichten|erläutern|geben) sie\b|\b(?:stärken und (?:ihre |deine )?schwächen|schwächen und (?:ihre |deine )?stärken)\b",
     leading: r"\bnicht wahr\b|, (?:oder|ja|richtig|gell|stimmt's)\?|(?:^|[.?!] )(?:finden|meinen|denken|glauben|sind|haben|wollen|würden) sie nicht\b|(?:^|[.?!] )(?:findest|meinst|denkst|glaubst|bist|hast|willst|würdest) du nicht\b|\b(?:sie|du) nicht auch\b|^(?:ist|wäre|sollte) (?:es|das|man) nicht\b|\bstimmen sie (?:mir |uns )?(?:zu|überein|darin)\b|\b(?:sicherlich|selbstverständlich|offensichtlich|zweifellos|natürlich)\b|\bwie (?:wir alle wissen|jeder weiß)\b|\bjeder weiß\b|\b(?:sie|du) (?:haben|hast|sind|bist|können|kannst|wissen|weißt|finden|findest|mögen|magst) (?:doch|ja|sicher|bestimmt)\b|\bdoch (?:sicher|bestimmt|wohl)\b|\bwie (?:gerne?|sehr) (?:mögen|lieben|hassen|genießen|magst|liebst|hasst|arbeiten|arbeitest)\b|\b(?:ich nehme an|wir nehmen an|ich gehe davon aus)\b",

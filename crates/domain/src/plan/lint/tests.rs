@@ -175,12 +175,13 @@ fn who_has_not_written_anchors_before_there_were_any_is_only_warned() {
 fn speech_is_longer_than_it_looks_in_some_languages() {
     let seconds = |language: &str, text: &str| {
         let tag = LanguageTag::new(language).expect(language);
-        Rules::of(&tag).expect(language).length(text).seconds
+        Pace::of(&tag).expect(language).seconds(text)
     };
     assert_eq!(seconds("en-GB", "Please tell me about a time when you and a colleague disagreed."), 5);
     assert_eq!(seconds("de", "Erzählen Sie mir bitte von einer Situation, in der Sie uneinig waren."), 6);
     assert_eq!(seconds("ja", "同僚と意見が合わなかったときのことを教えてください。"), 5);
-    assert!(Rules::of(&LanguageTag::new("fr").expect("fr")).is_none());
+    let french = LanguageTag::new("fr").expect("fr");
+    assert!(Rules::of(&french).is_none() && Pace::of(&french).is_none());
 }
 
 #[test]

@@ -88,20 +88,8 @@ impl Remark {
     }
 }
 
-pub(super) struct Length {
-    pub(super) seconds: u32,
-}
-
-/// How fast a language is spoken to somebody who hears it for the first time.
-#[derive(Clone, Copy)]
-pub(super) enum Rate {
-    WordsPerMinute(u32),
-    CharactersPerMinute(u32),
-}
-
 /// How one language asks, leads and names what must not be named. `(?i)` and one space between words are given.
 pub(super) struct Patterns {
-    pub(super) rate: Rate,
     /// A sentence without a question mark that asks.
     pub(super) request: &'static str,
     /// One sentence that asks two things.
@@ -113,7 +101,6 @@ pub(super) struct Patterns {
 }
 
 pub(super) struct Rules {
-    rate: Rate,
     request: Regex,
     joined: Regex,
     leading: Regex,
@@ -129,6 +116,11 @@ static PLACEHOLDER: LazyLock<Regex> = LazyLock::new(|| regex(r"\[[^\]]*\]|\{[^}]
 /// Of our own patterns, which a test compiles.
 fn regex(pattern: &str) -> Regex {
     Regex::new(&format!("(?i){pattern}")).unwrap_or_else(|error| panic!("a pattern of the linter: {error}"))
+}
+
+/// As the patterns want it.
+pub(super) fn plain(text: &str) -> String {
+    text.replace(['’', '‘'], "'").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A gap that somebody was to fill.
@@ -149,7 +141,6 @@ impl Rules {
 
     fn new(patterns: &Patterns) -> Self {
         Self {
-            rate: patterns.rate,
             request: regex(patterns.request),
             joined: regex(patterns.joined),
             leading: regex(patterns.leading),
@@ -158,26 +149,21 @@ impl Rules {
         }
     }
 
-    pub(super) fn length(&self, text: &str) -> Length {
-        let (units, per_minute) = match self.rate {
-            Rate::WordsPerMinute(rate) => (text.unicode_words().count(), rate),
-            Rate::CharactersPerMinute(rate) => (text.chars().filter(|character| character.is_alphanumeric()).count(), rate),
-        };
-        Length { seconds: (units as u32 * 60).div_ceil(per_minute) }
-    }
-
     /// `asks`: whether the text is a question, and not a passage.
     pub(super) fn read(&self, text: &str, asks: bool) -> Vec<Remark> {
-        let text = text.replace(['’', '‘'], "'").split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = plain(text);
         let mut remarks = Vec::new();
         if asks {
             remarks.extend(self.double_barrelled(&text));
             remarks.extend(self.leading.find(&text).map(|found| Remark::Leading(found.as_str().to_owned())));
         }
-        for (topic, pattern) in &self.topics {
-            remarks.extend(pattern.find(&text).map(|found| Remark::Topic(*topic, found.as_str().to_owned())));
-        }
+        remarks.extend(self.topics(&text).map(|(topic, words)| Remark::Topic(topic, words)));
         remarks
+    }
+
+    /// Topics that an interviewer must not bring up, with the words. Of a text as [`plain`] makes it.
+    pub(super) fn topics(&self, text: &str) -> impl Iterator<Item = (Topic, String)> {
+        self.topics.iter().filter_map(move |(topic, pattern)| Some((*topic, pattern.find(text)?.as_str().to_owned())))
     }
 
     fn double_barrelled(&self, text: &str) -> Option<Remark> {
