@@ -148,8 +148,8 @@ fn nobody_waits_in_silence(evidence: &Evidence) -> Result<(), String> {
 }
 
 /// The page says "take your time" after ten seconds; what was noticed late has two.
-/// With the milliseconds that timers in a row are late.
-pub const SILENT_AT_MOST: Duration = Duration::from_millis(12_050);
+/// Two more, for faults that fall together (docs/SIMULATION.md, seed 7978): alone, each is noticed within twelve.
+pub const SILENT_AT_MOST: Duration = Duration::from_secs(14);
 /// A request that was on its way when the pause began.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
