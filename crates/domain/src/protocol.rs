@@ -151,7 +151,7 @@ pub struct ClientEntry {
 }
 
 impl ClientEntry {
-    /// The entry as a client_report. Its key makes a repeat harmless: the client's own id, or else
+    /// The entry as a client report. Its key makes a repeat harmless: the client's own id, or else
     /// a digest of what was said, by whom and when. Text is made harmless; an id that is not usable is refused.
     pub fn into_client_report(self) -> Result<ClientReport, Refusal> {
         let refuse = |what: &'static str| move |error| Refusal::invalid(format!("an entry's {what} {error}"));

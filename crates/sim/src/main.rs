@@ -2,12 +2,15 @@
 
 use clap::{Parser, Subcommand};
 use interview_sim::campaign::{Campaign, campaign, silences};
-use interview_sim::conduct::SILENT_AT_MOST;
 use interview_sim::faults::Fault;
 use interview_sim::plan::Plan;
 use interview_sim::run::{simulate, simulate_plan, watch_panics};
 use std::ops::Range;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// What `silence` allows: the promise itself (R17), not the room that the invariant of a run has.
+const WITHOUT_A_WORD: Duration = Duration::from_secs(12);
 
 #[derive(Parser)]
 #[command(about = "Simulated interviews, seed by seed (docs/SIMULATION.md)")]
@@ -118,7 +121,7 @@ fn silence(interviews: u64, jobs: usize) -> ExitCode {
     for outcome in &failed {
         println!("FAILED seed {}: {:?}", outcome.seed, outcome.violations);
     }
-    let good = silences.last().is_none_or(|(longest, _)| *longest <= SILENT_AT_MOST) && failed.is_empty();
+    let good = silences.last().is_none_or(|(longest, _)| *longest <= WITHOUT_A_WORD) && failed.is_empty();
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -116,7 +116,7 @@ impl Entry {
 pub enum Source {
     /// Heard on our own control channel: the truth.
     Sideband,
-    /// Said by the browser: the second client_report.
+    /// Said by the browser: the second client report.
     Browser,
     /// Typed by the candidate through our own socket, and put into the call by us.
     Typed,
